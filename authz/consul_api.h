@@ -1,0 +1,145 @@
+// The agent's JSON documents as values: one decoder a document, for live and for saved answers.
+//
+// Every decoder takes the body's bytes and returns the whole value or an Error, never a part of it;
+// the Error names the place and repeats no value but names (bodies hold private keys). Loose where
+// Consul is loose: null stands for absent, numbers may come as integer, float or numeric string,
+// unknown keys are ignored. Strict otherwise: nesting deeper than 64 levels, bad UTF-8 and a key
+// given twice in one object are refused, so are NUL characters in what is read. Pure: no sockets,
+// no clock, no certificates (PEM text stays text). Source: Consul agent HTTP API, 1.8 to 1.22.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "authz/intention.h"
+#include "authz/result.h"
+#include "authz/spiffe.h"
+
+namespace mooring::authz {
+
+// LeafDocument: GET /v1/agent/connect/ca/leaf/:service.
+struct LeafDocument {
+  std::string serial;
+  std::string certificate_pem;  // the leaf, then its intermediates
+  std::string private_key_pem;  // the owner cleanses it after use
+  std::string service;
+  std::string service_uri;
+};
+Result<LeafDocument> ParseLeaf(std::string_view body);
+
+// RootsDocument: GET /v1/agent/connect/ca/roots. Every root is trusted, active or not. An empty
+// list is an error: it must never replace a good one.
+struct Root {
+  std::string id;
+  std::string name;
+  std::string pem;  // may hold several certificates
+  bool active = false;
+};
+struct RootsDocument {
+  std::string active_id;
+  std::string trust_domain;
+  std::vector<Root> roots;
+};
+Result<RootsDocument> ParseRoots(std::string_view body);
+
+// Match list: GET /v1/connect/intentions/match?by=destination&name=:name. {"name": null} is no
+// entries; an answer without the asked name is an error, and so is an entry without a source name
+// or for another destination than `name` (letter case ignored, as Consul 1.8 looks up) or "*".
+Result<std::vector<Intention>> ParseIntentionMatch(std::string_view body, const std::string& name);
+
+// Authorize: POST /v1/agent/connect/authorize.
+struct AuthorizeAnswer {
+  bool authorized = false;
+  std::string reason;
+};
+Result<AuthorizeAnswer> ParseAuthorize(std::string_view body);
+
+// Instance is one entry of GET /v1/health/connect/:service and of a query's Nodes.
+struct Instance {
+  std::string node;
+  std::string datacenter;
+  std::string address;  // Service.Address, else Node.Address
+  std::uint16_t port = 0;
+  // For callers in another datacenter: the service's TaggedAddresses.wan, or its node's where
+  // Service.Address is empty. Empty and 0 if there is none.
+  std::string wan_address;
+  std::uint16_t wan_port = 0;
+  std::string id;               // service ID
+  std::string kind;             // connect-proxy, or "" for native
+  std::string claimed_service;  // what the entry says it serves; never used to build an identity
+  int weight = 1;               // Weights.Passing, or Weights.Warning if a check warns; 1 to 65535
+  bool warning = false;         // some check is warning, none critical
+  bool critical = false;        // some check is neither passing nor warning
+};
+// Entries without a usable address or port, of a peer, and of kinds other than connect-proxy or
+// native are left out.
+Result<std::vector<Instance>> ParseInstances(std::string_view body);
+
+// QueryAnswer: GET /v1/query/:id/execute?connect=true.
+struct QueryAnswer {
+  std::string service;     // the service that the query resolves to: the identity comes from it
+  std::string datacenter;  // the datacenter that answered; empty only without instances
+  std::vector<Instance> instances;
+};
+Result<QueryAnswer> ParseQuery(std::string_view body);
+
+// OpaqueConfig is a flat view of a Config object: scalar values as text (3000.0 as "3000"), nested
+// objects with dotted keys ("limits.max_connections"), list entries by number; keys in the letter
+// case they came in. Nulls leave no trace.
+using OpaqueConfig = std::map<std::string, std::string>;
+
+enum class UpstreamType { kService, kPreparedQuery };
+
+// UpstreamDocument is one entry of Proxy.Upstreams.
+struct UpstreamDocument {
+  UpstreamType type = UpstreamType::kService;
+  std::string name;
+  std::string ns;         // DestinationNamespace
+  std::string partition;  // DestinationPartition; as in `ns`, empty means the proxy's own
+  std::string peer;       // DestinationPeer: cannot be served, the caller says so
+  std::string datacenter;
+  std::string bind_address;  // empty: 127.0.0.1
+  std::uint16_t bind_port = 0;
+  std::string socket_path;  // LocalBindSocketPath; set together with a port is an error
+  std::string socket_mode;  // octal text, e.g. "0600"
+  OpaqueConfig config;
+  std::string mesh_gateway_mode;  // of the upstream, else of the proxy
+};
+
+// ProxyDocument: GET /v1/agent/service/:id of kind connect-proxy (another kind is an error).
+struct ProxyDocument {
+  std::string id;
+  std::string service;  // the proxy's own service name
+  std::string address;
+  std::uint16_t port = 0;
+  std::string node_datacenter;  // absent in 1.8: empty
+  std::string ns;               // empty: the agent knows no namespaces
+  std::string partition;  // empty for the default partition, also where the agent writes it out
+  std::string destination_service;
+  std::string destination_service_id;
+  std::string local_service_address;  // empty: 127.0.0.1
+  std::uint16_t local_service_port = 0;
+  std::string local_service_socket_path;
+  std::string mode;  // "", direct, transparent
+  OpaqueConfig config;
+  std::vector<UpstreamDocument> upstreams;  // without those named "*" or without port and socket
+  bool exposes_paths = false;               // Expose.Checks or Expose.Paths set: cannot be honoured
+  std::string content_hash;
+};
+Result<ProxyDocument> ParseProxy(std::string_view body);
+
+// Sidecars: the IDs, in ascending order, in GET /v1/agent/services whose Kind is connect-proxy and
+// whose Proxy.DestinationServiceID equals `service_id`, letter case ignored (Consul 1.8.7 compares
+// wrongly).
+struct SidecarLookup {
+  std::vector<std::string> proxy_ids;
+  // 0 smells of a token without service:read: the agent filters the list silently.
+  std::size_t services_seen = 0;
+};
+Result<SidecarLookup> ParseSidecars(std::string_view body, std::string_view service_id);
+
+}  // namespace mooring::authz

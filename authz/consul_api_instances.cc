@@ -1,0 +1,114 @@
+// Discovery: health answers and prepared queries.
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "authz/consul_api.h"
+#include "authz/json_reader.h"
+
+namespace mooring::authz {
+namespace {
+
+constexpr int kMaxWeight = 65535;  // Consul's own limit
+
+// UsablePort is 0 for every port that cannot be dialled; one such entry must not spoil its
+// neighbours.
+std::uint16_t UsablePort(const json::Object& object) {
+  const std::int64_t port = object.Integer("Port", 0);
+  return port > 0 && port <= 65535 ? static_cast<std::uint16_t>(port) : std::uint16_t{0};
+}
+
+void ReadHealth(const json::Object& entry, const json::Object& service, Instance& instance) {
+  for (const json::Object& check : entry.Objects("Checks")) {
+    const std::string status = check.Text("Status");
+    if (status == "passing") continue;
+    if (status == "warning") {
+      instance.warning = true;
+    } else {
+      instance.critical = true;
+    }
+  }
+  if (instance.critical) instance.warning = false;
+  const json::Object weights = service.Child("Weights");
+  const std::int64_t weight = weights.Integer(instance.warning ? "Warning" : "Passing", 1);
+  instance.weight = static_cast<int>(std::clamp<std::int64_t>(weight, 1, kMaxWeight));
+}
+
+// The service's address and its WAN form belong together, and so do the node's: mixing them would
+// send traffic for a service with an address of its own to the node.
+void ReadAddresses(const json::Object& node, const json::Object& service, Instance& instance) {
+  instance.port = UsablePort(service);
+  instance.address = service.Text("Address");
+  const json::Object wan = service.Child("TaggedAddresses").Child("wan");
+  instance.wan_address = wan.Text("Address");
+  instance.wan_port = UsablePort(wan);
+  if (instance.address.empty()) {
+    instance.address = node.Text("Address");
+    if (instance.wan_address.empty()) {
+      instance.wan_address = node.Child("TaggedAddresses").Text("wan");
+      instance.wan_port = 0;
+    }
+  }
+  if (instance.wan_address.empty()) {
+    instance.wan_port = 0;
+  } else if (instance.wan_port == 0) {
+    instance.wan_port = instance.port;
+  }
+}
+
+std::optional<Instance> ReadInstance(const json::Object& entry) {
+  const json::Object node = entry.Child("Node");
+  const json::Object service = entry.Child("Service");
+
+  Instance instance;
+  instance.kind = service.Text("Kind");
+  const bool native = instance.kind.empty() && service.Child("Connect").Flag("Native");
+  if (instance.kind != "connect-proxy" && !native) return std::nullopt;
+  // A peer's identities live in another trust domain, which our roots say nothing about.
+  if (!service.Text("PeerName").empty() || !node.Text("PeerName").empty()) return std::nullopt;
+
+  instance.node = node.Text("Node");
+  instance.datacenter = node.Text("Datacenter");
+  instance.id = service.Text("ID");
+  instance.claimed_service =
+      native ? service.Text("Service") : service.Child("Proxy").Text("DestinationServiceName");
+  ReadAddresses(node, service, instance);
+  ReadHealth(entry, service, instance);
+  if (instance.address.empty() || instance.port == 0) return std::nullopt;
+  return instance;
+}
+
+std::vector<Instance> ReadInstances(const std::vector<json::Object>& entries) {
+  std::vector<Instance> instances;
+  for (const json::Object& entry : entries) {
+    if (auto instance = ReadInstance(entry)) instances.push_back(*std::move(instance));
+  }
+  return instances;
+}
+
+}  // namespace
+
+Result<std::vector<Instance>> ParseInstances(std::string_view body) {
+  json::Document document("health answer", body);
+  std::vector<Instance> instances = ReadInstances(document.Entries());
+  if (document.error()) return *document.error();
+  return instances;
+}
+
+Result<QueryAnswer> ParseQuery(std::string_view body) {
+  json::Document document("prepared query answer", body);
+  const json::Object root = document.Root();
+  QueryAnswer answer;
+  // Both become part of the identity that an instance must prove.
+  answer.service = root.NeededText("Service");
+  if (!IsPathSegment(answer.service)) root.Fail("Service", "cannot be part of a SPIFFE ID");
+  answer.datacenter = root.Text("Datacenter");
+  answer.instances = ReadInstances(root.Objects("Nodes"));
+  if (!answer.instances.empty() && !IsPathSegment(answer.datacenter)) {
+    root.Fail("Datacenter", "is missing or cannot be part of a SPIFFE ID");
+  }
+  if (document.error()) return *document.error();
+  return answer;
+}
+
+}  // namespace mooring::authz

@@ -1,0 +1,207 @@
+// Health answers and prepared queries.
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "authz/consul_api.h"
+
+namespace mooring::authz {
+namespace {
+
+bool Mentions(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// As Consul 1.8.7 sends it, trimmed.
+const std::string kEntry = R"({"Node":{"ID":"89a9","Node":"vm","Address":"10.0.0.9",
+  "Datacenter":"dc1","TaggedAddresses":{"lan":"10.0.0.9","wan":"192.0.2.9","lan_ipv4":"10.0.0.9"},
+  "Meta":{"consul-network-segment":""}},
+ "Service":{"Kind":"connect-proxy","ID":"db-1-sidecar-proxy","Service":"db-sidecar-proxy",
+  "Tags":null,"Address":"","Port":31800,"Weights":{"Passing":1,"Warning":1},
+  "Proxy":{"DestinationServiceName":"db","DestinationServiceID":"db-1",
+   "LocalServiceAddress":"127.0.0.1","LocalServicePort":19090,"Config":{"protocol":"tcp"},
+   "MeshGateway":{},"Expose":{}},"Connect":{}},
+ "Checks":[{"CheckID":"serfHealth","Status":"passing"},
+  {"CheckID":"service:db-1-sidecar-proxy:1","Name":"Connect Sidecar Listening","Type":"tcp",
+   "Status":"passing"}]})";
+
+std::string Service(const std::string& fields) {
+  return R"([{"Node":{"Node":"n","Address":"10.0.0.9","Datacenter":"dc1"},"Service":{)" + fields +
+         "}}]";
+}
+
+const std::string kProxy = R"("Kind":"connect-proxy","Proxy":{"DestinationServiceName":"db"})";
+
+TEST_CASE("health: a sidecar's entry of 1.8 is read") {
+  const auto instances = ParseInstances("[" + kEntry + "]");
+  REQUIRE(instances.has_value());
+  REQUIRE(instances->size() == 1);
+  const Instance& instance = instances->front();
+  CHECK(instance.node == "vm");
+  CHECK(instance.datacenter == "dc1");
+  CHECK(instance.address == "10.0.0.9");
+  CHECK(instance.port == 31800);
+  CHECK(instance.wan_address == "192.0.2.9");
+  CHECK(instance.wan_port == 31800);
+  CHECK(instance.id == "db-1-sidecar-proxy");
+  CHECK(instance.kind == "connect-proxy");
+  CHECK(instance.claimed_service == "db");
+  CHECK(instance.weight == 1);
+  CHECK_FALSE(instance.warning);
+  CHECK_FALSE(instance.critical);
+}
+
+TEST_CASE("health: no entries come as an empty list or null") {
+  CHECK(ParseInstances("[]")->empty());
+  CHECK(ParseInstances("null")->empty());
+  CHECK_FALSE(ParseInstances("{}").has_value());
+}
+
+TEST_CASE("health: a service's own address wins over its node's, for WAN as well") {
+  const auto own =
+      ParseInstances(Service(kProxy + R"(,"Port":1,"Address":"10.1.1.1","TaggedAddresses":{
+        "lan_ipv4":{"Address":"10.1.1.1","Port":1},"wan":{"Address":"192.0.2.1","Port":4431}})"));
+  REQUIRE(own.has_value());
+  REQUIRE(own->size() == 1);
+  CHECK(own->front().address == "10.1.1.1");
+  CHECK(own->front().wan_address == "192.0.2.1");
+  CHECK(own->front().wan_port == 4431);
+
+  const auto no_wan = ParseInstances(
+      R"([{"Node":{"Address":"10.0.0.9","TaggedAddresses":{"wan":"192.0.2.9"}},
+           "Service":{"Kind":"connect-proxy","Address":"10.1.1.1","Port":1}}])");
+  REQUIRE(no_wan.has_value());
+  CHECK(no_wan->front().wan_address.empty());
+  CHECK(no_wan->front().wan_port == 0);
+}
+
+TEST_CASE("health: kinds that serve no mesh service, and peers, are left out") {
+  struct Row {
+    const char* service;
+    std::size_t count;
+  };
+  const std::vector<Row> rows = {
+      {R"("Kind":"connect-proxy","Port":1)", 1},
+      {R"("Kind":"","Service":"db","Port":1,"Connect":{"Native":true})", 1},
+      {R"("Service":"db","Port":1,"Connect":{"Native":true})", 1},
+      {R"("Service":"db","Port":1)", 0},
+      {R"("Service":"db","Port":1,"Connect":{"Native":false})", 0},
+      {R"("Service":"db","Port":1,"Connect":null)", 0},
+      {R"("Kind":"terminating-gateway","Port":1)", 0},
+      {R"("Kind":"mesh-gateway","Port":1,"Connect":{"Native":true})", 0},
+      {R"("Kind":"connect-proxy","Port":1,"PeerName":"cluster-2")", 0},
+      {R"("Kind":"connect-proxy","Port":0)", 0},
+      {R"("Kind":"connect-proxy")", 0},
+      {R"("Kind":"connect-proxy","Port":70000)", 0},
+      {R"("Kind":"connect-proxy","Port":-1)", 0},
+      {R"("Kind":"connect-proxy","Port":"8443")", 1},
+      {R"("Kind":"connect-proxy","Port":8443.0)", 1},
+      {R"("Kind":"connect-proxy","Port":8.443e3)", 1},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.service);
+    const auto instances = ParseInstances(Service(row.service));
+    REQUIRE(instances.has_value());
+    CHECK(instances->size() == row.count);
+  }
+}
+
+TEST_CASE("health: an entry without any address is left out, its neighbours stay") {
+  const auto instances =
+      ParseInstances(R"([{"Service":{"Kind":"connect-proxy","Port":1}},)" + kEntry + "]");
+  REQUIRE(instances.has_value());
+  CHECK(instances->size() == 1);
+}
+
+TEST_CASE("health: a native service claims its own name") {
+  const auto instances =
+      ParseInstances(Service(R"("Service":"db","Port":1,"Connect":{"Native":true})"));
+  CHECK(instances->front().claimed_service == "db");
+  CHECK(instances->front().kind == "");
+}
+
+TEST_CASE("health: checks and weights by table") {
+  struct Row {
+    const char* checks;
+    const char* weights;
+    bool warning;
+    bool critical;
+    int weight;
+  };
+  const char* const weights = R"({"Passing":10,"Warning":2})";
+  const std::vector<Row> rows = {
+      {"null", weights, false, false, 10},
+      {"[]", "null", false, false, 1},
+      {R"([{"Status":"passing"}])", weights, false, false, 10},
+      {R"([{"Status":"passing"},{"Status":"warning"}])", weights, true, false, 2},
+      {R"([{"Status":"warning"},{"Status":"critical"}])", weights, false, true, 10},
+      {R"([{"Status":"critical"}])", weights, false, true, 10},
+      {R"([{"Status":"unheard-of"}])", weights, false, true, 10},
+      {"[]", R"({"Passing":0,"Warning":0})", false, false, 1},
+      {"[]", R"({"Passing":-5})", false, false, 1},
+      {"[]", R"({"Passing":1e9})", false, false, 65535},
+      {"[]", R"({"Passing":7.0})", false, false, 7},
+      {"[]", R"({"Passing":"7"})", false, false, 7},
+      {R"([{"Status":"warning"}])", R"({"Passing":10})", true, false, 1},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.checks);
+    CAPTURE(row.weights);
+    const auto instances = ParseInstances(
+        std::string(
+            R"([{"Node":{"Address":"10.0.0.9"},"Service":{"Kind":"connect-proxy","Port":1,)") +
+        R"("Weights":)" + row.weights + R"(},"Checks":)" + row.checks + "}]");
+    REQUIRE(instances.has_value());
+    REQUIRE(instances->size() == 1);
+    CHECK(instances->front().warning == row.warning);
+    CHECK(instances->front().critical == row.critical);
+    CHECK(instances->front().weight == row.weight);
+  }
+}
+
+TEST_CASE("health: a field of the wrong type refuses the answer and is named") {
+  const auto fault = [](const std::string& service) {
+    const auto instances = ParseInstances(Service(service));
+    return instances.has_value() ? "no error" : instances.error().message;
+  };
+  CHECK(fault(R"("Kind":"connect-proxy","Port":{})") ==
+        "the agent's health answer: [0].Service.Port must be a whole number");
+  CHECK(
+      Mentions(fault(R"("Kind":"connect-proxy","Port":1.5)"), "[0].Service.Port must be a whole"));
+  CHECK(Mentions(fault(R"("Kind":"connect-proxy","Port":"http")"), "[0].Service.Port must be"));
+  CHECK(Mentions(fault(R"("Kind":"connect-proxy","Port":1e300)"), "[0].Service.Port must be"));
+  CHECK(Mentions(fault(R"("Kind":["connect-proxy"],"Port":1)"), "[0].Service.Kind must be text"));
+  CHECK(Mentions(fault(R"("Kind":"connect-proxy","Port":1,"Address":"127.0.0.1\u0000.evil")"),
+                 "[0].Service.Address holds a NUL"));
+  CHECK(Mentions(fault(R"("Kind":"connect-proxy","Port":1,"Proxy":"db")"),
+                 "[0].Service.Proxy must be an object, not text"));
+}
+
+TEST_CASE("query: the service and the datacenter that answered are read") {
+  const auto answer = ParseQuery(R"({"Service":"db","Nodes":[)" + kEntry +
+                                 R"(],"DNS":{"TTL":""},"Datacenter":"dc2","Failovers":1,
+        "KnownLeader":true,"ConsistencyLevel":"stale"})");
+  REQUIRE(answer.has_value());
+  CHECK(answer->service == "db");
+  CHECK(answer->datacenter == "dc2");
+  REQUIRE(answer->instances.size() == 1);
+  CHECK(answer->instances.front().port == 31800);
+}
+
+TEST_CASE("query: an answer without nodes is one, without what makes the identity it is none") {
+  CHECK(ParseQuery(R"({"Service":"db","Nodes":[],"Datacenter":"dc1"})")->instances.empty());
+  CHECK(ParseQuery(R"({"Service":"db","Nodes":null})")->instances.empty());
+  const auto fault = [](const std::string& body) {
+    const auto answer = ParseQuery(body);
+    return answer.has_value() ? "no error" : answer.error().message;
+  };
+  CHECK(Mentions(fault(R"({"Nodes":[],"Datacenter":"dc1"})"), "Service is missing"));
+  CHECK(Mentions(fault(R"({"Service":"d b","Nodes":[]})"), "Service cannot be part"));
+  CHECK(Mentions(fault(R"({"Service":"db","Nodes":[)" + kEntry + "]}"), "Datacenter is missing"));
+  CHECK(Mentions(fault(R"({"Service":"db","Datacenter":"a/b","Nodes":[)" + kEntry + "]}"),
+                 "Datacenter"));
+}
+
+}  // namespace
+}  // namespace mooring::authz
