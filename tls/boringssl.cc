@@ -1,0 +1,111 @@
+#include "tls/boringssl.h"
+
+#include <openssl/asn1.h>
+#include <openssl/bn.h>
+#include <openssl/nid.h>
+
+#include <algorithm>
+
+#include "authz/text.h"
+
+namespace mooring::tls {
+namespace {
+
+constexpr int kMinRsaBits = 2048;
+constexpr std::size_t kNameLimit = 160;  // bytes of a foreign name in a message
+
+}  // namespace
+
+std::string TakeErrors() {
+  std::string text;
+  while (const std::uint32_t packed = ERR_get_error()) {
+    if (!text.empty()) text += ", ";
+    const char* reason = ERR_reason_error_string(packed);
+    text += reason != nullptr ? reason : "error " + std::to_string(ERR_GET_REASON(packed));
+  }
+  return text.empty() ? "unknown reason" : text;
+}
+
+std::string NameText(const X509_NAME* name) {
+  bssl::UniquePtr<BIO> bio(BIO_new(BIO_s_mem()));
+  const std::uint8_t* data = nullptr;
+  std::size_t length = 0;
+  if (!bio || X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253) < 0 ||
+      !BIO_mem_contents(bio.get(), &data, &length)) {
+    ERR_clear_error();
+    return "(unprintable name)";
+  }
+  if (length == 0) return "(empty name)";
+  return authz::Printable(std::string(data, data + length), kNameLimit);
+}
+
+std::string HexWithColons(std::span<const std::uint8_t> bytes) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string text;
+  for (const std::uint8_t byte : bytes) {
+    if (!text.empty()) text += ':';
+    text += kHex[byte >> 4U];
+    text += kHex[byte & 0xFU];
+  }
+  return text;
+}
+
+std::string SerialText(const X509* certificate) {
+  bssl::UniquePtr<BIGNUM> number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr));
+  if (!number) {
+    ERR_clear_error();
+    return {};
+  }
+  std::vector<std::uint8_t> bytes(std::max<std::size_t>(BN_num_bytes(number.get()), 1));
+  return BN_bn2bin_padded(bytes.data(), bytes.size(), number.get()) == 1 ? HexWithColons(bytes)
+                                                                         : "";
+}
+
+bool ReadTime(const ASN1_TIME* time, WallTime* out) {
+  const bssl::UniquePtr<ASN1_TIME> epoch(ASN1_TIME_set(nullptr, 0));
+  int days = 0;
+  int rest = 0;
+  const bool good = epoch && ASN1_TIME_diff(&days, &rest, epoch.get(), time) == 1;
+  ERR_clear_error();
+  if (!good) return false;
+  // A year-9999 date, "no expiry" by RFC 5280 4.1.2.5, does not fit nanoseconds: the last that
+  // does.
+  using Seconds = std::chrono::seconds;
+  const std::int64_t seconds = std::int64_t{days} * 86400 + rest;
+  const auto last = std::chrono::duration_cast<Seconds>(WallTime::max().time_since_epoch());
+  const auto first = std::chrono::duration_cast<Seconds>(WallTime::min().time_since_epoch());
+  *out = WallTime(std::clamp(Seconds(seconds), first, last));
+  return true;
+}
+
+bssl::UniquePtr<X509> ParseDer(std::span<const std::uint8_t> der) {
+  const std::uint8_t* cursor = der.data();
+  bssl::UniquePtr<X509> certificate(d2i_X509(nullptr, &cursor, static_cast<long>(der.size())));
+  if (!certificate || cursor != der.data() + der.size()) {
+    ERR_clear_error();
+    return nullptr;
+  }
+  return certificate;
+}
+
+const char* WeakKey(X509* certificate) {
+  bssl::UniquePtr<EVP_PKEY> key(X509_get_pubkey(certificate));
+  if (!key) {
+    ERR_clear_error();
+    return "its key is of a kind that is not supported";
+  }
+  switch (EVP_PKEY_id(key.get())) {
+    case EVP_PKEY_RSA:
+      return EVP_PKEY_bits(key.get()) >= kMinRsaBits ? nullptr
+                                                     : "its RSA key is smaller than 2048 bits";
+    case EVP_PKEY_EC:
+      // Of the named curves that BoringSSL parses only P-224 is smaller.
+      return EVP_PKEY_bits(key.get()) >= 256 ? nullptr : "its elliptic curve is smaller than P-256";
+    case EVP_PKEY_ED25519:
+      return nullptr;
+    default:
+      return "its key is of a kind that is not supported";
+  }
+}
+
+}  // namespace mooring::tls

@@ -1,0 +1,14 @@
+#include "tls/cleanse.h"
+
+#include "tls/boringssl.h"
+
+namespace mooring::tls {
+
+void Cleanse(std::string* secret) {
+  // Up to the capacity: a longer value may have stood there before.
+  secret->resize(secret->capacity());
+  OPENSSL_cleanse(secret->data(), secret->size());
+  secret->clear();
+}
+
+}  // namespace mooring::tls

@@ -1,0 +1,126 @@
+#include "tls/context.h"
+
+#include <array>
+
+#include "tls/boringssl.h"
+#include "tls/https.h"
+
+namespace mooring::tls {
+namespace {
+
+// TLS 1.2 suites: ECDHE with AEAD only (RFC 9325 4.2). Those in brackets are equal, so that a peer
+// without AES instructions gets ChaCha20. TLS 1.3 suites are all of this kind and not configurable.
+constexpr char kCiphers[] =
+    "[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305|"
+    "ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]:"
+    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
+
+// Both for what we sign and for what we accept. BoringSSL's own lists still end in SHA-1, and the
+// one for accepting lacks P-521 and Ed25519, which Consul and SPIFFE issuers can be set to.
+constexpr std::array<std::uint16_t, 10> kSignatures = {
+    SSL_SIGN_ECDSA_SECP256R1_SHA256, SSL_SIGN_ED25519,
+    SSL_SIGN_RSA_PSS_RSAE_SHA256,    SSL_SIGN_RSA_PKCS1_SHA256,
+    SSL_SIGN_ECDSA_SECP384R1_SHA384, SSL_SIGN_RSA_PSS_RSAE_SHA384,
+    SSL_SIGN_RSA_PKCS1_SHA384,       SSL_SIGN_ECDSA_SECP521R1_SHA512,
+    SSL_SIGN_RSA_PSS_RSAE_SHA512,    SSL_SIGN_RSA_PKCS1_SHA512,
+};
+
+#if BORINGSSL_API_VERSION < 20  // Debian's copy of 2022 knows no post-quantum group in use today
+constexpr char kGroups[] = "X25519:P-256";
+#else
+constexpr char kGroups[] = "X25519MLKEM768:X25519:P-256";
+#endif
+
+// Bytes of certificates that a peer may send: ten RSA-4096 certificates with room to spare, so that
+// a stranger cannot have us buffer BoringSSL's default of 100 KiB a connection.
+constexpr std::size_t kMaxCertificateBytes = 64 * 1024;
+
+Error Refused(const char* what) {
+  return {ErrorCode::kInternal, std::string("BoringSSL refuses the ") + what + ": " + TakeErrors()};
+}
+
+Result<bssl::UniquePtr<SSL_CTX>> NewSslCtx() {
+  ERR_clear_error();
+  // With buffers: BoringSSL then keeps peers' certificates as bytes, not as parsed X509 objects.
+  bssl::UniquePtr<SSL_CTX> ctx(SSL_CTX_new(TLS_with_buffers_method()));
+  if (!ctx) return Refused("context");
+  if (SSL_CTX_set_min_proto_version(ctx.get(), TLS1_2_VERSION) != 1 ||
+      SSL_CTX_set_max_proto_version(ctx.get(), TLS1_3_VERSION) != 1) {
+    return Refused("protocol versions");
+  }
+  if (SSL_CTX_set_strict_cipher_list(ctx.get(), kCiphers) != 1) return Refused("cipher list");
+  if (SSL_CTX_set1_groups_list(ctx.get(), kGroups) != 1) return Refused("groups");
+  if (SSL_CTX_set_signing_algorithm_prefs(ctx.get(), kSignatures.data(), kSignatures.size()) != 1 ||
+      SSL_CTX_set_verify_algorithm_prefs(ctx.get(), kSignatures.data(), kSignatures.size()) != 1) {
+    return Refused("signature algorithms");
+  }
+  // Resumption skips certificate checks: a session could outlive a root, a leaf or an intention.
+  SSL_CTX_set_session_cache_mode(ctx.get(), SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_options(ctx.get(), SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_early_data_enabled(ctx.get(), 0);
+  SSL_CTX_set_max_cert_list(ctx.get(), kMaxCertificateBytes);
+  return ctx;
+}
+
+}  // namespace
+
+Context::Context(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Context::~Context() = default;
+
+namespace {
+
+Result<std::unique_ptr<Context::Impl>> NewMesh(Context::Impl::Kind kind, const Credentials* leaf,
+                                               std::shared_ptr<const TrustBundle> roots) {
+  if (leaf == nullptr || !roots) {
+    return Error{ErrorCode::kInternal, "a mesh context needs both a leaf and roots"};
+  }
+  auto ctx = NewSslCtx();
+  if (!ctx) return ctx.error();
+  std::vector<CRYPTO_BUFFER*> chain;
+  for (const auto& certificate : leaf->impl().chain) chain.push_back(certificate.get());
+  if (SSL_CTX_set_chain_and_key(ctx->get(), chain.data(), chain.size(), leaf->impl().key.get(),
+                                nullptr) != 1) {
+    return Refused("leaf certificate");
+  }
+  // The names of our roots are not sent: some clients then hold back a leaf that only a
+  // cross-signed intermediate leads to one of them, just when roots rotate.
+  auto impl = std::make_unique<Context::Impl>();
+  impl->kind = kind;
+  impl->roots = std::move(roots);
+  impl->ssl_ctx = *std::move(ctx);
+  return impl;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Context>> Context::MeshServer(
+    std::shared_ptr<const Credentials> leaf, std::shared_ptr<const TrustBundle> roots) {
+  auto impl = NewMesh(Impl::Kind::kMeshServer, leaf.get(), std::move(roots));
+  if (!impl) return impl.error();
+  return std::shared_ptr<const Context>(new Context(*std::move(impl)));
+}
+
+Result<std::shared_ptr<const Context>> Context::MeshClient(
+    std::shared_ptr<const Credentials> leaf, std::shared_ptr<const TrustBundle> roots) {
+  auto impl = NewMesh(Impl::Kind::kMeshClient, leaf.get(), std::move(roots));
+  if (!impl) return impl.error();
+  return std::shared_ptr<const Context>(new Context(*std::move(impl)));
+}
+
+Result<std::shared_ptr<const Context>> Context::ForHttps(const HttpsOptions& options) {
+  auto ctx = NewSslCtx();
+  if (!ctx) return ctx.error();
+  auto impl = std::make_unique<Impl>();
+  impl->kind = Impl::Kind::kHttps;
+  impl->verify = options.verify;
+  if (options.verify) {
+    auto roots = LoadHttpsRoots(options);
+    if (!roots) return roots.error();
+    impl->https_roots = *std::move(roots);
+  }
+  if (Status loaded = LoadClientPair(options, ctx->get()); !loaded) return loaded.error();
+  impl->ssl_ctx = *std::move(ctx);
+  return std::shared_ptr<const Context>(new Context(std::move(impl)));
+}
+
+}  // namespace mooring::tls

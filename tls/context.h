@@ -1,0 +1,53 @@
+// Context: everything that TLS sessions of one kind share, made once per (leaf, roots) pair.
+//
+// Immutable; shared by const pointer from any thread. A change of leaf or roots makes a new
+// Context; live sessions keep theirs. TLS 1.2 and 1.3, ECDHE with AEAD only; groups X25519MLKEM768,
+// X25519, P-256; no SHA-1, ALPN, renegotiation, early data, tickets or session cache. CA names are
+// not sent.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "tls/identity.h"
+
+namespace mooring::tls {
+
+// HttpsOptions says how to reach an agent over https; files are read by Context::ForHttps.
+struct HttpsOptions {
+  std::string ca_file;  // PEM file
+  // A PEM file, or a directory whose files are all PEM; not read if ca_file is set. With neither,
+  // the system's roots: SSL_CERT_FILE, SSL_CERT_DIR, else where distributions keep them.
+  std::string ca_path;
+  std::string client_cert;  // PEM file; both or none
+  std::string client_key;
+  bool verify = true;  // CONSUL_HTTP_SSL_VERIFY=false turns it off, as it does for consul
+};
+
+class Context final {
+ public:
+  // Mesh contexts. The server demands a client certificate that `roots` accepts in the role of
+  // client; the client demands a server certificate, and each session one particular identity
+  // besides.
+  static Result<std::shared_ptr<const Context>> MeshServer(
+      std::shared_ptr<const Credentials> leaf, std::shared_ptr<const TrustBundle> roots);
+  static Result<std::shared_ptr<const Context>> MeshClient(
+      std::shared_ptr<const Credentials> leaf, std::shared_ptr<const TrustBundle> roots);
+
+  // ForHttps is for the agent's API: host names, not SPIFFE IDs. Blocks on files; errors name the
+  // file.
+  static Result<std::shared_ptr<const Context>> ForHttps(const HttpsOptions& options);
+
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  struct Impl;
+  const Impl& impl() const { return *impl_; }
+
+ private:
+  explicit Context(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mooring::tls

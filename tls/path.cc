@@ -1,0 +1,182 @@
+#include "tls/path.h"
+
+#include <openssl/nid.h>
+
+#include <array>
+
+namespace mooring::tls {
+namespace {
+
+// Bounds on what one chain may cost. Name comparisons are cheap, but certificates of one name that
+// all "issue" each other have more orders than anyone can try; a judged path costs a signature
+// check or a few (BoringSSL begins at the root, so a stranger's chain costs one). Honest chains
+// need a few of each: with 100 roots and the longest chain, about 1000 comparisons and one path a
+// root of the same name.
+constexpr int kMaxComparisons = 4096;
+constexpr int kMaxPaths = 32;
+
+Refusal RefusalOf(int error, int depth) {
+  switch (error) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return Refusal::kExpired;
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return Refusal::kNotYetValid;
+    case X509_V_ERR_INVALID_PURPOSE:
+    case X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION:
+      return depth == 0 ? Refusal::kLeafRules : Refusal::kUnknownCa;
+    case X509_V_ERR_INVALID_EXTENSION:
+    case X509_V_ERR_ERROR_IN_CERT_NOT_BEFORE_FIELD:
+    case X509_V_ERR_ERROR_IN_CERT_NOT_AFTER_FIELD:
+      return Refusal::kMalformed;
+    case X509_V_ERR_CERT_CHAIN_TOO_LONG:
+      return Refusal::kChainTooLong;
+    default:
+      return Refusal::kUnknownCa;
+  }
+}
+
+// SHA-1 and older: collisions are practical, so whoever gets one certificate signed can own
+// another.
+bool WeakSignature(const X509* certificate) {
+  constexpr std::array kWeak = {NID_sha1WithRSAEncryption, NID_ecdsa_with_SHA1,
+                                NID_md5WithRSAEncryption, NID_md4WithRSAEncryption,
+                                NID_dsaWithSHA1};
+  for (const int nid : kWeak) {
+    if (X509_get_signature_nid(certificate) == nid) return true;
+  }
+  return false;
+}
+
+// CheckStrength adds what X509_verify_cert leaves out: key sizes, hashes, and the path length that
+// the anchor itself allows, which a certificate from a list of roots states like any other.
+Path CheckStrength(const STACK_OF(X509) * chain) {
+  const std::size_t length = sk_X509_num(chain);
+  long intermediates = 0;  // those that count: not self-issued (RFC 5280 6.1.4 l)
+  for (std::size_t i = 0; i < length; ++i) {
+    X509* certificate = sk_X509_value(chain, i);
+    const bool is_anchor = i + 1 == length;
+    const Refusal refusal = i == 0 ? Refusal::kLeafRules : Refusal::kUnknownCa;
+    const auto refuse = [&](const std::string& why) {
+      return Path{refusal, NameText(X509_get_subject_name(certificate)) + ": " + why};
+    };
+    if (const char* weak = WeakKey(certificate)) return refuse(weak);
+    if (!is_anchor && WeakSignature(certificate))
+      return refuse("its signature uses SHA-1 or older");
+    if (is_anchor) {
+      const long allowed = X509_get_pathlen(certificate);
+      if (allowed >= 0 && intermediates > allowed) {
+        return refuse("this root allows " + std::to_string(allowed) +
+                      " intermediates, the path has " + std::to_string(intermediates));
+      }
+    }
+    if (i > 0 && (X509_get_extension_flags(certificate) & EXFLAG_SI) == 0) ++intermediates;
+  }
+  return {Refusal::kNone, {}};
+}
+
+class Search final {
+ public:
+  Search(std::span<const bssl::UniquePtr<X509>> sent, const TrustBundle::Impl& bundle,
+         Purpose purpose, WallTime now)
+      : sent_(sent), bundle_(bundle), purpose_(purpose), now_(now), used_(sent.size(), false) {}
+
+  Path Run() {
+    X509* leaf = sent_.front().get();
+    best_.detail =
+        "no path to a trusted root: its issuer is " + NameText(X509_get_issuer_name(leaf));
+    Extend(leaf);
+    return best_;
+  }
+
+ private:
+  // Extend tries every way on from `last`, the end of path_. True: stop searching.
+  bool Extend(X509* last) {
+    for (const auto& root : bundle_.roots) {
+      if (--comparisons_ < 0) return true;
+      if (X509_check_issued(root.get(), last) != X509_V_OK) continue;
+      if (Try(root.get()) || --paths_ == 0) return true;
+    }
+    for (std::size_t i = 1; i < sent_.size(); ++i) {
+      if (used_[i]) continue;
+      if (--comparisons_ < 0) return true;
+      if (X509_check_issued(sent_[i].get(), last) != X509_V_OK) continue;
+      used_[i] = true;
+      path_.push_back(sent_[i].get());
+      if (Extend(sent_[i].get())) return true;
+      path_.pop_back();
+      used_[i] = false;
+    }
+    return false;
+  }
+
+  // Try has BoringSSL judge the leaf over path_ to `root`. True: it is good.
+  bool Try(X509* root) {
+    Path judged = Judge(root);
+    if (judged.refusal == Refusal::kNone) {
+      best_ = std::move(judged);
+      return true;
+    }
+    // Of several failures, the first that says more than "unknown CA" explains best: an expired
+    // leaf is expired, though its issuer's namesake failed too.
+    if (!tried_ || best_.refusal == Refusal::kUnknownCa) best_ = std::move(judged);
+    tried_ = true;
+    return false;
+  }
+
+  Path Judge(X509* root) const {
+    const bssl::UniquePtr<STACK_OF(X509)> anchors(sk_X509_new_null());
+    const bssl::UniquePtr<STACK_OF(X509)> hints(sk_X509_new_null());
+    const bssl::UniquePtr<X509_STORE_CTX> ctx(X509_STORE_CTX_new());
+    bool ready = anchors && hints && ctx && bssl::PushToStack(anchors.get(), bssl::UpRef(root));
+    for (X509* intermediate : path_) {
+      ready = ready && bssl::PushToStack(hints.get(), bssl::UpRef(intermediate));
+    }
+    if (!ready || X509_STORE_CTX_init(ctx.get(), bundle_.no_store.get(), sent_.front().get(),
+                                      hints.get()) != 1) {
+      ERR_clear_error();
+      return {Refusal::kUnknownCa, "out of memory"};
+    }
+    X509_STORE_CTX_set0_trusted_stack(ctx.get(), anchors.get());
+    X509_VERIFY_PARAM* param = X509_STORE_CTX_get0_param(ctx.get());
+    X509_VERIFY_PARAM_set_purpose(param, purpose_ == Purpose::kPeerIsClient
+                                             ? X509_PURPOSE_SSL_CLIENT
+                                             : X509_PURPOSE_SSL_SERVER);
+    // "Partial chain" lets an anchor be any certificate of the trusted stack, which holds ours
+    // alone.
+    X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
+    // Judge has counted already; versions of BoringSSL differ in whether both ends of the path
+    // count here.
+    X509_VERIFY_PARAM_set_depth(param, static_cast<int>(kMaxChain));
+    X509_VERIFY_PARAM_set_time(param, std::chrono::system_clock::to_time_t(now_));
+    const bool good = X509_verify_cert(ctx.get()) == 1;
+    ERR_clear_error();
+    if (good) return CheckStrength(X509_STORE_CTX_get0_chain(ctx.get()));
+
+    const int error = X509_STORE_CTX_get_error(ctx.get());
+    const int depth = X509_STORE_CTX_get_error_depth(ctx.get());
+    const X509* culprit = X509_STORE_CTX_get_current_cert(ctx.get());
+    std::string detail = X509_verify_cert_error_string(error);
+    if (culprit != nullptr) detail += ": " + NameText(X509_get_subject_name(culprit));
+    return {RefusalOf(error, depth), std::move(detail)};
+  }
+
+  std::span<const bssl::UniquePtr<X509>> sent_;
+  const TrustBundle::Impl& bundle_;
+  Purpose purpose_;
+  WallTime now_;
+  std::vector<bool> used_;
+  std::vector<X509*> path_;  // intermediates between the leaf and where the search stands
+  int comparisons_ = kMaxComparisons;
+  int paths_ = kMaxPaths;
+  bool tried_ = false;
+  Path best_;
+};
+
+}  // namespace
+
+Path FindPath(std::span<const bssl::UniquePtr<X509>> sent, const TrustBundle::Impl& bundle,
+              Purpose purpose, WallTime now) {
+  return Search(sent, bundle, purpose, now).Run();
+}
+
+}  // namespace mooring::tls

@@ -1,0 +1,344 @@
+#include "tls/session.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <optional>
+#include <utility>
+
+#include "authz/text.h"
+#include "tls/boringssl.h"
+#include "tls/failure.h"
+#include "tls/https.h"
+
+namespace mooring::tls {
+namespace {
+
+constexpr std::size_t kMaxCall = std::size_t{1} << 30;  // SSL_read and SSL_write count in int
+constexpr std::size_t kDetailLimit = 600;  // bytes of a refusal's detail in failure_text
+
+}  // namespace
+
+struct Session::Impl {
+  explicit Impl(std::shared_ptr<const Context> shared) : context(std::move(shared)) {}
+
+  const Context::Impl& shared() const { return context->impl(); }
+  Judgement Judge(const TrustBundle& roots) const;
+  Judgement JudgeNow() const;
+  std::vector<std::span<const std::uint8_t>> PeerChain() const;
+  Progress Fail(Failure kind, std::string text);
+  Progress FailFromQueue();
+
+  std::shared_ptr<const Context> context;
+  Wire* wire = nullptr;                      // of the call in progress
+  std::optional<authz::ServiceId> expected;  // mesh, dialling side
+  std::string host;                          // https
+  WallTime judged_at;
+  Judgement judgement;
+  Failure failure = Failure::kNone;
+  int alert = -1;
+  std::string failure_text;
+  bool handshake_done = false;
+  bool close_notify_sent = false;
+  bool peer_closed = false;
+  bssl::UniquePtr<SSL> ssl;  // last, so that it goes first: its BIO points at this object
+};
+
+namespace {
+
+// Attach lends a Wire to the BIO for one call, and starts that call with an empty error queue,
+// which SSL_get_error reads.
+class Attach final {
+ public:
+  Attach(Session::Impl& impl, Wire& wire) : impl_(impl) {
+    ERR_clear_error();
+    impl_.wire = &wire;
+  }
+  ~Attach() {
+    impl_.wire = nullptr;
+    ERR_clear_error();
+  }
+  Attach(const Attach&) = delete;
+  Attach& operator=(const Attach&) = delete;
+
+ private:
+  Session::Impl& impl_;
+};
+
+// The BIO's callbacks and the verifier run under BoringSSL, which no exception may cross.
+
+int ReadWire(BIO* bio, char* data, int length) {
+  BIO_clear_retry_flags(bio);
+  Wire* wire = static_cast<Session::Impl*>(BIO_get_data(bio))->wire;
+  if (wire == nullptr || wire->in.empty() || length <= 0) {
+    BIO_set_retry_read(bio);
+    return -1;
+  }
+  const std::size_t count = std::min(static_cast<std::size_t>(length), wire->in.size());
+  std::memcpy(data, wire->in.data(), count);
+  wire->in = wire->in.subspan(count);
+  return static_cast<int>(count);
+}
+
+int WriteWire(BIO* bio, const char* data, int length) {
+  BIO_clear_retry_flags(bio);
+  Wire* wire = static_cast<Session::Impl*>(BIO_get_data(bio))->wire;
+  if (wire == nullptr || length < 0) return -1;
+  try {
+    // As bytes of the vector's own kind, or the copy goes one element at a time.
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(data);
+    wire->out.insert(wire->out.end(), bytes, bytes + length);
+  } catch (const std::bad_alloc&) {
+    return -1;
+  }
+  return length;
+}
+
+long ControlWire(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
+
+const BIO_METHOD* WireMethod() {
+  static const BIO_METHOD* const method = [] {
+    BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "wire");
+    if (made == nullptr || BIO_meth_set_read(made, ReadWire) != 1 ||
+        BIO_meth_set_write(made, WriteWire) != 1 || BIO_meth_set_ctrl(made, ControlWire) != 1) {
+      throw std::bad_alloc();
+    }
+    return made;
+  }();
+  return method;
+}
+
+ssl_verify_result_t VerifyPeer(SSL* ssl, std::uint8_t* out_alert) {
+  auto* impl = static_cast<Session::Impl*>(SSL_get_app_data(ssl));
+  try {
+    impl->judged_at = std::chrono::system_clock::now();
+    impl->judgement = impl->JudgeNow();
+    ERR_clear_error();
+    if (impl->judgement.refusal == Refusal::kNone) return ssl_verify_ok;
+    *out_alert = AlertFor(impl->judgement.refusal);
+  } catch (...) {
+    impl->judgement.refusal = Refusal::kUnknownCa;
+    *out_alert = SSL_AD_INTERNAL_ERROR;
+  }
+  return ssl_verify_invalid;
+}
+
+// NewSsl makes an SSL over the wire BIO. BoringSSL out of memory is std::bad_alloc, as it is for
+// us.
+bssl::UniquePtr<SSL> NewSsl(Session::Impl& impl) {
+  bssl::UniquePtr<SSL> ssl(SSL_new(impl.shared().ssl_ctx.get()));
+  bssl::UniquePtr<BIO> bio(BIO_new(WireMethod()));
+  if (!ssl || !bio) throw std::bad_alloc();
+  BIO_set_data(bio.get(), &impl);
+  BIO_set_init(bio.get(), 1);
+  BIO* shared = bio.release();
+  SSL_set_bio(ssl.get(), shared, shared);  // takes the one reference for both directions
+  SSL_set_app_data(ssl.get(), &impl);
+  SSL_set_custom_verify(ssl.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, VerifyPeer);
+  SSL_set_renegotiate_mode(ssl.get(), ssl_renegotiate_never);
+  // Frees after the handshake what only handshakes need; the peer's chain stays, in the session.
+  SSL_set_shed_handshake_config(ssl.get(), 1);
+  return ssl;
+}
+
+}  // namespace
+
+std::vector<std::span<const std::uint8_t>> Session::Impl::PeerChain() const {
+  std::vector<std::span<const std::uint8_t>> chain;
+  const STACK_OF(CRYPTO_BUFFER)* certificates = SSL_get0_peer_certificates(ssl.get());
+  const std::size_t count = certificates == nullptr ? 0 : sk_CRYPTO_BUFFER_num(certificates);
+  for (std::size_t i = 0; i < count; ++i) {
+    const CRYPTO_BUFFER* der = sk_CRYPTO_BUFFER_value(certificates, i);
+    chain.emplace_back(CRYPTO_BUFFER_data(der), CRYPTO_BUFFER_len(der));
+  }
+  return chain;
+}
+
+Judgement Session::Impl::Judge(const TrustBundle& roots) const {
+  const Purpose purpose = shared().kind == Context::Impl::Kind::kMeshServer
+                              ? Purpose::kPeerIsClient
+                              : Purpose::kPeerIsServer;
+  Judgement result = roots.Judge(PeerChain(), purpose, judged_at);
+  if (result.refusal == Refusal::kNone && expected && result.id != *expected) {
+    result.refusal = Refusal::kWrongIdentity;
+    result.detail = "the peer is " + authz::Printable(result.id.Uri(), kDetailLimit / 2) +
+                    ", wanted " + authz::Printable(expected->Uri(), kDetailLimit / 2);
+  }
+  return result;
+}
+
+Judgement Session::Impl::JudgeNow() const {
+  if (shared().kind != Context::Impl::Kind::kHttps) return Judge(*shared().roots);
+  if (!shared().verify) return {};
+  return JudgeHost(shared().https_roots.get(), PeerChain(), host, judged_at);
+}
+
+Progress Session::Impl::Fail(Failure kind, std::string text) {
+  failure = kind;
+  failure_text = std::move(text);
+  return Progress::kFailed;
+}
+
+Progress Session::Impl::FailFromQueue() {
+  Diagnosis diagnosis = Diagnose(!handshake_done);
+  alert = diagnosis.alert;
+  if (diagnosis.failure != Failure::kCertificate)
+    return Fail(diagnosis.failure, std::move(diagnosis.text));
+  // BoringSSL refuses some certificates before, or instead of, asking VerifyPeer.
+  if (judgement.refusal == Refusal::kNone) {
+    judgement.refusal =
+        diagnosis.refusal == Refusal::kNone ? Refusal::kMalformed : diagnosis.refusal;
+    judgement.detail = diagnosis.text;
+  }
+  return Fail(Failure::kCertificate, std::string(RefusalName(judgement.refusal)) + ": " +
+                                         judgement.detail.substr(0, kDetailLimit));
+}
+
+Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Session::~Session() = default;
+
+std::unique_ptr<Session> Session::Accept(std::shared_ptr<const Context> context) {
+  auto impl = std::make_unique<Impl>(std::move(context));
+  impl->ssl = NewSsl(*impl);
+  SSL_set_accept_state(impl->ssl.get());
+  if (impl->shared().kind != Context::Impl::Kind::kMeshServer) {
+    impl->Fail(Failure::kProtocol, "this context is not for accepting");
+  }
+  return std::unique_ptr<Session>(new Session(std::move(impl)));
+}
+
+std::unique_ptr<Session> Session::Connect(std::shared_ptr<const Context> context,
+                                          const std::string& sni,
+                                          const authz::ServiceId& expected) {
+  auto impl = std::make_unique<Impl>(std::move(context));
+  impl->expected = expected;
+  impl->ssl = NewSsl(*impl);
+  SSL_set_connect_state(impl->ssl.get());
+  if (impl->shared().kind != Context::Impl::Kind::kMeshClient) {
+    impl->Fail(Failure::kProtocol, "this context is not for dialling");
+  } else if (SSL_set_tlsext_host_name(impl->ssl.get(), sni.c_str()) != 1) {
+    ERR_clear_error();
+    impl->Fail(Failure::kProtocol, "\"" + authz::Printable(sni) + "\" cannot be sent as SNI");
+  }
+  return std::unique_ptr<Session>(new Session(std::move(impl)));
+}
+
+std::unique_ptr<Session> Session::ConnectHttps(std::shared_ptr<const Context> context,
+                                               const std::string& host) {
+  auto impl = std::make_unique<Impl>(std::move(context));
+  impl->host = host;
+  impl->ssl = NewSsl(*impl);
+  SSL_set_connect_state(impl->ssl.get());
+  if (impl->shared().kind != Context::Impl::Kind::kHttps) {
+    impl->Fail(Failure::kProtocol, "this context is not for https");
+  } else if (!IsIpLiteral(host) && SSL_set_tlsext_host_name(impl->ssl.get(), host.c_str()) != 1) {
+    ERR_clear_error();
+    impl->Fail(Failure::kProtocol, "\"" + authz::Printable(host) + "\" cannot be sent as SNI");
+  }
+  return std::unique_ptr<Session>(new Session(std::move(impl)));
+}
+
+Progress Session::Handshake(Wire& wire) {
+  if (impl_->failure != Failure::kNone) return Progress::kFailed;
+  if (impl_->handshake_done) return Progress::kDone;
+  const Attach attached(*impl_, wire);
+  const int result = SSL_do_handshake(impl_->ssl.get());
+  if (result == 1) {
+    impl_->handshake_done = true;
+    return Progress::kDone;
+  }
+  if (SSL_get_error(impl_->ssl.get(), result) == SSL_ERROR_WANT_READ) return Progress::kWantInput;
+  return impl_->FailFromQueue();
+}
+
+Progress Session::Read(Wire& wire, std::span<std::uint8_t> plain, std::size_t* length) {
+  *length = 0;
+  if (impl_->failure != Failure::kNone) return Progress::kFailed;
+  if (!impl_->handshake_done)
+    return impl_->Fail(Failure::kProtocol, "read before the handshake finished");
+  const Attach attached(*impl_, wire);
+  while (!impl_->peer_closed && *length < plain.size()) {
+    const std::span<std::uint8_t> room = plain.subspan(*length);
+    const int result =
+        SSL_read(impl_->ssl.get(), room.data(), static_cast<int>(std::min(room.size(), kMaxCall)));
+    if (result > 0) {
+      *length += static_cast<std::size_t>(result);
+      continue;
+    }
+    const int error = SSL_get_error(impl_->ssl.get(), result);
+    if (error == SSL_ERROR_WANT_READ) return Progress::kWantInput;
+    if (error != SSL_ERROR_ZERO_RETURN) return impl_->FailFromQueue();
+    impl_->peer_closed = true;
+  }
+  if (!impl_->peer_closed) return Progress::kDone;
+  wire.in = {};  // what comes after close_notify is ignored (RFC 8446 6.1)
+  return Progress::kClosed;
+}
+
+bool Session::Write(Wire& wire, std::span<const std::uint8_t> plain) {
+  if (impl_->failure != Failure::kNone || impl_->close_notify_sent) return false;
+  if (!impl_->handshake_done) {
+    impl_->Fail(Failure::kProtocol, "write before the handshake finished");
+    return false;
+  }
+  const Attach attached(*impl_, wire);
+  while (!plain.empty()) {
+    const int result = SSL_write(impl_->ssl.get(), plain.data(),
+                                 static_cast<int>(std::min(plain.size(), kMaxCall)));
+    if (result <= 0) {
+      impl_->FailFromQueue();
+      return false;
+    }
+    plain = plain.subspan(static_cast<std::size_t>(result));
+  }
+  return true;
+}
+
+void Session::CloseNotify(Wire& wire) {
+  if (impl_->failure != Failure::kNone || !impl_->handshake_done || impl_->close_notify_sent)
+    return;
+  const Attach attached(*impl_, wire);
+  impl_->close_notify_sent = true;
+  // Once only: a second SSL_shutdown would wait for the peer's close_notify and choke on its data.
+  SSL_shutdown(impl_->ssl.get());
+}
+
+void Session::SendAlert(Wire& wire, int description) {
+  if (impl_->failure != Failure::kNone || !impl_->handshake_done || impl_->close_notify_sent)
+    return;
+  const Attach attached(*impl_, wire);
+  impl_->close_notify_sent = true;  // our direction is over, whichever alert ended it
+  SSL_send_fatal_alert(impl_->ssl.get(), static_cast<std::uint8_t>(description));
+}
+
+bool Session::handshake_done() const { return impl_->handshake_done; }
+Failure Session::failure() const { return impl_->failure; }
+int Session::alert() const { return impl_->alert; }
+const std::string& Session::failure_text() const { return impl_->failure_text; }
+const Judgement& Session::judgement() const { return impl_->judgement; }
+
+Judgement Session::Rejudge(const TrustBundle& roots) const {
+  if (impl_->shared().kind == Context::Impl::Kind::kHttps) return impl_->judgement;
+  return impl_->Judge(roots);
+}
+
+std::string Session::version() const {
+  return impl_->handshake_done ? SSL_get_version(impl_->ssl.get()) : "";
+}
+
+std::string Session::cipher() const {
+  const SSL_CIPHER* cipher = SSL_get_current_cipher(impl_->ssl.get());
+  return cipher != nullptr ? SSL_CIPHER_standard_name(cipher) : "";
+}
+
+std::string Session::group() const {
+  const char* name = SSL_get_group_name(SSL_get_group_id(impl_->ssl.get()));
+  return name != nullptr ? name : "";
+}
+
+std::string Session::received_sni() const {
+  const char* name = SSL_get_servername(impl_->ssl.get(), TLSEXT_NAMETYPE_host_name);
+  return name != nullptr && SSL_is_server(impl_->ssl.get()) ? authz::Printable(name, 255) : "";
+}
+
+}  // namespace mooring::tls

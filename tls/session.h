@@ -1,0 +1,110 @@
+// Session: one TLS connection as a function of bytes. No sockets, no clock but the wall clock of
+// certificate checks, no buffers of its own beyond BoringSSL's partial record.
+//
+// The caller reads ciphertext from its socket into scratch memory and passes it in a Wire; records
+// to be sent are appended to the Wire's `out`, which never refuses, so the caller must send or keep
+// them after every call, the failing ones included (they then hold the alert). One thread at a
+// time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tls/context.h"
+
+namespace mooring::tls {
+
+// Wire carries one call's ciphertext. `in` shrinks as bytes are taken; what is left after a call is
+// for the next one (kept by the caller). Read takes all of `in` before it answers kWantInput or
+// kClosed.
+struct Wire {
+  std::span<const std::uint8_t> in;
+  std::vector<std::uint8_t>& out;
+};
+
+// Progress is how a call ended.
+enum class Progress {
+  kDone,       // handshake finished; Read: bytes were delivered
+  kWantInput,  // feed more ciphertext
+  kClosed,     // Read only: the peer sent close_notify
+  kFailed,     // fatal; failure() says why, Wire::out may hold an alert; only destroying is allowed
+               // now
+};
+
+// Failure is why a session failed, a closed list with names for logs and counters (FailureName).
+enum class Failure {
+  kNone,
+  kCertificate,     // the peer's certificate was refused: judgement() has the Refusal
+  kAlert,           // the peer sent a fatal alert: `alert` has its number
+  kNotTls,          // plaintext or garbage instead of a TLS record
+  kVersion,         // no common protocol version
+  kNoCommonCipher,  // no common cipher suite, group or signature algorithm
+  kProtocol,        // any other violation
+};
+const char* FailureName(Failure failure);
+
+class Session final {
+ public:
+  // Accept starts the accepting side of a mesh connection.
+  static std::unique_ptr<Session> Accept(std::shared_ptr<const Context> context);
+  // Connect starts the dialling side: sends `sni`, accepts exactly `expected`. A session whose SNI
+  // cannot be sent (empty, or over 255 bytes), or whose context is of another kind, is failed from
+  // the start.
+  static std::unique_ptr<Session> Connect(std::shared_ptr<const Context> context,
+                                          const std::string& sni, const authz::ServiceId& expected);
+  // ConnectHttps dials an agent; `host` is the DNS name or IP address literal that its certificate
+  // must carry.
+  static std::unique_ptr<Session> ConnectHttps(std::shared_ptr<const Context> context,
+                                               const std::string& host);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Handshake goes on with the handshake. kDone means that this side is finished: on the dialling
+  // side of TLS 1.3 the peer may still refuse our certificate, by an alert that Read then reports
+  // (RFC 8446 4.4.2.4).
+  Progress Handshake(Wire& wire);
+
+  // Read decrypts into `plain` until it is full or the input is used up; `*length` is what it
+  // delivered, which may be more than 0 with every Progress (kDone: `plain` is full or more may
+  // follow at once). Requires a finished handshake.
+  Progress Read(Wire& wire, std::span<std::uint8_t> plain, std::size_t* length);
+
+  // Write encrypts all of `plain`. False: the session has failed, or CloseNotify was called.
+  bool Write(Wire& wire, std::span<const std::uint8_t> plain);
+
+  // CloseNotify ends our direction; Read goes on working (RFC 8446 6.1). Idempotent. Never call it
+  // before an abort: the peer would take it for a clean end.
+  void CloseNotify(Wire& wire);
+
+  // SendAlert ends the session by a fatal alert of ours (RFC 8446 6.2); nothing may be written
+  // after it. Requires a finished handshake; does nothing after CloseNotify or a failure.
+  void SendAlert(Wire& wire, int description);
+
+  bool handshake_done() const;
+  Failure failure() const;
+  int alert() const;                        // of kAlert: TLS alert description, else -1
+  const std::string& failure_text() const;  // printable detail for logs, one line
+  // Judgement of the peer's certificate; judgement().id is the peer once the handshake is done
+  // (mesh).
+  const Judgement& judgement() const;
+  // Rejudge judges the chain that the peer showed in the handshake against other roots, at the time
+  // of that handshake. Mesh only: for https it repeats judgement().
+  Judgement Rejudge(const TrustBundle& roots) const;
+
+  std::string version() const;  // "TLSv1.3"
+  std::string cipher() const;
+  std::string group() const;         // "X25519MLKEM768"
+  std::string received_sni() const;  // accepting side; empty if none was sent
+
+  struct Impl;
+
+ private:
+  explicit Session(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mooring::tls

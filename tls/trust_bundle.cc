@@ -1,0 +1,122 @@
+#include <algorithm>
+
+#include "authz/text.h"
+#include "tls/boringssl.h"
+#include "tls/leaf_rules.h"
+#include "tls/path.h"
+#include "tls/pem.h"
+
+namespace mooring::tls {
+
+const char* RefusalName(Refusal refusal) {
+  switch (refusal) {
+    case Refusal::kNone:
+      return "none";
+    case Refusal::kNoCertificate:
+      return "no_client_certificate";
+    case Refusal::kMalformed:
+      return "certificate_malformed";
+    case Refusal::kChainTooLong:
+      return "chain_too_long";
+    case Refusal::kUnknownCa:
+      return "unknown_ca";
+    case Refusal::kExpired:
+      return "cert_expired";
+    case Refusal::kNotYetValid:
+      return "cert_not_yet_valid";
+    case Refusal::kLeafRules:
+      return "leaf_rules";
+    case Refusal::kNotSpiffe:
+      return "not_a_service_id";
+    case Refusal::kForeignTrustDomain:
+      return "foreign_trust_domain";
+    case Refusal::kWrongIdentity:
+      return "san_mismatch";
+  }
+  return "none";
+}
+
+TrustBundle::TrustBundle(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+TrustBundle::~TrustBundle() = default;
+
+Result<std::shared_ptr<const TrustBundle>> TrustBundle::Make(
+    std::string_view trust_domain, std::span<const std::string> root_pems) {
+  if (!authz::IsTrustDomain(trust_domain)) {
+    return Invalid("\"" + authz::Printable(trust_domain) + "\" is not a trust domain");
+  }
+  if (root_pems.empty()) return Invalid("there are no roots: nobody could be believed");
+
+  auto impl = std::make_unique<Impl>();
+  impl->trust_domain = trust_domain;
+  impl->no_store.reset(X509_STORE_new());
+  if (!impl->no_store) return Error{ErrorCode::kInternal, "out of memory"};
+  for (std::size_t i = 0; i < root_pems.size(); ++i) {
+    auto certificates = ReadCertificates(root_pems[i]);
+    if (!certificates) {
+      return Invalid("root number " + std::to_string(i + 1) + ": " + certificates.error().message);
+    }
+    for (bssl::UniquePtr<X509>& root : *certificates) {
+      // Also fills the extension cache, so that threads that judge find it ready.
+      const bool is_ca = X509_check_ca(root.get()) == 1;
+      ERR_clear_error();
+      if (!is_ca) {
+        return Invalid("root number " + std::to_string(i + 1) + ", " +
+                       NameText(X509_get_subject_name(root.get())) + ", is not a CA certificate");
+      }
+      const bool known = std::any_of(
+          impl->roots.begin(), impl->roots.end(),
+          [&](const auto& earlier) { return X509_cmp(earlier.get(), root.get()) == 0; });
+      if (!known) impl->roots.push_back(std::move(root));
+    }
+  }
+  return std::shared_ptr<const TrustBundle>(new TrustBundle(std::move(impl)));
+}
+
+Judgement TrustBundle::Judge(std::span<const std::span<const std::uint8_t>> chain, Purpose purpose,
+                             WallTime now) const {
+  if (chain.empty()) return {Refusal::kNoCertificate, "the peer showed no certificate", {}};
+  if (chain.size() > kMaxChain) {
+    return {Refusal::kChainTooLong,
+            "the peer sent " + std::to_string(chain.size()) + " certificates, at most " +
+                std::to_string(kMaxChain) + " are taken",
+            {}};
+  }
+  std::vector<bssl::UniquePtr<X509>> sent;
+  for (const std::span<const std::uint8_t> der : chain) {
+    sent.push_back(ParseDer(der));
+    if (!sent.back()) {
+      return {Refusal::kMalformed,
+              "certificate number " + std::to_string(sent.size()) + " does not parse",
+              {}};
+    }
+  }
+  // The path first: what a leaf that nobody we trust has signed says about itself is not worth
+  // reading.
+  Path path = FindPath(sent, *impl_, purpose, now);
+  if (path.refusal != Refusal::kNone) return {path.refusal, std::move(path.detail), {}};
+
+  Judgement judgement = CheckLeaf(sent.front().get());
+  if (judgement.refusal != Refusal::kNone) return judgement;
+  // A signer speaks for its own trust domain alone (SPIFFE Trust Domain and Bundle section 2).
+  if (judgement.id.trust_domain != impl_->trust_domain) {
+    judgement.refusal = Refusal::kForeignTrustDomain;
+    judgement.detail = judgement.id.Uri() + " is not of the trust domain " + impl_->trust_domain;
+    judgement.detail = authz::Printable(judgement.detail, 400);
+  }
+  return judgement;
+}
+
+const std::string& TrustBundle::trust_domain() const { return impl_->trust_domain; }
+std::size_t TrustBundle::size() const { return impl_->roots.size(); }
+
+Judgement JudgeOwn(const Credentials& leaf, const TrustBundle& roots, WallTime now) {
+  std::vector<std::span<const std::uint8_t>> chain;
+  for (const auto& certificate : leaf.impl().chain) {
+    chain.emplace_back(CRYPTO_BUFFER_data(certificate.get()), CRYPTO_BUFFER_len(certificate.get()));
+  }
+  Judgement judgement = roots.Judge(chain, Purpose::kPeerIsServer, now);
+  if (judgement.refusal != Refusal::kNone) return judgement;
+  return roots.Judge(chain, Purpose::kPeerIsClient, now);
+}
+
+}  // namespace mooring::tls
