@@ -1,0 +1,222 @@
+#include "proxy/net/socket.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace mooring::net {
+namespace {
+
+constexpr int kBacklog = 4096;  // the kernel lowers it to net.core.somaxconn
+
+void SetInt(int fd, int level, int name, int value) {
+  // Cannot fail on a live TCP socket with these constants; if a kernel lacks one, the leg works without.
+  (void)setsockopt(fd, level, name, &value, sizeof value);
+}
+
+std::string Reason(int error) { return std::strerror(error); }
+
+Error CannotListen(const Address& address, const std::string& why) {
+  return {ErrorCode::kUnavailable, "cannot listen on " + address.Text() + ": " + why};
+}
+
+// ClearStaleSocket makes room at a unix path: nothing there, or a socket file that nobody serves.
+Status ClearStaleSocket(const Address& address, const SocketAddress& where) {
+  struct stat info {};
+  if (lstat(address.path.c_str(), &info) != 0) {
+    if (errno == ENOENT) return Ok();
+    return CannotListen(address, Reason(errno));
+  }
+  if (!S_ISSOCK(info.st_mode)) {
+    return CannotListen(address, "something that is not a socket is at this path; remove it or choose another");
+  }
+  const UniqueFd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!probe) return CannotListen(address, Reason(errno));
+  if (connect(probe.get(), where.raw(), where.length()) == 0 || errno == EAGAIN) {
+    return CannotListen(address, "another process is serving this socket");
+  }
+  if (errno != ECONNREFUSED) return CannotListen(address, Reason(errno));
+  if (unlink(address.path.c_str()) != 0) return CannotListen(address, Reason(errno));
+  return Ok();
+}
+
+}  // namespace
+
+UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
+  if (this != &other) {
+    Reset();
+    fd_ = std::exchange(other.fd_, -1);
+  }
+  return *this;
+}
+
+void UniqueFd::Reset() {
+  if (fd_ >= 0) close(fd_);
+  fd_ = -1;
+}
+
+Result<SocketAddress> SocketAddress::FromLiteral(const Address& address) {
+  SocketAddress out;
+  if (address.kind == Address::Kind::kUnix) {
+    sockaddr_un un{};
+    un.sun_family = AF_UNIX;
+    if (address.path.size() >= sizeof un.sun_path) return Invalid(address.Text() + ": the path is too long");
+    std::memcpy(un.sun_path, address.path.c_str(), address.path.size() + 1);
+    std::memcpy(&out.storage_, &un, sizeof un);
+    out.length_ = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address.path.size() + 1);
+    return out;
+  }
+  sockaddr_in v4{};
+  if (inet_pton(AF_INET, address.host.c_str(), &v4.sin_addr) == 1) {
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(address.port);
+    std::memcpy(&out.storage_, &v4, sizeof v4);
+    out.length_ = sizeof v4;
+    return out;
+  }
+  sockaddr_in6 v6{};
+  if (inet_pton(AF_INET6, address.host.c_str(), &v6.sin6_addr) == 1) {
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(address.port);
+    std::memcpy(&out.storage_, &v6, sizeof v6);
+    out.length_ = sizeof v6;
+    return out;
+  }
+  return Invalid(address.Text() + ": " + address.host + " is not an IP address");
+}
+
+SocketAddress SocketAddress::FromRaw(const sockaddr* raw, socklen_t length) {
+  SocketAddress out;
+  out.length_ = std::min<socklen_t>(length, sizeof out.storage_);
+  std::memcpy(&out.storage_, raw, out.length_);
+  return out;
+}
+
+SocketAddress SocketAddress::LocalOf(int fd) {
+  SocketAddress out;
+  out.length_ = sizeof out.storage_;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&out.storage_), &out.length_) != 0) out.length_ = 0;
+  return out;
+}
+
+std::uint16_t SocketAddress::port() const {
+  if (family() == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in*>(&storage_)->sin_port);
+  if (family() == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_port);
+  return 0;
+}
+
+std::string SocketAddress::Text() const {
+  char host[INET6_ADDRSTRLEN] = {};
+  if (family() == AF_INET) {
+    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr, host, sizeof host);
+    return std::string(host) + ":" + std::to_string(port());
+  }
+  if (family() == AF_INET6) {
+    inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr, host, sizeof host);
+    return "[" + std::string(host) + "]:" + std::to_string(port());
+  }
+  if (family() == AF_UNIX && length_ > offsetof(sockaddr_un, sun_path)) {
+    return "unix:" + std::string(reinterpret_cast<const sockaddr_un*>(&storage_)->sun_path);
+  }
+  return "unix:";  // the unnamed end of a unix connection
+}
+
+bool SocketAddress::operator==(const SocketAddress& other) const {
+  return length_ == other.length_ && std::memcmp(&storage_, &other.storage_, length_) == 0;
+}
+
+Result<UniqueFd> Listen(const Address& address) {
+  auto where = SocketAddress::FromLiteral(address);
+  if (!where) return where.error();
+  const bool unix_socket = where->family() == AF_UNIX;
+  if (unix_socket) {
+    if (auto cleared = ClearStaleSocket(address, *where); !cleared) return cleared.error();
+  }
+  UniqueFd fd(socket(where->family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return CannotListen(address, Reason(errno));
+  if (!unix_socket) SetInt(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);  // our own TIME_WAIT must not block a restart
+  if (bind(fd.get(), where->raw(), where->length()) != 0) {
+    const int error = errno;
+    std::string why = Reason(error);
+    if (error == EADDRINUSE) why += " (another process holds this port; stop it or choose another port)";
+    if (error == EACCES) why += " (ports below 1024 and foreign folders need a privilege)";
+    if (error == EADDRNOTAVAIL) why += " (no interface of this machine has this address)";
+    return CannotListen(address, why);
+  }
+  // Between bind and listen nobody can connect, so the mode is in force before the first client.
+  if (unix_socket && chmod(address.path.c_str(), address.mode) != 0) {
+    return CannotListen(address, Reason(errno));
+  }
+  if (listen(fd.get(), kBacklog) != 0) return CannotListen(address, Reason(errno));
+  return fd;
+}
+
+ConnectStart StartConnect(const SocketAddress& address) {
+  ConnectStart start;
+  start.fd = UniqueFd(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!start.fd) {
+    start.error = errno;
+    return start;
+  }
+  SetLegOptions(start.fd.get());
+  if (connect(start.fd.get(), address.raw(), address.length()) != 0) {
+    // EINTR leaves the connect running in the kernel, like EINPROGRESS.
+    if (errno == EINPROGRESS || errno == EINTR) {
+      start.in_progress = true;
+    } else {
+      start.error = errno;
+    }
+  }
+  return start;
+}
+
+int PendingError(int fd) {
+  int error = 0;
+  socklen_t length = sizeof error;
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) return errno;
+  return error;
+}
+
+void SetLegOptions(int fd) {
+  int domain = 0;
+  socklen_t length = sizeof domain;
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) != 0 || domain == AF_UNIX) return;
+  SetInt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  SetInt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  SetInt(fd, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(kKeepaliveIdle.count()));
+  SetInt(fd, IPPROTO_TCP, TCP_KEEPINTVL, static_cast<int>(kKeepaliveInterval.count()));
+  SetInt(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes);
+  SetInt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+         static_cast<int>(std::chrono::milliseconds(kUserTimeout).count()));
+}
+
+void SetResetOnClose(int fd) {
+  const linger reset{.l_onoff = 1, .l_linger = 0};
+  (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+}
+
+int Unsent(int fd) {
+  int bytes = 0;
+  return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
+
+unsigned long RaiseFileLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  if (limit.rlim_cur < limit.rlim_max) {
+    const rlimit raised{.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) return limit.rlim_max;
+  }
+  return limit.rlim_cur;
+}
+
+}  // namespace mooring::net

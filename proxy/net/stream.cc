@@ -1,0 +1,314 @@
+#include "proxy/net/stream.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace mooring::net {
+namespace {
+// A handshake's flights are small; a large read here would only pile up what the peer sends early.
+constexpr std::size_t kHandshakeRead = 16384;
+}  // namespace
+
+Stream::Stream(Loop& loop, UniqueFd fd, StreamObserver* observer)
+    : loop_(loop), observer_(observer), fd_(std::move(fd)) {
+  poller_.emplace(loop, fd_.get(), [this](Poller::Ready ready) { OnReady(ready); });
+}
+
+Stream::~Stream() {
+  poller_.reset();  // before the descriptor: libuv must not see its number again under another socket
+}
+
+void Stream::OnReady(Poller::Ready ready) {
+  if (ready.error) {
+    // Data that arrived before a reset is still readable and comes first; a reader finds the error itself.
+    if (want_read_ && !read_ended_) {
+      UpdateInterest();  // polling has stopped; there may be more than one burst before the error
+      observer_->OnReadable(*this);
+      return;
+    }
+    error_ = PendingError(fd_.get());
+    if (error_ == 0) error_ = ECONNRESET;
+    observer_->OnBroken(*this);
+    return;
+  }
+  if (ready.other) {
+    errors_unwatched_ = true;
+    UpdateInterest();
+  }
+  if (ready.write && pending() > 0) {
+    if (!FlushPending()) {
+      UpdateInterest();
+      observer_->OnBroken(*this);
+      return;
+    }
+    if (pending() == 0) {
+      AfterFlush();
+      UpdateInterest();
+      observer_->OnDrained(*this);
+      return;  // level-triggered: a readable socket is reported again
+    }
+  }
+  if (ready.read && (want_read_ || discarding_)) observer_->OnReadable(*this);
+}
+
+void Stream::UpdateInterest() {
+  unsigned interest = Poller::kNone;
+  if ((want_read_ && !read_ended_) || discarding_) {
+    interest |= Poller::kRead;
+  } else if (!errors_unwatched_) {
+    interest |= Poller::kErrors;
+  }
+  // A failed socket is writable for ever, and nothing more can be sent on it.
+  if (pending() > 0 && error_ == 0) interest |= Poller::kWrite;
+  poller_->Set(interest);
+}
+
+void Stream::WantRead(bool on) {
+  if (want_read_ == on && poller_->interest() != Poller::kNone) return;
+  want_read_ = on;
+  UpdateInterest();
+}
+
+void Stream::StartTls(std::unique_ptr<tls::Session> session) { session_ = std::move(session); }
+
+tls::Progress Stream::Handshake() {
+  auto& out = loop_.out_scratch();
+  for (;;) {
+    out.clear();
+    tls::Wire wire{carry_, out};
+    const tls::Progress progress = session_->Handshake(wire);
+    const std::size_t left = wire.in.size();
+    carry_.erase(carry_.begin(), carry_.end() - static_cast<std::ptrdiff_t>(left));
+    if (!out.empty() && !SendOrKeep(out)) return tls::Progress::kFailed;
+    if (progress != tls::Progress::kWantInput) return progress;
+    auto scratch = loop_.cipher_scratch().first(kHandshakeRead);
+    const long got = Receive(scratch);
+    if (got < 0 && error_ == 0) return tls::Progress::kWantInput;
+    if (got <= 0) {
+      read_ended_ = true;
+      UpdateInterest();
+      return tls::Progress::kFailed;
+    }
+    carry_.insert(carry_.end(), scratch.begin(), scratch.begin() + got);
+  }
+}
+
+long Stream::Receive(std::span<std::uint8_t> into) {
+  for (;;) {
+    const ssize_t got = recv(fd_.get(), into.data(), into.size(), 0);
+    if (got > 0) received_anything_ = true;
+    if (got >= 0) return got;
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) error_ = errno;
+    return -1;
+  }
+}
+
+Stream::ReadResult Stream::Read() {
+  if (read_ended_) return {error_ != 0 ? ReadStatus::kFailed : ReadStatus::kEnd, {}};
+  ReadResult result = session_ ? ReadTls() : ReadPlain();
+  bytes_in_ += result.bytes.size();
+  switch (result.status) {
+    case ReadStatus::kData:
+    case ReadStatus::kAgain:
+      break;
+    case ReadStatus::kEnd:
+    case ReadStatus::kTruncated:
+    case ReadStatus::kFailed:
+      read_ended_ = true;
+      UpdateInterest();
+      break;
+  }
+  return result;
+}
+
+Stream::ReadResult Stream::ReadPlain() {
+  auto scratch = loop_.cipher_scratch();
+  const long got = Receive(scratch);
+  if (got > 0) return {ReadStatus::kData, scratch.first(static_cast<std::size_t>(got))};
+  if (got == 0) return {ReadStatus::kEnd, {}};
+  return {error_ != 0 ? ReadStatus::kFailed : ReadStatus::kAgain, {}};
+}
+
+Stream::ReadResult Stream::ReadTls() {
+  if (end_after_data_) {
+    if (*end_after_data_ == tls::Progress::kClosed) return {ReadStatus::kEnd, {}};
+    error_ = EPROTO;
+    return {ReadStatus::kFailed, {}};
+  }
+  std::span<const std::uint8_t> cipher;
+  std::vector<std::uint8_t> early;
+  if (!carry_.empty()) {
+    early.swap(carry_);
+    cipher = early;
+  } else {
+    auto scratch = loop_.cipher_scratch();
+    const long got = Receive(scratch);
+    if (got < 0) return {error_ != 0 ? ReadStatus::kFailed : ReadStatus::kAgain, {}};
+    if (got == 0) return {ReadStatus::kTruncated, {}};
+    cipher = scratch.first(static_cast<std::size_t>(got));
+  }
+  auto& out = loop_.out_scratch();
+  out.clear();
+  tls::Wire wire{cipher, out};
+  auto plain = loop_.plain_scratch();
+  std::size_t filled = 0;
+  tls::Progress progress = tls::Progress::kDone;
+  while (progress == tls::Progress::kDone && filled < plain.size()) {
+    std::size_t length = 0;
+    progress = session_->Read(wire, plain.subspan(filled), &length);
+    filled += length;
+  }
+  // Answers of the protocol itself: a key update's reply, an alert.
+  if (!out.empty() && !SendOrKeep(out) && filled == 0) return {ReadStatus::kFailed, {}};
+  if (filled > 0) {
+    // Bytes that came before the end are delivered first; the end is found again at the next Read.
+    if (progress == tls::Progress::kClosed || progress == tls::Progress::kFailed) {
+      end_after_data_ = progress;
+    }
+    return {ReadStatus::kData, plain.first(filled)};
+  }
+  switch (progress) {
+    case tls::Progress::kClosed:
+      return {ReadStatus::kEnd, {}};
+    case tls::Progress::kFailed:
+      if (error_ == 0) error_ = EPROTO;
+      return {ReadStatus::kFailed, {}};
+    case tls::Progress::kDone:
+    case tls::Progress::kWantInput:
+      break;
+  }
+  return {ReadStatus::kAgain, {}};
+}
+
+bool Stream::Write(std::span<const std::uint8_t> bytes) {
+  if (error_ != 0) return false;
+  bytes_out_ += bytes.size();
+  if (!session_) return SendOrKeep(bytes);
+  auto& out = loop_.out_scratch();
+  out.clear();
+  tls::Wire wire{{}, out};
+  if (!session_->Write(wire, bytes)) {
+    error_ = EPROTO;
+    return false;
+  }
+  return SendOrKeep(out);
+}
+
+bool Stream::SendOrKeep(std::span<const std::uint8_t> bytes) {
+  sent_since_check_ = true;
+  if (pending() == 0) {
+    while (!bytes.empty()) {
+      const ssize_t sent = send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (sent >= 0) {
+        bytes = bytes.subspan(static_cast<std::size_t>(sent));
+        continue;
+      }
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN || errno == EWOULDBLOCK) break;
+      error_ = errno;
+      return false;
+    }
+    if (bytes.empty()) return true;
+  }
+  pending_.insert(pending_.end(), bytes.begin(), bytes.end());
+  UpdateInterest();
+  return true;
+}
+
+bool Stream::FlushPending() {
+  sent_since_check_ = true;
+  while (pending() > 0) {
+    const ssize_t sent =
+        send(fd_.get(), pending_.data() + pending_sent_, pending(), MSG_NOSIGNAL);
+    if (sent >= 0) {
+      pending_sent_ += static_cast<std::size_t>(sent);
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return true;
+    error_ = errno;
+    return false;
+  }
+  pending_sent_ = 0;
+  std::vector<std::uint8_t>().swap(pending_);  // an idle connection holds no buffer
+  return true;
+}
+
+void Stream::EndWrite() {
+  if (end_write_) return;
+  end_write_ = true;
+  if (pending() == 0) CompleteEndWrite();
+}
+
+void Stream::CompleteEndWrite() {
+  if (write_end_sent_ || error_ != 0) return;
+  write_end_sent_ = true;
+  if (!session_) {
+    shutdown(fd_.get(), SHUT_WR);
+    return;
+  }
+  auto& out = loop_.out_scratch();
+  out.clear();
+  tls::Wire wire{{}, out};
+  session_->CloseNotify(wire);
+  if (!out.empty()) (void)SendOrKeep(out);
+}
+
+void Stream::AfterFlush() {
+  if (end_write_) CompleteEndWrite();
+  if (finished_ && write_end_sent_ && pending() == 0) shutdown(fd_.get(), SHUT_WR);
+}
+
+void Stream::Finish() {
+  EndWrite();
+  finished_ = true;
+  if (pending() == 0) AfterFlush();
+}
+
+void Stream::SendAlert(int description) {
+  auto& out = loop_.out_scratch();
+  out.clear();
+  tls::Wire wire{{}, out};
+  session_->SendAlert(wire, description);
+  if (!out.empty()) (void)SendOrKeep(out);
+}
+
+void Stream::FinishRaw() {
+  end_write_ = true;
+  write_end_sent_ = true;
+  finished_ = true;
+  if (pending() == 0) AfterFlush();
+}
+
+void Stream::ResetOnClose() { SetResetOnClose(fd_.get()); }
+
+bool Stream::PeerIsDead() {
+  const bool sent = std::exchange(sent_since_check_, false);
+  if (!liveness_.Check(fd_.get(), sent, loop_.now())) return false;
+  error_ = ETIMEDOUT;
+  return true;
+}
+
+void Stream::BeginDiscard() {
+  read_ended_ = true;
+  discarding_ = true;
+  UpdateInterest();
+}
+
+bool Stream::Discard() {
+  for (int burst = 0; burst < 16; ++burst) {
+    auto scratch = loop_.cipher_scratch();
+    const long got = Receive(scratch);
+    if (got > 0) continue;
+    if (got < 0 && error_ == 0) return false;
+    discarding_ = false;  // an ended socket stays readable: watching it on would be a busy loop
+    UpdateInterest();
+    return true;
+  }
+  return false;
+}
+
+}  // namespace mooring::net
