@@ -1,0 +1,77 @@
+// Client: HTTP/1.1 requests to one agent, one at a time on a kept-alive connection, over TCP, unix
+// socket or https.
+//
+// Made for blocking queries: each watch owns a Client, so a long poll holds up nobody else. Bounded
+// in time (the request's deadline covers resolving, connecting, TLS and the whole answer;
+// connecting to one address gets 5 s of it) and in size. Redirects, compression and proxies are not
+// spoken. Loop thread only. Source: RFC 9112; parsing by llhttp.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "authz/result.h"
+#include "proxy/net/address.h"
+#include "proxy/net/loop.h"
+#include "tls/context.h"
+
+namespace mooring::http {
+
+// Headers with lower-case names; the last of a repeated header counts.
+using Headers = std::map<std::string, std::string>;
+
+struct Request {
+  std::string method = "GET";
+  std::string target;  // path and query, as sent
+  Headers headers;     // besides Host, Content-Length, Accept-Encoding: identity
+  std::string body;
+  net::milliseconds deadline{10'000};
+};
+
+struct Response {
+  int status = 0;
+  Headers headers;
+  std::string body;
+  const std::string* Header(const std::string& lower_case_name) const;
+};
+
+struct Endpoint {
+  net::Address address;
+  std::shared_ptr<const tls::Context> https;  // null: plain
+  std::string
+      verify_name;  // https: name or IP literal in the agent's certificate; empty: address.host
+};
+
+inline constexpr std::size_t kMaxBody = 64u << 20;  // bytes of one answer
+inline constexpr std::size_t kMaxHeader = 64u << 10;
+
+class Client final {
+ public:
+  using Callback = std::function<void(Result<Response>)>;
+
+  Client(net::Loop& loop, Endpoint endpoint);
+  ~Client();  // the callback of a request under way never runs
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // Send starts a request; one under way is cancelled without its callback. The callback never runs
+  // inside Send, and may call Send or destroy the Client. Any status is a Response; an Error
+  // (kUnavailable) is no whole answer: refused, cut short, too large, late, not HTTP; the text says
+  // which. kInvalid: a method, target or header that would break the request's framing (a token
+  // with a line end); nothing was sent. A request on a kept-alive connection that the agent had
+  // meanwhile closed is sent once more on a fresh one. What must not happen twice (POST) goes on a
+  // fresh connection to begin with (RFC 9110 9.2.2).
+  void Send(Request request, Callback callback);
+  void Cancel();
+  bool busy() const;
+  // SetEndpoint changes where the next request goes (new TLS files); the idle connection is closed.
+  void SetEndpoint(Endpoint endpoint);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mooring::http
