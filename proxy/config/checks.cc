@@ -1,0 +1,73 @@
+#include "proxy/config/checks.h"
+
+#include <utility>
+
+#include "authz/text.h"
+
+namespace mooring::config {
+namespace {
+
+bool StaysHere(const net::Address& address) {
+  return address.IsLoopback() || address.host == "localhost";  // RFC 6761 6.3
+}
+
+bool IsV6(const net::Address& address) { return address.host.find(':') != std::string::npos; }
+
+void WarnOfAgent(const AgentSettings& agent, std::vector<std::string>* warnings) {
+  if (agent.https && !agent.tls.verify) {
+    warnings->push_back("the agent's certificate is not verified: whoever answers at " +
+                        agent.address.Text() + " can hand out roots and intentions");
+  }
+  if (!agent.https && !StaysHere(agent.address)) {
+    warnings->push_back("the ACL token and the private key travel to and from the agent at " +
+                        agent.address.Text() + " in clear text: use https");
+  }
+}
+
+}  // namespace
+
+bool Overlap(const net::Address& a, const net::Address& b) {
+  if (a.kind != b.kind) return false;
+  if (a.kind == net::Address::Kind::kUnix) return a.path == b.path;
+  if (a.port != b.port || a.port == 0) return false;
+  if (a.host == b.host) return true;
+  // Whether :: takes the IPv4 port too is the listener's matter; only the same family surely
+  // clashes.
+  if (!a.IsIpLiteral() || !b.IsIpLiteral() || IsV6(a) != IsV6(b)) return false;
+  return a.IsWildcard() || b.IsWildcard();
+}
+
+Status CheckDialled(const net::Address& address) {
+  if (address.kind == net::Address::Kind::kTcp && address.port == 0) {
+    return Invalid("\"" + address.Text() + "\" cannot be dialled: port 0 stands for none");
+  }
+  return Ok();
+}
+
+Result<std::string> ParseAdvertise(std::string_view text) {
+  Result<std::string> host = net::ParseHost(text);
+  if (!host) {
+    return Invalid(host.error().message +
+                   "; write an IP address or a host name alone, the port is the public listener's");
+  }
+  if (net::Address::Tcp(*host, 0).IsWildcard()) {
+    return Invalid("\"" + *host + "\" is every interface and no address that others can dial");
+  }
+  return host;
+}
+
+void WarnOfExposure(Settings* settings) {
+  for (const UpstreamSettings& upstream : settings->upstreams) {
+    if (StaysHere(upstream.listen)) continue;
+    settings->warnings.push_back("upstream " + upstream.name + " listens on " +
+                                 upstream.listen.Text() + ": everybody who reaches that address " +
+                                 "calls " + upstream.name + " in this service's name");
+  }
+  if (settings->admin && !StaysHere(*settings->admin)) {
+    settings->warnings.push_back("the admin port listens on " + settings->admin->Text() +
+                                 ", beyond loopback, and asks nobody who they are");
+  }
+  if (settings->NeedsAgent()) WarnOfAgent(settings->agent, &settings->warnings);
+}
+
+}  // namespace mooring::config

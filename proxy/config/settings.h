@@ -1,0 +1,104 @@
+// Settings: all that one run of the proxy is told at start, by flags and environment or by YAML.
+// The one place for defaults. Both front ends fill the same struct; nothing after them checks it
+// again. A plain value, constant after parsing.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "authz/consul_api.h"
+#include "authz/intention.h"
+#include "authz/spiffe.h"
+#include "proxy/log/log.h"
+#include "proxy/net/address.h"
+#include "tls/context.h"
+
+namespace mooring::config {
+
+using std::chrono::milliseconds;
+
+using LogLevel = log::Level;
+
+// AgentSettings says how to reach the local Consul agent.
+struct AgentSettings {
+  net::Address address = net::Address::Tcp("127.0.0.1", 8500);
+  bool https = false;
+  std::string path_prefix;  // of http://host:port/prefix, without a final slash; put before /v1
+  std::string token;        // an ACL secret: never logged
+  std::string token_file;   // read at start and again when it changes; if non-empty content, it
+                            // beats `token`
+  std::string basic_auth;   // user:pass of CONSUL_HTTP_AUTH: never logged
+  tls::HttpsOptions tls;
+  std::string tls_server_name;  // name to verify instead of the host
+  std::string ns;               // CONSUL_NAMESPACE, sent as ns=
+  std::string partition;        // CONSUL_PARTITION, sent as partition=
+  bool stale = false;           // -stale: read from any server
+};
+
+struct UpstreamSettings {
+  authz::UpstreamType type = authz::UpstreamType::kService;
+  std::string name;
+  std::string datacenter;  // empty: our own
+  net::Address listen;
+  std::vector<net::Address> endpoints;        // static; empty: discovered through the agent
+  std::optional<authz::ServiceId> spiffe_id;  // overrides the identity built from the name
+  std::optional<milliseconds> connect_timeout;
+  std::optional<milliseconds> idle_timeout;
+
+  bool operator==(const UpstreamSettings&) const = default;
+};
+
+// FileIdentity: our leaf, key and roots as files, watched and taken up only as a matching set.
+struct FileIdentity {
+  std::string certificate;  // absolute paths
+  std::string private_key;
+  std::string roots;
+};
+
+struct StaticIntentions {
+  authz::DefaultPolicy fallback = authz::DefaultPolicy::kDeny;
+  std::vector<authz::Intention> rules;  // precedence filled in: exact source 9, `*` 8
+};
+
+// Settings, in the order in which the reference file examples/mooring.yaml shows them.
+struct Settings {
+  // Who we are: exactly one of these three, from the flags; YAML has `service`, or `proxy_id`, or
+  // `sidecar_for`.
+  std::string service;
+  std::string proxy_id;
+  std::string sidecar_for;
+  bool wait_for_agent = true;  // -sidecar-for: wait for the agent and the registration; false: fail
+                               // at once as consul does
+
+  std::optional<FileIdentity> identity;       // absent: from the agent
+  std::optional<net::Address> public_listen;  // absent with `service`: no public listener
+  std::optional<net::Address> local_app;
+  std::optional<StaticIntentions> intentions;  // absent: from the agent
+  std::vector<UpstreamSettings> upstreams;
+  AgentSettings agent;
+  std::optional<net::Address> admin;  // absent: no admin port
+
+  bool register_self = false;
+  std::string register_id;  // suffix: <service>-proxy[-<register_id>]
+  std::string advertise;    // address to register instead of one found, empty: find a routable one
+
+  LogLevel log_level = LogLevel::kInfo;
+  bool log_json = false;
+
+  milliseconds handshake_timeout{10'000};  // whole TLS handshake of an accepted connection
+  milliseconds connect_timeout{5'000};     // upstream: TCP, TLS and every further attempt together
+  milliseconds local_connect_timeout{1'000};  // to the local app
+  milliseconds idle_timeout{0};               // no byte either way; 0: none
+  milliseconds drain_delay{1'000};
+  milliseconds drain_time{30'000};
+  unsigned workers = 1;
+
+  std::vector<std::string> warnings;  // said once in the log at start
+
+  // NeedsAgent: something is to come from the agent.
+  bool NeedsAgent() const;
+};
+
+}  // namespace mooring::config

@@ -1,0 +1,35 @@
+// The strict YAML form of Settings: `mooring proxy -config FILE.yaml` and `mooring validate FILE`.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "authz/result.h"
+#include "proxy/config/settings.h"
+
+namespace mooring::config {
+
+// Problem is one mistake in a file. Line and column count from 1; 0 means the file as a whole.
+struct Problem {
+  int line = 0;
+  int column = 0;
+  std::string message;  // names the key, what is wrong and the cure
+
+  // Text is `FILE:LINE:COLUMN: message`.
+  std::string Text(std::string_view file) const;
+};
+
+struct ParsedYaml {
+  Settings settings;              // meaningful only without problems
+  std::vector<Problem> problems;  // all of them, in the file's order
+};
+
+// ParseYaml reads the text of one file. Relative paths in it count from `base_dir`. Environment
+// variables of Consul (CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, ...) fill in what the `agent` section
+// leaves out.
+ParsedYaml ParseYaml(std::string_view text, std::string_view base_dir,
+                     const std::map<std::string, std::string>& environment);
+
+}  // namespace mooring::config

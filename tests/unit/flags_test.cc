@@ -1,0 +1,491 @@
+#include "proxy/config/flags.h"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proxy/config/duration.h"
+#include "proxy/config/nearest.h"
+
+namespace mooring::config {
+namespace {
+
+using std::chrono::milliseconds;
+using Arguments = std::vector<std::string>;
+
+Settings Good(const Arguments& arguments, const Environment& environment = {}) {
+  const Result<ParsedFlags> parsed = ParseConnectProxy(arguments, environment);
+  if (!parsed) FAIL(parsed.error().message);
+  return parsed->settings;
+}
+
+std::string Bad(const Arguments& arguments, const Environment& environment = {}) {
+  const Result<ParsedFlags> parsed = ParseConnectProxy(arguments, environment);
+  return parsed ? "no error" : parsed.error().message;
+}
+
+bool Warned(const Settings& settings, std::string_view of) {
+  for (const std::string& warning : settings.warnings) {
+    if (warning.find(of) != std::string::npos) return true;
+  }
+  return false;
+}
+
+bool Contains(const std::string& text, std::string_view part) {
+  INFO(text);
+  const bool found = text.find(part) != std::string::npos;
+  CHECK(found);
+  return found;
+}
+
+TEST_CASE("flags: a service with a listener and upstreams is read whole") {
+  const Settings settings =
+      Good({"-service", "payment", "-service-addr", "127.0.0.1:9090", "-listen", ":8443",
+            "-upstream", "db:8181", "-upstream", "geo.query:127.0.0.10:8282"});
+  CHECK(settings.service == "payment");
+  CHECK(settings.public_listen->Text() == "0.0.0.0:8443");
+  CHECK(settings.local_app->Text() == "127.0.0.1:9090");
+  REQUIRE(settings.upstreams.size() == 2);
+  CHECK(settings.upstreams[0].name == "db");
+  CHECK(settings.upstreams[0].type == authz::UpstreamType::kService);
+  CHECK(settings.upstreams[0].listen.Text() == "127.0.0.1:8181");
+  CHECK(settings.upstreams[1].name == "geo");
+  CHECK(settings.upstreams[1].type == authz::UpstreamType::kPreparedQuery);
+  CHECK(settings.upstreams[1].listen.Text() == "127.0.0.10:8282");
+  CHECK(settings.agent.address.Text() == "127.0.0.1:8500");
+  CHECK_FALSE(settings.admin);
+  CHECK(settings.NeedsAgent());
+  CHECK(settings.warnings.empty());
+}
+
+TEST_CASE("flags: Go's spellings of one flag mean the same") {
+  for (const Arguments& arguments : std::vector<Arguments>{{"-proxy-id", "a"},
+                                                           {"-proxy-id=a"},
+                                                           {"--proxy-id", "a"},
+                                                           {"--proxy-id=a"},
+                                                           {"-proxy-id", "b", "-proxy-id", "a"},
+                                                           {"-proxy-id", "a", "--"}}) {
+    CHECK(Good(arguments).proxy_id == "a");
+  }
+  CHECK(Good({"-service", "-upstream"}).service == "-upstream");  // a value may look like a flag
+  CHECK(Good({"-proxy-id=a=b"}).proxy_id == "a=b");
+}
+
+TEST_CASE("flags: booleans take their value after an equals sign only") {
+  CHECK(Good({"-proxy-id=a", "-log-json"}).log_json);
+  CHECK(Good({"-proxy-id=a", "-log-json=T"}).log_json);
+  CHECK_FALSE(Good({"-proxy-id=a", "-log-json=false"}).log_json);
+  CHECK_FALSE(Good({"-proxy-id=a", "-log-json", "-log-json=0"}).log_json);
+  CHECK(Good({"-proxy-id=a", "-stale"}).agent.stale);
+  CHECK(Contains(Bad({"-proxy-id=a", "-log-json=maybe"}),
+                 "invalid boolean value \"maybe\" for -log-json: parse error"));
+  CHECK(Contains(Bad({"-proxy-id=a", "-stale", "false"}), "Should have no non-flag arguments."));
+  CHECK(Contains(Bad({"-stale", "false"}), "-stale=false"));
+}
+
+TEST_CASE("flags: syntax errors have Go's words and a cure") {
+  CHECK(Contains(Bad({"-listn", ":1"}),
+                 "flag provided but not defined: -listn (did you mean -listen?)"));
+  CHECK(Bad({"-bogus"}) == "flag provided but not defined: -bogus");
+  CHECK(Bad({"-listen"}) == "flag needs an argument: -listen");
+  CHECK(Bad({"-=x"}) == "bad flag syntax: -=x");
+  CHECK(Bad({"---service"}) == "bad flag syntax: ---service");
+  for (const Arguments& arguments : std::vector<Arguments>{{"foo"}, {"-"}, {"--", "-service"}}) {
+    CHECK(Contains(Bad(arguments), "Should have no non-flag arguments."));
+  }
+}
+
+TEST_CASE("flags: help is asked for in three ways and needs nothing else") {
+  for (const char* flag : {"-h", "-help", "--help"}) {
+    const Result<ParsedFlags> parsed = ParseConnectProxy({flag}, {});
+    REQUIRE(parsed);
+    CHECK(parsed->help);
+  }
+  for (const char* flag :
+       {"-sidecar-for", "-upstream", "-token-file", "-drain-delay", "-admin-addr"}) {
+    CHECK(Contains(ConnectProxyUsage(), std::string("  ") + flag + "=<"));
+  }
+}
+
+TEST_CASE("flags: where the token stood is told, so that it can be wiped") {
+  const Result<ParsedFlags> parsed =
+      ParseConnectProxy({"-proxy-id", "a", "-token", "s1", "--token=s2"}, {});
+  REQUIRE(parsed);
+  CHECK(parsed->secret_arguments == std::vector<int>{3, 4});
+  CHECK(parsed->settings.agent.token == "s2");
+}
+
+TEST_CASE("flags: no error quotes a token") {
+  for (const Arguments& arguments :
+       std::vector<Arguments>{{"-token", "=", "s3cret"},
+                              {"-token", "s3cret", "s3cret"},
+                              {"-token=s3cret", "-bogus"},
+                              {"-proxy-id=a", "-http-addr", "http://u:s3cret@h:1"},
+                              {"-proxy-id=a", "-http-addr", "http://u:s3cret/x@h:1"}}) {
+    const std::string message = Bad(arguments);
+    INFO(message);
+    CHECK(message != "no error");
+    CHECK(message.find("s3cret") == std::string::npos);
+  }
+}
+
+TEST_CASE("flags: nothing to go by is Consul's error") {
+  CHECK(Contains(Bad({}),
+                 "Error preparing configuration: -service or -proxy-id must be specified so that "
+                 "proxy can configure itself."));
+  CHECK(Contains(Bad({"-upstream", "db:1"}), "-service or -proxy-id must be specified"));
+}
+
+TEST_CASE("flags: -proxy-id wins over -sidecar-for, which wins over -service") {
+  const Settings all = Good({"-proxy-id", "p", "-sidecar-for", "s", "-service", "x"});
+  CHECK(all.proxy_id == "p");
+  CHECK(all.sidecar_for.empty());
+  CHECK(all.service.empty());
+  CHECK(Warned(all, "-sidecar-for s is ignored"));
+  const Settings two = Good({"-sidecar-for", "s", "-service", "x"});
+  CHECK(two.sidecar_for == "s");
+  CHECK(two.service.empty());
+  CHECK(
+      Warned(two, "ignored, since -sidecar-for takes the configuration from the agent: -service"));
+}
+
+TEST_CASE("flags: the environment names the proxy where no flag does") {
+  CHECK(Good({}, {{"CONNECT_PROXY_ID", "p"}}).proxy_id == "p");
+  CHECK(Good({}, {{"CONNECT_SIDECAR_FOR", "s"}}).sidecar_for == "s");
+  CHECK(Good({"-proxy-id", "f"}, {{"CONNECT_PROXY_ID", "e"}}).proxy_id == "f");
+  // As in Consul, even against a flag: an ID from anywhere goes before -sidecar-for and -service.
+  CHECK(Good({"-sidecar-for", "s"}, {{"CONNECT_PROXY_ID", "e"}}).proxy_id == "e");
+  const Settings settings =
+      Good({"-service", "x", "-upstream", "db:1"}, {{"CONNECT_PROXY_ID", "e"}});
+  CHECK(settings.proxy_id == "e");
+  CHECK(settings.upstreams.empty());
+  CHECK(
+      Warned(settings,
+             "since CONNECT_PROXY_ID takes the configuration from the agent: -service, -upstream"));
+}
+
+TEST_CASE("flags: -no-wait gives -sidecar-for its old way back") {
+  CHECK(Good({"-sidecar-for", "s"}).wait_for_agent);
+  CHECK_FALSE(Good({"-sidecar-for", "s", "-no-wait"}).wait_for_agent);
+  const Settings settings = Good({"-proxy-id", "p", "-no-wait"});
+  CHECK(settings.wait_for_agent);
+  CHECK(Warned(settings, "-no-wait is ignored"));
+}
+
+TEST_CASE("flags: a listener needs the app's address") {
+  CHECK(Bad({"-service", "a", "-listen", ":1"}) ==
+        "Error preparing configuration: -service-addr must be specified with -listen so the proxy "
+        "knows the backend service address.");
+  CHECK(Contains(
+      Bad({"-service", "a", "-listen", "8443", "-service-addr", "x:1"}),
+      "Error preparing configuration: -listen: \"8443\" is not an address: it has no port"));
+  CHECK(Contains(Bad({"-service", "a", "-listen", ":1", "-service-addr", "x"}),
+                 "-service-addr: \"x\""));
+  CHECK(Contains(Bad({"-service", "a", "-listen", ":1", "-service-addr", "x:0"}),
+                 "cannot be dialled"));
+  CHECK(Contains(Bad({"-service", "a/b"}), "-service: \"a/b\" holds more than letters"));
+  CHECK(Warned(Good({"-service", "a", "-service-addr", ":1", "-upstream", "b:2"}),
+               "-service-addr is ignored without -listen"));
+  CHECK(Warned(Good({"-service", "a"}), "nothing to do"));
+  const Settings unix_app =
+      Good({"-service", "a", "-listen", ":1", "-service-addr", "unix:/run/a"});
+  CHECK(unix_app.local_app->Text() == "unix:/run/a");
+  CHECK(Good({"-service", "a", "-listen", ":1", "-service-addr", ":2"}).local_app->host ==
+        "127.0.0.1");
+}
+
+TEST_CASE("flags: -register needs a service and a listener that others can dial") {
+  const std::string needs =
+      "Failed initializing registration: -register may only be specified with -service and -listen";
+  CHECK(Bad({"-register", "-service", "a"}) == needs);
+  CHECK(Bad({"-register", "-proxy-id", "p"}) == needs);
+  const Arguments base{"-service", "a", "-service-addr", ":2", "-register", "-listen"};
+  const auto with = [&base](const Arguments& more) {
+    Arguments all = base;
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  const Settings settings = Good(with({":1", "-register-id", "a1", "-advertise", "10.0.0.5"}));
+  CHECK(settings.register_self);
+  CHECK(settings.register_id == "a1");
+  CHECK(settings.advertise == "10.0.0.5");
+  CHECK(Contains(Bad(with({"unix:/run/x"})), "-register needs a -listen of host:port"));
+  CHECK(Contains(Bad(with({":1", "-advertise", "10.0.0.5:80"})),
+                 "the port is the public listener's"));
+  CHECK(Contains(Bad(with({":1", "-advertise", "0.0.0.0"})), "every interface"));
+  CHECK(Contains(Bad(with({":1", "-register-id", "a/b"})), "-register-id"));
+  CHECK(Contains(Bad({"-service", "a", "-upstream", "b:1", "-advertise", "10.0.0.5"}),
+                 "-advertise may only be specified with -register"));
+  CHECK(Warned(Good({"-service", "a", "-upstream", "b:1", "-register-id", "x"}),
+               "-register-id is ignored"));
+}
+
+TEST_CASE("flags: the upstream grammar") {
+  const auto listen = [](const std::string& text) {
+    const Result<UpstreamSettings> upstream = ParseUpstreamFlag(text);
+    return upstream ? upstream->name + " " + upstream->listen.Text() : upstream.error().message;
+  };
+  CHECK(listen("db:8181") == "db 127.0.0.1:8181");
+  CHECK(listen("db:127.0.0.10:8282") == "db 127.0.0.10:8282");
+  CHECK(listen("db::8282") == "db 127.0.0.1:8282");
+  CHECK(listen("db.:8181") == "db 127.0.0.1:8181");
+  CHECK(listen("db.service:8181") == "db 127.0.0.1:8181");
+  CHECK(listen("db.query:29196") == "db 127.0.0.1:29196");
+  CHECK(listen("a.b.service:1") == "a.b 127.0.0.1:1");
+  CHECK(listen("db:localhost:1") == "db localhost:1");
+  CHECK(listen("db:0") == "db 127.0.0.1:0");
+  CHECK(listen("db:[::1]:8181") == "db [::1]:8181");
+  CHECK(listen("db:unix:/run/db.sock") == "db unix:/run/db.sock");
+  CHECK(listen("db") == "Upstream value should be name:addr in \"db\"");
+  CHECK(listen("db.foo:1") == "Upstream type must be blank, 'service', or 'query'. Got: \"foo\"");
+  CHECK(Contains(listen(":80"), "no name"));
+  CHECK(Contains(listen(".query:80"), "no name"));
+  CHECK(Contains(listen("d b:80"), "holds more than letters"));
+  CHECK(Contains(listen("db:abc"), "port \"abc\" is not a number"));
+  CHECK(Contains(listen("db:"), "is not a number"));
+  CHECK(Contains(listen("db:::1:80"), "brackets"));
+  CHECK(Contains(Bad({"-service", "a", "-upstream", "db"}),
+                 "invalid value \"db\" for flag -upstream: "));
+}
+
+TEST_CASE("flags: a second upstream of a name replaces the first, query or not, with a warning") {
+  const Settings settings =
+      Good({"-service", "a", "-upstream", "db:1", "-upstream", "x:2", "-upstream", "db.query:3"});
+  REQUIRE(settings.upstreams.size() == 2);
+  CHECK(settings.upstreams[0].listen.port == 3);
+  CHECK(settings.upstreams[0].type == authz::UpstreamType::kPreparedQuery);
+  CHECK(Warned(settings, "-upstream db is given more than once: 127.0.0.1:3 replaces 127.0.0.1:1"));
+}
+
+TEST_CASE("flags: an upstream or admin port beyond loopback is allowed with a warning") {
+  CHECK(Warned(Good({"-service", "a", "-upstream", "db:0.0.0.0:1"}),
+               "upstream db listens on 0.0.0.0:1"));
+  CHECK(Good({"-service", "a", "-upstream", "db:localhost:1"}).warnings.empty());
+  CHECK(Warned(Good({"-proxy-id", "a", "-admin-addr", "10.0.0.1:9"}), "admin port"));
+  CHECK(Good({"-proxy-id", "a", "-admin-addr", "unix:/run/a"}).warnings.empty());
+}
+
+TEST_CASE("flags: two listeners on one address are an error that names both") {
+  CHECK(Contains(Bad({"-service", "a", "-upstream", "b:80", "-upstream", "c:80"}),
+                 "-upstream b and -upstream c both want to listen on 127.0.0.1:80"));
+  CHECK(
+      Contains(Bad({"-service", "a", "-service-addr", ":2", "-listen", ":80", "-upstream", "c:80"}),
+               "-listen and -upstream c"));
+  CHECK(Contains(Bad({"-service", "a", "-admin-addr", "127.0.0.1:80", "-upstream", "c:80"}),
+                 "-admin-addr and -upstream c"));
+  CHECK(Good({"-service", "a", "-upstream", "b:0", "-upstream", "c:0"}).upstreams.size() == 2);
+  CHECK(Good({"-service", "a", "-upstream", "b:80", "-upstream", "c:127.0.0.2:80"})
+            .upstreams.size() == 2);
+}
+
+TEST_CASE("flags: every agent setting comes from its variable, and a flag beats it") {
+  const Environment environment{{"CONSUL_HTTP_ADDR", "10.0.0.1:1"},
+                                {"CONSUL_HTTP_TOKEN", "et"},
+                                {"CONSUL_HTTP_TOKEN_FILE", "ef"},
+                                {"CONSUL_HTTP_AUTH", "u:p"},
+                                {"CONSUL_HTTP_SSL", "true"},
+                                {"CONSUL_HTTP_SSL_VERIFY", "false"},
+                                {"CONSUL_CACERT", "ca"},
+                                {"CONSUL_CAPATH", "cp"},
+                                {"CONSUL_CLIENT_CERT", "cc"},
+                                {"CONSUL_CLIENT_KEY", "ck"},
+                                {"CONSUL_TLS_SERVER_NAME", "sn"},
+                                {"CONSUL_NAMESPACE", "ns"},
+                                {"CONSUL_PARTITION", "ap"}};
+  const AgentSettings agent = Good({"-proxy-id=a"}, environment).agent;
+  CHECK(agent.address.Text() == "10.0.0.1:1");
+  CHECK(agent.token == "et");
+  CHECK(agent.token_file == "ef");
+  CHECK(agent.basic_auth == "u:p");
+  CHECK(agent.https);
+  CHECK_FALSE(agent.tls.verify);
+  CHECK(agent.tls.ca_file == "ca");
+  CHECK(agent.tls.ca_path == "cp");
+  CHECK(agent.tls.client_cert == "cc");
+  CHECK(agent.tls.client_key == "ck");
+  CHECK(agent.tls_server_name == "sn");
+  CHECK(agent.ns == "ns");
+  CHECK(agent.partition == "ap");
+
+  const AgentSettings flags =
+      Good({"-proxy-id=a", "-http-addr=127.0.0.1:2", "-token=ft", "-token-file=ff", "-ca-file=1",
+            "-ca-path=2", "-client-cert=3", "-client-key=4", "-tls-server-name=5", "-namespace=6",
+            "-partition=7"},
+           environment)
+          .agent;
+  CHECK(flags.address.Text() == "127.0.0.1:2");
+  CHECK(flags.token == "ft");
+  CHECK(flags.token_file == "ff");
+  CHECK(flags.tls.ca_file == "1");
+  CHECK(flags.tls.ca_path == "2");
+  CHECK(flags.tls.client_cert == "3");
+  CHECK(flags.tls.client_key == "4");
+  CHECK(flags.tls_server_name == "5");
+  CHECK(flags.ns == "6");
+  CHECK(flags.partition == "7");
+  CHECK(Good({"-proxy-id=a", "-token="}, environment).agent.token.empty());
+}
+
+TEST_CASE("flags: a bad agent variable does not matter once a flag replaces it") {
+  const Environment environment{{"CONSUL_HTTP_ADDR", "ftp://x"}};
+  CHECK(Contains(Bad({"-proxy-id=a"}, environment),
+                 "Error connecting to Consul agent: Unknown protocol scheme: ftp"));
+  CHECK(Contains(Bad({"-proxy-id=a"}, environment), "CONSUL_HTTP_ADDR"));
+  CHECK(Good({"-proxy-id=a", "-http-addr=a:1"}, environment).agent.address.port == 1);
+}
+
+TEST_CASE("flags: a boolean variable that cannot be read is a warning") {
+  const Settings settings =
+      Good({"-proxy-id=a"}, {{"CONSUL_HTTP_SSL", "maybe"}, {"CONSUL_HTTP_SSL_VERIFY", "perhaps"}});
+  CHECK_FALSE(settings.agent.https);
+  CHECK(settings.agent.tls.verify);
+  CHECK(Warned(settings, "could not parse CONSUL_HTTP_SSL:"));
+  CHECK(Warned(settings, "could not parse CONSUL_HTTP_SSL_VERIFY:"));
+}
+
+TEST_CASE("flags: a client certificate goes with its key") {
+  const std::string both =
+      "Error connecting to Consul agent: both client cert and client key must be provided";
+  CHECK(Bad({"-proxy-id=a", "-client-cert=x"}) == both);
+  CHECK(Bad({"-proxy-id=a", "-client-key=x"}) == both);
+  CHECK(
+      Good({"-proxy-id=a", "-client-key=x"}, {{"CONSUL_CLIENT_CERT", "y"}}).agent.tls.client_cert ==
+      "y");
+}
+
+TEST_CASE("flags: the forms of the agent's address") {
+  const auto read = [](const std::string& text, bool https) {
+    AgentSettings agent;
+    agent.https = https;
+    const Status status = ParseAgentAddress(text, &agent);
+    if (!status) return status.error().message;
+    return std::string(agent.https ? "https " : "http ") + agent.address.Text() + agent.path_prefix;
+  };
+  CHECK(read("10.0.0.1:8500", false) == "http 10.0.0.1:8500");
+  CHECK(read("10.0.0.1:8500", true) == "https 10.0.0.1:8500");
+  CHECK(read("http://h:8500", false) == "http h:8500");
+  CHECK(read("http://h:8500", true) == "https h:8500");  // never taken back
+  CHECK(read("https://h:8501", false) == "https h:8501");
+  CHECK(read("https://h", false) == "https h:443");
+  CHECK(read("http://h", false) == "http h:80");
+  CHECK(read("h", false) == "http h:80");
+  CHECK(read(":8500", false) == "http 127.0.0.1:8500");
+  CHECK(read("[::1]:8500", false) == "http [::1]:8500");
+  CHECK(read("https://[::1]", false) == "https [::1]:443");
+  CHECK(read("http://h:8500/", false) == "http h:8500");
+  CHECK(read("http://h:8500/consul/x/", false) == "http h:8500/consul/x");
+  CHECK(read("unix:///run/consul.sock", false) == "http unix:/run/consul.sock");
+  CHECK(read("unix:/run/consul.sock", false) == "http unix:/run/consul.sock");
+  CHECK(Contains(read("ftp://h", false), "Unknown protocol scheme: ftp"));
+  CHECK(Contains(read("HTTP://h", false), "Unknown protocol scheme: HTTP"));
+  CHECK(Contains(read("h:8500/x", false), "a path needs a scheme"));
+  CHECK(Contains(read("http://h:8500/a?b", false), "a character that does not belong"));
+  CHECK(Contains(read("http://h:8500/a\r\nX: y", false), "a character that does not belong"));
+  CHECK(Contains(read("http://h:0", false), "port 0 cannot be dialled"));
+  CHECK(Contains(read("http://", false), "the address is empty"));
+  CHECK(Contains(read("http://u:p@h", false), "CONSUL_HTTP_AUTH"));
+}
+
+TEST_CASE("flags: an agent that can be overheard or mistaken is a warning") {
+  CHECK(Warned(Good({"-proxy-id=a", "-http-addr=10.0.0.1:8500"}), "in clear text"));
+  CHECK(Good({"-proxy-id=a", "-http-addr=localhost:8500"}).warnings.empty());
+  CHECK(Good({"-proxy-id=a", "-http-addr=https://10.0.0.1:8501"}).warnings.empty());
+  CHECK(Warned(Good({"-proxy-id=a", "-http-addr=https://a:1"}, {{"CONSUL_HTTP_SSL_VERIFY", "0"}}),
+               "is not verified"));
+  CHECK(Contains(Bad({"-proxy-id=a", "-http-addr=unix:///x"}, {{"CONSUL_HTTP_SSL", "1"}}),
+                 "no host name to verify"));
+}
+
+TEST_CASE("flags: log levels in any letter case, and Consul's words for others") {
+  CHECK(Good({"-proxy-id=a"}).log_level == LogLevel::kInfo);
+  CHECK(Good({"-proxy-id=a", "-log-level=trace"}).log_level == LogLevel::kTrace);
+  CHECK(Good({"-proxy-id=a", "-log-level=ERR"}).log_level == LogLevel::kError);
+  CHECK(Good({"-proxy-id=a", "-log-level=Error"}).log_level == LogLevel::kError);
+  CHECK(Bad({"-proxy-id=a", "-log-level=FOO"}) ==
+        "Invalid log level: FOO. Valid log levels are: [TRACE DEBUG INFO WARN ERR ERROR]");
+}
+
+TEST_CASE("flags: what Consul takes and we cannot mean is accepted with a warning") {
+  CHECK(Warned(Good({"-proxy-id=a", "-pprof-addr=:6060"}), "-admin-addr"));
+  CHECK(Warned(Good({"-proxy-id=a", "-datacenter=dc2"}), "-datacenter is ignored"));
+}
+
+TEST_CASE("flags: our own settings are read, and refused with the cure") {
+  const Settings settings =
+      Good({"-proxy-id=a", "-admin-addr=127.0.0.1:0", "-drain-delay=0", "-drain-time=1m30s",
+            "-workers=2", "-handshake-timeout=3s", "-connect-timeout=500ms",
+            "-local-connect-timeout=2s", "-idle-timeout=1h"});
+  CHECK(settings.admin->Text() == "127.0.0.1:0");
+  CHECK(settings.drain_delay == milliseconds{0});
+  CHECK(settings.drain_time == milliseconds{90'000});
+  CHECK(settings.workers == 2);
+  CHECK(settings.handshake_timeout == milliseconds{3'000});
+  CHECK(settings.connect_timeout == milliseconds{500});
+  CHECK(settings.local_connect_timeout == milliseconds{2'000});
+  CHECK(settings.idle_timeout == milliseconds{3'600'000});
+  CHECK(Contains(Bad({"-proxy-id=a", "-drain-time=5"}), "it has no unit; write 5s"));
+  CHECK(Contains(Bad({"-proxy-id=a", "-connect-timeout=0"}), "longer than 0"));
+  for (const char* value :
+       {"-workers=0", "-workers=257", "-workers=two", "-workers=-1", "-workers="}) {
+    CHECK(Contains(Bad({"-proxy-id=a", value}), "write a number from 1 to 256"));
+  }
+  CHECK(Contains(Bad({"-proxy-id=a", "-admin-addr=:1"}), "the host is missing"));
+}
+
+TEST_CASE("duration: Go's syntax, to the millisecond") {
+  const auto read = [](std::string_view text) {
+    const Result<milliseconds> duration = ParseDuration(text);
+    return duration ? duration->count() : -1;
+  };
+  CHECK(read("1s") == 1'000);
+  CHECK(read("500ms") == 500);
+  CHECK(read("1m30s") == 90'000);
+  CHECK(read("1.5h") == 5'400'000);
+  CHECK(read(".5s") == 500);
+  CHECK(read("2000us") == 2);
+  CHECK(read("2000\u00b5s") == 2);
+  CHECK(read("0") == 0);
+  CHECK(read("0s") == 0);
+  CHECK(read("+1s") == 1'000);
+  CHECK(read("8760h") == 31'536'000'000);
+  for (const char* text : {"",
+                           "5",
+                           "1.5",
+                           "1m30",
+                           "s",
+                           ".s",
+                           "-1s",
+                           "1 s",
+                           " 1s",
+                           "1d",
+                           "1S",
+                           "1,5s",
+                           "8761h",
+                           "1500us",
+                           "0.5ns",
+                           "1ns",
+                           "99999999999999999999999s",
+                           "8760h1ms",
+                           "0.1234567s",
+                           "1s1",
+                           "1e3s"}) {
+    INFO(text);
+    CHECK(read(text) == -1);
+  }
+  CHECK(Contains(ParseDuration("1d").error().message, "unit \"d\" is unknown"));
+}
+
+TEST_CASE("nearest: a slip of the finger finds its word, a stranger none") {
+  const std::vector<std::string_view> words{"listen", "upstreams", "log_level", "token"};
+  CHECK(Nearest("listn", words) == "listen");
+  CHECK(Nearest("Log-Level", words) == "log_level");
+  CHECK(Nearest("upstream", words) == "upstreams");
+  CHECK(Nearest("zzz", words).empty());
+  CHECK(Nearest(std::string(1000, 'x'), words).empty());
+}
+
+}  // namespace
+}  // namespace mooring::config

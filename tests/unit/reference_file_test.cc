@@ -1,0 +1,176 @@
+// examples/mooring.yaml against the code: every key, with a comment, and its default where it has
+// one.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <fstream>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proxy/config/flags.h"
+#include "proxy/config/yaml.h"
+#include "proxy/config/yaml_keys.h"
+
+namespace mooring::config {
+namespace {
+
+// ReferenceLine is one line, split by the file's own rules: `#key` shows a default, `#or key` an
+// alternative, `# ` begins a comment.
+struct ReferenceLine {
+  enum class Kind { kOther, kComment, kPlain, kDefault, kAlternative };
+  Kind kind = Kind::kOther;
+  std::string indent;
+  std::string rest;  // without the mark
+  std::string key;   // empty for comments, and list elements that are mappings in braces
+};
+
+bool IsKeyByte(char c) { return (c >= 'a' && c <= 'z') || c == '_'; }
+
+ReferenceLine Split(const std::string& line) {
+  ReferenceLine split;
+  const std::size_t start = std::min(line.find_first_not_of(' '), line.size());
+  split.indent = line.substr(0, start);
+  split.rest = line.substr(start);
+  if (split.rest.empty()) return split;
+  if (split.rest == "#" || split.rest.starts_with("# ")) {
+    split.kind = ReferenceLine::Kind::kComment;
+    return split;
+  }
+  split.kind = ReferenceLine::Kind::kPlain;
+  if (split.rest.starts_with("#or ")) {
+    split.kind = ReferenceLine::Kind::kAlternative;
+    split.rest.erase(0, 4);
+  } else if (split.rest.starts_with('#')) {
+    split.kind = ReferenceLine::Kind::kDefault;
+    split.rest.erase(0, 1);
+  }
+  const std::size_t key = split.rest.starts_with("- ") ? 2 : 0;
+  const auto begin = split.rest.begin() + static_cast<std::ptrdiff_t>(key);
+  const auto end = std::find_if_not(begin, split.rest.end(), IsKeyByte);
+  if (end != split.rest.end() && *end == ':') split.key = std::string(begin, end);
+  return split;
+}
+
+std::vector<std::string> Lines() {
+  std::ifstream file(std::string(MOORING_SOURCE_ROOT) + "/examples/mooring.yaml");
+  REQUIRE(file.good());
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  return lines;
+}
+
+Settings Parse(const std::string& text) {
+  const ParsedYaml parsed = ParseYaml(text, "/base", {});
+  for (const Problem& problem : parsed.problems) FAIL_CHECK(problem.Text("mooring.yaml"));
+  return parsed.settings;
+}
+
+void CheckDefaults(const Settings& settings) {
+  const Settings defaults;
+  CHECK(settings.handshake_timeout == defaults.handshake_timeout);
+  CHECK(settings.connect_timeout == defaults.connect_timeout);
+  CHECK(settings.local_connect_timeout == defaults.local_connect_timeout);
+  CHECK(settings.idle_timeout == defaults.idle_timeout);
+  CHECK(settings.drain_delay == defaults.drain_delay);
+  CHECK(settings.drain_time == defaults.drain_time);
+  CHECK(settings.workers == defaults.workers);
+  CHECK(settings.log_level == defaults.log_level);
+  CHECK(settings.log_json == defaults.log_json);
+  CHECK(settings.agent.address == defaults.agent.address);
+  CHECK(settings.agent.https == defaults.agent.https);
+  CHECK(settings.agent.stale == defaults.agent.stale);
+  CHECK(settings.agent.tls.verify == defaults.agent.tls.verify);
+}
+
+std::vector<std::string_view> AllKeys() {
+  std::vector<std::string_view> all;
+  const auto add = [&all](const auto& keys) { all.insert(all.end(), keys.begin(), keys.end()); };
+  add(kFileKeys);
+  add(kIdentityKeys);
+  add(kPublicListenerKeys);
+  add(kIntentionsKeys);
+  add(kUpstreamKeys);
+  add(kAgentKeys);
+  add(kAdminKeys);
+  return all;
+}
+
+template <typename Container>
+bool Holds(const Container& container, std::string_view key) {
+  return std::find(container.begin(), container.end(), key) != container.end();
+}
+
+TEST_CASE("reference file: it is right as it is") {
+  std::string text;
+  for (const std::string& line : Lines()) text += line + '\n';
+  const Settings settings = Parse(text);
+  CheckDefaults(settings);
+  CHECK(settings.warnings.empty());
+}
+
+TEST_CASE("reference file: the defaults in comments are right, and are the defaults") {
+  std::string text;
+  for (const std::string& line : Lines()) {
+    const ReferenceLine split = Split(line);
+    if (split.kind != ReferenceLine::Kind::kAlternative) text += split.indent + split.rest + '\n';
+  }
+  const Settings settings = Parse(text);
+  CheckDefaults(settings);
+  CHECK(settings.identity);
+  CHECK(settings.admin);
+  CHECK(settings.register_self);
+  REQUIRE(settings.intentions);
+  CHECK(settings.intentions->fallback == StaticIntentions().fallback);
+  CHECK(settings.intentions->rules.size() == 1);
+  REQUIRE(settings.upstreams.size() == 1);
+  CHECK(settings.upstreams[0].connect_timeout == Settings().connect_timeout);
+  CHECK(settings.upstreams[0].idle_timeout == Settings().idle_timeout);
+}
+
+TEST_CASE("reference file: every key is there, right below a comment of its own") {
+  std::vector<std::string> commented;
+  std::optional<ReferenceLine> previous;
+  for (const std::string& line : Lines()) {
+    ReferenceLine split = Split(line);
+    if (!split.key.empty() && previous && previous->kind == ReferenceLine::Kind::kComment) {
+      commented.push_back(split.key);
+    }
+    previous = std::move(split);
+  }
+  for (const std::string_view key : AllKeys()) {
+    INFO(key);
+    // As often as there are mappings that have this key.
+    const std::vector<std::string_view> all = AllKeys();
+    CHECK(std::count(commented.begin(), commented.end(), key) ==
+          std::count(all.begin(), all.end(), key));
+  }
+}
+
+TEST_CASE("reference file: no line shows an unknown key") {
+  for (const std::string& line : Lines()) {
+    const ReferenceLine split = Split(line);
+    INFO(line);
+    if (!split.key.empty()) CHECK(Holds(AllKeys(), split.key));
+  }
+}
+
+TEST_CASE("reference file: a setting beyond Consul's is spelt as its flag") {
+  const std::string usage = ConnectProxyUsage();
+  for (const char* key : {"no_wait", "advertise", "connect_timeout", "idle_timeout", "drain_delay",
+                          "drain_time", "workers", "handshake_timeout", "local_connect_timeout"}) {
+    std::string flag = std::string("\n  -") + key;
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    INFO(flag);
+    const bool known =
+        usage.find(flag + '=') != std::string::npos || usage.find(flag + '\n') != std::string::npos;
+    CHECK(known);
+    CHECK(Holds(AllKeys(), key));
+  }
+}
+
+}  // namespace
+}  // namespace mooring::config
