@@ -1,0 +1,53 @@
+// CloseReason: why a connection, or one attempt to reach an endpoint, ended. One closed list, at once log
+// field, counter label and test assertion.
+#pragma once
+
+#include <cstddef>
+
+#include "tls/identity.h"
+#include "tls/session.h"
+
+namespace mooring::data {
+
+enum class CloseReason {
+  kDone,                  // both directions ended
+  kTlsTruncated,          // the same, but a TLS peer left out its close_notify
+  kReset,                 // a reset was passed on
+  kIdleTimeout,
+  kDrained,               // still open at the end of the drain time
+  kProbe,                 // connected and left without a byte
+  kNotTls,                // plaintext or garbage on the public listener
+  kHandshakeTimeout,
+  kHandshakeAborted,      // the peer left in the middle of the handshake
+  kTlsVersion,
+  kTlsError,
+  kPeerAlert,             // the peer ended the session by a fatal alert
+  kNoClientCertificate,
+  kCertificateMalformed,
+  kChainTooLong,
+  kUnknownCa,
+  kCertExpired,
+  kCertNotYetValid,
+  kLeafRules,
+  kNotAServiceId,
+  kForeignTrustDomain,
+  kSanMismatch,
+  kDenied,                // by an intention or the default
+  kLeafExpired,           // our own leaf certificate has expired
+  kNotReady,              // identity or intentions are not known yet
+  kLocalConnectFailed,    // the local app does not take connections
+  kNoEndpoint,            // the upstream has no healthy instance
+  kConnectRefused,        // one attempt: refused, reset or unreachable
+  kConnectTimeout,        // one attempt, or all of them: the deadline passed
+  kConnectFailed,         // no endpoint could be reached and proven
+  kOutOfResources,        // descriptors, memory or ports ran out
+};
+inline constexpr std::size_t kCloseReasons = static_cast<std::size_t>(CloseReason::kOutOfResources) + 1;
+
+const char* CloseReasonName(CloseReason reason);
+
+// FromRefusal and FromSession translate the tls room's verdicts.
+CloseReason FromRefusal(tls::Refusal refusal);
+CloseReason FromSession(const tls::Session& session);
+
+}  // namespace mooring::data

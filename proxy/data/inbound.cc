@@ -1,0 +1,233 @@
+#include "proxy/data/inbound.h"
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+#include "proxy/data/worker.h"
+#include "tls/session.h"
+
+namespace mooring::data {
+namespace {
+// What a refused caller may take to read its alert and leave.
+constexpr net::milliseconds kRefusalTime{1'000};
+// TLS alert descriptions, RFC 8446 6.2.
+constexpr int kAlertAccessDenied = 49;
+constexpr int kAlertInternalError = 80;
+
+bool IsShortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
+         error == EADDRNOTAVAIL || error == EAGAIN;
+}
+}  // namespace
+
+Inbound::Inbound(Worker& worker, net::UniqueFd caller, const net::SocketAddress& peer)
+    : worker_(worker),
+      peer_(peer),
+      begun_with_(worker.snapshot()),
+      caller_(worker.loop(), std::move(caller), this),
+      deadline_(worker.loop(), [this] { OnDeadline(); }) {}
+
+Inbound::~Inbound() = default;
+
+void Inbound::Begin() {
+  if (!begun_with_ || !begun_with_->identity || !begun_with_->inbound) {
+    Over(CloseReason::kNotReady);
+    return;
+  }
+  if (begun_with_->identity->leaf->not_after() <= std::chrono::system_clock::now()) {
+    worker_.StrangerLog(CloseReason::kLeafExpired, log::Level::kError, "inbound refused",
+                        {{"reason", CloseReasonName(CloseReason::kLeafExpired)},
+                         {"cure", "the agent has not renewed our leaf certificate; see its log"}});
+    Over(CloseReason::kLeafExpired);
+    return;
+  }
+  caller_.StartTls(tls::Session::Accept(begun_with_->identity->server));
+  deadline_.Start(begun_with_->inbound->handshake_timeout);  // of the whole handshake, not of a byte
+  caller_.WantRead(true);
+}
+
+void Inbound::OnReadable(net::Stream&) {
+  switch (stage_) {
+    case Stage::kHandshake:
+      ContinueHandshake();
+      return;
+    case Stage::kRefusing:
+      if (caller_.Discard()) Over(refusal_);
+      return;
+    case Stage::kDial:
+    case Stage::kRelay:
+    case Stage::kOver:
+      return;
+  }
+}
+
+void Inbound::ContinueHandshake() {
+  switch (caller_.Handshake()) {
+    case tls::Progress::kWantInput:
+      return;
+    case tls::Progress::kDone:
+      deadline_.Stop();
+      caller_.WantRead(false);  // nothing of the caller's is read before there is somebody to read it
+      Authorize();
+      return;
+    case tls::Progress::kClosed:
+    case tls::Progress::kFailed:
+      OnHandshakeFailed();
+      return;
+  }
+}
+
+void Inbound::OnHandshakeFailed() {
+  if (!caller_.received_anything()) {  // an agent's TCP check, a port scan: not worth a line
+    worker_.log().Debug("data", "inbound probe", {{"peer", peer_.Text()}});
+    Over(CloseReason::kProbe);
+    return;
+  }
+  const tls::Session& session = *caller_.session();
+  Refuse(FromSession(session), log::Level::kInfo, "inbound refused", session.failure_text());
+}
+
+void Inbound::Authorize() {
+  // The newest snapshot decides, whatever the handshake began under.
+  const std::shared_ptr<const Snapshot> now = worker_.snapshot();
+  if (!now->identity || !now->inbound) {
+    Refuse(CloseReason::kNotReady, log::Level::kWarn, "inbound refused", "identity was withdrawn");
+    return;
+  }
+  if (now->identity->roots != begun_with_->identity->roots) {
+    const tls::Judgement again = caller_.session()->Rejudge(*now->identity->roots);
+    if (again.refusal != tls::Refusal::kNone) {
+      Refuse(FromRefusal(again.refusal), log::Level::kInfo, "inbound refused", again.detail);
+      return;
+    }
+  }
+  const authz::ServiceId& source = caller_.session()->judgement().id;
+  if (!now->intentions) {
+    Refuse(CloseReason::kDenied, log::Level::kWarn, "inbound refused", "intentions are not known yet");
+    return;
+  }
+  const authz::Decision decision = now->intentions->Decide(source, now->fallback);
+  if (!decision.allowed) {
+    Refuse(CloseReason::kDenied, log::Level::kInfo, "inbound refused", decision.reason);
+    return;
+  }
+  if (worker_.log().Enabled(log::Level::kDebug)) {
+    worker_.log().Debug("data", "inbound allowed",
+                        {{"source", source.Uri()}, {"by", decision.reason}, {"peer", peer_.Text()}});
+  }
+  begun_with_ = now;
+  DialApp();
+}
+
+void Inbound::DialApp() {
+  const InboundRules& rules = *begun_with_->inbound;
+  stage_ = Stage::kDial;
+  if (next_app_address_ >= rules.local_app.size()) {
+    Refuse(CloseReason::kLocalConnectFailed, log::Level::kWarn, "local app not reached",
+           rules.local_app_text + " cannot be resolved");
+    return;
+  }
+  dialer_.emplace(worker_.loop(), rules.local_app[next_app_address_++], rules.local_connect_timeout,
+                  [this](net::UniqueFd fd, int error) { OnDialed(std::move(fd), error); });
+}
+
+void Inbound::OnDialed(net::UniqueFd fd, int error) {
+  const InboundRules& rules = *begun_with_->inbound;
+  if (error != 0) {
+    if (next_app_address_ < rules.local_app.size()) {
+      DialApp();
+      return;
+    }
+    Refuse(IsShortage(error) ? CloseReason::kOutOfResources : CloseReason::kLocalConnectFailed,
+           log::Level::kWarn, "local app not reached",
+           rules.local_app_text + ": " + std::strerror(error));
+    return;
+  }
+  stage_ = Stage::kRelay;
+  app_.emplace(worker_.loop(), std::move(fd), this);
+  relay_.emplace(worker_.loop(), *app_, caller_, rules.idle_timeout,
+                 [this](CloseReason reason) { Over(reason); });
+  relay_->Start();
+}
+
+void Inbound::Refuse(CloseReason reason, log::Level level, std::string_view message,
+                     const std::string& detail) {
+  const bool proven = caller_.session() != nullptr && caller_.session()->handshake_done();
+  worker_.StrangerLog(
+      reason, level, message,
+      {{"reason", CloseReasonName(reason)},
+       {"source", proven ? caller_.session()->judgement().id.Uri() : std::string("unproven")},
+       {"detail", detail},
+       {"peer", peer_.Text()}});
+  stage_ = Stage::kRefusing;
+  refusal_ = reason;
+  if (proven) {
+    // A fatal alert, not a close_notify: the caller must not take this for a clean end.
+    caller_.SendAlert(reason == CloseReason::kDenied ? kAlertAccessDenied : kAlertInternalError);
+  }
+  caller_.FinishRaw();
+  caller_.BeginDiscard();
+  if (caller_.Discard()) {
+    Over(reason);
+    return;
+  }
+  deadline_.Start(kRefusalTime);
+}
+
+void Inbound::OnDeadline() {
+  switch (stage_) {
+    case Stage::kHandshake:
+      worker_.StrangerLog(CloseReason::kHandshakeTimeout, log::Level::kInfo, "inbound refused",
+                          {{"reason", CloseReasonName(CloseReason::kHandshakeTimeout)},
+                           {"peer", peer_.Text()}});
+      Over(CloseReason::kHandshakeTimeout);
+      return;
+    case Stage::kRefusing:
+      Over(refusal_);
+      return;
+    case Stage::kDial:
+    case Stage::kRelay:
+    case Stage::kOver:
+      return;
+  }
+}
+
+void Inbound::OnDrained(net::Stream&) {}
+
+void Inbound::OnBroken(net::Stream&) {
+  // The caller has reset while the app was being dialled, or while it was being refused.
+  if (stage_ == Stage::kRefusing) {
+    Over(refusal_);
+  } else if (stage_ == Stage::kDial) {
+    Over(CloseReason::kReset);
+  } else if (stage_ == Stage::kHandshake) {
+    Over(caller_.received_anything() ? CloseReason::kHandshakeAborted : CloseReason::kProbe);
+  }
+}
+
+void Inbound::Cut(CloseReason reason) {
+  if (stage_ == Stage::kRelay) {
+    relay_->Cut(reason);
+    return;
+  }
+  caller_.ResetOnClose();
+  Over(reason);
+}
+
+void Inbound::OnSweep() {
+  if (stage_ == Stage::kRelay) relay_->CheckPeers();
+}
+
+void Inbound::Over(CloseReason reason) {
+  if (stage_ == Stage::kOver) return;
+  stage_ = Stage::kOver;
+  deadline_.Stop();
+  dialer_.reset();
+  DirectionStats& stats = worker_.mutable_stats().inbound;
+  stats.bytes_in.Add(static_cast<std::int64_t>(caller_.bytes_in()));
+  stats.bytes_out.Add(static_cast<std::int64_t>(caller_.bytes_out()));
+  worker_.Retire(this, stats, reason);
+}
+
+}  // namespace mooring::data

@@ -1,0 +1,61 @@
+// Inbound: a caller on the public listener. TLS, then identity, then intentions, and only then the app.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "proxy/data/connection.h"
+#include "proxy/data/dialer.h"
+#include "proxy/data/relay.h"
+#include "proxy/data/snapshot.h"
+#include "proxy/log/log.h"
+#include "proxy/net/stream.h"
+
+namespace mooring::data {
+
+class Worker;
+
+// The methods stand in the order of a connection's life.
+class Inbound final : public Connection, public net::StreamObserver {
+ public:
+  Inbound(Worker& worker, net::UniqueFd caller, const net::SocketAddress& peer);
+  ~Inbound() override;
+
+  void Begin();  // may end the connection at once
+  void Cut(CloseReason reason) override;
+  void OnSnapshot() override {}
+  void OnSweep() override;
+
+ private:
+  enum class Stage { kHandshake, kDial, kRelay, kRefusing, kOver };
+
+  void OnReadable(net::Stream& stream) override;
+  void OnDrained(net::Stream& stream) override;
+  void OnBroken(net::Stream& stream) override;
+
+  void ContinueHandshake();
+  void OnHandshakeFailed();
+  void Authorize();
+  void DialApp();
+  void OnDialed(net::UniqueFd fd, int error);
+  void OnDeadline();
+
+  // Refuse ends a caller that gets no app: its alert is let out, then the connection closes.
+  void Refuse(CloseReason reason, log::Level level, std::string_view message, const std::string& detail);
+  // Over is the end of every life.
+  void Over(CloseReason reason);
+
+  Worker& worker_;
+  const net::SocketAddress peer_;
+  std::shared_ptr<const Snapshot> begun_with_;  // the snapshot of the handshake
+  net::Stream caller_;
+  net::Timer deadline_;
+  Stage stage_ = Stage::kHandshake;
+  CloseReason refusal_ = CloseReason::kDone;
+  std::size_t next_app_address_ = 0;
+  std::optional<Dialer> dialer_;
+  std::optional<net::Stream> app_;
+  std::optional<Relay> relay_;
+};
+
+}  // namespace mooring::data

@@ -1,0 +1,278 @@
+#include "proxy/data/outbound.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+#include "proxy/data/worker.h"
+#include "tls/session.h"
+
+namespace mooring::data {
+namespace {
+
+using net::milliseconds;
+
+// One silent endpoint may not eat the whole deadline while others are left: each attempt gets its share
+// of what remains, of this many at most.
+constexpr std::size_t kShares = 3;
+
+CloseReason FromErrno(int error) {
+  switch (error) {
+    case ETIMEDOUT:
+      return CloseReason::kConnectTimeout;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+    case EADDRNOTAVAIL:
+    case EAGAIN:
+      return CloseReason::kOutOfResources;
+    default:
+      return CloseReason::kConnectRefused;
+  }
+}
+
+}  // namespace
+
+Outbound::Outbound(Worker& worker, std::string upstream, net::UniqueFd app)
+    : worker_(worker),
+      upstream_(std::move(upstream)),
+      app_(worker.loop(), std::move(app), this),
+      deadline_(worker.loop(), [this] { OnDeadline(); }) {}
+
+Outbound::~Outbound() = default;
+
+void Outbound::Begin() {
+  app_.WantRead(false);  // but a reset is noticed, and ends the search for an instance
+  const Snapshot* snapshot = worker_.snapshot().get();
+  const auto found = snapshot == nullptr ? std::map<std::string, std::shared_ptr<const UpstreamRules>>::const_iterator{}
+                                         : snapshot->upstreams.find(upstream_);
+  const bool configured = snapshot != nullptr && found != snapshot->upstreams.end();
+  const milliseconds limit = configured ? found->second->connect_timeout : UpstreamRules{}.connect_timeout;
+  give_up_ = worker_.loop().now() + limit;
+  deadline_.Start(limit);
+  OnSnapshot();
+}
+
+void Outbound::OnSnapshot() {
+  if (stage_ != Stage::kWaiting) return;
+  const std::shared_ptr<const Snapshot>& snapshot = worker_.snapshot();
+  if (!snapshot || !snapshot->identity) return;  // just started: wait for it, within the deadline
+  const auto found = snapshot->upstreams.find(upstream_);
+  if (found == snapshot->upstreams.end() || !found->second->known || !found->second->identity) return;
+  rules_ = found->second;
+  identity_ = snapshot->identity;
+  if (identity_->leaf->not_after() <= std::chrono::system_clock::now()) {
+    Fail(CloseReason::kLeafExpired);  // every peer would refuse it; this names the reason
+    return;
+  }
+  if (rules_->endpoints.empty()) {
+    Fail(CloseReason::kNoEndpoint);
+    return;
+  }
+  first_ = worker_.NextIndex(upstream_) % rules_->endpoints.size();
+  TryNext();
+}
+
+void Outbound::TryNext() {
+  const std::size_t count = rules_->endpoints.size();
+  const milliseconds remaining = Remaining();
+  if (attempts_ == count || remaining.count() <= 0) {
+    Fail(attempts_ == count && count > 1 ? CloseReason::kConnectFailed : last_failure_);
+    return;
+  }
+  const auto shares = static_cast<milliseconds::rep>(std::min(count - attempts_, kShares));
+  const net::SocketAddress& endpoint = rules_->endpoints[(first_ + attempts_) % count];
+  ++attempts_;
+  stage_ = Stage::kConnect;
+  deadline_.Start(remaining / shares);
+  dialer_.emplace(worker_.loop(), endpoint, remaining,
+                  [this](net::UniqueFd fd, int error) { OnConnected(std::move(fd), error); });
+}
+
+void Outbound::OnConnected(net::UniqueFd fd, int error) {
+  if (error != 0) {
+    AttemptFailed(FromErrno(error), std::strerror(error));
+    return;
+  }
+  stage_ = Stage::kHandshake;
+  peer_.emplace(worker_.loop(), std::move(fd), this);
+  peer_->StartTls(tls::Session::Connect(identity_->client, rules_->identity->Sni(), *rules_->identity));
+  peer_->WantRead(true);
+  ContinueHandshake();  // sends the ClientHello
+}
+
+void Outbound::OnReadable(net::Stream& stream) {
+  switch (stage_) {
+    case Stage::kHandshake:
+      if (&stream != &app_) ContinueHandshake();
+      return;
+    case Stage::kProven:
+      if (&stream == &app_) {
+        StartRelay(std::nullopt);
+      } else {
+        OnFirstAnswer();
+      }
+      return;
+    case Stage::kWaiting:
+    case Stage::kConnect:
+    case Stage::kRelay:
+    case Stage::kOver:
+      return;
+  }
+}
+
+void Outbound::ContinueHandshake() {
+  switch (peer_->Handshake()) {
+    case tls::Progress::kWantInput:
+      return;
+    case tls::Progress::kDone:
+      OnProven();
+      return;
+    case tls::Progress::kClosed:
+    case tls::Progress::kFailed: {
+      const tls::Session& session = *peer_->session();
+      const std::string detail = session.failure() == tls::Failure::kNone
+                                     ? "the peer closed during the handshake"
+                                     : session.failure_text();
+      AttemptFailed(FromSession(session), detail);
+      return;
+    }
+  }
+}
+
+void Outbound::OnProven() {
+  // A root that was withdrawn during the handshake must not admit this peer any more.
+  if (const auto& newest = worker_.snapshot()->identity; newest && newest->roots != identity_->roots) {
+    identity_ = newest;
+    const tls::Judgement again = peer_->session()->Rejudge(*identity_->roots);
+    if (again.refusal != tls::Refusal::kNone) {
+      AttemptFailed(FromRefusal(again.refusal), again.detail);
+      return;
+    }
+  }
+  stage_ = Stage::kProven;
+  deadline_.Stop();
+  if (rules_->idle_timeout.count() > 0) deadline_.Start(rules_->idle_timeout);
+  if (peer_->BufferedInput()) {
+    OnFirstAnswer();
+    return;
+  }
+  app_.WantRead(true);
+}
+
+void Outbound::OnFirstAnswer() {
+  const net::Stream::ReadResult result = peer_->Read();
+  switch (result.status) {
+    case net::Stream::ReadStatus::kAgain:
+      app_.WantRead(true);
+      return;
+    case net::Stream::ReadStatus::kFailed: {
+      // Refused after all, and no byte of the app's has gone: another instance may do.
+      app_.WantRead(false);
+      const bool alert = peer_->session()->failure() == tls::Failure::kAlert;
+      AttemptFailed(alert ? CloseReason::kPeerAlert : CloseReason::kConnectRefused,
+                    alert ? peer_->session()->failure_text() : std::strerror(peer_->error()));
+      return;
+    }
+    case net::Stream::ReadStatus::kData:
+    case net::Stream::ReadStatus::kEnd:
+    case net::Stream::ReadStatus::kTruncated:
+      StartRelay(result);
+      return;
+  }
+}
+
+void Outbound::StartRelay(std::optional<net::Stream::ReadResult> first) {
+  stage_ = Stage::kRelay;
+  deadline_.Stop();
+  relay_.emplace(worker_.loop(), app_, *peer_, rules_->idle_timeout,
+                 [this](CloseReason reason) { Over(reason); });
+  relay_->Start(first);
+}
+
+void Outbound::AttemptFailed(CloseReason reason, const std::string& detail) {
+  worker_.mutable_stats().outbound.attempts_failed[static_cast<std::size_t>(reason)].Add();
+  const net::SocketAddress& endpoint =
+      rules_->endpoints[(first_ + attempts_ - 1) % rules_->endpoints.size()];
+  worker_.StrangerLog(reason, log::Level::kWarn, "upstream attempt failed",
+                      {{"upstream", upstream_},
+                       {"endpoint", endpoint.Text()},
+                       {"reason", CloseReasonName(reason)},
+                       {"detail", detail}});
+  last_failure_ = reason;
+  deadline_.Stop();
+  dialer_.reset();
+  peer_.reset();
+  TryNext();
+}
+
+void Outbound::OnDeadline() {
+  switch (stage_) {
+    case Stage::kWaiting:
+      Fail(CloseReason::kNotReady);
+      return;
+    case Stage::kConnect:
+      AttemptFailed(CloseReason::kConnectTimeout, "no connection in time");
+      return;
+    case Stage::kHandshake:
+      AttemptFailed(CloseReason::kHandshakeTimeout, "no TLS handshake in time");
+      return;
+    case Stage::kProven:  // the idle limit: neither side has sent a byte
+      Over(CloseReason::kIdleTimeout);
+      return;
+    case Stage::kRelay:
+    case Stage::kOver:
+      return;
+  }
+}
+
+void Outbound::Fail(CloseReason reason) {
+  if (attempts_ == 0) {  // failed attempts have had their own line
+    worker_.StrangerLog(reason, log::Level::kWarn, "upstream unreachable",
+                        {{"upstream", upstream_}, {"reason", CloseReasonName(reason)}});
+  }
+  app_.ResetOnClose();
+  Over(reason);
+}
+
+void Outbound::OnDrained(net::Stream&) {}
+
+void Outbound::OnBroken(net::Stream& stream) {
+  if (&stream == &app_) {
+    Over(CloseReason::kReset);  // the app has given up; nobody is owed an answer
+  } else if (stage_ == Stage::kHandshake || stage_ == Stage::kProven) {
+    AttemptFailed(CloseReason::kConnectRefused, std::strerror(stream.error()));
+  }
+}
+
+void Outbound::Cut(CloseReason reason) {
+  if (stage_ == Stage::kRelay) {
+    relay_->Cut(reason);
+    return;
+  }
+  app_.ResetOnClose();
+  Over(reason);
+}
+
+void Outbound::OnSweep() {
+  if (stage_ == Stage::kRelay) relay_->CheckPeers();
+}
+
+void Outbound::Over(CloseReason reason) {
+  if (stage_ == Stage::kOver) return;
+  stage_ = Stage::kOver;
+  deadline_.Stop();
+  dialer_.reset();
+  DirectionStats& stats = worker_.mutable_stats().outbound;
+  stats.bytes_in.Add(static_cast<std::int64_t>(app_.bytes_in()));
+  stats.bytes_out.Add(static_cast<std::int64_t>(app_.bytes_out()));
+  worker_.Retire(this, stats, reason);
+}
+
+milliseconds Outbound::Remaining() const {
+  return std::chrono::duration_cast<milliseconds>(give_up_ - worker_.loop().now());
+}
+
+}  // namespace mooring::data

@@ -1,0 +1,72 @@
+// Outbound: the local app's connection to an upstream. Finds an instance, proves who it is, relays.
+//
+// Nothing of the app's bytes is even read before an instance has proven its identity. Until a byte has
+// gone either way, an instance that fails is replaced by the next, all within one deadline.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "proxy/data/connection.h"
+#include "proxy/data/dialer.h"
+#include "proxy/data/relay.h"
+#include "proxy/data/snapshot.h"
+#include "proxy/net/stream.h"
+
+namespace mooring::data {
+
+class Worker;
+
+// The methods stand in the order of a connection's life.
+class Outbound final : public Connection, public net::StreamObserver {
+ public:
+  Outbound(Worker& worker, std::string upstream, net::UniqueFd app);
+  ~Outbound() override;
+
+  void Begin();  // may end the connection at once
+  void Cut(CloseReason reason) override;
+  void OnSnapshot() override;
+  void OnSweep() override;
+
+ private:
+  // kProven: TLS is done on our side, no byte has passed. In TLS 1.3 the peer may still refuse our
+  // certificate, by an alert that arrives now (RFC 8446 4.4.2.4).
+  enum class Stage { kWaiting, kConnect, kHandshake, kProven, kRelay, kOver };
+
+  void OnReadable(net::Stream& stream) override;
+  void OnDrained(net::Stream& stream) override;
+  void OnBroken(net::Stream& stream) override;
+
+  void TryNext();
+  void OnConnected(net::UniqueFd fd, int error);
+  void ContinueHandshake();
+  void OnProven();
+  void OnFirstAnswer();
+  void StartRelay(std::optional<net::Stream::ReadResult> first);
+  void OnDeadline();
+  // AttemptFailed notes why this endpoint did not do and goes on with the next.
+  void AttemptFailed(CloseReason reason, const std::string& detail);
+  // Fail ends it without an instance: the app sees a reset, never a clean end.
+  void Fail(CloseReason reason);
+  void Over(CloseReason reason);
+
+  net::milliseconds Remaining() const;
+
+  Worker& worker_;
+  const std::string upstream_;
+  std::shared_ptr<const UpstreamRules> rules_;
+  std::shared_ptr<const Identity> identity_;
+  net::Stream app_;
+  net::Timer deadline_;  // of the attempt under way, of the whole while waiting, idle limit once proven
+  Stage stage_ = Stage::kWaiting;
+  net::MonotonicTime give_up_{};
+  std::size_t first_ = 0;     // index of the first endpoint tried
+  std::size_t attempts_ = 0;  // endpoints tried so far
+  CloseReason last_failure_ = CloseReason::kNoEndpoint;
+  std::optional<Dialer> dialer_;
+  std::optional<net::Stream> peer_;
+  std::optional<Relay> relay_;
+};
+
+}  // namespace mooring::data

@@ -1,0 +1,202 @@
+#include "proxy/data/relay.h"
+
+#include <utility>
+
+namespace mooring::data {
+namespace {
+using net::milliseconds;
+using net::Stream;
+
+// How long a leg may take over its last bytes: after a clean end the peer's own close, after a reset the
+// bytes that came before it.
+constexpr milliseconds kLastBytes{1'000};
+// While a reset waits for the kernel to deliver, nothing reports progress: look again this often.
+constexpr milliseconds kResetPoll{10};
+// Bursts taken from one leg in one event before the others get their turn.
+constexpr int kBurstsPerEvent = 4;
+}  // namespace
+
+Relay::Relay(net::Loop& loop, Stream& a, Stream& b, milliseconds idle_timeout,
+             std::function<void(CloseReason)> on_done)
+    : loop_(loop),
+      a_(a),
+      b_(b),
+      idle_timeout_(idle_timeout),
+      on_done_(std::move(on_done)),
+      timer_(loop, [this] { OnTimer(); }) {}
+
+void Relay::Start(std::optional<Stream::ReadResult> first) {
+  state_ = State::kPumping;
+  a_.SetObserver(this);
+  b_.SetObserver(this);
+  last_activity_ = loop_.now();
+  if (idle_timeout_.count() > 0) timer_.Start(idle_timeout_);
+  a_.WantRead(true);
+  b_.WantRead(true);
+  if (first) Take(b_, *first);
+  // What came with the end of a handshake is inside the stream already and makes no event.
+  if (state_ == State::kPumping && b_.BufferedInput()) Pump(b_);
+  if (state_ == State::kPumping && a_.BufferedInput()) Pump(a_);
+}
+
+void Relay::OnReadable(Stream& stream) {
+  if (state_ == State::kPumping) {
+    Pump(stream);
+  } else if (state_ == State::kClosing && stream.Discard() && Other(stream).Discard()) {
+    Done();
+  }
+}
+
+void Relay::Pump(Stream& source) {
+  for (int burst = 0; burst < kBurstsPerEvent; ++burst) {
+    if (source.read_ended()) return;
+    Take(source, source.Read());
+    if (state_ != State::kPumping || Other(source).pending() > 0) return;
+    if (!source.BufferedInput()) return;
+  }
+}
+
+void Relay::Take(Stream& source, const Stream::ReadResult& result) {
+  Stream& sink = Other(source);
+  switch (result.status) {
+    case Stream::ReadStatus::kData:
+      last_activity_ = loop_.now();
+      if (!sink.Write(result.bytes)) {
+        Reset(sink);
+        return;
+      }
+      if (sink.pending() > 0) source.WantRead(false);
+      return;
+    case Stream::ReadStatus::kAgain:
+      return;
+    case Stream::ReadStatus::kTruncated:
+      reason_ = CloseReason::kTlsTruncated;
+      [[fallthrough]];
+    case Stream::ReadStatus::kEnd:
+      sink.EndWrite();
+      CheckEnds();
+      return;
+    case Stream::ReadStatus::kFailed:
+      Reset(source);
+      return;
+  }
+}
+
+void Relay::OnDrained(Stream& sink) {
+  if (state_ == State::kPumping) {
+    last_activity_ = loop_.now();
+    Stream& source = Other(sink);
+    if (!source.read_ended()) {
+      source.WantRead(true);
+      if (source.BufferedInput()) Pump(source);
+    }
+    if (state_ == State::kPumping) CheckEnds();
+  } else if (state_ == State::kResetting) {
+    OnTimer();
+  }
+}
+
+void Relay::OnBroken(Stream& stream) {
+  if (state_ == State::kPumping) {
+    Reset(stream);
+  } else if (state_ == State::kClosing || (state_ == State::kResetting && &stream == survivor_)) {
+    Done();
+  }
+}
+
+void Relay::CheckEnds() {
+  const auto ended = [](const Stream& leg) {
+    return leg.read_ended() && leg.write_ended() && leg.pending() == 0;
+  };
+  if (ended(a_) && ended(b_)) Close(reason_);
+}
+
+void Relay::Close(CloseReason reason) {
+  reason_ = reason;
+  state_ = State::kClosing;
+  a_.Finish();
+  b_.Finish();
+  a_.BeginDiscard();
+  b_.BeginDiscard();
+  // Usually both peers have closed by now, and everything ends here.
+  if (a_.Discard() && b_.Discard()) {
+    Done();
+    return;
+  }
+  timer_.Start(kLastBytes);
+}
+
+void Relay::Cut(CloseReason reason) {
+  if (state_ == State::kDone) return;
+  if (state_ == State::kPumping) reason_ = reason;
+  a_.ResetOnClose();
+  b_.ResetOnClose();
+  Done();
+}
+
+void Relay::CheckPeers() {
+  if (state_ != State::kPumping) return;
+  if (a_.PeerIsDead()) {
+    Reset(a_);
+  } else if (b_.PeerIsDead()) {
+    Reset(b_);
+  }
+}
+
+void Relay::Reset(Stream& failed) {
+  reason_ = CloseReason::kReset;
+  if (failed.session() != nullptr && failed.session()->failure() == tls::Failure::kAlert) {
+    reason_ = CloseReason::kPeerAlert;
+  }
+  state_ = State::kResetting;
+  survivor_ = &Other(failed);
+  failed.WantRead(false);
+  survivor_->WantRead(false);
+  limit_ = loop_.now() + kLastBytes;
+  OnTimer();
+}
+
+void Relay::OnTimer() {
+  switch (state_) {
+    case State::kPumping: {  // the idle limit, kept lazily: activity only notes the time
+      const auto quiet = std::chrono::duration_cast<milliseconds>(loop_.now() - last_activity_);
+      if (quiet < idle_timeout_) {
+        timer_.Start(idle_timeout_ - quiet);
+        return;
+      }
+      Close(CloseReason::kIdleTimeout);
+      return;
+    }
+    case State::kResetting:
+      // A reset drops what the kernel still holds, so it has to wait for the acknowledgements.
+      if (survivor_->pending() > 0 || net::Unsent(survivor_->fd()) > 0) {
+        if (loop_.now() < limit_ && survivor_->error() == 0) {
+          timer_.Start(kResetPoll);
+          return;
+        }
+      }
+      survivor_->ResetOnClose();
+      Done();
+      return;
+    case State::kClosing:
+      Done();
+      return;
+    case State::kIdle:
+    case State::kDone:
+      return;
+  }
+}
+
+void Relay::Done() {
+  if (state_ == State::kDone) return;
+  state_ = State::kDone;
+  timer_.Stop();
+  // Bytes that were not taken in time (behind an idle limit) are lost: that must not look like a clean end.
+  if (a_.pending() > 0) a_.ResetOnClose();
+  if (b_.pending() > 0) b_.ResetOnClose();
+  a_.WantRead(false);
+  b_.WantRead(false);
+  on_done_(reason_);
+}
+
+}  // namespace mooring::data

@@ -1,0 +1,64 @@
+// Relay: two established legs, two pipes, each with its own end.
+//
+// Rules: bytes that the sink's kernel does not take stop the source until they are gone, so a direction
+// keeps at most one burst (net::kReadBurst). The end of one direction is passed on behind its bytes (FIN
+// <-> close_notify) and leaves the other open. A reset is passed on as a reset, after the bytes that came
+// before it, and never as a clean end. When both directions have ended, the legs close within a second.
+// Knows nothing of identities. Owned by a connection; its loop's thread. Source: RFC 9293 3.6, RFC 8446 6.1.
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "proxy/data/close_reason.h"
+#include "proxy/net/loop.h"
+#include "proxy/net/stream.h"
+
+namespace mooring::data {
+
+class Relay final : public net::StreamObserver {
+ public:
+  // `on_done` is called once, last of all; it may not destroy the Relay at once (it posts that). The streams must outlive the
+  // Relay and be idle: handshakes done, nothing pending, not reading. idle_timeout 0: none.
+  Relay(net::Loop& loop, net::Stream& a, net::Stream& b, net::milliseconds idle_timeout,
+        std::function<void(CloseReason)> on_done);
+
+  // Start begins to pump. `first`, if given, is what a Read of leg b has already delivered.
+  void Start(std::optional<net::Stream::ReadResult> first = std::nullopt);
+
+  // CheckPeers ends a relay one of whose peers has died; to be called every net::kLivenessCheck.
+  void CheckPeers();
+
+  // Cut ends both legs at once, by a reset, for a reason of the owner's (drained).
+  void Cut(CloseReason reason);
+
+  void OnReadable(net::Stream& stream) override;
+  void OnDrained(net::Stream& stream) override;
+  void OnBroken(net::Stream& stream) override;
+
+ private:
+  enum class State { kIdle, kPumping, kClosing, kResetting, kDone };
+
+  net::Stream& Other(net::Stream& stream) { return &stream == &a_ ? b_ : a_; }
+  void Pump(net::Stream& source);
+  void Take(net::Stream& source, const net::Stream::ReadResult& result);
+  void CheckEnds();
+  void Close(CloseReason reason);
+  void Reset(net::Stream& failed);
+  void OnTimer();
+  void Done();
+
+  net::Loop& loop_;
+  net::Stream& a_;
+  net::Stream& b_;
+  const net::milliseconds idle_timeout_;
+  const std::function<void(CloseReason)> on_done_;
+  net::Timer timer_;  // idle while pumping, else the limit of the state
+  State state_ = State::kIdle;
+  CloseReason reason_ = CloseReason::kDone;
+  net::Stream* survivor_ = nullptr;  // kResetting: the leg that still gets its last bytes
+  net::MonotonicTime last_activity_{};
+  net::MonotonicTime limit_{};
+};
+
+}  // namespace mooring::data

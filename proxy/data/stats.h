@@ -1,0 +1,43 @@
+// Stats: what one worker has seen. Written by its worker alone, read by anyone: relaxed atomics, because a
+// reader wants each number, not an order between them.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "proxy/data/close_reason.h"
+
+namespace mooring::data {
+
+// Count is a number with one writer.
+class Count final {
+ public:
+  void Add(std::int64_t n = 1) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  std::int64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::int64_t> value_{0};
+};
+
+struct DirectionStats {
+  Count active;
+  Count total;
+  std::array<Count, kCloseReasons> closed;
+  std::array<Count, kCloseReasons> attempts_failed;  // outbound: single endpoints that failed
+  Count bytes_in;   // plaintext, from the caller
+  Count bytes_out;  // plaintext, to the caller
+};
+
+struct WorkerStats {
+  DirectionStats inbound;
+  DirectionStats outbound;
+  Count accept_pauses;       // accept failed for lack of descriptors or memory
+  Count log_lines_left_out;  // by log::Budget
+};
+
+}  // namespace mooring::data

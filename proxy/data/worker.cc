@@ -1,0 +1,128 @@
+#include "proxy/data/worker.h"
+
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "proxy/data/inbound.h"
+#include "proxy/data/outbound.h"
+
+namespace mooring::data {
+
+Worker::Worker(log::Log& log) : log_(log), sweep_(loop_, [this] { Sweep(); }) {}
+
+Worker::~Worker() {
+  if (thread_.joinable()) {
+    loop_.Post([this] {
+      acceptors_.clear();
+      for (auto& connection : connections_) connection->Cut(CloseReason::kDrained);
+    });
+    // A second task: the posts of Retire come before it, so nothing is alive when the loop ends.
+    loop_.Post([this] { loop_.PostStop(); });
+    thread_.join();
+  }
+  acceptors_.clear();
+  connections_.clear();
+}
+
+void Worker::Start() {
+  sweep_.Start(net::kLivenessCheck);
+  thread_ = std::thread([this] { loop_.Run(); });
+}
+
+void Worker::PostSnapshot(std::shared_ptr<const Snapshot> snapshot) {
+  loop_.Post([this, snapshot = std::move(snapshot)]() mutable {
+    snapshot_ = std::move(snapshot);
+    // A connection may retire inside the call; it stays on the list until after this event.
+    for (auto& connection : connections_) connection->OnSnapshot();
+  });
+}
+
+void Worker::PostListener(std::string name, ListenerKind kind, net::UniqueFd listening) {
+  // std::function wants a copyable task, a descriptor is not one.
+  auto fd = std::make_shared<net::UniqueFd>(std::move(listening));
+  loop_.Post([this, name = std::move(name), kind, fd] {
+    net::Acceptor::Callbacks callbacks;
+    callbacks.on_accept = [this, name, kind](net::UniqueFd accepted, const net::SocketAddress& peer) {
+      Admit(name, kind, std::move(accepted), peer);
+    };
+    callbacks.on_pause = [this, name](int error) {
+      stats_.accept_pauses.Add();
+      unsigned long left_out = 0;
+      if (!accept_budget_.Take(loop_.now(), &left_out)) return;
+      log_.Warn("data", "accept paused",
+                {{"listener", name},
+                 {"error", std::strerror(error)},
+                 {"cure", "raise the limit on open files (LimitNOFILE=) or lower the load"},
+                 {"left_out", std::to_string(left_out)}});
+    };
+    acceptors_[name] = std::make_unique<net::Acceptor>(loop_, std::move(*fd), std::move(callbacks));
+  });
+}
+
+void Worker::PostCloseListener(std::string name, std::function<void()> done) {
+  loop_.Post([this, name = std::move(name), done = std::move(done)] {
+    if (const auto found = acceptors_.find(name); found != acceptors_.end()) {
+      found->second->AcceptWaiting();
+      acceptors_.erase(found);
+    }
+    if (done) done();
+  });
+}
+
+void Worker::PostCutAll() {
+  loop_.Post([this] {
+    for (auto& connection : connections_) connection->Cut(CloseReason::kDrained);
+  });
+}
+
+void Worker::Sweep() {
+  // A connection may retire inside the call; it stays on the list until after this event.
+  for (auto& connection : connections_) connection->OnSweep();
+  sweep_.Start(net::kLivenessCheck);
+}
+
+void Worker::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
+                   const net::SocketAddress& peer) {
+  const auto admit = [this](auto connection, DirectionStats& stats) {
+    stats.active.Add();
+    stats.total.Add();
+    auto* raw = connection.get();
+    connections_.push_front(std::move(connection));
+    raw->position_ = connections_.begin();
+    raw->Begin();
+  };
+  switch (kind) {
+    case ListenerKind::kPublic:
+      admit(std::make_unique<Inbound>(*this, std::move(fd), peer), stats_.inbound);
+      return;
+    case ListenerKind::kUpstream:
+      admit(std::make_unique<Outbound>(*this, name, std::move(fd)), stats_.outbound);
+      return;
+  }
+}
+
+void Worker::Retire(Connection* connection, DirectionStats& stats, CloseReason reason) {
+  if (std::exchange(connection->retired_, true)) return;
+  stats.active.Add(-1);
+  stats.closed[static_cast<std::size_t>(reason)].Add();
+  // Its own code is on the stack, and a walk over connections_ may be under way: take it off the list later.
+  loop_.Post([this, connection] { connections_.erase(connection->position_); });
+}
+
+void Worker::StrangerLog(CloseReason reason, log::Level level, std::string_view message,
+                         log::Fields fields) {
+  if (!log_.Enabled(level)) return;
+  unsigned long left_out = 0;
+  if (!budgets_[static_cast<std::size_t>(reason)].Take(loop_.now(), &left_out)) {
+    stats_.log_lines_left_out.Add();
+    return;
+  }
+  log_.Write(level, "data", message, fields);
+  if (left_out > 0) {
+    log_.Write(level, "data", "lines like this were left out",
+               {{"reason", CloseReasonName(reason)}, {"left_out", std::to_string(left_out)}});
+  }
+}
+
+}  // namespace mooring::data

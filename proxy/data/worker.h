@@ -1,0 +1,78 @@
+// Worker: one thread with one loop, its listeners' accepting ends, its connections and its snapshot.
+//
+// Verbs named Post... may be called from any thread and take effect on the worker's loop, in order. The
+// rest belongs to that loop's thread and is for the connections.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "proxy/data/connection.h"
+#include "proxy/data/snapshot.h"
+#include "proxy/data/stats.h"
+#include "proxy/log/log.h"
+#include "proxy/net/listener.h"
+#include "proxy/net/loop.h"
+
+namespace mooring::data {
+
+enum class ListenerKind { kPublic, kUpstream };
+
+class Worker final {
+ public:
+  explicit Worker(log::Log& log);
+  ~Worker();  // cuts what is left (kDrained), ends the thread
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  void Start();  // starts the thread
+
+  void PostSnapshot(std::shared_ptr<const Snapshot> snapshot);
+  // PostListener accepts from `listening` (the worker owns this descriptor) under a name that is the key
+  // in Snapshot::upstreams. An earlier listener of the same name is replaced.
+  void PostListener(std::string name, ListenerKind kind, net::UniqueFd listening);
+  // PostCloseListener takes what the kernel has queued and stops accepting; live connections go on. `done` runs on the
+  // worker's thread.
+  void PostCloseListener(std::string name, std::function<void()> done);
+  // PostCutAll ends every connection (kDrained). Use after the listeners are closed.
+  void PostCutAll();
+
+  const WorkerStats& stats() const { return stats_; }
+  std::int64_t active() const { return stats_.inbound.active.value() + stats_.outbound.active.value(); }
+
+  // For connections.
+  net::Loop& loop() { return loop_; }
+  const std::shared_ptr<const Snapshot>& snapshot() const { return snapshot_; }
+  log::Log& log() { return log_; }
+  WorkerStats& mutable_stats() { return stats_; }
+  // Retire counts the end and destroys the connection after this event. Once per connection.
+  void Retire(Connection* connection, DirectionStats& stats, CloseReason reason);
+  // StrangerLog writes a line that a stranger can cause, if the budget of its reason allows.
+  void StrangerLog(CloseReason reason, log::Level level, std::string_view message, log::Fields fields);
+  // NextIndex spreads connections over endpoints, one counter an upstream.
+  std::size_t NextIndex(const std::string& upstream) { return round_robin_[upstream]++; }
+
+ private:
+  void Sweep();
+  void Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd, const net::SocketAddress& peer);
+
+  log::Log& log_;
+  net::Loop loop_;
+  std::thread thread_;
+  WorkerStats stats_;
+  // This loop only.
+  std::shared_ptr<const Snapshot> snapshot_;
+  std::map<std::string, std::unique_ptr<net::Acceptor>> acceptors_;
+  std::list<std::unique_ptr<Connection>> connections_;
+  std::map<std::string, std::size_t> round_robin_;
+  std::array<log::Budget, kCloseReasons> budgets_;
+  log::Budget accept_budget_;
+  net::Timer sweep_;
+};
+
+}  // namespace mooring::data
