@@ -1,0 +1,20 @@
+// The commands of the program, each from its arguments to an exit code. Main only chooses among them.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace mooring::cli {
+
+struct Invocation {
+  std::vector<std::string> arguments;  // those after the command's words
+  std::map<std::string, std::string> environment;
+  char** argv = nullptr;  // of the arguments, for overwriting secrets
+};
+
+int ConnectProxy(const Invocation& invocation);
+int Proxy(const Invocation& invocation);
+int Validate(const Invocation& invocation);
+
+}  // namespace mooring::cli

@@ -1,0 +1,181 @@
+#include "proxy/control/intention_source.h"
+
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+namespace mooring::control {
+namespace {
+
+using net::milliseconds;
+
+constexpr milliseconds kPollMatch{1'000};      // neither match nor list can be waited on
+constexpr milliseconds kAskDefault{30'000};
+
+Watch::Options MatchOptions(const std::string& service) {
+  Watch::Options options;
+  options.name = "intentions";
+  options.path = "/v1/connect/intentions/match";
+  options.query = "by=destination&name=" + UrlEncode(service);
+  options.poll_interval = kPollMatch;
+  return options;
+}
+
+Watch::Options ListOptions() {
+  Watch::Options options;
+  options.name = "intention_list";
+  options.path = "/v1/connect/intentions";
+  return options;
+}
+
+Watch::Options AuthorizeOptions() {
+  Watch::Options options;
+  options.name = "intention_default";
+  options.path = "/v1/agent/connect/authorize";
+  options.method = "POST";
+  options.blocking = Watch::Blocking::kNone;
+  options.poll_interval = kAskDefault;
+  return options;
+}
+
+const char* PolicyName(authz::DefaultPolicy policy) {
+  switch (policy) {
+    case authz::DefaultPolicy::kUnknown: return "unknown";
+    case authz::DefaultPolicy::kAllow: return "allow";
+    case authz::DefaultPolicy::kDeny: return "deny";
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+IntentionSource::IntentionSource(net::Loop& loop, log::Log& log, Agent& agent, std::string service,
+                                 OnChange on_change)
+    : log_(log),
+      service_(std::move(service)),
+      on_change_(std::move(on_change)),
+      match_(loop, log, agent, MatchOptions(service_),
+             [this](const http::Response& response) { return TakeMatch(response); }),
+      list_(loop, log, agent, ListOptions(),
+            [this](const http::Response& response) { return TakeList(response); }),
+      authorize_(loop, log, agent, AuthorizeOptions(),
+                 [this](const http::Response& response) { return TakeAuthorize(response); }) {
+  // A list that is refused or fails cannot wake us: the match itself is asked every second then, from now on
+  // and not only when the long pause that is running has passed.
+  list_.OnError([this](const Error&) {
+    if (!std::exchange(list_wakes_, false)) return;
+    match_.SetPollInterval(kPollMatch);
+    match_.Refresh();
+  });
+}
+
+void IntentionSource::Start() { match_.Start(); }
+
+void IntentionSource::SetOwnIdentity(const authz::ServiceId& own) {
+  if (own_ && *own_ == own) return;
+  own_ = own;
+  if (set_) AskDefault();
+}
+
+std::string IntentionSource::Missing() const {
+  if (!set_) {
+    const std::string& error = match_.state().last_error;
+    return error.empty() ? "no intentions yet" : "no intentions yet: " + error;
+  }
+  // An agent that will not say (no such endpoint, no permission) leaves the default at deny; what the
+  // list allows can be served all the same.
+  const bool refused = authorize_.state().last_code && *authorize_.state().last_code != ErrorCode::kUnavailable;
+  if (needs_default_ && fallback_ == authz::DefaultPolicy::kUnknown && !refused) {
+    const std::string& error = authorize_.state().last_error;
+    return error.empty() ? "default intention policy not known yet"
+                         : "default intention policy not known yet: " + error;
+  }
+  return {};
+}
+
+std::vector<const Watch*> IntentionSource::Watches() const {
+  std::vector<const Watch*> all;
+  all.push_back(&match_);
+  all.push_back(&authorize_);
+  if (list_started_) all.push_back(&list_);
+  return all;
+}
+
+Status IntentionSource::TakeMatch(const http::Response& response) {
+  NoteHeader(response);
+  auto entries = authz::ParseIntentionMatch(response.body, service_);
+  if (!entries) return entries.error();
+  const std::string* index = response.Header("x-consul-index");
+  if ((index == nullptr || *index == "0") && !list_started_) {
+    list_started_ = true;
+    list_.Start();
+  }
+  if (set_ && response.body == last_body_) {
+    // An agent that was away may have come back with another default.
+    if (match_.state().phase == Watch::State::Phase::kRetrying) AskDefault();
+    return Ok();
+  }
+  last_body_ = response.body;
+  set_ = std::make_shared<const authz::IntentionSet>(std::move(*entries));
+  log_.Info("control", "intentions taken up", {{"count", std::to_string(set_->entries().size())}});
+  AskDefault();
+  on_change_();
+  return Ok();
+}
+
+Status IntentionSource::TakeList(const http::Response&) {
+  // While the list does the waking, polling the match is only a safety net.
+  if (!std::exchange(list_wakes_, true)) match_.SetPollInterval(kAskDefault);
+  match_.Refresh();
+  return Ok();
+}
+
+void IntentionSource::AskDefault() {
+  if (!own_) return;
+  const std::string source = set_->UnmatchedSource(*own_);
+  needs_default_ = !source.empty();
+  if (!needs_default_) return;
+  authz::ServiceId id = *own_;
+  id.service = source;
+  asked_source_ = source;
+  const nlohmann::json body{
+      {"Target", service_}, {"ClientCertURI", id.Uri()}, {"ClientCertSerial", "00"}};
+  authorize_.SetBody(body.dump());
+  authorize_.Refresh();
+}
+
+Status IntentionSource::TakeAuthorize(const http::Response& response) {
+  NoteHeader(response);
+  if (!needs_default_) return Ok();  // what was last asked for is covered by now
+  auto answer = authz::ParseAuthorize(response.body);
+  if (!answer) return answer.error();
+  // An entry that we have not heard of yet covers the source: its answer is not the default.
+  if (answer->reason.find("Matched") != std::string::npos) {
+    return Error{ErrorCode::kUnavailable, "an intention that is not in our list yet decided (" +
+                                              answer->reason + ")"};
+  }
+  const bool allow = answer->authorized && !header_denies_;
+  SetFallback(allow ? authz::DefaultPolicy::kAllow : authz::DefaultPolicy::kDeny, answer->reason);
+  return Ok();
+}
+
+void IntentionSource::NoteHeader(const http::Response& response) {
+  const std::string* policy = response.Header("x-consul-default-acl-policy");
+  if (policy == nullptr) return;
+  const bool denies = *policy != "allow";
+  if (denies == header_denies_) return;
+  header_denies_ = denies;
+  if (denies && fallback_ == authz::DefaultPolicy::kAllow) {
+    SetFallback(authz::DefaultPolicy::kDeny, "the agent's default ACL policy is " + *policy);
+  }
+}
+
+void IntentionSource::SetFallback(authz::DefaultPolicy fallback, const std::string& reason) {
+  if (fallback_ == fallback) return;
+  fallback_ = fallback;
+  log_.Info("control", "default for callers that no intention covers",
+            {{"default", PolicyName(fallback)}, {"reason", reason}});
+  on_change_();
+}
+
+}  // namespace mooring::control

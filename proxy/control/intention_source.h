@@ -1,0 +1,66 @@
+// IntentionSource: the match list of our service and the default for callers that no entry covers.
+//
+// The list comes from the match endpoint. Agents of Consul 1.8 give it no index to wait on: there the list
+// of all intentions is waited on instead and the match asked again after each change, or, if that list is
+// refused, the match is polled every second.
+// The default is what the agent's authorize endpoint answers for a source that no entry covers; the
+// default-policy header may only tighten it. It is asked again after every change of the list, when the
+// agent comes back, and every 30 s; an answer that fails leaves the last one in force. Loop thread only.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "authz/intention.h"
+#include "proxy/control/agent.h"
+#include "proxy/control/watch.h"
+#include "proxy/data/snapshot.h"
+
+namespace mooring::control {
+
+class IntentionSource final {
+ public:
+  using OnChange = std::function<void()>;
+  IntentionSource(net::Loop& loop, log::Log& log, Agent& agent, std::string service, OnChange on_change);
+  IntentionSource(const IntentionSource&) = delete;
+  IntentionSource& operator=(const IntentionSource&) = delete;
+
+  void Start();
+  // SetOwnIdentity gives the identity that the unmatched source is made of; the default is asked once it is known.
+  void SetOwnIdentity(const authz::ServiceId& own);
+
+  // Current is null until the list has been learnt.
+  std::shared_ptr<const authz::IntentionSet> Current() const { return set_; }
+  authz::DefaultPolicy Fallback() const { return fallback_; }
+  std::string Missing() const;  // for /ready; empty when the list and the default are known
+  std::vector<const Watch*> Watches() const;
+
+ private:
+  Status TakeMatch(const http::Response& response);
+  Status TakeList(const http::Response& response);
+  Status TakeAuthorize(const http::Response& response);
+  void NoteHeader(const http::Response& response);
+  void AskDefault();
+  void SetFallback(authz::DefaultPolicy fallback, const std::string& reason);
+
+  log::Log& log_;
+  const std::string service_;
+  const OnChange on_change_;
+  std::shared_ptr<const authz::IntentionSet> set_;
+  std::string last_body_;
+  authz::DefaultPolicy fallback_ = authz::DefaultPolicy::kUnknown;
+  bool header_denies_ = false;
+  bool needs_default_ = true;  // false: some entry covers everybody
+  std::optional<authz::ServiceId> own_;
+  std::string asked_source_;
+  bool list_started_ = false;
+  bool list_wakes_ = false;  // the last answer of the list was good
+  Watch match_;
+  Watch list_;       // only for agents whose match cannot be waited on
+  Watch authorize_;  // asks for the default
+};
+
+}  // namespace mooring::control

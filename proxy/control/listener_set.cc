@@ -1,0 +1,194 @@
+#include "proxy/control/listener_set.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace mooring::control {
+namespace {
+constexpr net::milliseconds kRetryBind{1'000};
+}  // namespace
+
+ListenerSet::ListenerSet(net::Loop& loop, log::Log& log,
+                         std::vector<std::unique_ptr<data::Worker>>& workers, OnFailed on_failed,
+                         std::function<void()> on_open)
+    : loop_(loop),
+      log_(log),
+      workers_(workers),
+      on_failed_(std::move(on_failed)),
+      on_open_(std::move(on_open)),
+      resolver_(loop),
+      retry_(loop, [this] { Retry(); }) {}
+
+ListenerSet::~ListenerSet() {
+  for (auto& [name, entry] : entries_) {
+    if (entry.fd && entry.wanted.address.kind == net::Address::Kind::kUnix) {
+      unlink(entry.wanted.address.path.c_str());
+    }
+  }
+}
+
+void ListenerSet::Update(const std::map<std::string, Wanted>& wanted) {
+  // Closing comes first: a listener that moves may take an address that another one leaves.
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    const auto found = wanted.find(it->first);
+    if (found != wanted.end() && found->second == it->second.wanted) {
+      ++it;
+      continue;
+    }
+    Close(it->first, &it->second);
+    it = entries_.erase(it);
+  }
+  for (const auto& [name, want] : wanted) {
+    auto [it, added] = entries_.try_emplace(name);
+    if (!added) continue;
+    it->second.wanted = want;
+    it->second.id = ++last_id_;
+    Open(name, &it->second);
+  }
+}
+
+void ListenerSet::Open(const std::string& name, Entry* entry) {
+  // Even a literal goes through the resolver: one path, and no callback from inside Update.
+  resolver_.Resolve(entry->wanted.address,
+                    [this, name, id = entry->id](Result<std::vector<net::SocketAddress>> found) {
+                      Resolved(name, id, std::move(found));
+                    });
+}
+
+void ListenerSet::Resolved(const std::string& name, std::uint64_t id,
+                           Result<std::vector<net::SocketAddress>> found) {
+  const auto it = entries_.find(name);
+  if (it == entries_.end() || it->second.id != id || it->second.fd) return;
+  if (*releases_ > 0) return;  // the address may be one that is just being left; Retry follows
+  Entry* entry = &it->second;
+  if (!found) {
+    Failed(name, entry,
+           {found.error().code,
+            "cannot listen on " + entry->wanted.address.Text() + ": " + found.error().message});
+    return;
+  }
+  Status bound = Ok();
+  for (const net::SocketAddress& where : *found) {
+    net::Address literal = entry->wanted.address;
+    if (literal.kind == net::Address::Kind::kTcp) {
+      auto parsed = net::ParseAddress(where.Text());
+      if (!parsed) continue;
+      literal = *parsed;
+    }
+    bound = Bind(name, literal, entry);
+    if (bound) {
+      if (on_open_) on_open_();
+      return;
+    }
+  }
+  Failed(name, entry, bound.error());
+}
+
+Status ListenerSet::Bind(const std::string& name, const net::Address& literal, Entry* entry) {
+  auto fd = net::Listen(literal);
+  if (!fd) return fd.error();
+  std::vector<net::UniqueFd> shares;
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    net::UniqueFd share(fcntl(fd->get(), F_DUPFD_CLOEXEC, 0));
+    if (!share) {
+      return Error{ErrorCode::kUnavailable,
+                   "cannot listen on " + literal.Text() + ": " + std::strerror(errno)};
+    }
+    shares.push_back(std::move(share));
+  }
+  entry->fd = std::move(*fd);
+  entry->error.clear();
+  entry->bound = net::SocketAddress::LocalOf(entry->fd.get()).Text();
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    workers_[i]->PostListener(name, entry->wanted.kind, std::move(shares[i]));
+  }
+  log_.Info("control", "listener open", {{"name", name}, {"address", entry->bound}});
+  return Ok();
+}
+
+void ListenerSet::Failed(const std::string& name, Entry* entry, const Error& error) {
+  const bool news = entry->error != error.message;
+  entry->error = error.message;
+  if (!retry_.running()) retry_.Start(kRetryBind);
+  if (news) on_failed_(name, error);
+}
+
+void ListenerSet::Close(const std::string& name, Entry* entry) {
+  if (!entry->fd) return;
+  if (entry->wanted.address.kind == net::Address::Kind::kUnix) unlink(entry->wanted.address.path.c_str());
+  entry->fd.Reset();
+  for (auto& worker : workers_) {
+    ++*releases_;
+    // Runs on the worker; the count is looked at on our loop alone, and only while this object lives.
+    worker->PostCloseListener(
+        name, [this, &loop = loop_, releases = std::weak_ptr<std::size_t>(releases_)] {
+          loop.Post([this, releases] {
+            if (const auto left = releases.lock(); left && --*left == 0) Retry();
+          });
+        });
+  }
+  log_.Info("control", "listener closed", {{"name", name}, {"address", entry->bound}});
+}
+
+void ListenerSet::Retry() {
+  for (auto& [name, entry] : entries_) {
+    if (!entry.fd) Open(name, &entry);
+  }
+}
+
+void ListenerSet::CloseAll(std::function<void()> done) {
+  retry_.Stop();
+  auto left = std::make_shared<std::atomic<std::size_t>>(entries_.size() * workers_.size());
+  if (*left == 0) {
+    loop_.Post(std::move(done));
+    return;
+  }
+  for (auto& [name, entry] : entries_) {
+    if (entry.fd && entry.wanted.address.kind == net::Address::Kind::kUnix) {
+      unlink(entry.wanted.address.path.c_str());
+    }
+    // Each worker empties the queue before it lets go; the last descriptor to go closes the socket.
+    for (auto& worker : workers_) {
+      // The loop, not this: a second signal may have ended this object by then.
+      worker->PostCloseListener(name, [&loop = loop_, left, done] {
+        if (left->fetch_sub(1) == 1) loop.Post(done);
+      });
+    }
+    entry.fd.Reset();
+  }
+  entries_.clear();
+}
+
+bool ListenerSet::IsOpen(const std::string& name) const {
+  const auto found = entries_.find(name);
+  return found != entries_.end() && found->second.fd;
+}
+
+bool ListenerSet::AllOpen() const {
+  for (const auto& [name, entry] : entries_) {
+    if (!entry.fd) return false;
+  }
+  return true;
+}
+
+std::uint16_t ListenerSet::BoundPort(const std::string& name) const {
+  const auto found = entries_.find(name);
+  if (found == entries_.end() || !found->second.fd) return 0;
+  return net::SocketAddress::LocalOf(found->second.fd.get()).port();
+}
+
+std::vector<ListenerSet::View> ListenerSet::Views() const {
+  std::vector<View> views;
+  for (const auto& [name, entry] : entries_) {
+    const bool open = static_cast<bool>(entry.fd);
+    views.push_back({name, open ? entry.bound : entry.wanted.address.Text(), open, entry.error});
+  }
+  return views;
+}
+
+}  // namespace mooring::control

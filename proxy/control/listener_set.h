@@ -1,0 +1,89 @@
+// ListenerSet: the listening sockets that should be open, and those that are.
+//
+// Sockets are opened here, on the control thread, and shared with the workers. A change opens, moves and
+// closes only what differs. One that cannot be bound live is tried again every second, shown in /status,
+// and harms no other. Loop thread only.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proxy/data/worker.h"
+#include "proxy/log/log.h"
+#include "proxy/net/address.h"
+#include "proxy/net/loop.h"
+#include "proxy/net/resolver.h"
+
+namespace mooring::control {
+
+class ListenerSet final {
+ public:
+  struct Wanted {
+    net::Address address;
+    data::ListenerKind kind = data::ListenerKind::kUpstream;
+    bool operator==(const Wanted&) const = default;
+  };
+  struct View {
+    std::string name;
+    std::string address;  // as bound; the wanted one while it is not open
+    bool open = false;
+    std::string error;
+  };
+
+  // `on_failed` hears of every listener that could not be opened, the first time and when the reason
+  // changes; the caller decides whether that ends the process (at start) or not (live). Never called from
+  // inside Update.
+  using OnFailed = std::function<void(const std::string& name, const Error& error)>;
+
+  ListenerSet(net::Loop& loop, log::Log& log, std::vector<std::unique_ptr<data::Worker>>& workers,
+              OnFailed on_failed, std::function<void()> on_open);
+  ~ListenerSet();
+  ListenerSet(const ListenerSet&) = delete;
+  ListenerSet& operator=(const ListenerSet&) = delete;
+
+  // Update makes `wanted` what is open, by name.
+  void Update(const std::map<std::string, Wanted>& wanted);
+
+  // CloseAll stops accepting everywhere, after what the kernel has queued has been taken. `done` runs on this loop.
+  void CloseAll(std::function<void()> done);
+
+  bool IsOpen(const std::string& name) const;
+  bool AllOpen() const;
+  // BoundPort is the port that an open listener got; 0 if it is not open or has none.
+  std::uint16_t BoundPort(const std::string& name) const;
+  std::vector<View> Views() const;
+
+ private:
+  struct Entry {
+    Wanted wanted;
+    net::UniqueFd fd;
+    std::string bound;
+    std::string error;
+    std::uint64_t id = 0;  // tells an answer of the resolver for an entry that is gone
+  };
+
+  void Open(const std::string& name, Entry* entry);
+  void Resolved(const std::string& name, std::uint64_t id, Result<std::vector<net::SocketAddress>> found);
+  // Bind opens at a literal address and hands the socket to the workers.
+  Status Bind(const std::string& name, const net::Address& literal, Entry* entry);
+  void Failed(const std::string& name, Entry* entry, const Error& error);
+  void Close(const std::string& name, Entry* entry);
+  void Retry();
+
+  net::Loop& loop_;
+  log::Log& log_;
+  std::vector<std::unique_ptr<data::Worker>>& workers_;
+  const OnFailed on_failed_;
+  const std::function<void()> on_open_;
+  net::Resolver resolver_;
+  std::map<std::string, Entry> entries_;
+  std::uint64_t last_id_ = 0;
+  net::Timer retry_;
+  // Workers that have still to let go of a closed listener: until then its address cannot be bound again.
+  std::shared_ptr<std::size_t> releases_ = std::make_shared<std::size_t>(0);
+};
+
+}  // namespace mooring::control

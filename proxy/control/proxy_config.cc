@@ -1,0 +1,251 @@
+#include "proxy/control/proxy_config.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <set>
+#include <string_view>
+
+namespace mooring::control {
+namespace {
+
+// Reader takes keys out of an opaque Config and notes which were understood, so that the rest can be named.
+class Reader final {
+ public:
+  Reader(const authz::OpaqueConfig& config, std::string where, std::vector<std::string>* warnings)
+      : config_(config), where_(std::move(where)), warnings_(warnings) {}
+
+  const std::string* Text(const std::string& key) {
+    const auto found = config_.find(key);
+    if (found == config_.end()) return nullptr;
+    seen_.insert(key);
+    return &found->second;
+  }
+
+  // Milliseconds reads a number of any spelling (1000, 1000.0, "1000"). Absent or bad: nullopt.
+  std::optional<milliseconds> Milliseconds(const std::string& key) {
+    const std::string* text = Text(key);
+    if (text == nullptr) return std::nullopt;
+    double value = 0;
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+    constexpr double kMost = 1e12;  // 30 years
+    if (error != std::errc{} || end != text->data() + text->size() || !(value >= 0 && value <= kMost)) {
+      Warn(key + " = \"" + *text + "\" is not a number of milliseconds; the default holds");
+      return std::nullopt;
+    }
+    return milliseconds(static_cast<milliseconds::rep>(std::llround(value)));
+  }
+
+  void Ignore(const std::string& key) { seen_.insert(key); }
+  void IgnorePrefix(const std::string& prefix) {
+    for (const auto& [key, value] : config_) {
+      if (key.starts_with(prefix)) seen_.insert(key);
+    }
+  }
+  void Warn(const std::string& text) { warnings_->push_back(where_ + ": " + text); }
+
+  void WarnUnknown() {
+    for (const auto& [key, value] : config_) {
+      if (!seen_.contains(key)) Warn("key " + key + " is not known to Mooring and has no effect");
+    }
+  }
+
+  void Protocol() {
+    if (const std::string* protocol = Text("protocol"); protocol != nullptr && *protocol != "tcp") {
+      Warn("protocol " + *protocol + " is carried as plain TCP; intentions with L7 permissions deny");
+    }
+  }
+
+ private:
+  const authz::OpaqueConfig& config_;
+  const std::string where_;
+  std::vector<std::string>* const warnings_;
+  std::set<std::string> seen_;
+};
+
+std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams) {
+  std::vector<NamedUpstream> named;
+  std::set<std::string> taken;
+  for (config::UpstreamSettings& upstream : upstreams) {
+    std::string listener = "upstream:" + upstream.name;
+    if (upstream.type == authz::UpstreamType::kPreparedQuery) listener += ".query";
+    if (!upstream.datacenter.empty()) listener += "@" + upstream.datacenter;
+    // The same upstream twice, on two addresses.
+    if (!taken.insert(listener).second) {
+      listener += "#" + upstream.listen.Text();
+      taken.insert(listener);
+    }
+    named.push_back({std::move(listener), std::move(upstream)});
+  }
+  return named;
+}
+
+// ToUpstream is nullopt, with a warning, for what cannot be served.
+std::optional<config::UpstreamSettings> ToUpstream(const authz::UpstreamDocument& document,
+                                                   std::vector<std::string>* warnings) {
+  const std::string where = "upstream " + document.name;
+  if (!document.peer.empty()) {
+    warnings->push_back(where + ": DestinationPeer \"" + document.peer +
+                        "\" cannot be served (peering needs xDS); the upstream is left out");
+    return std::nullopt;
+  }
+  if (!document.partition.empty() && document.partition != "default") {
+    warnings->push_back(where + ": DestinationPartition \"" + document.partition +
+                        "\" cannot be served; the upstream is left out");
+    return std::nullopt;
+  }
+  if (!document.ns.empty() && document.ns != "default") {
+    warnings->push_back(where + ": DestinationNamespace \"" + document.ns +
+                        "\" cannot be served; the upstream is left out");
+    return std::nullopt;
+  }
+  config::UpstreamSettings upstream;
+  upstream.type = document.type;
+  upstream.name = document.name;
+  upstream.datacenter = document.datacenter;
+  if (!document.socket_path.empty()) {
+    upstream.listen.kind = net::Address::Kind::kUnix;
+    upstream.listen.path = document.socket_path;
+    if (!document.socket_mode.empty()) {
+      unsigned mode = 0;
+      const std::string& text = document.socket_mode;
+      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
+      if (error != std::errc{} || end != text.data() + text.size() || mode > 0777) {
+        warnings->push_back(where + ": LocalBindSocketMode \"" + text +
+                            "\" is not an octal mode such as \"0600\"; 0600 is used");
+      } else {
+        upstream.listen.mode = mode;
+      }
+    }
+  } else {
+    upstream.listen.host = document.bind_address.empty() ? "127.0.0.1" : document.bind_address;
+    upstream.listen.port = document.bind_port;
+  }
+  Reader reader(document.config, where + " Config", warnings);
+  upstream.connect_timeout = reader.Milliseconds("connect_timeout_ms");
+  if (upstream.connect_timeout && upstream.connect_timeout->count() == 0) upstream.connect_timeout.reset();
+  reader.Protocol();
+  // Limits and passive health checks are obeyed by a later version; they are known, so nobody is warned twice.
+  reader.IgnorePrefix("limits");
+  reader.IgnorePrefix("passive_health_check");
+  reader.Ignore("balance_outbound_connections");
+  reader.IgnorePrefix("mesh_gateway");
+  for (const char* key : {"envoy_listener_json", "envoy_cluster_json"}) {
+    if (reader.Text(key) != nullptr) reader.Warn(std::string(key) + " is for Envoy and has no effect");
+  }
+  reader.WarnUnknown();
+  return upstream;
+}
+
+void ReadPublicListen(const authz::ProxyDocument& document, Reader* reader, ProxyConfig* config) {
+  net::Address listen;
+  const std::string* bind_address = reader->Text("bind_address");
+  const std::string* bind_port = reader->Text("bind_port");
+  listen.host = bind_address != nullptr && !bind_address->empty() ? *bind_address
+                : !document.address.empty()                      ? document.address
+                                                                 : "0.0.0.0";
+  listen.port = document.port;
+  if (bind_port != nullptr) {
+    std::uint16_t port = 0;
+    const auto [end, error] =
+        std::from_chars(bind_port->data(), bind_port->data() + bind_port->size(), port);
+    if (error == std::errc{} && end == bind_port->data() + bind_port->size()) {
+      listen.port = port;
+    } else {
+      reader->Warn("bind_port = \"" + *bind_port + "\" is not a port; the registered one holds");
+    }
+  }
+  if (listen.port != 0) config->public_listen = listen;
+}
+
+void ReadLocalApp(const authz::ProxyDocument& document, Reader* reader, ProxyConfig* config) {
+  const std::string* fallback = reader->Text("local_service_address");
+  if (!document.local_service_socket_path.empty()) {
+    net::Address app;
+    app.kind = net::Address::Kind::kUnix;
+    app.path = document.local_service_socket_path;
+    config->local_app = app;
+  } else if (document.local_service_port != 0) {
+    net::Address app;
+    app.host = document.local_service_address.empty() ? "127.0.0.1" : document.local_service_address;
+    app.port = document.local_service_port;
+    config->local_app = app;
+  } else if (fallback != nullptr) {
+    if (auto app = net::ParseAddress(*fallback, "127.0.0.1")) {
+      config->local_app = *app;
+    } else {
+      reader->Warn("local_service_address: " + app.error().message);
+    }
+  }
+}
+
+ProxyConfig Defaults(const config::Settings& settings) {
+  ProxyConfig config;
+  config.handshake_timeout = settings.handshake_timeout;
+  config.local_connect_timeout = settings.local_connect_timeout;
+  config.inbound_idle_timeout = settings.idle_timeout;
+  config.connect_timeout = settings.connect_timeout;
+  config.idle_timeout = settings.idle_timeout;
+  return config;
+}
+
+}  // namespace
+
+ProxyConfig FromSettings(const config::Settings& settings) {
+  ProxyConfig config = Defaults(settings);
+  config.service = settings.service;
+  config.public_listen = settings.public_listen;
+  config.local_app = settings.local_app;
+  config.upstreams = Name(settings.upstreams);
+  return config;
+}
+
+ProxyConfig FromDocument(const authz::ProxyDocument& document, const config::Settings& settings) {
+  ProxyConfig config = Defaults(settings);
+  config.service = document.destination_service;
+  config.proxy_id = document.id;
+  Reader reader(document.config, "Proxy.Config", &config.warnings);
+  ReadPublicListen(document, &reader, &config);
+  ReadLocalApp(document, &reader, &config);
+  if (config.public_listen && !config.local_app) {
+    reader.Warn("the registration names no local app (Proxy.LocalServicePort, LocalServiceSocketPath or "
+                "Config.local_service_address); the public listener stays closed");
+    config.public_listen.reset();
+  }
+  if (const auto ms = reader.Milliseconds("local_connect_timeout_ms"); ms && ms->count() > 0) {
+    config.local_connect_timeout = *ms;
+  }
+  if (const auto ms = reader.Milliseconds("handshake_timeout_ms"); ms && ms->count() > 0) {
+    config.handshake_timeout = *ms;
+  }
+  if (const auto ms = reader.Milliseconds("local_idle_timeout_ms")) config.inbound_idle_timeout = *ms;
+  reader.Protocol();
+  for (const char* key : {"tcp_check_address", "disable_tcp_check", "balance_inbound_connections",
+                          "local_request_timeout_ms", "max_inbound_connections", "xds_fetch_timeout_ms",
+                          "prometheus_bind_addr"}) {
+    reader.Ignore(key);
+  }
+  for (const char* prefix : {"telemetry", "envoy_", "mesh_gateway"}) reader.IgnorePrefix(prefix);
+  for (const char* key : {"statsd_url", "dogstatsd_url"}) reader.Ignore(key);
+  if (reader.Text("upstreams") != nullptr) {
+    reader.Warn("upstreams inside Config are deprecated and not read; move them to Proxy.Upstreams");
+  }
+  reader.IgnorePrefix("upstreams");
+  reader.WarnUnknown();
+  if (document.mode == "transparent") {
+    config.warnings.push_back("Proxy.Mode transparent needs redirected traffic, which Mooring does not "
+                              "take; it is treated as direct");
+  }
+  if (document.exposes_paths) {
+    config.warnings.push_back("Proxy.Expose opens single HTTP paths without TLS, which a layer 4 proxy "
+                              "cannot restrict; it is not obeyed");
+  }
+  std::vector<config::UpstreamSettings> upstreams;
+  for (const authz::UpstreamDocument& each : document.upstreams) {
+    if (auto upstream = ToUpstream(each, &config.warnings)) upstreams.push_back(std::move(*upstream));
+  }
+  config.upstreams = Name(std::move(upstreams));
+  return config;
+}
+
+}  // namespace mooring::control

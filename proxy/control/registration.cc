@@ -1,0 +1,213 @@
+#include "proxy/control/registration.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace mooring::control {
+namespace {
+
+using net::milliseconds;
+
+constexpr milliseconds kHeartbeat{10'000};
+constexpr milliseconds kRetry{2'000};
+constexpr milliseconds kAsk{5'000};
+constexpr milliseconds kLeave{1'000};  // what a stopping process grants the agent for one answer
+constexpr milliseconds kRemoveAgain{500};
+constexpr int kRemoveTries = 3;
+constexpr char kDrainReason[] = "mooring: draining before its end";
+
+std::string CheckId(const Registration::Entry& entry) { return entry.id + "-ttl"; }
+
+}  // namespace
+
+Registration::Registration(net::Loop& loop, log::Log& log, Agent& agent, Entry entry)
+    : loop_(loop),
+      log_(log),
+      agent_(agent),
+      entry_(std::move(entry)),
+      client_(agent.NewClient()),
+      timer_(loop, [this] {
+        if (after_timer_) {
+          std::exchange(after_timer_, nullptr)();
+        } else if (next_ != nullptr) {
+          (this->*next_)();
+        }
+      }) {}
+
+void Registration::Start() { Register(); }
+
+void Registration::Later(milliseconds delay, void (Registration::*what)()) {
+  next_ = what;
+  timer_.Start(delay);
+}
+
+void Registration::Failed(const std::string& what, const std::string& why) {
+  if (last_error_ != why) log_.Warn("agent", what, {{"id", entry_.id}, {"error", why}});
+  last_error_ = why;
+}
+
+void Registration::Register() {
+  asked_ = true;
+  nlohmann::json body{
+      {"Kind", "connect-proxy"},
+      {"ID", entry_.id},
+      {"Name", entry_.service + "-proxy"},
+      {"Port", entry_.port},
+      {"Proxy", {{"DestinationServiceName", entry_.service}}},
+      {"Check",
+       {{"CheckID", CheckId(entry_)},
+        {"Name", "proxy heartbeat"},
+        {"TTL", "30s"},
+        {"Status", "passing"},
+        {"Notes", "Mooring passes this check every 10 seconds while it serves"},
+        {"DeregisterCriticalServiceAfter", "10m"}}},
+  };
+  if (!entry_.address.empty()) body["Address"] = entry_.address;
+  http::Request request = agent_.NewRequest("PUT", "/v1/agent/service/register", "");
+  request.headers["content-type"] = "application/json";
+  request.body = body.dump();
+  request.deadline = kAsk;
+  client_->Send(std::move(request), [this](Result<http::Response> answer) {
+    if (answer && answer->status == 200) {
+      registered_ = true;
+      last_error_.clear();
+      log_.Info("agent", "registered",
+                {{"id", entry_.id},
+                 {"address", entry_.address.empty() ? "the node's" : entry_.address},
+                 {"port", std::to_string(entry_.port)}});
+      Later(kHeartbeat, &Registration::Pass);
+      return;
+    }
+    Failed("registration failed, will retry",
+           answer ? Explain(*answer, agent_, "register " + entry_.id).message : answer.error().message);
+    Later(kRetry, &Registration::Register);
+  });
+}
+
+void Registration::Pass() {
+  http::Request request =
+      agent_.NewRequest("PUT", "/v1/agent/check/pass/" + UrlEncode(CheckId(entry_)), "");
+  request.deadline = kAsk;
+  client_->Send(std::move(request), [this](Result<http::Response> answer) {
+    if (answer && answer->status == 200) {
+      last_error_.clear();
+      Later(kHeartbeat, &Registration::Pass);
+      return;
+    }
+    if (answer && (answer->status == 404 || answer->status == 500)) {
+      // The agent has lost its state: 404 in newer versions, 500 `Unknown check` in 1.8.
+      registered_ = false;
+      log_.Warn("agent", "the agent does not know our registration any more; registering again",
+                {{"id", entry_.id}});
+      Register();
+      return;
+    }
+    Failed("heartbeat failed, will retry",
+           answer ? Explain(*answer, agent_, "pass " + CheckId(entry_)).message : answer.error().message);
+    Later(kRetry, &Registration::Pass);
+  });
+}
+
+void Registration::Drain(std::function<void()> done) {
+  timer_.Stop();
+  if (!registered_) {
+    client_->Cancel();
+    loop_.Post(std::move(done));
+    return;
+  }
+  http::Request request = agent_.NewRequest(
+      "PUT", "/v1/agent/check/fail/" + UrlEncode(CheckId(entry_)), "note=" + UrlEncode(kDrainReason));
+  request.deadline = kLeave;
+  client_->Send(std::move(request), [done = std::move(done)](const Result<http::Response>&) { done(); });
+}
+
+void Registration::Remove(std::function<void()> done) {
+  timer_.Stop();
+  // Not `registered_`: the agent may have taken up a request whose answer we did not wait for.
+  if (!asked_) {
+    loop_.Post(std::move(done));
+    return;
+  }
+  TryRemove(kRemoveTries, std::move(done));
+}
+
+void Registration::TryRemove(int tries_left, std::function<void()> done) {
+  http::Request request =
+      agent_.NewRequest("PUT", "/v1/agent/service/deregister/" + UrlEncode(entry_.id), "");
+  request.deadline = kLeave;
+  client_->Send(std::move(request), [this, tries_left, done = std::move(done)](
+                                        const Result<http::Response>& answer) mutable {
+    // 404: somebody else has removed it, which is what we want.
+    if (answer && (answer->status == 200 || answer->status == 404)) {
+      log_.Info("agent", "deregistered", {{"id", entry_.id}});
+      done();
+      return;
+    }
+    if (tries_left <= 1) {
+      Failed("not deregistered; the agent will do it when the check has been critical for ten minutes",
+             answer ? Explain(*answer, agent_, "deregister").message : answer.error().message);
+      done();
+      return;
+    }
+    after_timer_ = [this, tries_left, done = std::move(done)]() mutable {
+      TryRemove(tries_left - 1, std::move(done));
+    };
+    timer_.Start(kRemoveAgain);
+  });
+}
+
+Maintenance::Maintenance(log::Log& log, Agent& agent, std::string proxy_id)
+    : log_(log), agent_(agent), proxy_id_(std::move(proxy_id)), client_(agent.NewClient()) {}
+
+void Maintenance::Put(bool enable, std::function<void()> done) {
+  http::Request request = agent_.NewRequest(
+      "PUT", "/v1/agent/service/maintenance/" + UrlEncode(proxy_id_),
+      std::string("enable=") + (enable ? "true" : "false") +
+          (enable ? "&reason=" + UrlEncode(kDrainReason) : std::string()));
+  request.deadline = kLeave;
+  client_->Send(std::move(request), [this, enable, done = std::move(done)](
+                                        const Result<http::Response>& answer) {
+    if (!answer || answer->status != 200) {
+      const std::string error =
+          answer ? Explain(*answer, agent_, "maintenance").message : answer.error().message;
+      if (error != std::exchange(last_error_, error)) {
+        log_.Warn("agent", enable ? "maintenance not set" : "maintenance not ended",
+                  {{"id", proxy_id_}, {"error", error}});
+      }
+    } else {
+      settled_ = !enable;
+      log_.Info("agent", enable ? "maintenance set for the drain" : "maintenance of an earlier drain ended",
+                {{"id", proxy_id_}});
+    }
+    if (done) done();
+  });
+}
+
+void Maintenance::Enable(std::function<void()> done) { Put(true, std::move(done)); }
+
+void Maintenance::Undo() {
+  if (settled_ || client_->busy()) return;
+  http::Request request = agent_.NewRequest("GET", "/v1/agent/checks", "");
+  request.deadline = kAsk;
+  client_->Send(std::move(request), [this](const Result<http::Response>& answer) {
+    if (!answer || answer->status >= 500 || answer->status == 429) return;  // the next call asks again
+    if (answer->status != 200) {
+      settled_ = true;
+      log_.Warn("agent", "cannot see whether an earlier drain left this proxy in maintenance",
+                {{"id", proxy_id_}, {"error", Explain(*answer, agent_, "checks").message}});
+      return;
+    }
+    const auto checks = nlohmann::json::parse(answer->body, nullptr, false);
+    if (!checks.is_object()) return;
+    const auto found = checks.find("_service_maintenance:" + proxy_id_);
+    const bool ours = found != checks.end() && found->is_object() && found->contains("Notes") &&
+                      (*found)["Notes"] == kDrainReason;
+    if (!ours) {
+      settled_ = true;
+      return;
+    }
+    Put(false, nullptr);
+  });
+}
+
+}  // namespace mooring::control

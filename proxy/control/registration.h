@@ -1,0 +1,87 @@
+// Registration: keeps our own entry in the agent's catalog (`-register`), and takes an entry out for a drain.
+//
+// Kept: registered once the caller says that we can serve, with a TTL check that is passed every 10 s,
+// registered again when the agent has lost it. The check goes critical 30 s after a crash and the entry is
+// removed by the agent after ten minutes more. Loop thread only. Source: consul.md section 1, agent service API.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "proxy/control/agent.h"
+#include "proxy/http/client.h"
+#include "proxy/log/log.h"
+#include "proxy/net/loop.h"
+
+namespace mooring::control {
+
+class Registration final {
+ public:
+  struct Entry {
+    std::string id;       // <service>-proxy[-<suffix>]
+    std::string service;  // the destination service
+    std::string address;  // empty: the agent's node address, which the cluster reaches this machine by
+    std::uint16_t port = 0;
+  };
+
+  Registration(net::Loop& loop, log::Log& log, Agent& agent, Entry entry);
+  Registration(const Registration&) = delete;
+  Registration& operator=(const Registration&) = delete;
+
+  void Start();
+  bool registered() const { return registered_; }
+  std::string last_error() const { return last_error_; }
+
+  // Drain makes the check critical, so that nobody is sent here any more. `done` runs when the agent has
+  // answered, or could not be asked within a second.
+  void Drain(std::function<void()> done);
+  // Remove deregisters: three tries, half a second apart. `done` as above.
+  void Remove(std::function<void()> done);
+
+ private:
+  void Register();
+  void Pass();
+  void Later(net::milliseconds delay, void (Registration::*what)());
+  void Failed(const std::string& what, const std::string& why);
+  void TryRemove(int tries_left, std::function<void()> done);
+
+  net::Loop& loop_;
+  log::Log& log_;
+  Agent& agent_;
+  const Entry entry_;
+  std::unique_ptr<http::Client> client_;
+  net::Timer timer_;
+  void (Registration::*next_)() = nullptr;
+  std::function<void()> after_timer_;
+  bool registered_ = false;
+  bool asked_ = false;  // a registration has been sent, whatever came of it
+  std::string last_error_;
+};
+
+// Maintenance takes a registration that is not ours out of the catalog for the time of a drain, and back in at the
+// next start: consul's maintenance mode, told by its reason from one that an operator has set.
+class Maintenance final {
+ public:
+  Maintenance(log::Log& log, Agent& agent, std::string proxy_id);
+  Maintenance(const Maintenance&) = delete;
+  Maintenance& operator=(const Maintenance&) = delete;
+
+  void Enable(std::function<void()> done);
+  // Undo ends a maintenance that an earlier run of ours began; one of an operator's stays. To be called again
+  // and again (it does nothing once that is settled): at boot the agent may answer later than we start, and
+  // a maintenance left in force would keep the service out of the catalog for good.
+  void Undo();
+
+ private:
+  void Put(bool enable, std::function<void()> done);
+
+  log::Log& log_;
+  Agent& agent_;
+  const std::string proxy_id_;
+  std::unique_ptr<http::Client> client_;
+  bool settled_ = false;  // the agent has said that no maintenance of ours is in force
+  std::string last_error_;
+};
+
+}  // namespace mooring::control

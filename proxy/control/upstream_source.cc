@@ -1,0 +1,196 @@
+#include "proxy/control/upstream_source.h"
+
+#include <set>
+#include <utility>
+
+namespace mooring::control {
+namespace {
+
+using net::milliseconds;
+
+constexpr milliseconds kPollQuery{10'000};
+constexpr milliseconds kResolveFailedAgain{2'000};
+constexpr milliseconds kResolveAgain{30'000};  // host names move without anybody telling us
+
+std::string NameOf(const config::UpstreamSettings& upstream) {
+  std::string name = upstream.name;
+  if (upstream.type == authz::UpstreamType::kPreparedQuery) name += ".query";
+  if (!upstream.datacenter.empty()) name += "@" + upstream.datacenter;
+  return name;
+}
+
+Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale) {
+  Watch::Options options;
+  options.name = "upstream:" + NameOf(upstream);
+  const std::string dc =
+      upstream.datacenter.empty() ? std::string() : "dc=" + UrlEncode(upstream.datacenter);
+  if (upstream.type == authz::UpstreamType::kPreparedQuery) {
+    options.path = "/v1/query/" + UrlEncode(upstream.name) + "/execute";
+    options.query = "connect=true" + (dc.empty() ? dc : "&" + dc);
+    options.blocking = Watch::Blocking::kNone;
+    options.poll_interval = kPollQuery;
+  } else {
+    options.path = "/v1/health/connect/" + UrlEncode(upstream.name);
+    options.query = "passing=true" + (dc.empty() ? dc : "&" + dc);
+  }
+  if (stale) options.query += "&stale";
+  return options;
+}
+
+}  // namespace
+
+UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
+                               config::UpstreamSettings upstream, milliseconds connect_timeout,
+                               milliseconds idle_timeout, OnChange on_change)
+    : loop_(loop),
+      log_(log),
+      settings_(std::move(upstream)),
+      connect_timeout_(settings_.connect_timeout.value_or(connect_timeout)),
+      idle_timeout_(settings_.idle_timeout.value_or(idle_timeout)),
+      on_change_(std::move(on_change)),
+      resolver_(loop),
+      resolve_again_(loop, [this] { Resolve(addresses_); }) {
+  if (settings_.endpoints.empty() && agent != nullptr) {
+    const bool query = settings_.type == authz::UpstreamType::kPreparedQuery;
+    watch_.emplace(loop, log, *agent, WatchOptions(settings_, agent->stale()),
+                   [this, query](const http::Response& response) {
+                     return query ? TakeQuery(response) : TakeInstances(response);
+                   });
+  }
+  Publish();
+}
+
+void UpstreamSource::Start() {
+  if (watch_) {
+    watch_->Start();
+  } else {
+    Resolve(settings_.endpoints);
+  }
+}
+
+void UpstreamSource::SetOwnIdentity(const std::string& trust_domain, const authz::ServiceId& own) {
+  if (own_ && *own_ == own && trust_domain_ == trust_domain) return;
+  own_ = own;
+  trust_domain_ = trust_domain;
+  Publish();
+}
+
+std::vector<net::Address> UpstreamSource::AddressesOf(const std::vector<authz::Instance>& instances,
+                                                      bool translated) const {
+  std::vector<net::Address> addresses;
+  std::set<std::pair<std::string, std::uint16_t>> seen;
+  for (const authz::Instance& instance : instances) {
+    if (instance.critical) continue;
+    net::Address address;
+    address.host = instance.address;
+    address.port = instance.port;
+    // In another datacenter the LAN address leads nowhere, unless the agent has translated it already.
+    const bool remote = own_ && !instance.datacenter.empty() && instance.datacenter != own_->datacenter;
+    if (remote && !translated && !instance.wan_address.empty()) {
+      address.host = instance.wan_address;
+      if (instance.wan_port != 0) address.port = instance.wan_port;
+    }
+    if (seen.emplace(address.host, address.port).second) addresses.push_back(std::move(address));
+  }
+  return addresses;
+}
+
+Status UpstreamSource::TakeInstances(const http::Response& response) {
+  auto instances = authz::ParseInstances(response.body);
+  if (!instances) return instances.error();
+  Resolve(AddressesOf(*instances, response.Header("x-consul-translate-addresses") != nullptr));
+  return Ok();
+}
+
+Status UpstreamSource::TakeQuery(const http::Response& response) {
+  auto answer = authz::ParseQuery(response.body);
+  if (!answer) return answer.error();
+  query_service_ = answer->service;
+  query_datacenter_ = answer->datacenter;
+  Resolve(AddressesOf(answer->instances, response.Header("x-consul-translate-addresses") != nullptr));
+  Publish();
+  return Ok();
+}
+
+void UpstreamSource::Resolve(std::vector<net::Address> addresses) {
+  addresses_ = std::move(addresses);
+  ++round_;
+  found_.assign(addresses_.size(), {});
+  outstanding_ = 0;
+  bool names = false;
+  for (std::size_t i = 0; i < addresses_.size(); ++i) {
+    if (auto literal = net::SocketAddress::FromLiteral(addresses_[i])) {
+      found_[i] = {*literal};
+      continue;
+    }
+    names = true;
+    ++outstanding_;
+    resolver_.Resolve(addresses_[i], [this, round = round_, i](Result<std::vector<net::SocketAddress>> found) {
+      Resolved(round, i, std::move(found));
+    });
+  }
+  if (names) {
+    resolve_again_.Start(kResolveAgain);
+  } else {
+    resolve_again_.Stop();
+  }
+  if (outstanding_ == 0) Resolved(round_, addresses_.size(), std::vector<net::SocketAddress>{});
+}
+
+void UpstreamSource::Resolved(std::uint64_t round, std::size_t index,
+                              Result<std::vector<net::SocketAddress>> found) {
+  if (round != round_) return;
+  if (index < found_.size()) {
+    --outstanding_;
+    if (found) {
+      found_[index] = std::move(*found);
+    } else {
+      resolve_again_.Start(kResolveFailedAgain);
+      if (last_resolve_error_ != found.error().message) {
+        log_.Warn("control", "endpoint not resolved, will retry",
+                  {{"upstream", settings_.name}, {"error", found.error().message}});
+      }
+      last_resolve_error_ = found.error().message;
+    }
+  }
+  if (outstanding_ > 0) return;
+  std::vector<net::SocketAddress> endpoints;
+  for (const auto& each : found_) endpoints.insert(endpoints.end(), each.begin(), each.end());
+  // Names that fail to resolve for a moment do not take away what they resolved to before.
+  if (endpoints.empty() && !addresses_.empty() && known_) return;
+  known_ = true;
+  endpoints_ = std::move(endpoints);
+  Publish();
+}
+
+void UpstreamSource::Publish() {
+  auto rules = std::make_shared<data::UpstreamRules>();
+  rules->name = NameOf(settings_);
+  rules->known = known_;
+  rules->endpoints = endpoints_;
+  rules->connect_timeout = connect_timeout_;
+  rules->idle_timeout = idle_timeout_;
+  if (settings_.spiffe_id) {
+    rules->identity = settings_.spiffe_id;
+  } else if (own_) {
+    const bool query = settings_.type == authz::UpstreamType::kPreparedQuery;
+    authz::ServiceId id = *own_;
+    id.trust_domain = trust_domain_;
+    id.service = query ? query_service_ : settings_.name;
+    if (query) {
+      if (!query_datacenter_.empty()) id.datacenter = query_datacenter_;
+    } else if (!settings_.datacenter.empty()) {
+      id.datacenter = settings_.datacenter;
+    }
+    // A name that cannot stand in a SPIFFE ID can be proven by nobody: dial nobody.
+    if (authz::ParseServiceId(id.Uri())) rules->identity = std::move(id);
+  }
+  if (rules_ && rules_->known == rules->known && rules_->endpoints == rules->endpoints &&
+      rules_->identity == rules->identity) {
+    return;
+  }
+  rules_ = std::move(rules);
+  on_change_();
+}
+
+}  // namespace mooring::control

@@ -1,0 +1,74 @@
+// UpstreamSource: the healthy instances of one upstream and the identity they must prove.
+//
+// Three kinds: a service (watched through health/connect), a prepared query (polled, it cannot be waited
+// on), endpoints given in the file. Host names are resolved here, so that workers see IP addresses only.
+// The identity is made of the upstream's own name (a query: the Service of its answer), our trust domain,
+// namespace and partition, and the answering datacenter; never of what a catalog entry says of itself. Loop thread only.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "authz/consul_api.h"
+#include "proxy/config/settings.h"
+#include "proxy/control/agent.h"
+#include "proxy/control/watch.h"
+#include "proxy/data/snapshot.h"
+#include "proxy/net/resolver.h"
+
+namespace mooring::control {
+
+class UpstreamSource final {
+ public:
+  using OnChange = std::function<void()>;
+
+  // `agent` may be null if the upstream has static endpoints. `defaults` fills in what the upstream leaves open.
+  UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent, config::UpstreamSettings upstream,
+                 net::milliseconds connect_timeout, net::milliseconds idle_timeout, OnChange on_change);
+  UpstreamSource(const UpstreamSource&) = delete;
+  UpstreamSource& operator=(const UpstreamSource&) = delete;
+
+  void Start();
+  // SetOwnIdentity gives the trust domain in force and our own ID; called at every change.
+  void SetOwnIdentity(const std::string& trust_domain, const authz::ServiceId& own);
+
+  std::shared_ptr<const data::UpstreamRules> Rules() const { return rules_; }
+  const config::UpstreamSettings& settings() const { return settings_; }
+  const Watch* watch() const { return watch_ ? &*watch_ : nullptr; }
+
+ private:
+  Status TakeInstances(const http::Response& response);
+  Status TakeQuery(const http::Response& response);
+  void Resolve(std::vector<net::Address> addresses);
+  void Resolved(std::uint64_t round, std::size_t index, Result<std::vector<net::SocketAddress>> found);
+  void Publish();
+  std::vector<net::Address> AddressesOf(const std::vector<authz::Instance>& instances,
+                                        bool translated) const;
+
+  net::Loop& loop_;
+  log::Log& log_;
+  const config::UpstreamSettings settings_;
+  const net::milliseconds connect_timeout_;
+  const net::milliseconds idle_timeout_;
+  const OnChange on_change_;
+  std::optional<Watch> watch_;
+  net::Resolver resolver_;
+  net::Timer resolve_again_;
+  std::string trust_domain_;
+  std::optional<authz::ServiceId> own_;
+  std::string query_service_;
+  std::string query_datacenter_;
+  std::vector<net::Address> addresses_;
+  std::uint64_t round_ = 0;    // of resolving: answers of an earlier one are dropped
+  std::size_t outstanding_ = 0;
+  std::vector<std::vector<net::SocketAddress>> found_;
+  std::string last_resolve_error_;
+  bool known_ = false;
+  std::vector<net::SocketAddress> endpoints_;
+  std::shared_ptr<const data::UpstreamRules> rules_;
+};
+
+}  // namespace mooring::control

@@ -1,0 +1,49 @@
+#include "proxy/sidecar/messages.h"
+
+namespace mooring::sidecar {
+namespace {
+
+void Line(std::string* out, std::string label, const std::string& value) {
+  label += ": ";
+  out->append(label.size() < 20 ? 20 - label.size() : 0, ' ');
+  *out += label + value + "\n";
+}
+
+}  // namespace
+
+std::string StartFacts(const config::Settings& settings, const control::Agent* agent) {
+  std::string out;
+  if (!settings.service.empty()) Line(&out, "Service", settings.service);
+  if (!settings.proxy_id.empty()) Line(&out, "Proxy ID", settings.proxy_id);
+  if (!settings.sidecar_for.empty()) Line(&out, "Sidecar for", settings.sidecar_for);
+  if (settings.public_listen && settings.local_app) {
+    Line(&out, "Public listener", settings.public_listen->Text() + " => " + settings.local_app->Text());
+  }
+  for (const config::UpstreamSettings& upstream : settings.upstreams) {
+    Line(&out, "Upstream", upstream.name + " on " + upstream.listen.Text());
+  }
+  Line(&out, "Agent", agent != nullptr ? agent->name() + " (" + agent->TokenName() + ")"
+                                       : "none; everything comes from files");
+  if (settings.admin) Line(&out, "Admin", settings.admin->Text());
+  return out;
+}
+
+std::string NoSidecar(const std::string& service_id, std::size_t services_seen,
+                      const std::string& token_name) {
+  std::string text = "No sidecar proxy registered for " + service_id;
+  if (services_seen == 0) {
+    return text + "; the agent lists no service at all, which is also what it answers to a token without "
+                  "service:read (here: " + token_name + ")";
+  }
+  return text + "; check that this is the service's instance ID, not its name, and that it is registered "
+                "with a connect sidecar_service";
+}
+
+std::string ManySidecars(const std::string& service_id, const std::vector<std::string>& proxy_ids) {
+  std::string list;
+  for (const std::string& id : proxy_ids) list += (list.empty() ? "" : ", ") + id;
+  return "More than one sidecar proxy registered for " + service_id +
+         ".\n    Start proxy with -proxy-id and one of the following IDs: " + list;
+}
+
+}  // namespace mooring::sidecar

@@ -1,0 +1,19 @@
+// What the sidecar tells its operator at start. Texts that consul users know keep consul's wording and
+// say besides what to do.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "proxy/config/settings.h"
+#include "proxy/control/agent.h"
+
+namespace mooring::sidecar {
+
+// StartFacts are the lines below "Mooring proxy starting...". `agent` is null if none is used.
+std::string StartFacts(const config::Settings& settings, const control::Agent* agent);
+
+std::string NoSidecar(const std::string& service_id, std::size_t services_seen, const std::string& token_name);
+std::string ManySidecars(const std::string& service_id, const std::vector<std::string>& proxy_ids);
+
+}  // namespace mooring::sidecar

@@ -1,0 +1,113 @@
+// Sidecar: the whole proxy as one object. Owns workers, agent access, sources, listeners, admin; keeps the
+// order of start and of drain.
+//
+// Everything here runs on the control loop, the main thread's. The flow is one way: sources change ->
+// Publish builds one Snapshot -> workers and listeners follow it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "proxy/admin/admin.h"
+#include "proxy/config/settings.h"
+#include "proxy/control/agent.h"
+#include "proxy/control/identity_source.h"
+#include "proxy/control/intention_source.h"
+#include "proxy/control/listener_set.h"
+#include "proxy/control/proxy_config.h"
+#include "proxy/control/registration.h"
+#include "proxy/control/upstream_source.h"
+#include "proxy/control/watch.h"
+#include "proxy/data/worker.h"
+#include "proxy/log/log.h"
+#include "proxy/net/loop.h"
+
+namespace mooring::sidecar {
+
+class Sidecar final {
+ public:
+  Sidecar(net::Loop& loop, log::Log& log, config::Settings settings);
+  ~Sidecar();
+  Sidecar(const Sidecar&) = delete;
+  Sidecar& operator=(const Sidecar&) = delete;
+
+  // Run starts everything and serves until a signal or a fatal error of the start; returns the exit code. A
+  // fatal error has been printed on standard error, prefix `==> `.
+  int Run();
+
+ private:
+  enum class State { kStarting, kReady, kDraining };
+
+  // The start, in order.
+  Status Prepare();
+  void FindProxyId();
+  void WatchConfig(const std::string& proxy_id);
+  void Apply(control::ProxyConfig config);
+  void ApplyUpstreams();
+
+  // Every change.
+  void Changed();  // coalesces: Publish runs once after the event under way
+  void Publish();
+  void ResolveLocalApp();
+  void UpdateListeners();
+  void OnListenerFailed(const std::string& name, const Error& error);
+  void CheckReady();
+  std::vector<std::string> NotReady() const;
+  bool PublicWanted() const;
+
+  // The end, in order.
+  void OnTerminate();
+  void StopAccepting();
+  void AwaitConnections();
+  void Leave();
+  void Exit(int code);
+  void Fatal(const std::string& message);
+
+  std::string StatusJson() const;
+  std::int64_t ActiveConnections() const;
+
+  net::Loop& loop_;
+  log::Log& log_;
+  const config::Settings settings_;
+  State state_ = State::kStarting;
+  bool exiting_ = false;
+  int exit_code_ = 0;
+  const net::MonotonicTime started_at_;
+
+  std::unique_ptr<control::Agent> agent_;
+  std::vector<std::unique_ptr<data::Worker>> workers_;
+  std::optional<control::ProxyConfig> config_;
+  std::unique_ptr<control::Watch> find_proxy_;
+  std::unique_ptr<control::Watch> config_watch_;
+  std::unique_ptr<control::IdentitySource> identity_;
+  std::unique_ptr<control::IntentionSource> intentions_;
+  std::shared_ptr<const authz::IntentionSet> static_intentions_;
+  std::string static_intentions_for_;  // the namespace that they were made for
+  std::unique_ptr<net::Resolver> resolver_;
+  std::map<std::string, std::unique_ptr<control::UpstreamSource>> upstreams_;
+  std::unique_ptr<control::ListenerSet> listeners_;
+  std::unique_ptr<control::Registration> registration_;
+  std::unique_ptr<control::Maintenance> maintenance_;
+  std::unique_ptr<admin::Admin> admin_;
+  std::vector<net::SocketAddress> local_app_;
+  std::string local_app_resolved_for_;  // Address::Text of what local_app_ stands for
+  std::string local_app_resolving_;
+  net::MonotonicTime local_app_resolved_at_{};
+  std::string local_app_error_;  // why the last look-up failed; empty after a good one
+  std::shared_ptr<const data::Snapshot> snapshot_;
+  std::vector<std::string> said_warnings_;
+  bool change_pending_ = false;
+  bool started_ = false;  // everything wanted has been open once: a bind failure is no longer fatal
+  net::Timer tick_;       // leaf expiry, local app name, drain progress
+  net::Timer drain_delay_;
+  net::Timer drain_poll_;
+  net::Timer drain_limit_;
+  bool told_agent_ = true;  // false while the agent has not answered that we are in maintenance
+  bool left_ = false;  // the drain is over, only the deregistration is under way
+  std::vector<std::unique_ptr<net::Signals>> signals_;
+};
+
+}  // namespace mooring::sidecar

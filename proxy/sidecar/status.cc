@@ -1,0 +1,170 @@
+// Sidecar::StatusJson: /status, from the same objects that decide. Numbers of the workers are read while
+// they run, so sums may be a moment apart.
+#include <unistd.h>
+
+#include <chrono>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "proxy/sidecar/sidecar.h"
+#include "proxy/sidecar/version.h"
+
+namespace mooring::sidecar {
+namespace {
+
+using nlohmann::json;
+
+std::string Rfc3339(tls::WallTime time) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  char text[32] = {};
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
+json WatchJson(const control::Watch& watch, net::MonotonicTime now) {
+  const control::Watch::State& state = watch.state();
+  json out{{"name", watch.name()},
+           {"index", state.index},
+           {"updates", state.updates},
+           {"errors", state.errors},
+           {"last_error", state.last_error}};
+  switch (state.phase) {
+    case control::Watch::State::Phase::kStarting: out["state"] = "starting"; break;
+    case control::Watch::State::Phase::kOk: out["state"] = "ok"; break;
+    case control::Watch::State::Phase::kRetrying: out["state"] = "retrying"; break;
+  }
+  out["age_seconds"] = state.fresh_at
+                           ? json(std::chrono::duration<double>(now - *state.fresh_at).count())
+                           : json(nullptr);
+  return out;
+}
+
+json ReasonsJson(const std::vector<std::unique_ptr<data::Worker>>& workers,
+                 const data::DirectionStats data::WorkerStats::*direction,
+                 const std::array<data::Count, data::kCloseReasons> data::DirectionStats::*counts) {
+  json out = json::object();
+  for (std::size_t i = 0; i < data::kCloseReasons; ++i) {
+    std::int64_t sum = 0;
+    for (const auto& worker : workers) sum += ((worker->stats().*direction).*counts)[i].value();
+    if (sum != 0) out[data::CloseReasonName(static_cast<data::CloseReason>(i))] = sum;
+  }
+  return out;
+}
+
+json DirectionJson(const std::vector<std::unique_ptr<data::Worker>>& workers,
+                   const data::DirectionStats data::WorkerStats::*direction) {
+  std::int64_t active = 0, total = 0, in = 0, out_bytes = 0;
+  for (const auto& worker : workers) {
+    const data::DirectionStats& stats = worker->stats().*direction;
+    active += stats.active.value();
+    total += stats.total.value();
+    in += stats.bytes_in.value();
+    out_bytes += stats.bytes_out.value();
+  }
+  return {{"active", active},
+          {"total", total},
+          {"bytes_in", in},
+          {"bytes_out", out_bytes},
+          {"closed", ReasonsJson(workers, direction, &data::DirectionStats::closed)}};
+}
+
+const char* PolicyName(authz::DefaultPolicy policy) {
+  switch (policy) {
+    case authz::DefaultPolicy::kUnknown: return "unknown";
+    case authz::DefaultPolicy::kAllow: return "allow";
+    case authz::DefaultPolicy::kDeny: return "deny";
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+std::string Sidecar::StatusJson() const {
+  const net::MonotonicTime now = loop_.now();
+  json out{{"version", kVersion},
+           {"pid", getpid()},
+           {"service", config_ ? config_->service : settings_.service},
+           {"proxy_id", config_ ? config_->proxy_id : settings_.proxy_id},
+           {"uptime_seconds", std::chrono::duration<double>(now - started_at_).count()},
+           {"not_ready", NotReady()}};
+  switch (state_) {
+    case State::kStarting: out["state"] = "starting"; break;
+    case State::kReady: out["state"] = "ready"; break;
+    case State::kDraining: out["state"] = "draining"; break;
+  }
+  out["leaf"] = nullptr;
+  out["roots"] = nullptr;
+  if (const auto identity = identity_ ? identity_->Current() : nullptr) {
+    const auto left = std::chrono::duration_cast<std::chrono::seconds>(
+        identity->leaf->not_after() - std::chrono::system_clock::now());
+    out["leaf"] = {{"spiffe_id", identity->leaf->id().Uri()},
+                   {"serial", identity->leaf->serial()},
+                   {"not_before", Rfc3339(identity->leaf->not_before())},
+                   {"not_after", Rfc3339(identity->leaf->not_after())},
+                   {"seconds_left", left.count()}};
+    out["roots"] = {{"trust_domain", identity->roots->trust_domain()}, {"count", identity->roots->size()}};
+  }
+  out["intentions"] = nullptr;
+  if (snapshot_ && snapshot_->intentions) {
+    out["intentions"] = {{"count", snapshot_->intentions->entries().size()},
+                         {"default", PolicyName(snapshot_->fallback)}};
+  }
+  out["listeners"] = json::array();
+  if (listeners_) {
+    for (const auto& view : listeners_->Views()) {
+      out["listeners"].push_back({{"name", view.name},
+                                  {"address", view.address},
+                                  {"state", view.open ? "open" : "failed"},
+                                  {"error", view.error}});
+    }
+  }
+  if (admin_) {
+    out["listeners"].push_back(
+        {{"name", "admin"}, {"address", admin_->address()}, {"state", "open"}, {"error", ""}});
+  }
+  out["upstreams"] = json::array();
+  out["watches"] = json::array();
+  const auto add_watch = [&](const control::Watch* watch) {
+    if (watch != nullptr) out["watches"].push_back(WatchJson(*watch, now));
+  };
+  add_watch(find_proxy_.get());
+  add_watch(config_watch_.get());
+  if (identity_) {
+    for (const control::Watch* watch : identity_->Watches()) add_watch(watch);
+  }
+  if (intentions_) {
+    for (const control::Watch* watch : intentions_->Watches()) add_watch(watch);
+  }
+  for (const auto& [name, source] : upstreams_) {
+    add_watch(source->watch());
+    const auto rules = source->Rules();
+    json endpoints = json::array();
+    for (const net::SocketAddress& endpoint : rules->endpoints) endpoints.push_back(endpoint.Text());
+    out["upstreams"].push_back(
+        {{"name", source->settings().name},
+         {"listener", name},
+         {"type", source->settings().type == authz::UpstreamType::kService ? "service" : "prepared_query"},
+         {"spiffe_id", rules->identity ? json(rules->identity->Uri()) : json(nullptr)},
+         {"sni", rules->identity ? json(rules->identity->Sni()) : json(nullptr)},
+         {"known", rules->known},
+         {"endpoints", endpoints}});
+  }
+  out["registered"] = registration_ && registration_->registered();
+  json outbound = DirectionJson(workers_, &data::WorkerStats::outbound);
+  outbound["attempts_failed"] =
+      ReasonsJson(workers_, &data::WorkerStats::outbound, &data::DirectionStats::attempts_failed);
+  out["connections"] = {{"inbound", DirectionJson(workers_, &data::WorkerStats::inbound)},
+                        {"outbound", outbound}};
+  std::int64_t pauses = 0, left_out = 0;
+  for (const auto& worker : workers_) {
+    pauses += worker->stats().accept_pauses.value();
+    left_out += worker->stats().log_lines_left_out.value();
+  }
+  out["accept_pauses"] = pauses;
+  out["log_lines_left_out"] = left_out;
+  return out.dump(2, ' ', false, json::error_handler_t::replace);
+}
+
+}  // namespace mooring::sidecar

@@ -1,0 +1,143 @@
+#include "proxy/control/proxy_config.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+namespace mooring::control {
+namespace {
+
+authz::ProxyDocument Document() {
+  authz::ProxyDocument document;
+  document.id = "web-1-sidecar-proxy";
+  document.destination_service = "web";
+  document.destination_service_id = "web-1";
+  document.port = 21000;
+  document.local_service_port = 8080;
+  return document;
+}
+
+bool Warned(const ProxyConfig& config, const std::string& part) {
+  return std::any_of(config.warnings.begin(), config.warnings.end(),
+                     [&](const std::string& warning) { return warning.find(part) != std::string::npos; });
+}
+
+TEST_CASE("proxy config: a registration without Config gets the defaults") {
+  const ProxyConfig config = FromDocument(Document(), config::Settings{});
+  CHECK(config.service == "web");
+  CHECK(config.proxy_id == "web-1-sidecar-proxy");
+  CHECK(config.public_listen->Text() == "0.0.0.0:21000");
+  CHECK(config.local_app->Text() == "127.0.0.1:8080");
+  CHECK(config.local_connect_timeout == milliseconds(1000));
+  CHECK(config.handshake_timeout == milliseconds(10000));
+  CHECK(config.warnings.empty());
+}
+
+TEST_CASE("proxy config: bind_address and bind_port win over the registered address") {
+  auto document = Document();
+  document.address = "10.0.0.5";
+  CHECK(FromDocument(document, {}).public_listen->Text() == "10.0.0.5:21000");
+  document.config = {{"bind_address", "127.0.0.1"}, {"bind_port", "9000"}};
+  CHECK(FromDocument(document, {}).public_listen->Text() == "127.0.0.1:9000");
+}
+
+TEST_CASE("proxy config: times are read from integers, floats and numeric strings") {
+  for (const char* spelling : {"2500", "2500.0", "2.5e3"}) {
+    auto document = Document();
+    document.config = {{"local_connect_timeout_ms", spelling}};
+    CHECK(FromDocument(document, {}).local_connect_timeout == milliseconds(2500));
+  }
+}
+
+TEST_CASE("proxy config: a time that is none keeps the default and is named") {
+  for (const char* spelling : {"soon", "-5", "1e40", "", "nan", "12s"}) {
+    auto document = Document();
+    document.config = {{"handshake_timeout_ms", spelling}};
+    const ProxyConfig config = FromDocument(document, {});
+    CHECK(config.handshake_timeout == milliseconds(10000));
+    CHECK(Warned(config, "handshake_timeout_ms"));
+  }
+}
+
+TEST_CASE("proxy config: an unknown key is named once, a known one of Envoy's is not") {
+  auto document = Document();
+  document.config = {{"conect_timeout_ms", "5"}, {"envoy_prometheus_bind_addr", "0.0.0.0:9102"},
+                     {"protocol", "tcp"}};
+  const ProxyConfig config = FromDocument(document, {});
+  CHECK(Warned(config, "conect_timeout_ms"));
+  CHECK(config.warnings.size() == 1);
+}
+
+TEST_CASE("proxy config: http is carried as TCP with a warning") {
+  auto document = Document();
+  document.config = {{"protocol", "http"}};
+  CHECK(Warned(FromDocument(document, {}), "protocol http"));
+}
+
+TEST_CASE("proxy config: without a local app the public listener stays closed") {
+  auto document = Document();
+  document.local_service_port = 0;
+  const ProxyConfig config = FromDocument(document, {});
+  CHECK_FALSE(config.public_listen.has_value());
+  CHECK(Warned(config, "no local app"));
+  document.config = {{"local_service_address", "127.0.0.1:7000"}};
+  CHECK(FromDocument(document, {}).local_app->Text() == "127.0.0.1:7000");
+}
+
+TEST_CASE("proxy config: upstreams keep datacenter, bind address, socket and timeouts") {
+  auto document = Document();
+  authz::UpstreamDocument db;
+  db.name = "db";
+  db.datacenter = "dc2";
+  db.bind_port = 9191;
+  db.config = {{"connect_timeout_ms", "3000"}};
+  authz::UpstreamDocument cache;
+  cache.name = "cache";
+  cache.socket_path = "/run/cache.sock";
+  cache.socket_mode = "0660";
+  document.upstreams = {db, cache};
+  const ProxyConfig config = FromDocument(document, {});
+  REQUIRE(config.upstreams.size() == 2);
+  CHECK(config.upstreams[0].listener == "upstream:db@dc2");
+  CHECK(config.upstreams[0].settings.listen.Text() == "127.0.0.1:9191");
+  CHECK(config.upstreams[0].settings.connect_timeout == milliseconds(3000));
+  CHECK(config.upstreams[1].settings.listen.kind == net::Address::Kind::kUnix);
+  CHECK(config.upstreams[1].settings.listen.mode == 0660);
+}
+
+TEST_CASE("proxy config: what cannot be served is left out with its reason") {
+  auto document = Document();
+  authz::UpstreamDocument peer;
+  peer.name = "far";
+  peer.peer = "other-cluster";
+  peer.bind_port = 9000;
+  authz::UpstreamDocument partition;
+  partition.name = "side";
+  partition.partition = "team";
+  partition.bind_port = 9001;
+  document.upstreams = {peer, partition};
+  document.mode = "transparent";
+  document.exposes_paths = true;
+  const ProxyConfig config = FromDocument(document, {});
+  CHECK(config.upstreams.empty());
+  CHECK(Warned(config, "DestinationPeer"));
+  CHECK(Warned(config, "DestinationPartition"));
+  CHECK(Warned(config, "transparent"));
+  CHECK(Warned(config, "Expose"));
+}
+
+TEST_CASE("proxy config: one upstream on two addresses gets two listeners") {
+  auto document = Document();
+  authz::UpstreamDocument first;
+  first.name = "db";
+  first.bind_port = 9000;
+  authz::UpstreamDocument second = first;
+  second.bind_port = 9001;
+  document.upstreams = {first, second};
+  const ProxyConfig config = FromDocument(document, {});
+  REQUIRE(config.upstreams.size() == 2);
+  CHECK(config.upstreams[0].listener != config.upstreams[1].listener);
+}
+
+}  // namespace
+}  // namespace mooring::control
