@@ -1,0 +1,147 @@
+#include "proxy/dev/dev.h"
+
+#include <signal.h>
+
+#include <cstdio>
+#include <memory>
+#include <utility>
+
+#include "authz/spiffe.h"
+#include "proxy/config/log_level.h"
+#include "proxy/dev/agent.h"
+#include "proxy/http/server.h"
+#include "proxy/log/log.h"
+#include "proxy/net/address.h"
+#include "proxy/net/loop.h"
+#include "proxy/net/socket.h"
+
+namespace mooring::dev {
+namespace {
+
+constexpr std::size_t kMaxConnections = 1024;
+
+struct Options {
+  net::Address address;
+  AgentOptions agent;
+  config::LogLevel log_level = config::LogLevel::kInfo;
+  bool help = false;
+};
+
+Status SetOption(Options& options, const std::string& name, const std::string& value) {
+  if (name == "addr") {
+    auto address = net::ParseAddress(value, "127.0.0.1");
+    if (!address) return Invalid("-addr: " + address.error().message);
+    if (!address->IsLoopback()) {
+      return Invalid("-addr " + value +
+                     ": mooring dev listens on loopback only, as an IP address; it hands keys to "
+                     "whoever asks. Use 127.0.0.1:" +
+                     std::to_string(address->port) + ", or a real Consul agent for other machines");
+    }
+    options.address = *std::move(address);
+  } else if (name == "datacenter") {
+    if (!authz::IsPathSegment(value)) {
+      return Invalid("-datacenter \"" + value + "\": use letters, digits, '.', '-' and '_'");
+    }
+    options.agent.datacenter = value;
+  } else if (name == "default-policy") {
+    if (value != "allow" && value != "deny") {
+      return Invalid("-default-policy \"" + value + "\": must be allow or deny");
+    }
+    options.agent.default_policy =
+        value == "allow" ? authz::DefaultPolicy::kAllow : authz::DefaultPolicy::kDeny;
+  } else {
+    const auto level = config::ParseLogLevel(value);
+    if (!level) return level.error();
+    options.log_level = *level;
+  }
+  return Ok();
+}
+
+// ParseOptions reads Go's flag syntax: -name value, -name=value, --name.
+Result<Options> ParseOptions(const std::vector<std::string>& arguments) {
+  Options options;
+  options.address.host = "127.0.0.1";
+  options.address.port = 8500;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    std::string name = arguments[i];
+    if (name.size() < 2 || name.front() != '-') {
+      return Invalid("unexpected argument \"" + name +
+                     "\": mooring dev takes flags only (see mooring dev -help)");
+    }
+    name.erase(0, name.starts_with("--") ? 2 : 1);
+    std::string value;
+    const std::size_t equals = name.find('=');
+    const bool has_value = equals != std::string::npos;
+    if (has_value) {
+      value = name.substr(equals + 1);
+      name.erase(equals);
+    }
+    if (name == "h" || name == "help") {
+      options.help = true;
+      return options;
+    }
+    if (name != "addr" && name != "datacenter" && name != "default-policy" && name != "log-level") {
+      return Invalid("unknown flag -" + name + " (see mooring dev -help)");
+    }
+    if (!has_value) {
+      if (++i == arguments.size()) return Invalid("flag -" + name + " needs a value");
+      value = arguments[i];
+    }
+    if (const Status set = SetOption(options, name, value); !set) return set.error();
+  }
+  return options;
+}
+
+int Fail(const std::string& message) {
+  std::fprintf(stderr, "==> %s\n", message.c_str());
+  return 1;
+}
+
+}  // namespace
+
+std::string DevUsage() {
+  return "Usage: mooring dev [options]\n\n"
+         "  A stand-in for one Consul agent, in memory, to try Mooring and to test with.\n"
+         "  Not for production: it hands certificates and keys to whoever asks.\n\n"
+         "Options\n\n"
+         "  -addr=127.0.0.1:8500       Loopback address to listen on; port 0 takes a free one.\n"
+         "  -datacenter=dc1            Name of the datacenter.\n"
+         "  -default-policy=allow      allow or deny: for callers that no intention covers.\n"
+         "  -log-level=INFO            TRACE, DEBUG, INFO, WARN or ERR.\n";
+}
+
+int RunDev(const std::vector<std::string>& arguments) {
+  Result<Options> options = ParseOptions(arguments);
+  if (!options) return Fail(options.error().message);
+  if (options->help) {
+    std::fputs(DevUsage().c_str(), stdout);
+    return 0;
+  }
+  signal(SIGPIPE, SIG_IGN);
+  log::Log log(options->log_level, false);
+  (void)net::RaiseFileLimit();
+
+  net::Loop loop;
+  Result<net::UniqueFd> listening = net::Listen(options->address);
+  if (!listening) return Fail(listening.error().message);
+  const std::string where = net::SocketAddress::LocalOf(listening->get()).Text();
+  auto agent = Agent::Make(loop, std::move(options->agent), log);
+  if (!agent) return Fail(agent.error().message);
+  const http::Server server(
+      loop, *std::move(listening), {.connections = kMaxConnections},
+      [raw = agent->get()](const http::ServerRequest& request, http::Server::Reply reply) {
+        raw->Handle(request, std::move(reply));
+      });
+  const net::Signals interrupt(loop, SIGINT, [&] { loop.Stop(); });
+  const net::Signals terminate(loop, SIGTERM, [&] { loop.Stop(); });
+  const bool unix_socket = options->address.kind == net::Address::Kind::kUnix;
+  std::printf("Mooring dev agent on %s%s (not for production)\n", unix_socket ? "" : "http://",
+              where.c_str());
+  std::fflush(stdout);
+  log.Info("dev", "started", {{"address", where}, {"trust_domain", (*agent)->trust_domain()}});
+  loop.Run();
+  log.Info("dev", "stopped");
+  return 0;
+}
+
+}  // namespace mooring::dev

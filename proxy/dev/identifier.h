@@ -1,0 +1,19 @@
+// Identifiers and times in the spelling of Consul's API. Any thread.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+namespace mooring::dev {
+
+std::string NewUuid();               // RFC 9562 version 4, from the kernel's random numbers
+bool IsUuid(std::string_view text);  // 36 characters: hex in groups of 8, 4, 4, 4, 12
+
+// Rfc3339 is UTC with nine digits of fraction, or none of them.
+std::string Rfc3339(std::chrono::system_clock::time_point time, bool fraction = true);
+
+// ContentHash names a content: equal text, equal hash. Not for secrets.
+std::string ContentHash(std::string_view text);
+
+}  // namespace mooring::dev
