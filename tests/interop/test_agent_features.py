@@ -1,0 +1,366 @@
+"""What an operator does with a real agent: registrations, ACLs, tokens, queries, unix socket, live configuration."""
+
+import json
+import os
+
+from lib import apps, check
+from lib.consul import Consul
+from lib.mooring import Mooring, run
+from lib.ports import free_port
+
+EXPECTED_SECONDS = 40
+
+
+def setup_module(case):
+    global consul, acl
+    consul = Consul(case, socket=True)
+    acl = Consul(case, acl="deny")
+
+
+def service(name, app_port, upstreams=(), config=None, port=None):
+    """A service instance with its sidecar, as an operator registers it; no checks, so it passes at once."""
+    return {"ID": f"{name}-1", "Name": name, "Port": app_port,
+            "Connect": {"SidecarService": {"Port": port or free_port(), "Checks": [], "Proxy": {
+                "Upstreams": list(upstreams), **({"Config": config} if config else {})}}}}
+
+
+def upstream(name, port, **fields):
+    return {"DestinationName": name, "LocalBindPort": port, **fields}
+
+
+def sidecar(case, agent, instance, *flags, **options):
+    return Mooring.connect_proxy(case, "-http-addr", agent.address, "-sidecar-for", instance, *flags, **options)
+
+
+def test_sidecar_for_serves_both_ways_from_the_registration(case):
+    app = apps.App(case, apps.echo)
+    port = free_port()
+    consul.register(service("pay", app.address[1]))
+    consul.register(service("shop", 1, [upstream("pay", port)]))
+    sidecar(case, consul, "pay-1", name="mooring-pay")
+    shop = sidecar(case, consul, "shop-1", name="mooring-shop")
+    check.within(lambda: apps.ping(("127.0.0.1", port)), "a call goes through", 15)
+    check.equal(shop.status()["proxy_id"], "shop-1-sidecar-proxy", "proxy ID")
+
+
+def test_sidecar_for_ignores_letter_case(case):
+    consul.register(service("Upper", 1))
+    proxy = sidecar(case, consul, "UPPER-1")
+    check.equal(proxy.status()["service"], "Upper", "service")
+
+
+def test_sidecar_for_waits_until_the_service_is_registered(case):
+    proxy = Mooring.connect_proxy(case, "-http-addr", consul.address, "-sidecar-for", "late-1", ready=False)
+    proxy.wait_log("No sidecar proxy registered for late-1")
+    consul.register(service("late", 1))
+    proxy.wait_ready(20)
+
+
+def test_sidecar_for_with_no_wait_fails_at_once_as_consul_does(case):
+    code, _, errors = run("connect", "proxy", "-http-addr", consul.address, "-sidecar-for", "nope", "-no-wait")
+    check.equal(code, 1, "exit code")
+    check.true("==> " in errors and "No sidecar proxy registered for nope" in errors, errors)
+
+
+def test_several_sidecars_are_named_and_end_the_process(case):
+    consul.register(service("twin", 1))
+    consul.register({"Kind": "connect-proxy", "ID": "twin-second", "Name": "twin-second", "Port": free_port(),
+                     "Proxy": {"DestinationServiceName": "twin", "DestinationServiceID": "twin-1"}})
+    code, _, errors = run("connect", "proxy", "-http-addr", consul.address, "-sidecar-for", "twin-1")
+    check.equal(code, 1, "exit code")
+    check.true("More than one sidecar proxy registered for twin-1" in errors, errors)
+    check.true("twin-1-sidecar-proxy" in errors and "twin-second" in errors, errors)
+
+
+def test_proxy_id_waits_for_its_registration_and_then_serves(case):
+    app = apps.App(case, apps.echo)
+    proxy = Mooring.connect_proxy(case, "-http-addr", consul.address, "-proxy-id", "own-proxy", ready=False)
+    proxy.wait_log("unknown service ID")
+    consul.register({"Kind": "connect-proxy", "ID": "own-proxy", "Name": "own-proxy", "Port": free_port(),
+                     "Proxy": {"DestinationServiceName": "own", "LocalServicePort": app.address[1]}})
+    proxy.wait_ready(20)
+    check.equal(proxy.status()["service"], "own", "service")
+
+
+def test_upstreams_are_added_changed_and_removed_live_while_others_go_on(case):
+    app = apps.App(case, apps.echo)
+    consul.register(service("back", app.address[1]))
+    sidecar(case, consul, "back-1", name="mooring-back")
+    first, second, third = free_port(), free_port(), free_port()
+    consul.register(service("front", 1, [upstream("back", first)], port=(public := free_port())))
+    front = sidecar(case, consul, "front-1", name="mooring-front")
+    check.within(lambda: apps.ping(("127.0.0.1", first)), "the first upstream works", 15)
+    held = apps.Client(case, ("127.0.0.1", first)).send(b"before ")
+    check.equal(held.receive(7), b"before ", "the held connection echoes")
+
+    # The same service again on another port: one more listener.
+    consul.register(service("front", 1, [upstream("back", first),
+                                         upstream("back", second, DestinationType="service")], port=public))
+    check.within(lambda: apps.ping(("127.0.0.1", second)), "the added upstream works", 10)
+    # The added one moves, the first one goes.
+    consul.register(service("front", 1, [upstream("back", third)], port=public))
+    check.within(lambda: apps.ping(("127.0.0.1", third)), "the moved upstream works", 10)
+    for gone in (first, second):
+        check.within(lambda: refused(gone), f"port {gone} is closed", 10)
+    held.send(b"after")
+    check.equal(held.receive(5), b"after", "the connection of a removed upstream goes on")
+    check.equal(front.closed("outbound", "reset"), 0, "no connection was reset")
+
+
+def refused(port):
+    try:
+        apps.Client(None, ("127.0.0.1", port), seconds=2).close()
+    except OSError:
+        return True
+    return False
+
+
+def test_an_upstream_that_cannot_bind_live_is_retried_and_harms_nothing(case):
+    app = apps.App(case, apps.echo)
+    consul.register(service("store", app.address[1]))
+    sidecar(case, consul, "store-1", name="mooring-store")
+    good, public = free_port(), free_port()
+    consul.register(service("desk", 1, [upstream("store", good)], port=public))
+    desk = sidecar(case, consul, "desk-1", name="mooring-desk")
+    check.within(lambda: apps.ping(("127.0.0.1", good)), "the upstream works", 15)
+    squatter = apps.App(case, apps.echo)
+    consul.register(service("desk", 1, [upstream("store", good), upstream("other", squatter.address[1])],
+                            port=public))
+
+    def shown():
+        return [each for each in desk.status()["listeners"] if each["state"] == "failed"]
+
+    check.within(shown, "the failed listener is in /status", 10)
+    check.true(str(squatter.address[1]) in shown()[0]["error"], f"{shown()}")
+    check.true(apps.ping(("127.0.0.1", good)), "the other upstream goes on")
+    check.equal(desk.admin("/ready")[0], 200, "/ready")
+    squatter.close()
+    check.within(lambda: not shown(), "it is open once the port is free", 10)
+
+
+def test_config_of_the_registration_is_obeyed_live(case):
+    app = apps.App(case, apps.echo)
+    public = free_port()
+    consul.register(service("tuned", app.address[1], port=public, config={"local_idle_timeout_ms": 60000}))
+    consul.register(service("tuner", 1, [upstream("tuned", port := free_port())]))
+    tuned = sidecar(case, consul, "tuned-1", name="mooring-tuned")
+    sidecar(case, consul, "tuner-1", name="mooring-tuner")
+    check.within(lambda: apps.ping(("127.0.0.1", port)), "a call goes through", 15)
+    # Another app address, an idle limit as a float, and a key that nobody knows.
+    other = apps.App(case, apps.greet)
+    consul.register(service("tuned", other.address[1], port=public,
+                            config={"local_idle_timeout_ms": 300.0, "local_idle_timeout": 5}))
+    tuned.wait_log("local_idle_timeout is not known")
+
+    def greeted():
+        client = apps.Client(None, ("127.0.0.1", port), seconds=5)
+        try:
+            return client.receive(5) == b"hello" and client.drain()[1] in ("eof", "reset")
+        except OSError:
+            return False
+        finally:
+            client.close()
+
+    check.within(greeted, "the new app answers and the idle limit ends the connection", 15)
+    tuned.wait_closed("inbound", "idle_timeout")
+
+
+def test_an_upstream_on_a_unix_socket_gets_its_mode_and_works(case):
+    app = apps.App(case, apps.echo)
+    consul.register(service("deep", app.address[1]))
+    sidecar(case, consul, "deep-1", name="mooring-deep")
+    path = case.directory / "deep.sock"
+    # Consul 1.8 does not know the field; the YAML form has it.
+    Mooring.from_yaml(case, {"service": "diver", "agent": {"address": consul.address},
+                             "upstreams": [{"service": "deep", "listen": f"unix:{path}",
+                                            "socket_mode": "0660"}]}, name="mooring-diver")
+    check.equal(oct(os.stat(path).st_mode & 0o777), "0o660", "mode of the socket")
+    check.within(lambda: unix_ping(path), "a call through the socket", 15)
+
+
+def unix_ping(path):
+    import socket
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        try:
+            client.connect(str(path))
+            client.sendall(b"ping")
+            return client.recv(4) == b"ping"
+        except OSError:
+            return False
+
+
+def test_a_prepared_query_is_an_upstream(case):
+    app = apps.App(case, apps.echo)
+    consul.register(service("queried", app.address[1]))
+    sidecar(case, consul, "queried-1", name="mooring-queried")
+    consul.prepared_query("find-queried", "queried")
+    asker = Mooring.connect_proxy(case, "-http-addr", consul.address, "-service", "asker",
+                                  "-upstream", "find-queried.query:127.0.0.1:0")
+    address = asker.upstream("find-queried.query")
+    # A query is polled, every ten seconds.
+    check.within(lambda: apps.ping(address), "a call goes through", 20)
+    [view] = asker.status()["upstreams"]
+    check.equal(view["type"], "prepared_query", "type")
+    check.equal(view["spiffe_id"], consul.uri("queried"), "identity: the Service of the answer")
+
+
+def test_the_agent_over_a_unix_socket(case):
+    proxy = Mooring.connect_proxy(case, "-http-addr", f"unix://{consul.socket}", "-service", "near",
+                                  "-service-addr", "127.0.0.1:1", "-listen", "127.0.0.1:0")
+    check.equal(proxy.status()["state"], "ready", "state")
+
+
+def test_default_deny_with_a_service_identity_token(case):
+    app = apps.App(case, apps.echo)
+    # -register registers the name vault-proxy, as consul does: its own permission.
+    token = {"vault": acl.service_token("vault", "vault-proxy")[0], "clerk": acl.service_token("clerk")[0]}
+    vault = Mooring.connect_proxy(case, "-http-addr", acl.address, "-token", token["vault"], "-service", "vault",
+                                  "-service-addr", f"127.0.0.1:{app.address[1]}", "-listen", "127.0.0.1:0",
+                                  "-register", name="mooring-vault")
+    clerk = Mooring.connect_proxy(case, "-http-addr", acl.address, "-service", "clerk", "-upstream",
+                                  "vault:127.0.0.1:0", env={"CONSUL_HTTP_TOKEN": token["clerk"]},
+                                  name="mooring-clerk")
+    check.equal(vault.status()["intentions"]["default"], "deny", "default")
+    check.within(lambda: clerk.status()["upstreams"][0]["endpoints"], "clerk sees vault", 15)
+    check.true(not apps.ping(clerk.upstream("vault")), "the default denies")
+    check.equal(app.count(), 0, "connections at the app")
+    acl.intention("clerk", "vault", "allow")
+    check.within(lambda: apps.ping(clerk.upstream("vault")), "an intention allows", 5)
+    # The secret is neither in argv nor in the log.
+    with open(f"/proc/{vault.pid}/cmdline", "rb") as file:
+        check.true(token["vault"].encode() not in file.read(), "the token is not in argv")
+    check.true(token["vault"] not in vault.process.log(), "the token is not in the log")
+
+
+def test_a_token_without_permission_says_so_and_what_is_missing(case):
+    token, _ = acl.service_token("nothing")
+    proxy = Mooring.connect_proxy(case, "-http-addr", acl.address, "-token", token, "-service", "vault",
+                                  "-service-addr", "127.0.0.1:1", "-listen", "127.0.0.1:0", ready=False)
+    proxy.wait_log("a permission is missing from the token")
+    check.equal(proxy.admin("/ready")[0], 503, "/ready")
+
+
+def test_sidecar_for_without_a_token_smells_of_a_missing_permission(case):
+    proxy = Mooring.connect_proxy(case, "-http-addr", acl.address, "-sidecar-for", "vault-1", ready=False)
+    proxy.wait_log("service:read")
+
+
+def test_a_rewritten_token_file_is_in_force_without_a_restart(case):
+    wrong, _ = acl.service_token("nobody")
+    right, _ = acl.service_token("keeper")
+    path = case.write("token", wrong + "\n")
+    proxy = Mooring.connect_proxy(case, "-http-addr", acl.address, "-token-file", path, "-service", "keeper",
+                                  "-service-addr", "127.0.0.1:1", "-listen", "127.0.0.1:0", ready=False)
+    proxy.wait_log("a permission is missing")
+    case.write("token", right + "\n")
+    proxy.wait_ready(20)
+
+
+def test_registration_is_made_kept_and_removed(case):
+    app = apps.App(case, apps.echo)
+    proxy = Mooring.connect_proxy(case, "-http-addr", consul.address, "-service", "reg", "-service-addr",
+                                  f"127.0.0.1:{app.address[1]}", "-listen", "127.0.0.1:0", "-register",
+                                  "-register-id", "a1")
+    check.within(lambda: consul.instances("reg"), "it is in the catalog, passing", 5)
+    [entry] = consul.instances("reg")
+    check.equal(entry["Service"]["ID"], "reg-proxy-a1", "ID")
+    check.equal(entry["Service"]["Port"], proxy.public[1], "port")
+    checks = [each for each in entry["Checks"] if each["CheckID"] == "reg-proxy-a1-ttl"]
+    check.equal([each["Status"] for each in checks], ["passing"], "TTL check")
+    definition = consul.get("/v1/agent/service/reg-proxy-a1")
+    check.equal(definition["Proxy"]["DestinationServiceName"], "reg", "destination")
+    # Somebody else, or a restart of the agent, removes it: the next heartbeat brings it back.
+    consul.deregister("reg-proxy-a1")
+    check.within(lambda: consul.instances("reg"), "it is back", 20)
+    check.equal(proxy.stop(), 0, "exit code")
+    check.equal(consul.instances("reg"), [], "catalog after the end")
+
+
+def test_registration_comes_only_when_it_can_serve(case):
+    """The agent refuses the leaf to this token, so nothing may be registered."""
+    token = acl.put("/v1/acl/token", {"Policies": []})["SecretID"]
+    proxy = Mooring.connect_proxy(case, "-http-addr", acl.address, "-token", token, "-service", "early",
+                                  "-service-addr", "127.0.0.1:1", "-listen", "127.0.0.1:0", "-register", ready=False)
+    proxy.wait_log("watch failed")
+    check.equal(acl.instances("early"), [], "catalog")
+
+
+def test_sigterm_takes_it_out_of_the_catalog_drains_and_ends_with_0(case):
+    app = apps.App(case, apps.echo)
+    proxy = Mooring.connect_proxy(case, "-http-addr", consul.address, "-service", "leaver", "-service-addr",
+                                  f"127.0.0.1:{app.address[1]}", "-listen", "127.0.0.1:0", "-register",
+                                  "-drain-delay", "1s", "-drain-time", "20s", name="mooring-leaver")
+    caller = Mooring.connect_proxy(case, "-http-addr", consul.address, "-service", "stayer", "-upstream",
+                                   "leaver:127.0.0.1:0", name="mooring-stayer")
+    check.within(lambda: apps.ping(caller.upstream("leaver")), "a call goes through", 15)
+    held = apps.Client(case, caller.upstream("leaver")).send(b"one")
+    check.equal(held.receive(3), b"one", "echo")
+    proxy.process.send(15)
+    check.within(lambda: consul.instances("leaver") == [], "it is out of the catalog", 1)
+    check.equal(proxy.admin("/ready")[0], 503, "/ready while draining")
+    proxy.wait_log("listeners closed", 10)
+    held.send(b"two")
+    check.equal(held.receive(3), b"two", "the held connection goes on")
+    check.true(proxy.process.running(), "it waits for the connection")
+    held.finish()
+    check.equal(held.drain()[1], "eof", "end of the held connection")
+    check.equal(proxy.process.wait(10), 0, "exit code")
+
+
+def test_sigterm_sets_maintenance_on_a_registration_that_is_not_ours_and_the_next_start_ends_it(case):
+    app = apps.App(case, apps.echo)
+    consul.register(service("kept", app.address[1]))
+    proxy = sidecar(case, consul, "kept-1")
+    check.within(lambda: consul.instances("kept"), "passing", 10)
+    check.equal(proxy.stop(), 0, "exit code")
+    check.within(lambda: consul.instances("kept") == [], "out of the catalog", 5)
+    again = sidecar(case, consul, "kept-1", name="mooring-again")
+    check.within(lambda: consul.instances("kept"), "back in the catalog", 10)
+    # An operator's own maintenance is not ours to end.
+    check.equal(again.stop(), 0, "exit code")
+    consul.put("/v1/agent/service/maintenance/kept-1-sidecar-proxy?enable=false")
+    consul.put("/v1/agent/service/maintenance/kept-1-sidecar-proxy?enable=true&reason=upgrade")
+    third = sidecar(case, consul, "kept-1", name="mooring-third")
+    check.equal(third.status()["state"], "ready", "state")
+    check.stays(lambda: consul.instances("kept") == [], "the operator's maintenance stays", 1.5)
+
+
+def test_a_second_sigterm_ends_at_once_and_sighup_never_does(case):
+    app = apps.App(case, apps.echo)
+    proxy = Mooring.connect_proxy(case, "-http-addr", consul.address, "-service", "hup", "-service-addr",
+                                  f"127.0.0.1:{app.address[1]}", "-listen", "127.0.0.1:0", "-drain-delay", "30s")
+    proxy.process.send(1)
+    proxy.wait_log("SIGHUP")
+    check.true(proxy.process.running(), "alive after SIGHUP")
+    proxy.process.send(15)
+    proxy.wait_log("draining")
+    proxy.process.send(1)
+    check.true(proxy.process.running(), "alive after SIGHUP while draining")
+    proxy.process.send(15)
+    check.equal(proxy.process.wait(2), 0, "exit code")
+
+
+def test_an_agent_outage_stops_neither_new_connections_nor_readiness(case):
+    agent = Consul(case)
+    app = apps.App(case, apps.echo)
+    agent.register(service("tough", app.address[1]))
+    agent.register(service("user", 1, [upstream("tough", port := free_port())]))
+    tough = sidecar(case, agent, "tough-1", name="mooring-tough")
+    user = sidecar(case, agent, "user-1", name="mooring-user")
+    check.within(lambda: apps.ping(("127.0.0.1", port)), "a call goes through", 15)
+    agent.kill()
+    tough.wait_log("watch failed")
+    for _ in range(20):
+        apps.echo_works(case, ("127.0.0.1", port))
+    for proxy in (tough, user):
+        check.equal(proxy.admin("/ready")[0], 200, "/ready")
+
+
+def test_log_json_is_one_object_a_line(case):
+    proxy = Mooring.connect_proxy(case, "-http-addr", consul.address, "-service", "loud", "-service-addr",
+                                  "127.0.0.1:1", "-listen", "127.0.0.1:0", "-log-json", ready=False)
+    proxy.wait_log("\"@message\":\"ready\"", 15)
+    for line in proxy.process.stderr().splitlines():
+        entry = json.loads(line)
+        check.true({"@level", "@module", "@timestamp", "@message"} <= set(entry), line)

@@ -1,0 +1,212 @@
+"""Case: what surrounds one test (or one module's shared parts): a directory, processes, what to undo."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from lib import check
+
+SANITIZER = re.compile(
+    r"ERROR: (?:Address|Leak|Thread|Memory)Sanitizer|WARNING: ThreadSanitizer|runtime error: |"
+    r"SUMMARY: \w+Sanitizer")
+
+
+def reduced():
+    return os.environ.get("MOORING_TEST_FULL") != "1"
+
+
+def sanitized():
+    return os.environ.get("MOORING_ASAN") == "1"
+
+
+def slowness():
+    """slowness is by how much deadlines are stretched: sanitizers cost a factor of two to four."""
+    return 3.0 if sanitized() else 1.0
+
+
+class Case:
+    """Owns everything a test starts. close() undoes it in reverse order and returns what went wrong."""
+
+    def __init__(self, name):
+        self.name = name
+        self.reduced = reduced()
+        self.directory = Path(tempfile.mkdtemp(prefix="mooring-test-"))
+        self.processes = []
+        self._undo = []
+
+    def scale(self, small, full):
+        """scale picks a size: the first in a reduced run, the second in a full one."""
+        return small if self.reduced else full
+
+    def undo(self, action):
+        """undo registers an action for the end of the test. It may return a complaint."""
+        self._undo.append(action)
+
+    def owns(self, thing):
+        """owns closes the thing at the end of the test, and returns it."""
+        self.undo(thing.close)
+        return thing
+
+    def write(self, name, text, mode=0o600):
+        """write puts a file into the case's directory by rename, as careful operators do."""
+        path = self.directory / name
+        scratch = path.with_name(path.name + ".new")
+        with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+            file.write(text)
+        os.rename(scratch, path)
+        return path
+
+    def tails(self, lines=25):
+        """tails are the last lines of every process's log, for a failure's report."""
+        parts = []
+        for process in self.processes:
+            for path in (process.stdout_path, process.stderr_path):
+                text = path.read_text(errors="replace").splitlines() if path.exists() else []
+                if text:
+                    parts.append(f"--- {process.describe()}: {path.suffix[1:]}")
+                    parts += [line[:400] for line in text[-lines:]]
+        return "\n".join(parts)
+
+    def close(self):
+        problems = []
+        while self._undo:
+            action = self._undo.pop()
+            try:
+                complaint = action()
+            except Exception as error:  # every other undoing must still happen
+                complaint = f"while cleaning up: {type(error).__name__}: {error}"
+            if complaint:
+                problems.append(complaint)
+        return problems
+
+    def forget(self):
+        """forget removes the directory; not done after a failure, when it is worth a look."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Process:
+    """A child process whose output goes to files of the case, and which never outlives the case."""
+
+    def __init__(self, case, argv, name, env=None, cwd=None):
+        self.name = name
+        number = len(case.processes) + 1
+        self.stdout_path = case.directory / f"{number}-{name}.out"
+        self.stderr_path = case.directory / f"{number}-{name}.err"
+        self.argv = [str(word) for word in argv]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("CONSUL_", "CONNECT_"))}
+        environment.update(env or {})
+        with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
+            # Same process group as the test process: the runner can end the whole group.
+            self.popen = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                                          env=environment, cwd=cwd or case.directory)
+        case.processes.append(self)
+        case.undo(self.close)
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def describe(self):
+        code = self.popen.poll()
+        return f"{self.name} (pid {self.pid}, {'running' if code is None else f'ended with {code}'})"
+
+    def running(self):
+        return self.popen.poll() is None
+
+    def stdout(self):
+        return self.stdout_path.read_text(errors="replace")
+
+    def stderr(self):
+        return self.stderr_path.read_text(errors="replace")
+
+    def log(self):
+        return self.stdout() + self.stderr()
+
+    def wait_log(self, pattern, seconds=10.0, count=1):
+        """wait_log returns the count-th match of the regular expression in the process's output."""
+        expression = re.compile(pattern)
+
+        def look():
+            found = list(expression.finditer(self.log()))
+            if len(found) >= count:
+                return found[count - 1]
+            if not self.running():
+                raise RuntimeError(f"{self.describe()} before its log said {pattern!r}:\n{self.log()[-2000:]}")
+            return None
+
+        return check.within(look, f"{self.name}: log line {pattern!r}", seconds * slowness(), step=0.02)
+
+    def wait(self, seconds=10.0):
+        """wait returns the exit code."""
+        try:
+            return self.popen.wait(seconds * slowness())
+        except subprocess.TimeoutExpired:
+            check.fail(f"{self.describe()}: still there after {seconds * slowness():.0f} s")
+
+    def send(self, number):
+        self.popen.send_signal(number)
+
+    def kill(self):
+        """kill ends it as a crash would (SIGKILL)."""
+        if self.running():
+            self.popen.kill()
+        self.popen.wait()
+
+    def close(self):
+        if self.running():
+            self.send(signal.SIGTERM)
+            try:
+                self.popen.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return None
+
+    # Figures of the running process, for tests of bounds.
+
+    def resident(self):
+        """resident is the process's RSS in bytes."""
+        return self._status("VmRSS") * 1024
+
+    def _status(self, key):
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith(key + ":"):
+                return int(line.split()[1])
+        return 0
+
+    def descriptors(self):
+        """descriptors lists the numbers of its open files."""
+        return [int(n) for n in os.listdir(f"/proc/{self.pid}/fd")]
+
+    def socket_inodes(self):
+        inodes = set()
+        for number in self.descriptors():
+            try:
+                target = os.readlink(f"/proc/{self.pid}/fd/{number}")
+            except FileNotFoundError:
+                continue
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
+        return inodes
+
+    def cpu_seconds(self):
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peer_binary(name):
+    """peer_binary is the path of a real peer (consul, envoy), or a loud skip."""
+    cache = os.environ.get("MOORING_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mooring")
+    path = Path(os.environ.get("MOORING_PEERS") or os.path.join(cache, "peers")) / name
+    if not os.access(path, os.X_OK):
+        raise check.Skip(f"no {name} at {path}; tests/setup --peers installs it")
+    return path
+
+
+def now():
+    return time.monotonic()

@@ -1,0 +1,222 @@
+"""The program under test."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+
+from lib import check
+from lib.case import SANITIZER, Process, slowness
+
+LISTENER = re.compile(r"listener open: name=(\S+) address=(\S+)")
+
+
+def yaml_text(value, indent=0):
+    """yaml_text writes dicts, lists and scalars as block YAML. Strings are quoted as in JSON."""
+    pad = "  " * indent
+    if isinstance(value, dict):
+        lines = []
+        for key, item in value.items():
+            if isinstance(item, (dict, list)) and item:
+                lines.append(f"{pad}{key}:\n{yaml_text(item, indent + 1)}")
+            else:
+                lines.append(f"{pad}{key}: {yaml_text(item)}")
+        return "\n".join(lines) if lines else "{}"
+    if isinstance(value, list):
+        lines = []
+        for item in value:
+            text = yaml_text(item, indent + 1)
+            lines.append(f"{pad}- {text.lstrip()}" if isinstance(item, (dict, list)) else f"{pad}- {text}")
+        return "\n".join(lines) if lines else "[]"
+    return json.dumps(str(value) if hasattr(value, "__fspath__") else value)
+
+
+def host_port(text):
+    """host_port splits an address of /status or the log; a unix socket stays text."""
+    if text.startswith("unix:"):
+        return text[len("unix:"):]
+    host, port = text.rsplit(":", 1)
+    return host.strip("[]"), int(port)
+
+
+class Mooring:
+    """One running mooring, its admin port always open. Ends by SIGTERM, and must end well: exit code 0 and
+    not a line from a sanitizer, unless the test took it down by kill() or said expect_exit."""
+
+    kind = "mooring"
+
+    def __init__(self, case, arguments, env=None, ready=True, name="mooring", seconds=15.0):
+        self.case = case
+        self.expect_exit = 0
+        self._ended = False
+        self.process = Process(case, [os.environ["MOORING_BIN"], *arguments], name, env=env)
+        case.undo(self.close)
+        self._admin = None
+        if ready:
+            self.wait_ready(seconds)
+
+    @classmethod
+    def connect_proxy(cls, case, *flags, env=None, ready=True, name="mooring", level="DEBUG"):
+        """connect_proxy runs `mooring connect proxy` with these flags. It drains in no time unless the flags
+        say otherwise: a test's end should not take longer than the test."""
+        defaults = []
+        for flag, value in (("-admin-addr", "127.0.0.1:0"), ("-log-level", level), ("-drain-delay", "0s"),
+                            ("-drain-time", "0s")):
+            if flag not in flags:
+                defaults += [flag, value]
+        return cls(case, ["connect", "proxy", *defaults, *flags], env, ready, name)
+
+    @classmethod
+    def from_yaml(cls, case, settings, env=None, ready=True, name="mooring", level="DEBUG"):
+        """from_yaml runs `mooring proxy -config` with the settings, a dict or YAML text."""
+        if isinstance(settings, dict):
+            settings = {"admin": {"address": "127.0.0.1:0"}, "log_level": level, "drain_delay": "0s",
+                        "drain_time": "0s", **settings}
+            settings = yaml_text(settings) + "\n"
+        path = case.write(f"{name}-{len(case.processes)}.yaml", settings)
+        return cls(case, ["proxy", "-config", path], env, ready, name)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    # Where it listens.
+
+    def listeners(self):
+        """listeners maps the name of every listener that was ever opened to its address."""
+        return {name: host_port(address) for name, address in LISTENER.findall(
+            self.process.stderr().replace('"', ""))}
+
+    def listener(self, name, seconds=10.0):
+        def look():
+            if not self.process.running():
+                raise RuntimeError(f"{self.process.describe()}:\n{self.process.log()[-3000:]}")
+            return self.listeners().get(name)
+
+        return check.within(look, f"listener {name} is open", seconds * slowness(), step=0.02)
+
+    @property
+    def public(self):
+        return self.listener("public")
+
+    def upstream(self, name):
+        return self.listener(f"upstream:{name}")
+
+    # What it says of itself.
+
+    def admin(self, path, timeout=5.0):
+        """admin returns (status, body)."""
+        if self._admin is None:
+            self._admin = self.listener("admin")
+        url = f"http://{self._admin[0]}:{self._admin[1]}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=timeout * slowness()) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def wait_ready(self, seconds=15.0):
+        def look():
+            if not self.process.running():
+                raise RuntimeError(f"{self.process.describe()}:\n{self.process.log()[-3000:]}")
+            code, text = self.admin("/ready")
+            check.equal(code, 200, f"/ready says {text.strip()!r}")
+            return True
+
+        check.within(look, "mooring is ready", seconds * slowness(), step=0.02)
+        return self
+
+    def status(self):
+        code, text = self.admin("/status")
+        check.equal(code, 200, "/status")
+        return json.loads(text)
+
+    def closed(self, direction, reason=None):
+        """closed counts finished connections, by reason or as a dict of all reasons."""
+        counts = self.status()["connections"][direction]["closed"]
+        counts = {name: number for name, number in counts.items() if number}
+        return counts if reason is None else counts.get(reason, 0)
+
+    def attempts_failed(self):
+        counts = self.status()["connections"]["outbound"].get("attempts_failed", {})
+        return {name: number for name, number in counts.items() if number}
+
+    def active(self, direction):
+        return self.status()["connections"][direction]["active"]
+
+    def wait_closed(self, direction, reason, count=1, seconds=5.0):
+        """wait_closed waits until that many connections ended for the reason (a name or a set of names)."""
+        reasons = {reason} if isinstance(reason, str) else set(reason)
+
+        def look():
+            counts = self.closed(direction)
+            check.true(sum(counts.get(r, 0) for r in reasons) >= count,
+                       f"closed counts are {counts}")
+            return True
+
+        check.within(look, f"{count} {direction} connections closed for {sorted(reasons)}",
+                     seconds * slowness(), step=0.02)
+
+    def wait_idle(self, seconds=5.0):
+        """wait_idle waits until no connection is left in it."""
+        check.within(lambda: self.active("inbound") == 0 and self.active("outbound") == 0,
+                     "all connections of mooring are gone", seconds * slowness(), step=0.02)
+
+    def lines(self, level):
+        """lines are the log lines of a level: TRACE, DEBUG, INFO, WARN, ERROR."""
+        return [line for line in self.process.stderr().splitlines() if f"[{level}]" in line]
+
+    def wait_log(self, pattern, seconds=10.0, count=1):
+        return self.process.wait_log(pattern, seconds, count)
+
+    # Its end.
+
+    def stop(self):
+        """stop ends it by SIGTERM and returns the exit code."""
+        if self.process.running():
+            self.process.send(signal.SIGTERM)
+        return self.process.wait(15)
+
+    def kill(self):
+        """kill is a crash as far as others can tell; no judgement of the exit code follows."""
+        self.expect_exit = None
+        self.process.kill()
+
+    def close(self):
+        """close is run by the case: it returns what was wrong with the way the program ended."""
+        if self._ended:
+            return None
+        self._ended = True
+        problems = []
+        died = not self.process.running()
+        try:
+            code = self.stop()
+            if self.expect_exit is not None and code != self.expect_exit:
+                when = "before it was told to end" if died else "on SIGTERM"
+                problems.append(f"{self.process.name} ended with {code} {when}, not {self.expect_exit}")
+        except AssertionError:
+            problems.append(f"{self.process.name} did not end within 15 s of SIGTERM")
+            self.process.kill()
+        report = SANITIZER.search(self.process.stderr())
+        if report:
+            problems.append(f"{self.process.name}: sanitizer report:\n"
+                            + self.process.stderr()[max(0, report.start() - 200):report.start() + 4000])
+        return "\n".join(problems) or None
+
+
+def run(*arguments, env=None, seconds=15.0, stdin=None):
+    """run runs the program to its end: (exit code, stdout, stderr)."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("CONSUL_", "CONNECT_"))}
+    environment.update(env or {})
+    try:
+        done = subprocess.run([os.environ["MOORING_BIN"], *map(str, arguments)], env=environment, text=True,
+                              capture_output=True, timeout=seconds * slowness(), input=stdin, check=False)
+    except subprocess.TimeoutExpired as error:
+        said = (error.stderr or b"").decode(errors="replace")
+        check.fail(f"mooring {' '.join(map(str, arguments))} did not end within {seconds:.0f} s; it said:\n{said}")
+    report = SANITIZER.search(done.stderr)
+    check.true(not report, f"sanitizer report:\n{done.stderr[-4000:]}")
+    return done.returncode, done.stdout, done.stderr

@@ -1,0 +1,88 @@
+"""Row 30: a sender that is faster than its reader stalls, and costs bounded memory."""
+
+import hashlib
+
+from lib import apps, check
+from lib.case import sanitized, slowness
+from lib.static import Static
+
+EXPECTED_SECONDS = 15
+MIB = 1 << 20
+PER_CONNECTION = 256 << 10
+
+
+def stalled(case, static, open_sender, count, offered):
+    """stalled opens senders whose readers do not read, and returns (senders, bytes taken of each)."""
+    before = static.mooring.process.resident()
+    senders = [open_sender() for _ in range(count)]
+    taken = [s.flood(offered, seconds=0.7 * slowness()) for s in senders]
+    check.true(all(0 < n < offered for n in taken), f"senders stall: {taken} of {offered} bytes were taken")
+    if not sanitized():
+        check.below(static.mooring.process.resident() - before, count * PER_CONNECTION + 2 * MIB,
+                    f"growth by {count} stalled connections")
+    return senders, taken
+
+
+def test_row_30_a_client_of_an_upstream_that_never_reads_is_held_up(case):
+    static = Static(case)
+    static.called(case)
+    peers = []
+
+    def open_sender():
+        client, peer = static.called(case)
+        peers.append(peer)
+        return client
+
+    senders, taken = stalled(case, static, open_sender, case.scale(6, 16), case.scale(32, 1024) * MIB)
+    for sender, peer, count in zip(senders, peers, taken):
+        sender.finish()
+        check.equal(len(peer.receive(count)), count, "bytes that were taken arrive once the reader reads")
+
+
+test_row_30_a_client_of_an_upstream_that_never_reads_is_held_up.limit = 60
+
+
+def test_row_30_a_caller_of_an_application_that_never_reads_is_held_up(case):
+    static = Static(case, apps.sink, receive_buffer=1 << 16)
+    static.caller(case)
+
+    class Flooder:
+        def __init__(self):
+            self.peer = static.caller(case)
+
+        def flood(self, limit, seconds):
+            self.peer.socket.settimeout(seconds)
+            sent, chunk = 0, b"f" * 65536
+            try:
+                while sent < limit:
+                    self.peer.send(chunk)
+                    sent += len(chunk)
+            except TimeoutError:
+                pass
+            return sent + 1  # what is in flight when it stalls is not counted in bytes
+
+    stalled(case, static, Flooder, case.scale(6, 16), case.scale(32, 1024) * MIB)
+
+
+def test_row_30_a_slow_reader_gets_every_byte(case):
+    length = case.scale(24, 1024) * MIB
+    block = apps.pattern(MIB)
+
+    def pour(app, seen):
+        for _ in range(length // MIB):
+            seen.connection.sendall(block)
+
+    static = Static(case, pour)
+    peer = static.caller(case, receive_buffer=1 << 14)
+    before = static.mooring.process.resident()
+    got, wanted = hashlib.sha256(), hashlib.sha256()
+    for _ in range(length // MIB):
+        got.update(peer.receive(MIB))
+        wanted.update(block)
+    check.equal(peer.drain(), (b"", "notify"), "the end of the stream")
+    check.equal(got.hexdigest(), wanted.hexdigest(), "digest")
+    if not sanitized():
+        check.below(static.mooring.process.resident() - before, PER_CONNECTION + 2 * MIB, "growth")
+
+
+test_row_30_a_slow_reader_gets_every_byte.limit = 120

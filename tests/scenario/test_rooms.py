@@ -1,0 +1,71 @@
+"""The rooms' direction of knowledge, and which room may name which library: read off the #include lines."""
+import os
+import re
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+# A room may include itself and the rooms named here.
+KNOWS = {
+    "authz": set(),
+    "tls": {"authz"},
+    "proxy/log": set(),
+    "proxy/net": {"proxy/log", "tls", "authz"},
+    "proxy/http": {"proxy/net", "tls", "authz"},
+    "proxy/config": {"proxy/log", "proxy/net", "tls", "authz"},
+    "proxy/data": {"proxy/net", "proxy/log", "tls", "authz"},
+    "proxy/control": {"proxy/data", "proxy/config", "proxy/http", "proxy/net", "proxy/log", "tls", "authz"},
+    "proxy/admin": {"proxy/http", "proxy/net", "authz"},
+    "proxy/sidecar": {"proxy/admin", "proxy/control", "proxy/data", "proxy/config", "proxy/http", "proxy/net",
+                      "proxy/log", "tls", "authz"},
+    "proxy/dev": {"proxy/http", "proxy/config", "proxy/net", "proxy/log", "tls", "authz"},
+    "proxy/cli": {"proxy/sidecar", "proxy/dev", "proxy/control", "proxy/config", "proxy/net", "proxy/log",
+                  "authz"},
+}
+
+# Which rooms, or files, may name a library.
+LIBRARIES = {
+    r"uv\.h": {"proxy/net"},
+    r"openssl/.*": {"tls"},
+    r"llhttp\.h": {"proxy/http/parser.h", "proxy/http/parser.cc"},
+    r"yaml-cpp/.*": {"proxy/config"},
+    r"spdlog/.*": {"proxy/log"},
+    r"nlohmann/.*": {"authz", "proxy/control", "proxy/sidecar", "proxy/dev"},
+}
+
+
+def sources():
+    for room in KNOWS:
+        folder = os.path.join(ROOT, room)
+        for name in sorted(os.listdir(folder)):
+            if name.endswith((".h", ".cc")):
+                with open(os.path.join(folder, name), encoding="utf-8") as file:
+                    yield room, f"{room}/{name}", file.read()
+
+
+def test_every_source_file_stands_in_a_known_room(case):
+    strays = []
+    for top in ("authz", "tls", "proxy"):
+        for folder, _, names in os.walk(os.path.join(ROOT, top)):
+            room = os.path.relpath(folder, ROOT)
+            if room not in KNOWS and any(name.endswith((".h", ".cc")) for name in names):
+                strays.append(room)
+    assert not strays, strays
+
+
+def test_a_room_includes_only_what_it_may_know(case):
+    wrong = []
+    for room, path, text in sources():
+        for included in re.findall(r'^#include "([^"]+)/[^"/]+"', text, re.M):
+            if included != room and included not in KNOWS[room]:
+                wrong.append(f"{path} includes {included}")
+    assert not wrong, wrong
+
+
+def test_a_library_is_named_only_in_its_room(case):
+    wrong = []
+    for room, path, text in sources():
+        for included in re.findall(r"^#include <([^>]+)>", text, re.M):
+            for pattern, allowed in LIBRARIES.items():
+                if re.fullmatch(pattern, included) and room not in allowed and path not in allowed:
+                    wrong.append(f"{path} includes <{included}>")
+    assert not wrong, wrong
