@@ -154,4 +154,16 @@ std::string IntentionSet::UnmatchedSource(const ServiceId& own) const {
   return probe.service;
 }
 
+const char* DefaultPolicyName(DefaultPolicy policy) {
+  switch (policy) {
+    case DefaultPolicy::kUnknown:
+      return "unknown";
+    case DefaultPolicy::kAllow:
+      return "allow";
+    case DefaultPolicy::kDeny:
+      return "deny";
+  }
+  return "unknown";
+}
+
 }  // namespace mooring::authz

@@ -18,6 +18,7 @@ enum class Action { kAllow, kDeny };
 
 // DefaultPolicy is what holds for a source that no intention covers. kUnknown denies.
 enum class DefaultPolicy { kUnknown, kAllow, kDeny };
+const char* DefaultPolicyName(DefaultPolicy policy);  // "allow", "deny", "unknown"
 
 struct Intention {
   std::string id;                // may be empty: agents of Consul 1.9 and newer can leave it out

@@ -38,15 +38,6 @@ Watch::Options AuthorizeOptions() {
   return options;
 }
 
-const char* PolicyName(authz::DefaultPolicy policy) {
-  switch (policy) {
-    case authz::DefaultPolicy::kUnknown: return "unknown";
-    case authz::DefaultPolicy::kAllow: return "allow";
-    case authz::DefaultPolicy::kDeny: return "deny";
-  }
-  return "unknown";
-}
-
 }  // namespace
 
 IntentionSource::IntentionSource(net::Loop& loop, log::Log& log, Agent& agent, std::string service,
@@ -174,7 +165,7 @@ void IntentionSource::SetFallback(authz::DefaultPolicy fallback, const std::stri
   if (fallback_ == fallback) return;
   fallback_ = fallback;
   log_.Info("control", "default for callers that no intention covers",
-            {{"default", PolicyName(fallback)}, {"reason", reason}});
+            {{"default", authz::DefaultPolicyName(fallback)}, {"reason", reason}});
   on_change_();
 }
 

@@ -70,15 +70,6 @@ json DirectionJson(const std::vector<std::unique_ptr<data::Worker>>& workers,
           {"closed", ReasonsJson(workers, direction, &data::DirectionStats::closed)}};
 }
 
-const char* PolicyName(authz::DefaultPolicy policy) {
-  switch (policy) {
-    case authz::DefaultPolicy::kUnknown: return "unknown";
-    case authz::DefaultPolicy::kAllow: return "allow";
-    case authz::DefaultPolicy::kDeny: return "deny";
-  }
-  return "unknown";
-}
-
 }  // namespace
 
 std::string Sidecar::StatusJson() const {
@@ -109,7 +100,7 @@ std::string Sidecar::StatusJson() const {
   out["intentions"] = nullptr;
   if (snapshot_ && snapshot_->intentions) {
     out["intentions"] = {{"count", snapshot_->intentions->entries().size()},
-                         {"default", PolicyName(snapshot_->fallback)}};
+                         {"default", authz::DefaultPolicyName(snapshot_->fallback)}};
   }
   out["listeners"] = json::array();
   if (listeners_) {

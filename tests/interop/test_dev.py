@@ -1,0 +1,98 @@
+"""`mooring dev` under the real consul command and its built-in proxy, and the quickstart itself."""
+
+import os
+import subprocess
+import sys
+
+from lib import apps, check
+from lib.case import Process, peer_binary, slowness
+from lib.mooring import Mooring
+from lib.ports import free_port
+
+EXPECTED_SECONDS = 20
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class Dev:
+    def __init__(self, case):
+        self.process = Process(case, [os.environ["MOORING_BIN"], "dev", "-addr", "127.0.0.1:0"], "dev")
+        said = check.within(lambda: self.process.stdout().strip(), "mooring dev says where it is", 10 * slowness())
+        check.true("not for production" in said, said)
+        self.address = said.split("http://")[1].split()[0]
+
+    def consul(self, *arguments):
+        done = subprocess.run([peer_binary("consul"), *arguments], text=True, capture_output=True, timeout=30,
+                              env={**os.environ, "CONSUL_HTTP_ADDR": self.address}, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+
+def test_the_consul_command_registers_and_decides(case):
+    dev = Dev(case)
+    app = apps.App(case, apps.echo)
+    pay, shop = free_port(), free_port()
+    definition = case.write("pay.hcl", f"""service {{
+  name = "pay"
+  id = "pay-1"
+  port = {app.port}
+  connect {{ sidecar_service {{ port = {pay} checks = [] }} }}
+}}""")
+    other = case.write("shop.hcl", f"""service {{
+  name = "shop"
+  id = "shop-1"
+  port = 1
+  connect {{ sidecar_service {{ port = {free_port()} checks = []
+    proxy {{ upstreams = [{{ destination_name = "pay" local_bind_port = {shop} }}] }} }} }}
+}}""")
+    for path in (definition, other):
+        code, said = dev.consul("services", "register", str(path))
+        check.equal(code, 0, said)
+    for instance in ("pay-1", "shop-1"):
+        Mooring.connect_proxy(case, "-http-addr", dev.address, "-sidecar-for", instance, name=f"mooring-{instance}")
+    check.within(lambda: apps.ping(("127.0.0.1", shop)), "a call goes through", 15)
+    code, said = dev.consul("intention", "create", "-deny", "shop", "pay")
+    check.equal(code, 0, said)
+    check.within(lambda: not apps.ping(("127.0.0.1", shop)), "the deny is in force", 5)
+    check.equal(dev.consul("intention", "check", "shop", "pay")[0], 1, "intention check")
+    code, said = dev.consul("intention", "delete", "shop", "pay")
+    check.equal(code, 0, said)
+    check.within(lambda: apps.ping(("127.0.0.1", shop)), "the call is back", 5)
+    code, said = dev.consul("services", "deregister", "-id", "pay-1-sidecar-proxy")
+    check.equal(code, 0, said)
+
+
+def test_the_built_in_proxy_and_mooring_talk_through_it(case):
+    dev = Dev(case)
+    app = apps.App(case, apps.echo)
+    public, mount = free_port(), free_port()
+    Process(case, [peer_binary("consul"), "connect", "proxy", "-http-addr", dev.address, "-service", "db",
+                   "-service-addr", f"127.0.0.1:{app.port}", "-listen", f"127.0.0.1:{public}", "-register"], "go-db")
+    web = Mooring.connect_proxy(case, "-http-addr", dev.address, "-service", "web", "-upstream", f"db:{mount}")
+    check.within(lambda: apps.ping(("127.0.0.1", mount)), "mooring calls the built-in proxy", 20)
+    check.equal(web.attempts_failed().get("san_mismatch", 0), 0, "identity")
+
+
+def quickstart(*arguments):
+    return subprocess.run([sys.executable, os.path.join(ROOT, "examples", "quickstart", "quickstart.py"),
+                           "--mooring", os.environ["MOORING_BIN"], *arguments], text=True, capture_output=True,
+                          timeout=90 * slowness(), check=False)
+
+
+def test_the_quickstart_passes_its_seven_steps_and_leaves_nothing(case):
+    done = quickstart()
+    check.equal(done.returncode, 0, done.stdout + done.stderr)
+    check.true("all seven steps passed" in done.stdout, done.stdout)
+
+
+def test_the_quickstart_kept_up_says_how_to_end_it(case):
+    done = quickstart("--keep")
+    check.equal(done.returncode, 0, done.stdout + done.stderr)
+    pids = [int(word) for word in done.stdout.split("kill ")[1].split(";")[0].split()]
+    try:
+        for pid in pids:
+            os.kill(pid, 0)
+    finally:
+        for pid in reversed(pids):
+            os.kill(pid, 15)
+    folder = done.stdout.split("rm -r ")[1].split()[0]
+    check.true(os.path.isdir(folder), folder)
+    subprocess.run(["rm", "-r", folder], check=True)

@@ -1,0 +1,85 @@
+"""What newer agents put into a registration, told by the scripted agent."""
+
+import os
+import socket
+
+from lib import agent as scripted
+from lib import apps, check, tlspeer
+from lib.mooring import Mooring
+from lib.ports import free_port
+
+EXPECTED_SECONDS = 6
+
+
+def test_unix_sockets_on_both_sides(case):
+    """LocalBindSocketPath and LocalServiceSocketPath, from Consul 1.10 on."""
+    agent = scripted.Agent(case)
+    path, app_path = case.directory / "db.sock", case.directory / "app.sock"
+    endpoint = tlspeer.Endpoint(case)
+    agent.set_instances("db", ("127.0.0.1", endpoint.port))
+    public = free_port()
+    agent.set_proxy("web-proxy", "web", port=public, upstreams=[
+        {"DestinationType": "service", "DestinationName": "db", "LocalBindSocketPath": str(path),
+         "LocalBindSocketMode": "0660"}])
+    agent.services["web-proxy"]["Proxy"]["LocalServiceSocketPath"] = str(app_path)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(app_path))
+    listener.listen()
+    case.undo(listener.close)
+    Mooring.connect_proxy(case, "-http-addr", agent.address, "-proxy-id", "web-proxy")
+    check.equal(oct(os.stat(path).st_mode & 0o777), "0o660", "mode")
+
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(path))
+        peer = endpoint.accept(agent.authority.leaf("db"), agent.authority.pem)
+        peer.handshake()
+        client.sendall(b"ping")
+        check.equal(peer.receive(4), b"ping", "bytes through the upstream's socket")
+
+    caller = tlspeer.connect(case, ("127.0.0.1", public), agent.authority.leaf("api"), agent.authority.pem)
+    caller.handshake()
+    caller.send(b"hello")
+    listener.settimeout(10)
+    served, _ = listener.accept()
+    served.settimeout(10)
+    check.equal(served.recv(5), b"hello", "bytes at the app's socket")
+    served.close()
+
+
+def test_what_cannot_be_served_is_left_out_with_one_warning(case):
+    agent = scripted.Agent(case)
+    port = free_port()
+    upstreams = [{"DestinationType": "service", "DestinationName": "far", "DestinationPeer": "other",
+                  "LocalBindPort": free_port()},
+                 {"DestinationType": "service", "DestinationName": "db", "LocalBindPort": port}]
+    agent.set_proxy("web-proxy", "web", upstreams=upstreams, config={"bogus_key": 1})
+    proxy = Mooring.connect_proxy(case, "-http-addr", agent.address, "-proxy-id", "web-proxy")
+    proxy.wait_log("DestinationPeer")
+    proxy.wait_log("bogus_key")
+    # A change of something else says neither again.
+    upstreams.append({"DestinationType": "service", "DestinationName": "cache", "LocalBindPort": free_port()})
+    agent.set_proxy("web-proxy", "web", upstreams=upstreams, config={"bogus_key": 1})
+    proxy.wait_log("name=upstream:cache")
+    for text in ("DestinationPeer", "bogus_key"):
+        check.equal(sum(text in line for line in proxy.lines("WARN")), 1, f"warnings about {text}")
+
+
+def test_a_peers_endpoint_in_another_datacenter_is_reached_by_its_wan_address(case):
+    agent = scripted.Agent(case)
+    endpoint = tlspeer.Endpoint(case)
+    agent.set_instances("db", ("127.0.0.9", 1), TaggedAddresses={
+        "wan": {"Address": "127.0.0.1", "Port": endpoint.port}})
+    agent.instances["db"][0]["Node"]["Datacenter"] = "dc2"
+    agent.touch("health/db")
+    agent.set_proxy("web-proxy", "web", upstreams=[
+        {"DestinationType": "service", "DestinationName": "db", "Datacenter": "dc2",
+         "LocalBindPort": (port := free_port())}])
+    proxy = Mooring.connect_proxy(case, "-http-addr", agent.address, "-proxy-id", "web-proxy")
+    client = apps.Client(case, ("127.0.0.1", port))
+    peer = endpoint.accept(agent.authority.leaf("db", agent.authority.uri("db", datacenter="dc2")),
+                           agent.authority.pem)
+    peer.handshake()
+    client.send(b"x")
+    check.equal(peer.receive(1), b"x", "byte at the remote instance")
+    check.true(proxy.status()["upstreams"][0]["spiffe_id"].endswith("/dc/dc2/svc/db"), "identity of that datacenter")
