@@ -123,9 +123,9 @@ def test_an_app_that_reads_nothing_for_long_keeps_its_connection(case):
         seen.go.wait(100)
         app.read_to_end(seen)
 
-    static = Static(case, behaviour=reads_late, receive_buffer=4096)
-    caller = static.caller()
-    total = 8 << 20
+    static = Static(case, behaviour=reads_late)
+    caller = static.caller(seconds=150)
+    total = 32 << 20  # more than the kernel's buffers on the way hold
     sender = threading.Thread(target=lambda: caller.send(b"x" * total).notify(), daemon=True)
     sender.start()
     check.stays(lambda: static.mooring.active("inbound") == 1, "the stalled connection lives", 50)
