@@ -70,23 +70,31 @@ void UpstreamSource::Start() {
 
 void UpstreamSource::SetOwnIdentity(const std::string& trust_domain, const authz::ServiceId& own) {
   if (own_ && *own_ == own && trust_domain_ == trust_domain) return;
+  const bool moved = !own_ || own_->datacenter != own.datacenter;
   own_ = own;
   trust_domain_ = trust_domain;
+  // Which addresses lead to an instance depends on the datacenter that we are in.
+  if (moved && instances_) Resolve(Addresses());
   Publish();
 }
 
-std::vector<net::Address> UpstreamSource::AddressesOf(const std::vector<authz::Instance>& instances,
-                                                      bool translated) const {
+void UpstreamSource::Take(std::vector<authz::Instance> instances, const http::Response& response) {
+  instances_ = std::move(instances);
+  translated_ = response.Header("x-consul-translate-addresses") != nullptr;
+  Resolve(Addresses());
+}
+
+std::vector<net::Address> UpstreamSource::Addresses() const {
   std::vector<net::Address> addresses;
   std::set<std::pair<std::string, std::uint16_t>> seen;
-  for (const authz::Instance& instance : instances) {
+  for (const authz::Instance& instance : *instances_) {
     if (instance.critical) continue;
     net::Address address;
     address.host = instance.address;
     address.port = instance.port;
     // In another datacenter the LAN address leads nowhere, unless the agent has translated it already.
     const bool remote = own_ && !instance.datacenter.empty() && instance.datacenter != own_->datacenter;
-    if (remote && !translated && !instance.wan_address.empty()) {
+    if (remote && !translated_ && !instance.wan_address.empty()) {
       address.host = instance.wan_address;
       if (instance.wan_port != 0) address.port = instance.wan_port;
     }
@@ -98,7 +106,7 @@ std::vector<net::Address> UpstreamSource::AddressesOf(const std::vector<authz::I
 Status UpstreamSource::TakeInstances(const http::Response& response) {
   auto instances = authz::ParseInstances(response.body);
   if (!instances) return instances.error();
-  Resolve(AddressesOf(*instances, response.Header("x-consul-translate-addresses") != nullptr));
+  Take(std::move(*instances), response);
   return Ok();
 }
 
@@ -107,7 +115,7 @@ Status UpstreamSource::TakeQuery(const http::Response& response) {
   if (!answer) return answer.error();
   query_service_ = answer->service;
   query_datacenter_ = answer->datacenter;
-  Resolve(AddressesOf(answer->instances, response.Header("x-consul-translate-addresses") != nullptr));
+  Take(std::move(answer->instances), response);
   Publish();
   return Ok();
 }

@@ -45,8 +45,8 @@ class UpstreamSource final {
   void Resolve(std::vector<net::Address> addresses);
   void Resolved(std::uint64_t round, std::size_t index, Result<std::vector<net::SocketAddress>> found);
   void Publish();
-  std::vector<net::Address> AddressesOf(const std::vector<authz::Instance>& instances,
-                                        bool translated) const;
+  void Take(std::vector<authz::Instance> instances, const http::Response& response);
+  std::vector<net::Address> Addresses() const;  // of instances_, as seen from our datacenter
 
   net::Loop& loop_;
   log::Log& log_;
@@ -59,6 +59,8 @@ class UpstreamSource final {
   net::Timer resolve_again_;
   std::string trust_domain_;
   std::optional<authz::ServiceId> own_;
+  std::optional<std::vector<authz::Instance>> instances_;  // the agent's last answer
+  bool translated_ = false;  // the agent has put WAN addresses in already
   std::string query_service_;
   std::string query_datacenter_;
   std::vector<net::Address> addresses_;
