@@ -1,0 +1,70 @@
+#include "proxy/state/disk.h"
+
+#include <csignal>
+#include <utility>
+
+namespace mooring::state {
+
+Disk::Disk(std::string directory, std::string subdirectory, std::optional<Folder> folder,
+           std::function<void()> on_done)
+    : directory_(std::move(directory)),
+      subdirectory_(std::move(subdirectory)),
+      folder_(std::move(folder)),
+      on_done_(std::move(on_done)),
+      thread_([this] { Work(); }) {}
+
+Disk::~Disk() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void Disk::Start(Job job) {
+  busy_ = true;
+  {
+    const std::lock_guard lock(mutex_);
+    job_.emplace(std::move(job));
+  }
+  changed_.notify_all();
+}
+
+std::optional<Outcome> Disk::Take() {
+  const std::lock_guard lock(mutex_);
+  if (!outcome_) return std::nullopt;
+  busy_ = false;
+  return std::exchange(outcome_, std::nullopt);
+}
+
+bool Disk::Wait(std::chrono::steady_clock::time_point deadline) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_until(lock, deadline, [this] { return outcome_.has_value(); });
+}
+
+void Disk::Work() {
+  // A write beyond the process's limit on file sizes shall fail, not end the process. And signals
+  // that the program waits for are none of this thread's business.
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  while (true) {
+    std::optional<Job> job;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return job_ || ending_; });
+      if (!job_) return;
+      job = std::exchange(job_, std::nullopt);
+    }
+    Outcome outcome = Save(directory_, subdirectory_, &folder_, std::move(*job));
+    {
+      const std::lock_guard lock(mutex_);
+      outcome_.emplace(std::move(outcome));
+    }
+    changed_.notify_all();
+    on_done_();
+  }
+}
+
+}  // namespace mooring::state
