@@ -56,6 +56,24 @@ Result<std::string> ParseAdvertise(std::string_view text) {
   return host;
 }
 
+Result<OnRevoke> ParseOnRevoke(std::string_view text) {
+  if (text == "close") return OnRevoke::kClose;
+  if (text == "keep") return OnRevoke::kKeep;
+  return Invalid("\"" + authz::Printable(text) + "\" is neither close nor keep");
+}
+
+Status CheckMaxStale(milliseconds limit) {
+  if (limit.count() == 0 || limit >= kLeastMaxStale) return Ok();
+  return Invalid("it must be 2m or more (what has not changed is confirmed only once a minute), or 0");
+}
+
+void StateDirFromEnvironment(const std::map<std::string, std::string>& environment, Settings* settings) {
+  const auto found = environment.find("STATE_DIRECTORY");
+  if (found == environment.end() || found->second.empty()) return;
+  settings->state_dir = found->second.substr(0, found->second.find(':'));
+  settings->state_dir_from_environment = true;
+}
+
 void WarnOfExposure(Settings* settings) {
   for (const UpstreamSettings& upstream : settings->upstreams) {
     if (StaysHere(upstream.listen)) continue;

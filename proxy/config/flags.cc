@@ -13,6 +13,7 @@
 #include "proxy/config/duration.h"
 #include "proxy/config/flag_syntax.h"
 #include "proxy/config/log_level.h"
+#include "proxy/config/size.h"
 
 namespace mooring::config {
 namespace {
@@ -61,7 +62,8 @@ constexpr std::array kFlags = {
     FlagSpec{"tls-server-name", "name",
              "Name that the agent's certificate must hold, instead of the host's. Also "
              "CONSUL_TLS_SERVER_NAME."},
-    FlagSpec{"datacenter", "name", "Accepted and ignored: the agent's own datacenter is used."},
+    FlagSpec{"datacenter", "name",
+             "Accepted; the agent's own datacenter is used. State of another one is not loaded."},
     FlagSpec{"stale", "", "Let any Consul server answer, not the leader alone."},
     FlagSpec{"namespace", "name", "Namespace (Consul Enterprise). Also CONSUL_NAMESPACE."},
     FlagSpec{"partition", "name", "Admin partition (Consul Enterprise). Also CONSUL_PARTITION."},
@@ -73,6 +75,26 @@ constexpr std::array kFlags = {
              "With -register: the host to register, instead of one found on this machine."},
     FlagSpec{"admin-addr", "address",
              "Serve /ready, /live and /status here. Without it there is no admin port."},
+    FlagSpec{"state-dir", "folder",
+             "Keep the agent's last good answers here (mode 0700), the private key among them, so "
+             "that a restart serves while the agent is away; $STATE_DIRECTORY by default."},
+    FlagSpec{"cache-private-key", "",
+             "On by default. -cache-private-key=false keeps the key out of -state-dir: a restart "
+             "then serves only once the agent answers."},
+    FlagSpec{"max-stale", "duration",
+             "Longest time to go by roots, intentions and endpoints that the agent has not "
+             "confirmed, 2m or more; 0, the default, has no limit."},
+    FlagSpec{"max-answer-size", "size",
+             "Largest answer to take from the agent, such as 8MiB; 64MiB by default."},
+    FlagSpec{"on-revoke", "policy",
+             "Live connections that intentions, default or roots come to forbid: close (the "
+             "default) or keep."},
+    FlagSpec{"revoke-grace", "duration",
+             "With -on-revoke close: how long such connections may go on, 0s by default."},
+    FlagSpec{"max-connection-age", "duration",
+             "Cut every connection at this age; 0, the default, never."},
+    FlagSpec{"allow-core", "",
+             "Let the process be dumped and traced by its user; a core file holds the private key."},
     FlagSpec{"handshake-timeout", "duration",
              "Longest TLS handshake of an accepted connection, 10s by default."},
     FlagSpec{
@@ -145,7 +167,10 @@ Status ReadDurations(const CommandLine& line, Settings* settings) {
     milliseconds* value;
     bool zero_allowed;
   };
-  const std::array<Target, 6> targets{{
+  const std::array<Target, 9> targets{{
+      {"max-stale", &settings->max_stale, true},
+      {"revoke-grace", &settings->revoke_grace, true},
+      {"max-connection-age", &settings->max_connection_age, true},
       {"handshake-timeout", &settings->handshake_timeout, false},
       {"connect-timeout", &settings->connect_timeout, false},
       {"local-connect-timeout", &settings->local_connect_timeout, false},
@@ -162,6 +187,31 @@ Status ReadDurations(const CommandLine& line, Settings* settings) {
       return BadValue(target.flag, *text, "it must be longer than 0");
     }
     *target.value = *duration;
+  }
+  return Ok();
+}
+
+// ReadState reads what is kept through an outage, and what a change does to live connections.
+Status ReadState(const CommandLine& line, const Environment& environment, Settings* settings) {
+  if (const Status status = CheckMaxStale(settings->max_stale); !status) {
+    return BadValue("max-stale", line.Text("max-stale"), status.error().message);
+  }
+  if (const std::optional<std::string> folder = line.Find("state-dir")) {
+    settings->state_dir = *folder;
+  } else {
+    StateDirFromEnvironment(environment, settings);
+  }
+  settings->cache_private_key = line.Text("cache-private-key") != "false";
+  settings->allow_core = line.On("allow-core");
+  if (const std::optional<std::string> text = line.Find("on-revoke")) {
+    const Result<OnRevoke> policy = ParseOnRevoke(*text);
+    if (!policy) return BadValue("on-revoke", *text, policy.error().message);
+    settings->on_revoke = *policy;
+  }
+  if (const std::optional<std::string> text = line.Find("max-answer-size")) {
+    const Result<std::size_t> size = ParseSize(*text);
+    if (!size) return BadValue("max-answer-size", *text, size.error().message);
+    settings->agent.max_answer_size = *size;
   }
   return Ok();
 }
@@ -226,6 +276,7 @@ Status ReadAgent(const CommandLine& line, const Environment& environment, Settin
     return Invalid("Error connecting to Consul agent: " + status.error().message);
   }
   if (!line.Text("datacenter").empty()) {
+    settings->datacenter = line.Text("datacenter");
     settings->warnings.push_back(
         "-datacenter is ignored: certificates and intentions come from the agent's own datacenter; "
         "an upstream elsewhere is configured in the registration or in YAML, as datacenter");
@@ -454,6 +505,9 @@ Result<ParsedFlags> ParseConnectProxy(const std::vector<std::string>& arguments,
     settings.log_level = *level;
   }
   if (const Status status = ReadAgent(line, environment, &settings); !status) {
+    return status.error();
+  }
+  if (const Status status = ReadState(line, environment, &settings); !status) {
     return status.error();
   }
   if (const Status status = ReadWho(line, environment, &settings); !status) return status.error();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,6 +36,7 @@ struct AgentSettings {
   std::string ns;               // CONSUL_NAMESPACE, sent as ns=
   std::string partition;        // CONSUL_PARTITION, sent as partition=
   bool stale = false;           // -stale: read from any server
+  std::size_t max_answer_size = std::size_t{64} << 20;  // bytes of one answer; a larger one is refused
 };
 
 struct UpstreamSettings {
@@ -62,6 +64,9 @@ struct StaticIntentions {
   std::vector<authz::Intention> rules;  // precedence filled in: exact source 9, `*` 8
 };
 
+// OnRevoke says what a change of intentions, default or roots does to live connections that it forbids.
+enum class OnRevoke { kClose, kKeep };
+
 // Settings, in the order in which the reference file examples/mooring.yaml shows them.
 struct Settings {
   // Who we are: exactly one of these three, from the flags; YAML has `service`, or `proxy_id`, or
@@ -84,6 +89,16 @@ struct Settings {
   std::string register_id;  // suffix: <service>-proxy[-<register_id>]
   std::string advertise;    // address to register instead of one found, empty: find a routable one
 
+  std::string datacenter;  // -datacenter: saved state of another one is not used; empty: of any
+  std::string state_dir;  // where the agent's last good answers are kept; empty: nowhere
+  bool state_dir_from_environment = false;  // $STATE_DIRECTORY: systemd's choice, not the operator's
+  bool cache_private_key = true;            // in state_dir; false: no start without the agent
+  milliseconds max_stale{0};  // roots, intentions, endpoints: how old they may be used; 0: no limit
+  OnRevoke on_revoke = OnRevoke::kClose;
+  milliseconds revoke_grace{0};        // from the change to the cut
+  milliseconds max_connection_age{0};  // 0: none
+  bool allow_core = false;             // a core dump would hold the private key
+
   LogLevel log_level = LogLevel::kInfo;
   bool log_json = false;
 
@@ -100,5 +115,8 @@ struct Settings {
   // NeedsAgent: something is to come from the agent.
   bool NeedsAgent() const;
 };
+
+// kLeastMaxStale: what has not changed is confirmed about once a minute, so less would be no outage.
+inline constexpr milliseconds kLeastMaxStale{120'000};
 
 }  // namespace mooring::config

@@ -11,6 +11,7 @@
 #include "proxy/config/agent.h"
 #include "proxy/config/checks.h"
 #include "proxy/config/log_level.h"
+#include "proxy/config/size.h"
 #include "proxy/config/yaml_document.h"
 #include "proxy/config/yaml_keys.h"
 #include "proxy/config/yaml_mapping.h"
@@ -51,6 +52,8 @@ class SchemaReader final {
       ReadUpstreams(file);
     }
     ReadAdmin(file);
+    ReadState(file);
+    ReadRevocation(file);
     ReadProcess(file);
     CheckOverlaps();
     ReadAgent(file);
@@ -313,7 +316,36 @@ class SchemaReader final {
     if (settings_.admin) listeners_.push_back({*admin, "address", *settings_.admin});
   }
 
+  void ReadState(const YamlMapping& file) {
+    settings_.state_dir = file.File("state_dir", base_dir_).value_or("");
+    if (!file.Has("state_dir")) StateDirFromEnvironment(environment_, &settings_);
+    settings_.cache_private_key =
+        file.Boolean("cache_private_key").value_or(settings_.cache_private_key);
+    if (const auto limit = file.Duration("max_stale", Zero::kAllowed)) {
+      settings_.max_stale = *limit;
+      if (const Status status = CheckMaxStale(*limit); !status) {
+        file.Report("max_stale", status.error().message);
+      }
+    }
+  }
+
+  void ReadRevocation(const YamlMapping& file) {
+    if (const std::optional<std::string> text = file.Text("on_revoke")) {
+      const Result<OnRevoke> policy = ParseOnRevoke(*text);
+      if (policy) {
+        settings_.on_revoke = *policy;
+      } else {
+        file.Report("on_revoke", policy.error().message);
+      }
+    }
+    settings_.revoke_grace =
+        file.Duration("revoke_grace", Zero::kAllowed).value_or(settings_.revoke_grace);
+    settings_.max_connection_age =
+        file.Duration("max_connection_age", Zero::kAllowed).value_or(settings_.max_connection_age);
+  }
+
   void ReadProcess(const YamlMapping& file) {
+    settings_.allow_core = file.Boolean("allow_core").value_or(settings_.allow_core);
     if (const std::optional<std::string> text = file.Text("log_level")) {
       const Result<LogLevel> level = ParseLogLevel(*text);
       if (level) {
@@ -408,6 +440,14 @@ class SchemaReader final {
     agent->partition = mapping.Name("partition").value_or(agent->partition);
     agent->stale = mapping.Boolean("stale").value_or(agent->stale);
     agent->tls.verify = mapping.Boolean("verify").value_or(agent->tls.verify);
+    if (const std::optional<std::string> text = mapping.Text("max_answer_size")) {
+      const Result<std::size_t> size = ParseSize(*text);
+      if (size) {
+        agent->max_answer_size = *size;
+      } else {
+        mapping.Report("max_answer_size", size.error().message);
+      }
+    }
   }
 
   const std::string_view base_dir_;

@@ -12,11 +12,13 @@ namespace mooring::config {
 template <std::size_t kCount>
 using Keys = std::array<std::string_view, kCount>;
 
-inline constexpr Keys<20> kFileKeys{
-    "service",         "proxy_id",     "sidecar_for", "no_wait",    "identity",
-    "public_listener", "intentions",   "upstreams",   "agent",      "admin",
-    "register",        "register_id",  "advertise",   "log_level",  "log_json",
-    "connect_timeout", "idle_timeout", "drain_delay", "drain_time", "workers"};
+inline constexpr Keys<27> kFileKeys{
+    "service",         "proxy_id",     "sidecar_for",       "no_wait",    "identity",
+    "public_listener", "intentions",   "upstreams",         "agent",      "admin",
+    "register",        "register_id",  "advertise",         "state_dir",  "cache_private_key",
+    "max_stale",       "on_revoke",    "revoke_grace",      "allow_core", "max_connection_age",
+    "log_level",       "log_json",     "connect_timeout",   "workers",    "idle_timeout",
+    "drain_delay",     "drain_time"};
 inline constexpr Keys<3> kIdentityKeys{"certificate", "private_key", "roots"};
 inline constexpr Keys<5> kPublicListenerKeys{"address", "socket_mode", "local_app",
                                              "handshake_timeout", "local_connect_timeout"};
@@ -25,9 +27,10 @@ inline constexpr Keys<2> kRuleKeys{"source", "action"};
 inline constexpr Keys<9> kUpstreamKeys{"service",   "query",           "datacenter",
                                        "listen",    "socket_mode",     "endpoints",
                                        "spiffe_id", "connect_timeout", "idle_timeout"};
-inline constexpr Keys<12> kAgentKeys{"address",   "token",       "token_file", "ca_file",
+inline constexpr Keys<13> kAgentKeys{"address",   "token",       "token_file", "ca_file",
                                      "ca_path",   "client_cert", "client_key", "tls_server_name",
-                                     "namespace", "partition",   "stale",      "verify"};
+                                     "namespace", "partition",   "stale",      "verify",
+                                     "max_answer_size"};
 inline constexpr Keys<1> kAdminKeys{"address"};
 
 }  // namespace mooring::config

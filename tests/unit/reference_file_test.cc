@@ -84,6 +84,13 @@ void CheckDefaults(const Settings& settings) {
   CHECK(settings.agent.https == defaults.agent.https);
   CHECK(settings.agent.stale == defaults.agent.stale);
   CHECK(settings.agent.tls.verify == defaults.agent.tls.verify);
+  CHECK(settings.agent.max_answer_size == defaults.agent.max_answer_size);
+  CHECK(settings.cache_private_key == defaults.cache_private_key);
+  CHECK(settings.max_stale == defaults.max_stale);
+  CHECK(settings.on_revoke == defaults.on_revoke);
+  CHECK(settings.revoke_grace == defaults.revoke_grace);
+  CHECK(settings.max_connection_age == defaults.max_connection_age);
+  CHECK(settings.allow_core == defaults.allow_core);
 }
 
 std::vector<std::string_view> AllKeys() {
@@ -161,7 +168,9 @@ TEST_CASE("reference file: no line shows an unknown key") {
 TEST_CASE("reference file: a setting beyond Consul's is spelt as its flag") {
   const std::string usage = ConnectProxyUsage();
   for (const char* key : {"no_wait", "advertise", "connect_timeout", "idle_timeout", "drain_delay",
-                          "drain_time", "workers", "handshake_timeout", "local_connect_timeout"}) {
+                          "drain_time", "workers", "handshake_timeout", "local_connect_timeout", "state_dir",
+                          "cache_private_key", "max_stale", "max_answer_size", "on_revoke",
+                          "revoke_grace", "max_connection_age", "allow_core"}) {
     std::string flag = std::string("\n  -") + key;
     std::replace(flag.begin(), flag.end(), '_', '-');
     INFO(flag);
