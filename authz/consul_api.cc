@@ -114,6 +114,14 @@ Result<std::vector<Intention>> ParseIntentionMatch(std::string_view body, const 
   return intentions;
 }
 
+Result<std::string> ParseTokenAccessor(std::string_view body) {
+  json::Document document("token answer", body);
+  std::string accessor = document.Root().Text("AccessorID");
+  if (document.error()) return *document.error();
+  if (accessor.empty()) return Invalid("token answer: AccessorID is missing");
+  return Printable(accessor);
+}
+
 Result<AuthorizeAnswer> ParseAuthorize(std::string_view body) {
   json::Document document("authorize answer", body);
   const json::Object root = document.Root();

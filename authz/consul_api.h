@@ -58,6 +58,10 @@ struct AuthorizeAnswer {
 };
 Result<AuthorizeAnswer> ParseAuthorize(std::string_view body);
 
+// ParseTokenAccessor: the AccessorID of GET /v1/acl/token/self, which names a token without being one. The secret
+// beside it in the body is not read.
+Result<std::string> ParseTokenAccessor(std::string_view body);
+
 // Instance is one entry of GET /v1/health/connect/:service and of a query's Nodes.
 struct Instance {
   std::string node;

@@ -11,4 +11,6 @@ void Cleanse(std::string* secret) {
   secret->clear();
 }
 
+void Cleanse(std::span<std::uint8_t> memory) { OPENSSL_cleanse(memory.data(), memory.size()); }
+
 }  // namespace mooring::tls

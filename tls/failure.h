@@ -23,7 +23,4 @@ struct Diagnosis {
 // attacked stream.
 Diagnosis Diagnose(bool during_handshake);
 
-// AlertFor is the TLS alert description that tells the peer about a refusal (RFC 8446 6.2).
-std::uint8_t AlertFor(Refusal refusal);
-
 }  // namespace mooring::tls

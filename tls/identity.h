@@ -67,6 +67,8 @@ enum class Refusal {
   kWrongIdentity,       // san_mismatch: a good identity, not the one intended
 };
 const char* RefusalName(Refusal refusal);
+// AlertFor is the TLS alert description that tells the peer about a refusal (RFC 8446 6.2).
+std::uint8_t AlertFor(Refusal refusal);
 
 inline constexpr std::size_t kMaxChain = 10;  // certificates a peer may send, leaf included
 
@@ -98,6 +100,10 @@ class TrustBundle final {
   // says. Bounded work for any input.
   Judgement Judge(std::span<const std::span<const std::uint8_t>> chain, Purpose purpose,
                   WallTime now) const;
+
+  // Includes: of the same trust domain, and every root of `other` is one of ours. What `other` believed we
+  // believe too.
+  bool Includes(const TrustBundle& other) const;
 
   const std::string& trust_domain() const;
   std::size_t size() const;  // number of root certificates

@@ -322,6 +322,18 @@ Judgement Session::Rejudge(const TrustBundle& roots) const {
   return impl_->Judge(roots);
 }
 
+std::string Session::ChainKey() const {
+  const auto slot = std::chrono::duration_cast<std::chrono::minutes>(impl_->judged_at.time_since_epoch()) / 10;
+  std::string key = std::to_string(slot.count());
+  key += SSL_is_server(impl_->ssl.get()) ? 's' : 'c';
+  if (impl_->expected) key += impl_->expected->Uri();
+  for (const std::span<const std::uint8_t> certificate : impl_->PeerChain()) {
+    key += '\0';
+    key.append(reinterpret_cast<const char*>(certificate.data()), certificate.size());
+  }
+  return key;
+}
+
 std::string Session::version() const {
   return impl_->handshake_done ? SSL_get_version(impl_->ssl.get()) : "";
 }

@@ -94,6 +94,9 @@ class Session final {
   // Rejudge judges the chain that the peer showed in the handshake against other roots, at the time
   // of that handshake. Mesh only: for https it repeats judgement().
   Judgement Rejudge(const TrustBundle& roots) const;
+  // ChainKey is equal for two sessions that Rejudge would treat alike: the same chain, role and expectation, judged
+  // within the same ten minutes. For remembering verdicts; no text.
+  std::string ChainKey() const;
 
   std::string version() const;  // "TLSv1.3"
   std::string cipher() const;

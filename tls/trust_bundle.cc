@@ -106,6 +106,15 @@ Judgement TrustBundle::Judge(std::span<const std::span<const std::uint8_t>> chai
   return judgement;
 }
 
+bool TrustBundle::Includes(const TrustBundle& other) const {
+  if (other.impl_->trust_domain != impl_->trust_domain) return false;
+  return std::all_of(other.impl_->roots.begin(), other.impl_->roots.end(), [this](const auto& theirs) {
+    return std::any_of(impl_->roots.begin(), impl_->roots.end(), [&theirs](const auto& ours) {
+      return X509_cmp(ours.get(), theirs.get()) == 0;
+    });
+  });
+}
+
 const std::string& TrustBundle::trust_domain() const { return impl_->trust_domain; }
 std::size_t TrustBundle::size() const { return impl_->roots.size(); }
 

@@ -74,13 +74,7 @@ void ListenerSet::Resolved(const std::string& name, std::uint64_t id,
   }
   Status bound = Ok();
   for (const net::SocketAddress& where : *found) {
-    net::Address literal = entry->wanted.address;
-    if (literal.kind == net::Address::Kind::kTcp) {
-      auto parsed = net::ParseAddress(where.Text());
-      if (!parsed) continue;
-      literal = *parsed;
-    }
-    bound = Bind(name, literal, entry);
+    bound = Bind(name, net::At(entry->wanted.address, where), entry);
     if (bound) {
       if (on_open_) on_open_();
       return;

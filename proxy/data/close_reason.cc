@@ -9,6 +9,9 @@ const char* CloseReasonName(CloseReason reason) {
     case CloseReason::kReset: return "reset";
     case CloseReason::kIdleTimeout: return "idle_timeout";
     case CloseReason::kDrained: return "drained";
+    case CloseReason::kMaxConnectionAge: return "max_connection_age";
+    case CloseReason::kRevoked: return "revoked";
+    case CloseReason::kRootRemoved: return "root_removed";
     case CloseReason::kProbe: return "probe";
     case CloseReason::kNotTls: return "not_tls";
     case CloseReason::kHandshakeTimeout: return "handshake_timeout";
@@ -29,6 +32,7 @@ const char* CloseReasonName(CloseReason reason) {
     case CloseReason::kDenied: return "denied";
     case CloseReason::kLeafExpired: return "leaf_expired";
     case CloseReason::kNotReady: return "not_ready";
+    case CloseReason::kStale: return "stale";
     case CloseReason::kLocalConnectFailed: return "local_connect_failed";
     case CloseReason::kNoEndpoint: return "no_endpoint";
     case CloseReason::kConnectRefused: return "connect_refused";

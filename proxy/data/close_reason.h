@@ -15,6 +15,9 @@ enum class CloseReason {
   kReset,                 // a reset was passed on
   kIdleTimeout,
   kDrained,               // still open at the end of the drain time
+  kMaxConnectionAge,
+  kRevoked,               // live: intentions or the default came to forbid it
+  kRootRemoved,           // live: the peer's chain leads to no root that is trusted now
   kProbe,                 // connected and left without a byte
   kNotTls,                // plaintext or garbage on the public listener
   kHandshakeTimeout,
@@ -35,6 +38,7 @@ enum class CloseReason {
   kDenied,                // by an intention or the default
   kLeafExpired,           // our own leaf certificate has expired
   kNotReady,              // identity or intentions are not known yet
+  kStale,                 // what is known is older than max_stale
   kLocalConnectFailed,    // the local app does not take connections
   kNoEndpoint,            // the upstream has no healthy instance
   kConnectRefused,        // one attempt: refused, reset or unreachable

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "proxy/data/close_reason.h"
+#include "proxy/data/review.h"
 
 namespace mooring::data {
 
@@ -16,8 +17,9 @@ class Connection {
   virtual ~Connection() = default;
   // Cut ends it now, by a reset on both legs.
   virtual void Cut(CloseReason reason) = 0;
-  // OnSnapshot: the worker has a new snapshot, and the connection may be waiting for something in it.
-  virtual void OnSnapshot() = 0;
+  // OnSnapshot: the worker has a new snapshot. The connection may be waiting for something in it, and `review`
+  // says whether it may still be.
+  virtual void OnSnapshot(Review& review) = 0;
   // OnSweep comes every net::kLivenessCheck: the moment to look for a peer that has died.
   virtual void OnSweep() = 0;
 

@@ -1,5 +1,6 @@
 #include "proxy/data/inbound.h"
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -12,13 +13,9 @@ namespace {
 // What a refused caller may take to read its alert and leave.
 constexpr net::milliseconds kRefusalTime{1'000};
 // TLS alert descriptions, RFC 8446 6.2.
+constexpr std::uint8_t kAlertCertificateExpired = 45;
 constexpr int kAlertAccessDenied = 49;
-constexpr int kAlertInternalError = 80;
-
-bool IsShortage(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
-         error == EADDRNOTAVAIL || error == EAGAIN;
-}
+constexpr std::uint8_t kAlertInternalError = 80;
 }  // namespace
 
 Inbound::Inbound(Worker& worker, net::UniqueFd caller, const net::SocketAddress& peer)
@@ -32,14 +29,16 @@ Inbound::~Inbound() = default;
 
 void Inbound::Begin() {
   if (!begun_with_ || !begun_with_->identity || !begun_with_->inbound) {
-    Over(CloseReason::kNotReady);
+    RefuseAtOnce(CloseReason::kNotReady, kAlertInternalError, "no identity yet");
     return;
   }
   if (begun_with_->identity->leaf->not_after() <= std::chrono::system_clock::now()) {
-    worker_.StrangerLog(CloseReason::kLeafExpired, log::Level::kError, "inbound refused",
-                        {{"reason", CloseReasonName(CloseReason::kLeafExpired)},
-                         {"cure", "the agent has not renewed our leaf certificate; see its log"}});
-    Over(CloseReason::kLeafExpired);
+    RefuseAtOnce(CloseReason::kLeafExpired, kAlertCertificateExpired,
+                 "the agent has not renewed our leaf certificate; see its log");
+    return;
+  }
+  if (begun_with_->roots_stale) {
+    RefuseAtOnce(CloseReason::kStale, kAlertInternalError, "the roots are older than max_stale");
     return;
   }
   caller_.StartTls(tls::Session::Accept(begun_with_->identity->server));
@@ -98,13 +97,18 @@ void Inbound::Authorize() {
   if (now->identity->roots != begun_with_->identity->roots) {
     const tls::Judgement again = caller_.session()->Rejudge(*now->identity->roots);
     if (again.refusal != tls::Refusal::kNone) {
-      Refuse(FromRefusal(again.refusal), log::Level::kInfo, "inbound refused", again.detail);
+      RefuseProven(FromRefusal(again.refusal), tls::AlertFor(again.refusal), again.detail);
       return;
     }
   }
   const authz::ServiceId& source = caller_.session()->judgement().id;
   if (!now->intentions) {
     Refuse(CloseReason::kDenied, log::Level::kWarn, "inbound refused", "intentions are not known yet");
+    return;
+  }
+  if (now->roots_stale || now->intentions_stale) {
+    Refuse(CloseReason::kStale, log::Level::kError, "inbound refused",
+           "roots or intentions are older than max_stale");
     return;
   }
   const authz::Decision decision = now->intentions->Decide(source, now->fallback);
@@ -139,16 +143,69 @@ void Inbound::OnDialed(net::UniqueFd fd, int error) {
       DialApp();
       return;
     }
-    Refuse(IsShortage(error) ? CloseReason::kOutOfResources : CloseReason::kLocalConnectFailed,
+    Refuse(net::IsShortage(error) ? CloseReason::kOutOfResources : CloseReason::kLocalConnectFailed,
            log::Level::kWarn, "local app not reached",
            rules.local_app_text + ": " + std::strerror(error));
     return;
   }
   stage_ = Stage::kRelay;
+  relaying_since_ = worker_.loop().now();
   app_.emplace(worker_.loop(), std::move(fd), this);
   relay_.emplace(worker_.loop(), *app_, caller_, rules.idle_timeout,
                  [this](CloseReason reason) { Over(reason); });
   relay_->Start();
+}
+
+void Inbound::OnSnapshot(Review& review) {
+  if (stage_ != Stage::kDial && stage_ != Stage::kRelay) return;  // a handshake is judged at its end
+  const LivePolicy& policy = worker_.snapshot()->live;
+  if (stage_ == Stage::kRelay && !policy.cut_revoked) return;
+  std::optional<Objection> objection = review.OfCaller(*caller_.session(), objection_.has_value());
+  if (stage_ == Stage::kDial) {
+    if (!objection) return;
+    dialer_.reset();
+    RefuseProven(objection->reason, objection->alert, objection->detail);
+    return;
+  }
+  const bool had_one = objection_.has_value();
+  objection_ = std::move(objection);
+  if (!objection_) {
+    if (had_one) deadline_.Stop();  // allowed again within the grace
+  } else if (policy.revoke_grace.count() == 0) {
+    CutLive(*objection_);
+  } else if (!had_one) {
+    deadline_.Start(policy.revoke_grace);
+  }
+}
+
+void Inbound::CutLive(const Objection& objection) {
+  worker_.StrangerLog(objection.reason, log::Level::kInfo, "inbound cut",
+                      {{"reason", CloseReasonName(objection.reason)},
+                       {"source", caller_.session()->judgement().id.Uri()},
+                       {"detail", objection.detail},
+                       {"peer", peer_.Text()}});
+  caller_.SendAlert(objection.alert);
+  Cut(objection.reason);
+}
+
+void Inbound::RefuseAtOnce(CloseReason reason, int alert, const std::string& detail) {
+  worker_.StrangerLog(reason, log::Level::kError, "inbound refused",
+                      {{"reason", CloseReasonName(reason)}, {"detail", detail}, {"peer", peer_.Text()}});
+  // A fatal alert in clear, as it is before any handshake (RFC 8446 5.1 and 6): a reason at the caller's end, too.
+  const std::array<std::uint8_t, 7> record{21, 3, 3, 0, 2, 2, static_cast<std::uint8_t>(alert)};
+  (void)caller_.Write(record);
+  LetOut(reason);
+}
+
+void Inbound::RefuseProven(CloseReason reason, int alert, const std::string& detail) {
+  worker_.StrangerLog(reason, log::Level::kInfo, "inbound refused",
+                      {{"reason", CloseReasonName(reason)},
+                       {"source", caller_.session()->judgement().id.Uri()},
+                       {"detail", detail},
+                       {"peer", peer_.Text()}});
+  // A fatal alert, not a close_notify: the caller must not take this for a clean end.
+  caller_.SendAlert(alert);
+  LetOut(reason);
 }
 
 void Inbound::Refuse(CloseReason reason, log::Level level, std::string_view message,
@@ -160,12 +217,14 @@ void Inbound::Refuse(CloseReason reason, log::Level level, std::string_view mess
        {"source", proven ? caller_.session()->judgement().id.Uri() : std::string("unproven")},
        {"detail", detail},
        {"peer", peer_.Text()}});
+  // A fatal alert, not a close_notify: the caller must not take this for a clean end.
+  if (proven) caller_.SendAlert(reason == CloseReason::kDenied ? kAlertAccessDenied : kAlertInternalError);
+  LetOut(reason);
+}
+
+void Inbound::LetOut(CloseReason reason) {
   stage_ = Stage::kRefusing;
   refusal_ = reason;
-  if (proven) {
-    // A fatal alert, not a close_notify: the caller must not take this for a clean end.
-    caller_.SendAlert(reason == CloseReason::kDenied ? kAlertAccessDenied : kAlertInternalError);
-  }
   caller_.FinishRaw();
   caller_.BeginDiscard();
   if (caller_.Discard()) {
@@ -186,8 +245,10 @@ void Inbound::OnDeadline() {
     case Stage::kRefusing:
       Over(refusal_);
       return;
+    case Stage::kRelay:  // the grace of a revoked connection
+      if (objection_) CutLive(*objection_);
+      return;
     case Stage::kDial:
-    case Stage::kRelay:
     case Stage::kOver:
       return;
   }
@@ -216,7 +277,12 @@ void Inbound::Cut(CloseReason reason) {
 }
 
 void Inbound::OnSweep() {
-  if (stage_ == Stage::kRelay) relay_->CheckPeers();
+  if (stage_ != Stage::kRelay) return;
+  if (TooOld(worker_.snapshot()->live, relaying_since_, worker_.loop().now())) {
+    Cut(CloseReason::kMaxConnectionAge);
+    return;
+  }
+  relay_->CheckPeers();
 }
 
 void Inbound::Over(CloseReason reason) {

@@ -23,7 +23,7 @@ class Inbound final : public Connection, public net::StreamObserver {
 
   void Begin();  // may end the connection at once
   void Cut(CloseReason reason) override;
-  void OnSnapshot() override {}
+  void OnSnapshot(Review& review) override;
   void OnSweep() override;
 
  private:
@@ -36,12 +36,19 @@ class Inbound final : public Connection, public net::StreamObserver {
   void ContinueHandshake();
   void OnHandshakeFailed();
   void Authorize();
+  // RefuseAtOnce refuses a caller that is not worth a handshake, because we could not prove ourselves or judge it.
+  void RefuseAtOnce(CloseReason reason, int alert, const std::string& detail);
   void DialApp();
   void OnDialed(net::UniqueFd fd, int error);
   void OnDeadline();
 
   // Refuse ends a caller that gets no app: its alert is let out, then the connection closes.
   void Refuse(CloseReason reason, log::Level level, std::string_view message, const std::string& detail);
+  void RefuseProven(CloseReason reason, int alert, const std::string& detail);
+  // LetOut gives the peer a moment to read what was sent last.
+  void LetOut(CloseReason reason);
+  // CutLive ends the relay, with an alert to the caller.
+  void CutLive(const Objection& objection);
   // Over is the end of every life.
   void Over(CloseReason reason);
 
@@ -49,7 +56,9 @@ class Inbound final : public Connection, public net::StreamObserver {
   const net::SocketAddress peer_;
   std::shared_ptr<const Snapshot> begun_with_;  // the snapshot of the handshake
   net::Stream caller_;
-  net::Timer deadline_;
+  net::Timer deadline_;  // of the handshake or the refusal; while relaying, the grace of an objection
+  net::MonotonicTime relaying_since_{};
+  std::optional<Objection> objection_;  // live, but only until the grace is over
   Stage stage_ = Stage::kHandshake;
   CloseReason refusal_ = CloseReason::kDone;
   std::size_t next_app_address_ = 0;

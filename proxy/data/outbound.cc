@@ -18,19 +18,8 @@ using net::milliseconds;
 constexpr std::size_t kShares = 3;
 
 CloseReason FromErrno(int error) {
-  switch (error) {
-    case ETIMEDOUT:
-      return CloseReason::kConnectTimeout;
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-    case ENOBUFS:
-    case EADDRNOTAVAIL:
-    case EAGAIN:
-      return CloseReason::kOutOfResources;
-    default:
-      return CloseReason::kConnectRefused;
-  }
+  if (error == ETIMEDOUT) return CloseReason::kConnectTimeout;
+  return net::IsShortage(error) ? CloseReason::kOutOfResources : CloseReason::kConnectRefused;
 }
 
 }  // namespace
@@ -52,11 +41,51 @@ void Outbound::Begin() {
   const milliseconds limit = configured ? found->second->connect_timeout : UpstreamRules{}.connect_timeout;
   give_up_ = worker_.loop().now() + limit;
   deadline_.Start(limit);
-  OnSnapshot();
+  Find();
 }
 
-void Outbound::OnSnapshot() {
-  if (stage_ != Stage::kWaiting) return;
+void Outbound::OnSnapshot(Review& review) {
+  switch (stage_) {
+    case Stage::kWaiting:
+      Find();
+      return;
+    case Stage::kConnect:
+    case Stage::kHandshake:  // judged at its end, on the newest snapshot
+    case Stage::kOver:
+      return;
+    case Stage::kProven:
+      if (const auto objection = review.OfInstance(*peer_->session(), false)) {
+        peer_->SendAlert(objection->alert);
+        app_.WantRead(false);
+        AttemptFailed(objection->reason, objection->detail);
+      }
+      return;
+    case Stage::kRelay:
+      break;
+  }
+  const LivePolicy& policy = worker_.snapshot()->live;
+  if (!policy.cut_revoked) return;
+  const bool had_one = objection_.has_value();
+  objection_ = review.OfInstance(*peer_->session(), had_one);
+  if (!objection_) {
+    if (had_one) deadline_.Stop();
+  } else if (policy.revoke_grace.count() == 0) {
+    CutLive(*objection_);
+  } else if (!had_one) {
+    deadline_.Start(policy.revoke_grace);
+  }
+}
+
+void Outbound::CutLive(const Objection& objection) {
+  worker_.StrangerLog(objection.reason, log::Level::kInfo, "outbound cut",
+                      {{"upstream", upstream_},
+                       {"reason", CloseReasonName(objection.reason)},
+                       {"detail", objection.detail}});
+  peer_->SendAlert(objection.alert);
+  Cut(objection.reason);
+}
+
+void Outbound::Find() {
   const std::shared_ptr<const Snapshot>& snapshot = worker_.snapshot();
   if (!snapshot || !snapshot->identity) return;  // just started: wait for it, within the deadline
   const auto found = snapshot->upstreams.find(upstream_);
@@ -65,6 +94,10 @@ void Outbound::OnSnapshot() {
   identity_ = snapshot->identity;
   if (identity_->leaf->not_after() <= std::chrono::system_clock::now()) {
     Fail(CloseReason::kLeafExpired);  // every peer would refuse it; this names the reason
+    return;
+  }
+  if (snapshot->roots_stale || rules_->stale) {
+    Fail(CloseReason::kStale);
     return;
   }
   if (rules_->endpoints.empty()) {
@@ -96,9 +129,15 @@ void Outbound::OnConnected(net::UniqueFd fd, int error) {
     AttemptFailed(FromErrno(error), std::strerror(error));
     return;
   }
+  // Leaf, roots and the identity to prove are those of now; the endpoints stay those of the search under way.
+  const std::shared_ptr<const Snapshot>& now = worker_.snapshot();
+  if (now->identity) identity_ = now->identity;
+  const auto rules = now->upstreams.find(upstream_);
+  const bool known = rules != now->upstreams.end() && rules->second->identity;
+  const authz::ServiceId& expected = known ? *rules->second->identity : *rules_->identity;
   stage_ = Stage::kHandshake;
   peer_.emplace(worker_.loop(), std::move(fd), this);
-  peer_->StartTls(tls::Session::Connect(identity_->client, rules_->identity->Sni(), *rules_->identity));
+  peer_->StartTls(tls::Session::Connect(identity_->client, expected.Sni(), expected));
   peer_->WantRead(true);
   ContinueHandshake();  // sends the ClientHello
 }
@@ -186,6 +225,7 @@ void Outbound::OnFirstAnswer() {
 
 void Outbound::StartRelay(std::optional<net::Stream::ReadResult> first) {
   stage_ = Stage::kRelay;
+  relaying_since_ = worker_.loop().now();
   deadline_.Stop();
   relay_.emplace(worker_.loop(), app_, *peer_, rules_->idle_timeout,
                  [this](CloseReason reason) { Over(reason); });
@@ -222,7 +262,9 @@ void Outbound::OnDeadline() {
     case Stage::kProven:  // the idle limit: neither side has sent a byte
       Over(CloseReason::kIdleTimeout);
       return;
-    case Stage::kRelay:
+    case Stage::kRelay:  // the grace of a revoked connection
+      if (objection_) CutLive(*objection_);
+      return;
     case Stage::kOver:
       return;
   }
@@ -257,7 +299,12 @@ void Outbound::Cut(CloseReason reason) {
 }
 
 void Outbound::OnSweep() {
-  if (stage_ == Stage::kRelay) relay_->CheckPeers();
+  if (stage_ != Stage::kRelay) return;
+  if (TooOld(worker_.snapshot()->live, relaying_since_, worker_.loop().now())) {
+    Cut(CloseReason::kMaxConnectionAge);
+    return;
+  }
+  relay_->CheckPeers();
 }
 
 void Outbound::Over(CloseReason reason) {

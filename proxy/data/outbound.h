@@ -26,7 +26,7 @@ class Outbound final : public Connection, public net::StreamObserver {
 
   void Begin();  // may end the connection at once
   void Cut(CloseReason reason) override;
-  void OnSnapshot() override;
+  void OnSnapshot(Review& review) override;
   void OnSweep() override;
 
  private:
@@ -38,12 +38,14 @@ class Outbound final : public Connection, public net::StreamObserver {
   void OnDrained(net::Stream& stream) override;
   void OnBroken(net::Stream& stream) override;
 
+  void Find();  // goes on once identity and endpoints are known
   void TryNext();
   void OnConnected(net::UniqueFd fd, int error);
   void ContinueHandshake();
   void OnProven();
   void OnFirstAnswer();
   void StartRelay(std::optional<net::Stream::ReadResult> first);
+  void CutLive(const Objection& objection);
   void OnDeadline();
   // AttemptFailed notes why this endpoint did not do and goes on with the next.
   void AttemptFailed(CloseReason reason, const std::string& detail);
@@ -58,7 +60,11 @@ class Outbound final : public Connection, public net::StreamObserver {
   std::shared_ptr<const UpstreamRules> rules_;
   std::shared_ptr<const Identity> identity_;
   net::Stream app_;
-  net::Timer deadline_;  // of the attempt under way, of the whole while waiting, idle limit once proven
+  // Of the attempt under way, of the whole while waiting, the idle limit once proven; while relaying, the grace
+  // of an objection.
+  net::Timer deadline_;
+  net::MonotonicTime relaying_since_{};
+  std::optional<Objection> objection_;  // live, but only until the grace is over
   Stage stage_ = Stage::kWaiting;
   net::MonotonicTime give_up_{};
   std::size_t first_ = 0;     // index of the first endpoint tried

@@ -46,12 +46,28 @@ struct UpstreamRules {
   std::vector<net::SocketAddress> endpoints;  // healthy ones
   milliseconds connect_timeout{5'000};       // TCP and TLS of all attempts together
   milliseconds idle_timeout{0};              // 0: none
+  bool stale = false;  // the endpoints are older than max_stale
 };
+
+// LivePolicy: what becomes of connections that live.
+struct LivePolicy {
+  bool cut_revoked = true;        // those that intentions, default or roots come to forbid
+  milliseconds revoke_grace{0};   // from the change to the cut
+  milliseconds max_age{0};        // 0: none
+};
+
+// TooOld says whether a connection that has relayed since then has reached its largest age.
+inline bool TooOld(const LivePolicy& policy, net::MonotonicTime since, net::MonotonicTime now) {
+  return policy.max_age.count() > 0 && now - since >= policy.max_age;
+}
 
 struct Snapshot {
   std::uint64_t version = 0;
+  LivePolicy live;
   std::shared_ptr<const Identity> identity;               // null: none yet
+  bool roots_stale = false;       // older than max_stale: nobody new is believed
   std::shared_ptr<const authz::IntentionSet> intentions;  // null: none yet, which denies
+  bool intentions_stale = false;  // older than max_stale: nobody new is admitted
   authz::DefaultPolicy fallback = authz::DefaultPolicy::kUnknown;
   std::shared_ptr<const InboundRules> inbound;            // null: no public listener
   std::map<std::string, std::shared_ptr<const UpstreamRules>> upstreams;  // by listener name

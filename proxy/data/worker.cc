@@ -32,9 +32,10 @@ void Worker::Start() {
 
 void Worker::PostSnapshot(std::shared_ptr<const Snapshot> snapshot) {
   loop_.Post([this, snapshot = std::move(snapshot)]() mutable {
-    snapshot_ = std::move(snapshot);
+    const std::shared_ptr<const Snapshot> before = std::exchange(snapshot_, std::move(snapshot));
+    Review review(before.get(), *snapshot_);
     // A connection may retire inside the call; it stays on the list until after this event.
-    for (auto& connection : connections_) connection->OnSnapshot();
+    for (auto& connection : connections_) connection->OnSnapshot(review);
   });
 }
 

@@ -93,6 +93,12 @@ Result<std::vector<SocketAddress>> ResolveNow(const Address& address) {
   return found;
 }
 
+Address At(const Address& wanted, const SocketAddress& where) {
+  if (wanted.kind != Address::Kind::kTcp) return wanted;
+  const auto literal = ParseAddress(where.Text());
+  return literal ? *literal : wanted;
+}
+
 Result<UniqueFd> ListenNow(const Address& address) {
   auto found = ResolveNow(address);
   if (!found) {
@@ -100,13 +106,7 @@ Result<UniqueFd> ListenNow(const Address& address) {
   }
   Error last;
   for (const SocketAddress& where : *found) {
-    Address literal = address;
-    if (address.kind == Address::Kind::kTcp) {
-      auto parsed = ParseAddress(where.Text());
-      if (!parsed) continue;
-      literal = *parsed;
-    }
-    auto fd = Listen(literal);
+    auto fd = Listen(At(address, where));
     if (fd) return fd;
     last = fd.error();
   }

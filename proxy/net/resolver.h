@@ -15,6 +15,9 @@ namespace mooring::net {
 // ResolveNow is for the start of the process, before the loop serves anybody: it blocks.
 Result<std::vector<SocketAddress>> ResolveNow(const Address& address);
 
+// At is `wanted` with the host that it was resolved to in place of its name.
+Address At(const Address& wanted, const SocketAddress& where);
+
 // ListenNow is Listen for an address that may be a host name: at the first of its IPs that can be bound. It blocks, too.
 Result<UniqueFd> ListenNow(const Address& address);
 

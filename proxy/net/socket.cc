@@ -179,6 +179,11 @@ ConnectStart StartConnect(const SocketAddress& address) {
   return start;
 }
 
+bool IsShortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
+         error == EADDRNOTAVAIL || error == EAGAIN;
+}
+
 int PendingError(int fd) {
   int error = 0;
   socklen_t length = sizeof error;

@@ -68,6 +68,9 @@ struct ConnectStart {
 };
 ConnectStart StartConnect(const SocketAddress& address);
 
+// IsShortage: this errno is a lack of descriptors, memory or ports on our side, no fault of the peer's.
+bool IsShortage(int error);
+
 // PendingError reads and clears SO_ERROR.
 int PendingError(int fd);
 
