@@ -16,5 +16,6 @@ struct Invocation {
 int ConnectProxy(const Invocation& invocation);
 int Proxy(const Invocation& invocation);
 int Validate(const Invocation& invocation);
+int ShowStatus(const Invocation& invocation);
 
 }  // namespace mooring::cli

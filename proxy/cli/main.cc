@@ -19,6 +19,7 @@ constexpr char kUsage[] =
     "  connect proxy [flags]      run as `consul connect proxy` does, with the same flags (-help lists them)\n"
     "  proxy -config FILE.yaml    run from a YAML file, with or without a Consul agent\n"
     "  validate FILE.yaml         check such a file and name every mistake in it\n"
+    "  status [flags]             what a running proxy knows, and how old that is (-help lists the flags)\n"
     "  dev [flags]                a stand-in for one Consul agent, for trying and testing only\n"
     "  version                    print the version\n";
 
@@ -41,6 +42,7 @@ int main(int argc, char** argv) {
   if (words == 3) return mooring::cli::ConnectProxy(invocation);
   if (command == "proxy") return mooring::cli::Proxy(invocation);
   if (command == "validate") return mooring::cli::Validate(invocation);
+  if (command == "status") return mooring::cli::ShowStatus(invocation);
   if (command == "dev") return mooring::dev::RunDev(invocation.arguments);
   if (command == "version" || command == "-version" || command == "--version") {
     std::printf("mooring %s\n", mooring::sidecar::kVersion);

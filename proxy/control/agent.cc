@@ -1,7 +1,9 @@
 #include "proxy/control/agent.h"
 
 #include <cstdint>
+#include <utility>
 
+#include "authz/consul_api.h"
 #include "tls/cleanse.h"
 
 namespace mooring::control {
@@ -35,6 +37,7 @@ Result<std::unique_ptr<Agent>> Agent::Make(net::Loop& loop, log::Log& log,
   std::unique_ptr<Agent> agent(new Agent(loop, log, settings));
   agent->endpoint_.address = settings.address;
   agent->endpoint_.verify_name = settings.tls_server_name;
+  agent->endpoint_.max_body = settings.max_answer_size;
   if (settings.https) {
     auto context = tls::Context::ForHttps(settings.tls);
     if (!context) return context.error();
@@ -115,6 +118,45 @@ std::string Agent::TokenName() const {
   if (!file_token_.empty()) return "the token of " + settings_.token_file;
   if (!settings_.token.empty()) return "the token given by -token, agent.token or CONSUL_HTTP_TOKEN";
   return "no token";
+}
+
+void Agent::UseStore(state::Store* store, net::MonotonicTime saved_from, net::milliseconds max_stale) {
+  store_ = store;
+  saved_from_ = saved_from;
+  max_stale_ = max_stale;
+}
+
+void Agent::CallWhenBack(const void* who, std::function<void()> call) { waiting_[who] = std::move(call); }
+
+void Agent::SayBack() {
+  if (waiting_.empty()) return;
+  loop_.Post([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired()) return;
+    // One by one: a call may forget others.
+    while (!waiting_.empty()) {
+      const auto call = std::move(waiting_.begin()->second);
+      waiting_.erase(waiting_.begin());
+      call();
+    }
+  });
+}
+
+void Agent::NameToken(std::function<void(const std::string&)> callback) {
+  if (file_token_.empty() && settings_.token.empty()) {
+    callback(TokenName());
+    return;
+  }
+  wanting_name_.push_back(std::move(callback));
+  if (wanting_name_.size() > 1) return;  // asked already
+  if (!accessor_client_) accessor_client_ = NewClient();
+  accessor_client_->Send(NewRequest("GET", "/v1/acl/token/self", ""), [this](const Result<http::Response>& answer) {
+    std::string name = TokenName();
+    if (answer && answer->status == 200) {
+      const auto accessor = authz::ParseTokenAccessor(answer->body);
+      if (accessor) name = "accessor " + *accessor + ", " + name;
+    }
+    for (const auto& each : std::exchange(wanting_name_, {})) each(name);
+  });
 }
 
 std::string UrlEncode(std::string_view text) {

@@ -2,18 +2,23 @@
 //
 // Makes requests; sends none itself (each user owns an http::Client made by NewClient). The token file is
 // looked at again for every request and read when it has changed, so a rotated token is in force with the
-// next one. Loop thread only.
+// next one. Also what all watches share: the store of the last good answers, the limit of staleness, and the
+// word that the agent is back. Loop thread only.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "authz/result.h"
 #include "proxy/config/file.h"
 #include "proxy/config/settings.h"
 #include "proxy/http/client.h"
 #include "proxy/log/log.h"
+#include "proxy/state/store.h"
 
 namespace mooring::control {
 
@@ -32,6 +37,19 @@ class Agent final {
   // encoded, without the question mark, and may be empty.
   http::Request NewRequest(std::string_view method, std::string_view path, std::string_view query);
 
+  // UseStore gives watches a place to keep good answers, and to find those of an earlier run; before the first
+  // watch is made. The store must outlive them. Saved answers are used from `saved_from` on, or as soon as the agent
+  // fails: until then a living agent gets the chance to say what is true now.
+  void UseStore(state::Store* store, net::MonotonicTime saved_from, net::milliseconds max_stale);
+  state::Store* store() const { return store_; }
+  net::MonotonicTime saved_from() const { return saved_from_; }
+  net::milliseconds max_stale() const { return max_stale_; }  // 0: no limit
+
+  // CallWhenBack runs `call` once, after the event in which somebody says that the agent answers again.
+  void CallWhenBack(const void* who, std::function<void()> call);
+  void ForgetWaiting(const void* who) { waiting_.erase(who); }
+  void SayBack();
+
   // Stale: the operator lets any server answer, not the leader alone (-stale); for discovery only.
   bool stale() const { return settings_.stale; }
 
@@ -39,6 +57,9 @@ class Agent final {
   const std::string& name() const { return name_; }
   // TokenName says which token is in use, never the token: "the token of /etc/mooring/token", "no token".
   std::string TokenName() const;
+  // NameToken calls back with the token's accessor ID, if the agent tells it, else with TokenName; perhaps at once.
+  // Nothing is called after this object's end.
+  void NameToken(std::function<void(const std::string&)> callback);
 
  private:
   Agent(net::Loop& loop, log::Log& log, const config::AgentSettings& settings);
@@ -53,6 +74,13 @@ class Agent final {
   std::string file_token_;
   config::FileLook file_look_;  // what the token file looked like when it was read
   bool file_error_said_ = false;
+  state::Store* store_ = nullptr;
+  net::MonotonicTime saved_from_{};
+  net::milliseconds max_stale_{0};
+  std::map<const void*, std::function<void()>> waiting_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::unique_ptr<http::Client> accessor_client_;
+  std::vector<std::function<void(const std::string&)>> wanting_name_;
 };
 
 // UrlEncode percent-encodes one query value or path segment (RFC 3986 2.3: all but unreserved).

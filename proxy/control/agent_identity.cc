@@ -38,13 +38,14 @@ class AgentIdentity final : public IdentitySource {
     return last_problem_;
   }
 
+  bool RootsTooOld() const override { return roots_.TooOld(); }
   std::vector<const Watch*> Watches() const override { return {&roots_, &leaf_}; }
 
  private:
   static Watch::Options RootsOptions() {
     Watch::Options options;
     options.name = "roots";
-    options.path = "/v1/agent/connect/ca/roots";
+    options.path = "/v1/agent/connect/ca/roots";  // open to every token, and to none
     return options;
   }
 
@@ -52,6 +53,8 @@ class AgentIdentity final : public IdentitySource {
     Watch::Options options;
     options.name = "leaf";
     options.path = "/v1/agent/connect/ca/leaf/" + UrlEncode(service);
+    options.needs = "service:write on \"" + service + "\"";
+    options.secret = true;
     return options;
   }
 

@@ -28,6 +28,7 @@ class IdentitySource {
   virtual std::shared_ptr<const data::Identity> Current() const = 0;
   // Missing says what is still missing, for /ready; empty when Current is not null.
   virtual std::string Missing() const = 0;
+  virtual bool RootsTooOld() const { return false; }  // older than max_stale: nobody new may be believed
   virtual std::vector<const Watch*> Watches() const { return {}; }
 };
 

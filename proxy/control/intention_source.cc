@@ -9,7 +9,7 @@ namespace {
 
 using net::milliseconds;
 
-constexpr milliseconds kPollMatch{1'000};      // neither match nor list can be waited on
+constexpr milliseconds kPollMatch{500};        // neither match nor list can be waited on
 constexpr milliseconds kAskDefault{30'000};
 
 Watch::Options MatchOptions(const std::string& service) {
@@ -18,6 +18,8 @@ Watch::Options MatchOptions(const std::string& service) {
   options.path = "/v1/connect/intentions/match";
   options.query = "by=destination&name=" + UrlEncode(service);
   options.poll_interval = kPollMatch;
+  options.needs = "intentions:read, or service:read, on \"" + service + "\"";
+  options.partial = Watch::Options::Partial::kNever;
   return options;
 }
 
@@ -25,16 +27,19 @@ Watch::Options ListOptions() {
   Watch::Options options;
   options.name = "intention_list";
   options.path = "/v1/connect/intentions";
+  options.needs = "intentions:read";
+  options.keep = false;  // it only wakes us
   return options;
 }
 
-Watch::Options AuthorizeOptions() {
+Watch::Options AuthorizeOptions(const std::string& service) {
   Watch::Options options;
   options.name = "intention_default";
   options.path = "/v1/agent/connect/authorize";
   options.method = "POST";
   options.blocking = Watch::Blocking::kNone;
   options.poll_interval = kAskDefault;
+  options.needs = "service:write on \"" + service + "\"";
   return options;
 }
 
@@ -49,7 +54,7 @@ IntentionSource::IntentionSource(net::Loop& loop, log::Log& log, Agent& agent, s
              [this](const http::Response& response) { return TakeMatch(response); }),
       list_(loop, log, agent, ListOptions(),
             [this](const http::Response& response) { return TakeList(response); }),
-      authorize_(loop, log, agent, AuthorizeOptions(),
+      authorize_(loop, log, agent, AuthorizeOptions(service_),
                  [this](const http::Response& response) { return TakeAuthorize(response); }) {
   // A list that is refused or fails cannot wake us: the match itself is asked every second then, from now on
   // and not only when the long pause that is running has passed.
@@ -84,6 +89,10 @@ std::string IntentionSource::Missing() const {
   return {};
 }
 
+bool IntentionSource::TooOld() const {
+  return match_.TooOld() || (needs_default_ && authorize_.TooOld());
+}
+
 std::vector<const Watch*> IntentionSource::Watches() const {
   std::vector<const Watch*> all;
   all.push_back(&match_);
@@ -96,8 +105,9 @@ Status IntentionSource::TakeMatch(const http::Response& response) {
   NoteHeader(response);
   auto entries = authz::ParseIntentionMatch(response.body, service_);
   if (!entries) return entries.error();
+  // Not with an answer of our own disk, which has no index: the agent is asked at the same time.
   const std::string* index = response.Header("x-consul-index");
-  if ((index == nullptr || *index == "0") && !list_started_) {
+  if ((index == nullptr || *index == "0") && !list_started_ && !response.from_disk) {
     list_started_ = true;
     list_.Start();
   }
@@ -128,7 +138,6 @@ void IntentionSource::AskDefault() {
   if (!needs_default_) return;
   authz::ServiceId id = *own_;
   id.service = source;
-  asked_source_ = source;
   const nlohmann::json body{
       {"Target", service_}, {"ClientCertURI", id.Uri()}, {"ClientCertSerial", "00"}};
   authorize_.SetBody(body.dump());

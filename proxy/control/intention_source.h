@@ -2,7 +2,7 @@
 //
 // The list comes from the match endpoint. Agents of Consul 1.8 give it no index to wait on: there the list
 // of all intentions is waited on instead and the match asked again after each change, or, if that list is
-// refused, the match is polled every second.
+// refused, the match is polled twice a second.
 // The default is what the agent's authorize endpoint answers for a source that no entry covers; the
 // default-policy header may only tighten it. It is asked again after every change of the list, when the
 // agent comes back, and every 30 s; an answer that fails leaves the last one in force. Loop thread only.
@@ -36,6 +36,7 @@ class IntentionSource final {
   std::shared_ptr<const authz::IntentionSet> Current() const { return set_; }
   authz::DefaultPolicy Fallback() const { return fallback_; }
   std::string Missing() const;  // for /ready; empty when the list and the default are known
+  bool TooOld() const;          // older than max_stale: nobody new may be admitted by them
   std::vector<const Watch*> Watches() const;
 
  private:
@@ -55,7 +56,6 @@ class IntentionSource final {
   bool header_denies_ = false;
   bool needs_default_ = true;  // false: some entry covers everybody
   std::optional<authz::ServiceId> own_;
-  std::string asked_source_;
   bool list_started_ = false;
   bool list_wakes_ = false;  // the last answer of the list was good
   Watch match_;

@@ -1,8 +1,8 @@
-// Registration: keeps our own entry in the agent's catalog (`-register`), and takes an entry out for a drain.
+// Registration: keeps our own entry in the agent's catalog (`-register`), and takes it out for a drain.
 //
 // Kept: registered once the caller says that we can serve, with a TTL check that is passed every 10 s,
 // registered again when the agent has lost it. The check goes critical 30 s after a crash and the entry is
-// removed by the agent after ten minutes more. Loop thread only. Source: consul.md section 1, agent service API.
+// removed by the agent after ten minutes more. Loop thread only. Source: Consul's agent service API.
 #pragma once
 
 #include <functional>
@@ -56,31 +56,6 @@ class Registration final {
   std::function<void()> after_timer_;
   bool registered_ = false;
   bool asked_ = false;  // a registration has been sent, whatever came of it
-  std::string last_error_;
-};
-
-// Maintenance takes a registration that is not ours out of the catalog for the time of a drain, and back in at the
-// next start: consul's maintenance mode, told by its reason from one that an operator has set.
-class Maintenance final {
- public:
-  Maintenance(log::Log& log, Agent& agent, std::string proxy_id);
-  Maintenance(const Maintenance&) = delete;
-  Maintenance& operator=(const Maintenance&) = delete;
-
-  void Enable(std::function<void()> done);
-  // Undo ends a maintenance that an earlier run of ours began; one of an operator's stays. To be called again
-  // and again (it does nothing once that is settled): at boot the agent may answer later than we start, and
-  // a maintenance left in force would keep the service out of the catalog for good.
-  void Undo();
-
- private:
-  void Put(bool enable, std::function<void()> done);
-
-  log::Log& log_;
-  Agent& agent_;
-  const std::string proxy_id_;
-  std::unique_ptr<http::Client> client_;
-  bool settled_ = false;  // the agent has said that no maintenance of ours is in force
   std::string last_error_;
 };
 

@@ -34,6 +34,8 @@ Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale
     options.query = "passing=true" + (dc.empty() ? dc : "&" + dc);
   }
   if (stale) options.query += "&stale";
+  options.needs = "service:read on \"" + upstream.name + "\" and node:read";
+  options.partial = Watch::Options::Partial::kInsteadOfNothing;
   return options;
 }
 
@@ -101,6 +103,10 @@ std::vector<net::Address> UpstreamSource::Addresses() const {
     if (seen.emplace(address.host, address.port).second) addresses.push_back(std::move(address));
   }
   return addresses;
+}
+
+void UpstreamSource::CheckAge() {
+  if (watch_ && rules_->stale != watch_->TooOld()) Publish();
 }
 
 Status UpstreamSource::TakeInstances(const http::Response& response) {
@@ -178,6 +184,7 @@ void UpstreamSource::Publish() {
   rules->endpoints = endpoints_;
   rules->connect_timeout = connect_timeout_;
   rules->idle_timeout = idle_timeout_;
+  rules->stale = watch_ && watch_->TooOld();
   if (settings_.spiffe_id) {
     rules->identity = settings_.spiffe_id;
   } else if (own_) {
@@ -194,7 +201,7 @@ void UpstreamSource::Publish() {
     if (authz::ParseServiceId(id.Uri())) rules->identity = std::move(id);
   }
   if (rules_ && rules_->known == rules->known && rules_->endpoints == rules->endpoints &&
-      rules_->identity == rules->identity) {
+      rules_->identity == rules->identity && rules_->stale == rules->stale) {
     return;
   }
   rules_ = std::move(rules);

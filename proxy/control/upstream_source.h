@@ -35,6 +35,10 @@ class UpstreamSource final {
   // SetOwnIdentity gives the trust domain in force and our own ID; called at every change.
   void SetOwnIdentity(const std::string& trust_domain, const authz::ServiceId& own);
 
+  // CheckAge notes it in the rules when the endpoints have become older than max_stale, or fresh again; to be called
+  // about once a second.
+  void CheckAge();
+
   std::shared_ptr<const data::UpstreamRules> Rules() const { return rules_; }
   const config::UpstreamSettings& settings() const { return settings_; }
   const Watch* watch() const { return watch_ ? &*watch_ : nullptr; }

@@ -2,7 +2,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
+#include <map>
+#include <string_view>
 #include <utility>
+
+#include "tls/cleanse.h"
+#include "tls/digest.h"
 
 namespace mooring::control {
 namespace {
@@ -18,6 +24,9 @@ constexpr double kBurst = 4;
 constexpr double kPerSecond = 4;
 // An index that cannot be waited on, or that never moves though the answer came at once, must not spin.
 constexpr milliseconds kNoSpin{1'000};
+constexpr std::chrono::minutes kSayAgain{5};
+constexpr std::size_t kVersionDigits = 12;
+constexpr std::chrono::minutes kClockSlack{5};  // between the clocks of two runs
 
 std::optional<std::uint64_t> ParseNumber(const std::string* text) {
   if (text == nullptr) return std::nullopt;
@@ -25,6 +34,29 @@ std::optional<std::uint64_t> ParseNumber(const std::string* text) {
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
   if (error != std::errc{} || end != text->data() + text->size()) return std::nullopt;
   return value;
+}
+
+std::string DocumentName(const Watch::Options& options) {
+  return options.name + " " + options.path + "?" + options.query;
+}
+
+// What a decoder looks at besides the body.
+std::map<std::string, std::string> KeptHeaders(const http::Response& response) {
+  std::map<std::string, std::string> kept;
+  for (const char* name : {"x-consul-translate-addresses", "x-consul-default-acl-policy"}) {
+    if (const std::string* value = response.Header(name)) kept[name] = *value;
+  }
+  return kept;
+}
+
+// Where the agent numbers nothing, the content tells one version from another.
+std::string ContentVersion(const http::Response& response) {
+  return tls::Sha256Hex(response.body).substr(0, kVersionDigits);
+}
+
+bool Says(const http::Response& response, const std::string& header, std::string_view value) {
+  const std::string* text = response.Header(header);
+  return text != nullptr && *text == value;
 }
 
 }  // namespace
@@ -35,13 +67,22 @@ Watch::Watch(net::Loop& loop, log::Log& log, Agent& agent, Options options, Appl
       agent_(agent),
       options_(std::move(options)),
       apply_(std::move(apply)),
+      document_(DocumentName(options_)),
       client_(agent.NewClient()),
       timer_(loop, [this] { Send(); }),
+      restore_(loop, [this] { Restore(); }),
       allowance_(kBurst),
       allowance_at_(loop.now()),
-      random_(std::random_device{}()) {}
+      random_(std::random_device{}()) {
+  if (options_.keep && agent_.store() != nullptr) {
+    ticket_ = agent_.store()->Follow(document_, options_.secret, [this] { Refresh(); });
+  }
+}
 
-Watch::~Watch() = default;
+Watch::~Watch() {
+  agent_.ForgetWaiting(this);
+  if (ticket_) agent_.store()->Unfollow(*ticket_);
+}
 
 void Watch::Start() { Send(); }
 
@@ -51,7 +92,17 @@ void Watch::Refresh() {
   Send();
 }
 
+bool Watch::TooOld() const {
+  const bool asked_once = options_.blocking == Blocking::kNone && options_.poll_interval.count() == 0;
+  return !asked_once && agent_.max_stale().count() > 0 && state_.fresh_at &&
+         loop_.now() - *state_.fresh_at > agent_.max_stale();
+}
+
 void Watch::Send() {
+  if (!std::exchange(restore_armed_, true) && ticket_) {
+    const auto wait = std::chrono::duration_cast<milliseconds>(agent_.saved_from() - loop_.now());
+    restore_.Start(std::max(wait, milliseconds(0)));
+  }
   std::string query = options_.query;
   const auto add = [&query](const std::string& text) {
     if (!query.empty()) query += '&';
@@ -95,19 +146,79 @@ void Watch::OnAnswer(Result<http::Response> answer) {
     Fail(Explain(*answer, agent_, options_.name), at_least);
     return;
   }
-  if (Status applied = apply_(*answer); !applied) {
+  if (auto distrust = Distrust(*answer)) {
+    Fail(*distrust, milliseconds(0));
+    return;
+  }
+  Status applied = apply_(*answer);
+  if (!applied) {
+    tls::Cleanse(&answer->body);
     Fail({applied.error().code, options_.name + ": " + applied.error().message}, milliseconds(0));
     return;
   }
+  if (ticket_) {
+    agent_.store()->Keep(*ticket_, KeptHeaders(*answer), answer->body);
+  }
   Succeed(*answer);
+  if (options_.secret) tls::Cleanse(&answer->body);
+}
+
+std::optional<Error> Watch::Distrust(const http::Response& response) {
+  using Partial = Options::Partial;
+  if (options_.partial == Partial::kUnmarked) return std::nullopt;
+  const bool nothing_better = options_.partial == Partial::kInsteadOfNothing && state_.source == State::Source::kNone;
+  if (Says(response, "x-consul-knownleader", "false") && !nothing_better) {
+    return Error{ErrorCode::kUnavailable,
+                 options_.name + ": not taken up: the answer comes from a server with no known leader"};
+  }
+  const bool filtered = Says(response, "x-consul-results-filtered-by-acls", "true");
+  // A token that has never seen the whole list gets its changes all the same.
+  const bool no_less = nothing_better || (options_.partial == Partial::kInsteadOfNothing && filtered_);
+  if (filtered && !no_less) {
+    return Error{ErrorCode::kDenied, options_.name + ": not taken up: the answer was filtered by ACLs; a permission is "
+                                     "missing from " + agent_.TokenName()};
+  }
+  filtered_ = filtered;
+  return std::nullopt;
+}
+
+void Watch::Restore() {
+  if (!ticket_ || state_.source != State::Source::kNone) return;
+  auto saved = agent_.store()->Saved(*ticket_);
+  if (!saved) return;
+  const auto age = std::chrono::system_clock::now() - saved->confirmed;
+  http::Response response;
+  response.status = 200;
+  response.from_disk = true;
+  response.headers = std::move(saved->headers);
+  response.body = std::move(saved->body);
+  std::string version = ContentVersion(response);
+  Status applied = apply_(response);
+  tls::Cleanse(&response.body);
+  if (!applied) {
+    log_.Err("agent", "saved state not used", {{"watch", options_.name}, {"reason", applied.error().message}});
+    return;
+  }
+  state_.source = State::Source::kDisk;
+  state_.version = std::move(version);
+  state_.fresh_at = loop_.now() - std::chrono::duration_cast<net::MonotonicTime::duration>(age);
+  // A time of confirmation that has not come yet proves no age: with a limit it is beyond it.
+  if (age < -kClockSlack) state_.fresh_at = net::MonotonicTime{} - std::chrono::hours(24 * 365);
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(age).count();
+  log_.Warn("agent", "serving from saved state", {{"watch", options_.name}, {"age_seconds", std::to_string(seconds)}});
 }
 
 void Watch::Succeed(const http::Response& response) {
-  if (state_.phase == State::Phase::kRetrying) {
+  const bool recovered = state_.phase == State::Phase::kRetrying;
+  if (recovered) {
     log_.Info("agent", "watch recovered", {{"watch", options_.name}, {"agent", agent_.name()}});
   }
+  agent_.ForgetWaiting(this);
+  restore_.Stop();
   failures_ = 0;
+  refusal_said_at_.reset();
   state_.phase = State::Phase::kOk;
+  state_.source = State::Source::kAgent;
   state_.last_error.clear();
   state_.last_code.reset();
   state_.fresh_at = loop_.now();
@@ -115,6 +226,7 @@ void Watch::Succeed(const http::Response& response) {
 
   const net::MonotonicTime now = loop_.now();
   const bool came_at_once = now - sent_at_ < kNoSpin;
+  state_.version.clear();
   bool can_wait = false;
   bool unmoved = false;
   switch (options_.blocking) {
@@ -123,6 +235,7 @@ void Watch::Succeed(const http::Response& response) {
       can_wait = index > 0;
       unmoved = sent_index_ != 0 && index == sent_index_;
       state_.index = index < sent_index_ ? 0 : index;  // backwards: the agent's state is a new one
+      state_.version = index > 0 ? std::to_string(index) : std::string();
       break;
     }
     case Blocking::kHash: {
@@ -131,12 +244,15 @@ void Watch::Succeed(const http::Response& response) {
       const std::string next = can_wait ? *hash : std::string();
       unmoved = next == hash_ && !hash_.empty();
       hash_ = next;
+      state_.version = next;
       break;
     }
     case Blocking::kNone:
       break;
   }
   state_.can_wait = can_wait;
+  if (state_.version.empty()) state_.version = ContentVersion(response);
+  if (recovered) agent_.SayBack();
   if (refresh_wanted_) {
     Send();
     return;
@@ -167,12 +283,32 @@ void Watch::Fail(const Error& error, milliseconds at_least) {
   state_.phase = State::Phase::kRetrying;
   state_.last_error = error.message;
   state_.last_code = error.code;
-  if (news) {
+  if (error.code == ErrorCode::kDenied) {
+    SayRefused(error);
+  } else if (news) {
     log_.Warn("agent", "watch failed, will retry",
               {{"watch", options_.name}, {"error", error.message}, {"agent", agent_.name()}});
   }
   timer_.Start(std::max(Backoff(), at_least));
+  // An agent that asks for patience gets it; a silent or broken one is asked again as soon as it is back.
+  if (error.code == ErrorCode::kUnavailable && at_least.count() == 0) {
+    agent_.CallWhenBack(this, [this] { Refresh(); });
+  } else {
+    agent_.ForgetWaiting(this);
+  }
+  Restore();
   if (on_error_) on_error_(error);
+}
+
+void Watch::SayRefused(const Error& error) {
+  // No outage, and nothing that waiting cures: said loudly, and again while it lasts.
+  if (refusal_said_at_ && loop_.now() - *refusal_said_at_ < kSayAgain) return;
+  refusal_said_at_ = loop_.now();
+  agent_.NameToken([&log = log_, watch = options_.name, message = error.message,
+                    needs = options_.needs](const std::string& token) {
+    log.Err("agent", "agent refuses",
+              {{"watch", watch}, {"error", message}, {"token", token}, {"needs", needs}});
+  });
 }
 
 milliseconds Watch::Backoff() {

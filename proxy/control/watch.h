@@ -1,10 +1,13 @@
 // Watch: keeps one document of the agent's API up to date by blocking queries. The one abstraction for all
-// of them, and the one place where retries, rate and staleness are decided.
+// of them, and the one place where retries, rate, trust in an answer and staleness are decided.
 //
 // Rules of the protocol (consul's blocking queries): the index of an answer goes into the next request; an
 // index that went backwards starts again without one; an index of 0 or none cannot be waited on, so the
 // document is polled; a return does not mean a change. Failures are retried with jittered backoff, 250 ms
-// to 10 s, and never touch what was learnt before. Loop thread only.
+// to 10 s, and at once when the agent answers somebody else again; they never touch what was learnt before.
+//
+// The last good answer is kept by the Agent's store. After a restart it is taken up, by the same Apply, when the
+// agent fails or lets its time pass (Agent::saved_from). Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +39,15 @@ class Watch final {
     std::string method = "GET";
     std::string body;
     Blocking blocking = Blocking::kIndex;
+    std::string needs;    // the permission that a 403 lacks, for messages: service:write on "web"
+    bool keep = true;     // the last good answer is worth keeping on disk
+    bool secret = false;  // it holds a private key
+    // Answers that may be less than the truth: X-Consul-KnownLeader: false, X-Consul-Results-Filtered-By-ACLs.
+    // kNever takes none (a list without its deny entries would open doors), kInsteadOfNothing only while there is
+    // no better one. kUnmarked: the agent's marks mean nothing here (Consul 1.8 denies the leader in every answer
+    // about roots, and its own agent endpoints have no marks).
+    enum class Partial { kUnmarked, kInsteadOfNothing, kNever };
+    Partial partial = Partial::kUnmarked;
     net::milliseconds poll_interval{1'000};  // without an index to wait on; 0: only on Refresh
     net::milliseconds wait{60'000};
   };
@@ -45,13 +57,16 @@ class Watch final {
 
   struct State {
     enum class Phase { kStarting, kOk, kRetrying };
+    enum class Source { kNone, kAgent, kDisk };
     Phase phase = Phase::kStarting;
+    Source source = Source::kNone;  // of what is in force
+    std::string version;            // of what is in force: the agent's index or hash, empty if it gives none
     std::uint64_t index = 0;
     std::uint64_t updates = 0;  // answers taken up
     std::uint64_t errors = 0;
     std::string last_error;     // empty after an answer was taken up
     std::optional<ErrorCode> last_code;
-    std::optional<net::MonotonicTime> fresh_at;  // when the last answer was taken up
+    std::optional<net::MonotonicTime> fresh_at;  // when the agent last confirmed what is in force
     bool can_wait = true;       // false: the agent gives no index for this document
   };
 
@@ -69,11 +84,17 @@ class Watch final {
   // OnError is told of every failed try, after the state has been updated.
   void OnError(std::function<void(const Error&)> callback) { on_error_ = std::move(callback); }
 
+  // TooOld: what is in force has not been confirmed for longer than max_stale. The one judge of staleness.
+  bool TooOld() const;
+
   const State& state() const { return state_; }
   const std::string& name() const { return options_.name; }
 
  private:
   void Send();
+  void Restore();
+  std::optional<Error> Distrust(const http::Response& response);
+  void SayRefused(const Error& error);
   void OnAnswer(Result<http::Response> answer);
   void Succeed(const http::Response& response);
   void Fail(const Error& error, net::milliseconds at_least);
@@ -84,9 +105,15 @@ class Watch final {
   Agent& agent_;
   Options options_;
   const Apply apply_;
+  const std::string document_;                  // its name in the store
+  std::optional<state::Store::Ticket> ticket_;  // none: not kept
   std::function<void(const Error&)> on_error_;
   std::unique_ptr<http::Client> client_;
   net::Timer timer_;
+  net::Timer restore_;
+  bool restore_armed_ = false;
+  bool filtered_ = false;  // what is in force came marked as filtered
+  std::optional<net::MonotonicTime> refusal_said_at_;
   State state_;
   std::string hash_;
   std::uint64_t sent_index_ = 0;

@@ -10,6 +10,7 @@
 #include "proxy/net/resolver.h"
 #include "proxy/net/socket.h"
 #include "proxy/net/stream.h"
+#include "tls/cleanse.h"
 #include "tls/session.h"
 
 namespace mooring::http {
@@ -89,7 +90,7 @@ class Client::Impl final : public net::StreamObserver {
         resolver_(loop),
         deadline_(loop, [this] { OnDeadline(); }),
         attempt_(loop, [this] { OnAttemptTimeout(); }),
-        parser_(Parser::Kind::kResponse, {}) {}
+        parser_(Parser::Kind::kResponse, {kMaxHeader, endpoint_.max_body}) {}
 
   void Send(Request request, Callback callback) {
     Cancel();
@@ -297,6 +298,10 @@ class Client::Impl final : public net::StreamObserver {
         case net::Stream::ReadStatus::kData: {
           std::span<const std::uint8_t> in = read.bytes;
           const Parser::Progress progress = parser_.Feed(in);
+          // Memory of the loop that is never freed: a private key would stay in it.
+          for (const std::span<std::uint8_t> scratch : {loop_.cipher_scratch(), loop_.plain_scratch()}) {
+            tls::Cleanse(scratch.first(std::min(read.bytes.size(), scratch.size())));
+          }
           if (progress == Parser::Progress::kFailed) {
             Fail(parser_.fault_text());
             return;

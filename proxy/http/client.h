@@ -34,18 +34,20 @@ struct Response {
   int status = 0;
   Headers headers;
   std::string body;
+  bool from_disk = false;  // no agent said it just now: a saved answer, taken up again
   const std::string* Header(const std::string& lower_case_name) const;
 };
+
+inline constexpr std::size_t kMaxBody = std::size_t{64} << 20;  // bytes of one answer
+inline constexpr std::size_t kMaxHeader = std::size_t{64} << 10;
 
 struct Endpoint {
   net::Address address;
   std::shared_ptr<const tls::Context> https;  // null: plain
   std::string
       verify_name;  // https: name or IP literal in the agent's certificate; empty: address.host
+  std::size_t max_body = kMaxBody;  // of one answer; one that is larger is an error
 };
-
-inline constexpr std::size_t kMaxBody = 64u << 20;  // bytes of one answer
-inline constexpr std::size_t kMaxHeader = 64u << 10;
 
 class Client final {
  public:

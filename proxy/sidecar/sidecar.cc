@@ -18,6 +18,8 @@ using net::milliseconds;
 
 constexpr char kPublic[] = "public";
 constexpr milliseconds kTick{1'000};
+// A living agent's chance to answer before saved state is used.
+constexpr milliseconds kAgentFirst{300};
 constexpr milliseconds kDrainPoll{50};
 constexpr milliseconds kResolveAppAgain{30'000};
 // Descriptors that are not connections: listeners, agent connections, libuv, logs.
@@ -46,6 +48,8 @@ Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings)
       tick_(loop,
             [this] {
               CheckReady();
+              CheckLeaf();
+              CheckAges();
               tick_.Start(kTick);
             }),
       drain_delay_(loop, [this] { StopAccepting(); }),
@@ -58,6 +62,8 @@ Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings)
       }) {}
 
 Sidecar::~Sidecar() {
+  // What is pending goes to disk while all documents are still followed.
+  if (store_) store_->Close();
   // Listeners first: they post to the workers, which must still be there.
   listeners_.reset();
   workers_.clear();
@@ -87,6 +93,9 @@ Status Sidecar::Prepare() {
     auto agent = control::Agent::Make(loop_, log_, settings_.agent);
     if (!agent) return Invalid("Error connecting to Consul agent: " + agent.error().message);
     agent_ = std::move(*agent);
+    if (Status opened = OpenStore(); !opened) return opened;
+  } else if (!settings_.state_dir.empty() && !settings_.state_dir_from_environment) {
+    log_.Warn("sidecar", "state_dir has no effect: nothing comes from an agent");
   }
   if (settings_.identity) {
     if (Status files_good = control::CheckFileIdentity(*settings_.identity); !files_good) return files_good;
@@ -120,6 +129,44 @@ Status Sidecar::Prepare() {
   return Ok();
 }
 
+Status Sidecar::OpenStore() {
+  if (settings_.state_dir.empty()) {
+    log_.Info("sidecar", "no state directory: a restart while the agent is away will not serve",
+              {{"cure", "-state-dir, state_dir in YAML, or StateDirectory= with StateDirectoryMode=0700 in the unit"}});
+    return Ok();
+  }
+  state::Store::Options options;
+  options.directory = settings_.state_dir;
+  if (!settings_.proxy_id.empty()) {
+    options.subdirectory = state::Folder::SubdirectoryName("proxy", settings_.proxy_id);
+  } else if (!settings_.sidecar_for.empty()) {
+    options.subdirectory = state::Folder::SubdirectoryName("sidecar-for", settings_.sidecar_for);
+  } else {
+    // No service name holds a '~'.
+    options.subdirectory = state::Folder::SubdirectoryName("service", settings_.service) +
+                           (settings_.register_id.empty() ? "" : "~" + settings_.register_id);
+  }
+  options.key.id = options.subdirectory;
+  options.key.agent = agent_->name();
+  options.expected_datacenter = settings_.datacenter;
+  options.keep_private_key = settings_.cache_private_key;
+  auto store = state::Store::Open(loop_, log_, options);
+  if (!store) {
+    if (!settings_.state_dir_from_environment) return store.error();
+    log_.Warn("sidecar", "no state directory: a restart while the agent is away will not serve",
+              {{"error", store.error().message}});
+    return Ok();
+  }
+  store_ = std::move(*store);
+  agent_->UseStore(store_.get(), loop_.now() + kAgentFirst, settings_.max_stale);
+  log_.Info("sidecar", "state is kept", {{"file", store_->view().file}});
+  if (!settings_.cache_private_key) {
+    log_.Warn("sidecar", "the private key is not kept: a restart while the agent is away will not serve",
+              {{"cure", "cache_private_key: true"}});
+  }
+  return Ok();
+}
+
 void Sidecar::FindProxyId() {
   control::Watch::Options options;
   options.name = "sidecar_lookup";
@@ -140,7 +187,7 @@ void Sidecar::FindProxyId() {
         }
         const std::string id = found->proxy_ids.front();
         loop_.Post([this, id] {
-          if (!exiting_) WatchConfig(id);
+          if (!exiting_) TakeProxyId(id);
         });
         return Ok();
       });
@@ -151,12 +198,18 @@ void Sidecar::FindProxyId() {
   find_proxy_->Start();
 }
 
+void Sidecar::TakeProxyId(const std::string& proxy_id) {
+  // A saved answer may have named it before the agent did.
+  if (proxy_id != watched_proxy_id_) WatchConfig(proxy_id);
+}
+
 void Sidecar::WatchConfig(const std::string& proxy_id) {
-  find_proxy_.reset();
+  watched_proxy_id_ = proxy_id;
   control::Watch::Options options;
   options.name = "proxy_config";
   options.path = "/v1/agent/service/" + control::UrlEncode(proxy_id);
   options.blocking = control::Watch::Blocking::kHash;
+  options.needs = "service:read on the name that " + proxy_id + " is registered under";
   config_watch_ = std::make_unique<control::Watch>(
       loop_, log_, *agent_, options, [this](const http::Response& response) -> Status {
         auto document = authz::ParseProxy(response.body);
@@ -164,8 +217,8 @@ void Sidecar::WatchConfig(const std::string& proxy_id) {
         Apply(control::FromDocument(*document, settings_));
         return Ok();
       });
-  config_watch_->Start();
   maintenance_ = std::make_unique<control::Maintenance>(log_, *agent_, proxy_id);
+  config_watch_->Start();
 }
 
 void Sidecar::Apply(control::ProxyConfig config) {
@@ -234,9 +287,14 @@ void Sidecar::Publish() {
   if (!config_) return;
   auto next = std::make_shared<data::Snapshot>();
   next->version = snapshot_ ? snapshot_->version + 1 : 1;
+  next->live.cut_revoked = settings_.on_revoke == config::OnRevoke::kClose;
+  next->live.revoke_grace = settings_.revoke_grace;
+  next->live.max_age = settings_.max_connection_age;
   next->identity = identity_->Current();
+  next->roots_stale = identity_->RootsTooOld();
   if (next->identity) {
     const authz::ServiceId& own = next->identity->leaf->id();
+    if (store_) store_->SetDatacenter(own.datacenter);
     if (intentions_) intentions_->SetOwnIdentity(own);
     for (auto& [name, source] : upstreams_) {
       source->SetOwnIdentity(next->identity->roots->trust_domain(), own);
@@ -252,6 +310,7 @@ void Sidecar::Publish() {
   } else if (intentions_) {
     next->intentions = intentions_->Current();
     next->fallback = intentions_->Fallback();
+    next->intentions_stale = intentions_->TooOld();
   }
   if (config_->public_listen && config_->local_app) {
     ResolveLocalApp();
@@ -333,7 +392,7 @@ std::vector<std::string> Sidecar::NotReady() const {
   };
   if (state_ == State::kDraining) add("draining");
   if (!config_) {
-    const control::Watch* watch = find_proxy_ ? find_proxy_.get() : config_watch_.get();
+    const control::Watch* watch = config_watch_ ? config_watch_.get() : find_proxy_.get();
     add("no proxy configuration yet" +
         (watch != nullptr && !watch->state().last_error.empty() ? ": " + watch->state().last_error
                                                                 : std::string()));
@@ -344,7 +403,11 @@ std::vector<std::string> Sidecar::NotReady() const {
       identity && identity->leaf->not_after() <= std::chrono::system_clock::now()) {
     add("our leaf certificate has expired");
   }
-  if (intentions_ && config_->public_listen) add(intentions_->Missing());
+  if (identity_->RootsTooOld()) add("the roots are older than max_stale");
+  if (intentions_ && config_->public_listen) {
+    add(intentions_->Missing());
+    if (intentions_->TooOld()) add("the intentions are older than max_stale");
+  }
   if (config_->public_listen && !listeners_->IsOpen(kPublic)) {
     add("the public listener is not open" + (local_app_error_.empty() ? "" : ": " + local_app_error_));
   }
@@ -378,6 +441,35 @@ void Sidecar::CheckReady() {
   } else {
     log_.Warn("sidecar", "not ready", {{"reason", reasons.front()}});
   }
+}
+
+void Sidecar::CheckLeaf() {
+  const auto identity = identity_ ? identity_->Current() : nullptr;
+  if (!identity) return;
+  const tls::Credentials& leaf = *identity->leaf;
+  const auto left = std::chrono::duration_cast<std::chrono::seconds>(leaf.not_after() -
+                                                                     std::chrono::system_clock::now());
+  if (left > (leaf.not_after() - leaf.not_before()) / 3) return;
+  // Said when a third of its life is left, each time that half of the rest has passed, and at the end.
+  const bool over = left.count() <= 0;
+  if (leaf_said_ == leaf.serial() && (over ? leaf_said_left_.count() <= 0 : left > leaf_said_left_ / 2)) return;
+  leaf_said_ = leaf.serial();
+  leaf_said_left_ = left;
+  log_.Write(over ? log::Level::kError : log::Level::kWarn, "sidecar",
+             over ? "leaf certificate has expired: no new connection is served"
+                  : "leaf certificate is near its end; the agent has not renewed it yet",
+             {{"serial", leaf.serial()}, {"seconds_left", std::to_string(left.count())}});
+}
+
+void Sidecar::CheckAges() {
+  if (settings_.max_stale.count() == 0 || !snapshot_) return;
+  for (auto& [name, source] : upstreams_) source->CheckAge();
+  const bool intentions = intentions_ && intentions_->TooOld();
+  if (snapshot_->roots_stale == identity_->RootsTooOld() && snapshot_->intentions_stale == intentions) return;
+  if (identity_->RootsTooOld() || intentions) {
+    log_.Err("sidecar", "what the agent last said is older than max_stale: no new connection is served");
+  }
+  Changed();
 }
 
 void Sidecar::OnTerminate() {

@@ -5,6 +5,7 @@
 // Publish builds one Snapshot -> workers and listeners follow it.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
@@ -17,6 +18,7 @@
 #include "proxy/control/identity_source.h"
 #include "proxy/control/intention_source.h"
 #include "proxy/control/listener_set.h"
+#include "proxy/control/maintenance.h"
 #include "proxy/control/proxy_config.h"
 #include "proxy/control/registration.h"
 #include "proxy/control/upstream_source.h"
@@ -24,6 +26,7 @@
 #include "proxy/data/worker.h"
 #include "proxy/log/log.h"
 #include "proxy/net/loop.h"
+#include "proxy/state/store.h"
 
 namespace mooring::sidecar {
 
@@ -43,7 +46,9 @@ class Sidecar final {
 
   // The start, in order.
   Status Prepare();
+  Status OpenStore();
   void FindProxyId();
+  void TakeProxyId(const std::string& proxy_id);
   void WatchConfig(const std::string& proxy_id);
   void Apply(control::ProxyConfig config);
   void ApplyUpstreams();
@@ -55,6 +60,8 @@ class Sidecar final {
   void UpdateListeners();
   void OnListenerFailed(const std::string& name, const Error& error);
   void CheckReady();
+  void CheckLeaf();
+  void CheckAges();  // against max_stale
   std::vector<std::string> NotReady() const;
   bool PublicWanted() const;
 
@@ -77,10 +84,12 @@ class Sidecar final {
   int exit_code_ = 0;
   const net::MonotonicTime started_at_;
 
+  std::unique_ptr<state::Store> store_;  // outlives the watches, which unfollow it at their end
   std::unique_ptr<control::Agent> agent_;
   std::vector<std::unique_ptr<data::Worker>> workers_;
   std::optional<control::ProxyConfig> config_;
   std::unique_ptr<control::Watch> find_proxy_;
+  std::string watched_proxy_id_;
   std::unique_ptr<control::Watch> config_watch_;
   std::unique_ptr<control::IdentitySource> identity_;
   std::unique_ptr<control::IntentionSource> intentions_;
@@ -99,6 +108,8 @@ class Sidecar final {
   std::string local_app_error_;  // why the last look-up failed; empty after a good one
   std::shared_ptr<const data::Snapshot> snapshot_;
   std::vector<std::string> said_warnings_;
+  std::string leaf_said_;                 // serial of the leaf that was last warned about
+  std::chrono::seconds leaf_said_left_{0};  // what it had left then
   bool change_pending_ = false;
   bool started_ = false;  // everything wanted has been open once: a bind failure is no longer fatal
   net::Timer tick_;       // leaf expiry, local app name, drain progress

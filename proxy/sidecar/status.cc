@@ -35,6 +35,13 @@ json WatchJson(const control::Watch& watch, net::MonotonicTime now) {
     case control::Watch::State::Phase::kOk: out["state"] = "ok"; break;
     case control::Watch::State::Phase::kRetrying: out["state"] = "retrying"; break;
   }
+  switch (state.source) {
+    case control::Watch::State::Source::kNone: out["source"] = "none"; break;
+    case control::Watch::State::Source::kAgent: out["source"] = "agent"; break;
+    case control::Watch::State::Source::kDisk: out["source"] = "disk"; break;
+  }
+  out["version"] = state.version;
+  out["stale"] = watch.TooOld();
   out["age_seconds"] = state.fresh_at
                            ? json(std::chrono::duration<double>(now - *state.fresh_at).count())
                            : json(nullptr);
@@ -94,13 +101,25 @@ std::string Sidecar::StatusJson() const {
                    {"serial", identity->leaf->serial()},
                    {"not_before", Rfc3339(identity->leaf->not_before())},
                    {"not_after", Rfc3339(identity->leaf->not_after())},
-                   {"seconds_left", left.count()}};
+                   {"seconds_left", left.count()},
+                   {"expiring", left <= (identity->leaf->not_after() - identity->leaf->not_before()) / 3}};
     out["roots"] = {{"trust_domain", identity->roots->trust_domain()}, {"count", identity->roots->size()}};
   }
   out["intentions"] = nullptr;
   if (snapshot_ && snapshot_->intentions) {
     out["intentions"] = {{"count", snapshot_->intentions->entries().size()},
                          {"default", authz::DefaultPolicyName(snapshot_->fallback)}};
+  }
+  out["state_file"] = nullptr;
+  if (store_) {
+    const state::Store::View view = store_->view();
+    out["state_file"] = {
+        {"file", view.file},
+        {"saved_seconds_ago",
+         view.saved_at ? json(std::chrono::duration<double>(now - *view.saved_at).count()) : json(nullptr)},
+        {"error", view.error},
+        {"documents", view.documents},
+        {"private_key", view.private_key}};
   }
   out["listeners"] = json::array();
   if (listeners_) {

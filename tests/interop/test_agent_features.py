@@ -282,7 +282,7 @@ def test_registration_comes_only_when_it_can_serve(case):
     token = acl.put("/v1/acl/token", {"Policies": []})["SecretID"]
     proxy = Mooring.connect_proxy(case, "-http-addr", acl.address, "-token", token, "-service", "early",
                                   "-service-addr", "127.0.0.1:1", "-listen", "127.0.0.1:0", "-register", ready=False)
-    proxy.wait_log("watch failed")
+    proxy.wait_log("agent refuses: watch=leaf")
     check.equal(acl.instances("early"), [], "catalog")
 
 

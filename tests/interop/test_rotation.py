@@ -125,4 +125,8 @@ def test_I15_leaves_signed_by_either_root_are_good_while_both_are_listed(case):
     made = traffic.made
     check.within(lambda: traffic.made > made + 3 or traffic.failures, "connections under the new root", 10)
     traffic.stop()
-    traffic.verdict()
+    check.equal(traffic.failures, [], f"failed connections ({traffic.made} succeeded)")
+    # The one that was there before the rotation leads to the root that is gone.
+    check.equal(traffic.live.drain()[1], "reset", "the end of the connection under the removed root")
+    check.within(lambda: outbound.closed("outbound", "root_removed") + inbound.closed("inbound", "root_removed") > 0,
+                 "the cut is counted")

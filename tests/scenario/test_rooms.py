@@ -13,13 +13,15 @@ KNOWS = {
     "proxy/http": {"proxy/net", "tls", "authz"},
     "proxy/config": {"proxy/log", "proxy/net", "tls", "authz"},
     "proxy/data": {"proxy/net", "proxy/log", "tls", "authz"},
-    "proxy/control": {"proxy/data", "proxy/config", "proxy/http", "proxy/net", "proxy/log", "tls", "authz"},
+    "proxy/state": {"proxy/net", "proxy/log", "tls", "authz"},
+    "proxy/control": {"proxy/state", "proxy/data", "proxy/config", "proxy/http", "proxy/net", "proxy/log", "tls",
+                      "authz"},
     "proxy/admin": {"proxy/http", "proxy/net", "authz"},
-    "proxy/sidecar": {"proxy/admin", "proxy/control", "proxy/data", "proxy/config", "proxy/http", "proxy/net",
-                      "proxy/log", "tls", "authz"},
+    "proxy/sidecar": {"proxy/admin", "proxy/control", "proxy/state", "proxy/data", "proxy/config", "proxy/http",
+                      "proxy/net", "proxy/log", "tls", "authz"},
     "proxy/dev": {"proxy/http", "proxy/config", "proxy/net", "proxy/log", "tls", "authz"},
-    "proxy/cli": {"proxy/sidecar", "proxy/dev", "proxy/control", "proxy/config", "proxy/net", "proxy/log",
-                  "authz"},
+    "proxy/cli": {"proxy/sidecar", "proxy/dev", "proxy/control", "proxy/config", "proxy/http", "proxy/net",
+                  "proxy/log", "authz"},
 }
 
 # Which rooms, or files, may name a library.
@@ -29,7 +31,7 @@ LIBRARIES = {
     r"llhttp\.h": {"proxy/http/parser.h", "proxy/http/parser.cc"},
     r"yaml-cpp/.*": {"proxy/config"},
     r"spdlog/.*": {"proxy/log"},
-    r"nlohmann/.*": {"authz", "proxy/control", "proxy/sidecar", "proxy/dev"},
+    r"nlohmann/.*": {"authz", "proxy/state", "proxy/control", "proxy/sidecar", "proxy/dev"},
 }
 
 

@@ -1,0 +1,158 @@
+#include "proxy/sidecar/status_table.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "authz/text.h"
+
+namespace mooring::sidecar {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::array<const char*, 5> kUnits{"s", "m", "h", "d", ""};
+
+// Span writes seconds as people read them: 0.4s, 12s, 3m20s, 5h10m, 2d3h.
+std::string Span(const json& seconds) {
+  if (!seconds.is_number()) return "-";
+  const double value = seconds.get<double>();
+  if (value < 0) return "over";
+  std::array<char, 32> text{};
+  if (value < 10) {
+    std::snprintf(text.data(), text.size(), "%.1fs", value);
+    return text.data();
+  }
+  const auto whole = static_cast<long long>(value);
+  const std::array<long long, 4> parts{whole / 86400, whole / 3600 % 24, whole / 60 % 60, whole % 60};
+  const auto first = static_cast<std::size_t>(
+      std::find_if(parts.begin(), parts.end(), [](long long part) { return part > 0; }) - parts.begin());
+  std::string span;
+  for (std::size_t i = first; i < parts.size() && i < first + 2; ++i) {
+    if (parts[i] > 0) span += std::to_string(parts[i]) + kUnits[3 - i];
+  }
+  return span;
+}
+
+std::string Text(const json& value) {
+  if (value.is_string()) return value.get_ref<const std::string&>().empty() ? "-" : authz::Printable(value.get<std::string>());
+  if (value.is_null()) return "-";
+  return value.dump();
+}
+
+std::string Text(const json& object, const char* key) { return Text(object.value(key, json())); }
+
+class Table final {
+ public:
+  explicit Table(std::vector<std::string> head) { Add(std::move(head)); }
+  void Add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+
+  std::string Draw() const {
+    std::vector<std::size_t> widths(rows_.front().size());
+    for (const auto& row : rows_) {
+      for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    }
+    std::string out;
+    for (const auto& row : rows_) {
+      std::string line;
+      for (std::size_t i = 0; i < row.size(); ++i) {
+        line += row[i];
+        if (i + 1 < row.size()) line.append(widths[i] - row[i].size() + 2, ' ');
+      }
+      out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+    }
+    return out + "\n";
+  }
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+std::string Facts(const json& status) {
+  std::string out = "mooring " + Text(status, "version") + "  " + Text(status, "service") + "  " +
+                    Text(status, "state") + "  up " + Span(status.value("uptime_seconds", json())) + "\n";
+  for (const json& reason : status.value("not_ready", json::array())) out += "  not ready: " + Text(reason) + "\n";
+  if (const json leaf = status.value("leaf", json()); leaf.is_object()) {
+    out += "leaf   " + Text(leaf, "spiffe_id") + "  ends in " + Span(leaf.value("seconds_left", json())) +
+           (leaf.value("expiring", false) ? "  NOT RENEWED YET" : "") + "\n";
+  }
+  if (const json roots = status.value("roots", json()); roots.is_object()) {
+    out += "roots  " + Text(roots, "count") + " of " + Text(roots, "trust_domain") + "\n";
+  }
+  if (const json intentions = status.value("intentions", json()); intentions.is_object()) {
+    out += "intentions  " + Text(intentions, "count") + ", others: " + Text(intentions, "default") + "\n";
+  }
+  if (const json file = status.value("state_file", json()); file.is_object()) {
+    out += "state  " + Text(file, "file") + "  saved " +
+           (file.value("saved_seconds_ago", json()).is_null() ? std::string("never")
+                                                              : Span(file["saved_seconds_ago"]) + " ago") +
+           (file.value("private_key", true) ? "" : ", without the private key") + "\n";
+    if (Text(file, "error") != "-") out += "  not saved: " + Text(file, "error") + "\n";
+  } else {
+    out += "state  not kept on disk\n";
+  }
+  return out + "\n";
+}
+
+std::string Watches(const json& status) {
+  Table table({"WATCH", "STATE", "SOURCE", "VERSION", "AGE", "ERRORS", "LAST ERROR"});
+  for (const json& watch : status.value("watches", json::array())) {
+    table.Add({Text(watch, "name"), Text(watch, "state") + (watch.value("stale", false) ? " (too old)" : ""),
+               Text(watch, "source"), Text(watch, "version"), Span(watch.value("age_seconds", json())),
+               Text(watch, "errors"), Text(watch, "last_error")});
+  }
+  return table.Draw();
+}
+
+std::string Listeners(const json& status) {
+  Table table({"LISTENER", "ADDRESS", "STATE", "ERROR"});
+  for (const json& listener : status.value("listeners", json::array())) {
+    table.Add({Text(listener, "name"), Text(listener, "address"), Text(listener, "state"), Text(listener, "error")});
+  }
+  return table.Draw();
+}
+
+std::string Upstreams(const json& status) {
+  const json upstreams = status.value("upstreams", json::array());
+  if (upstreams.empty()) return {};
+  Table table({"UPSTREAM", "ENDPOINTS", "IDENTITY"});
+  for (const json& upstream : upstreams) {
+    table.Add({Text(upstream, "name"),
+               upstream.value("known", false) ? std::to_string(upstream.value("endpoints", json::array()).size())
+                                              : std::string("not known yet"),
+               Text(upstream, "spiffe_id")});
+  }
+  return table.Draw();
+}
+
+std::string Connections(const json& status) {
+  const json connections = status.value("connections", json::object());
+  Table table({"CONNECTIONS", "ACTIVE", "TOTAL", "BYTES IN", "BYTES OUT", "CLOSED"});
+  for (const char* direction : {"inbound", "outbound"}) {
+    const json side = connections.value(direction, json::object());
+    const json counts = side.value("closed", json::object());
+    std::string closed;
+    for (const auto& [reason, count] : counts.items()) {
+      closed += (closed.empty() ? "" : ", ") + Text(json(reason)) + " " + Text(count);
+    }
+    table.Add({direction, Text(side, "active"), Text(side, "total"), Text(side, "bytes_in"), Text(side, "bytes_out"),
+               closed.empty() ? "-" : closed});
+  }
+  return table.Draw();
+}
+
+}  // namespace
+
+Result<std::string> StatusTable(std::string_view status_json) {
+  const json status = json::parse(status_json, nullptr, false);
+  if (!status.is_object() || !status.contains("watches")) return Invalid("this is no status of a mooring");
+  try {
+    return Facts(status) + Watches(status) + Listeners(status) + Upstreams(status) + Connections(status);
+  } catch (const json::exception& error) {
+    return Invalid(std::string("this is no status of a mooring: ") + error.what());
+  }
+}
+
+}  // namespace mooring::sidecar
