@@ -88,6 +88,19 @@ TEST_CASE("judge: a good leaf is accepted in both roles, with its identity") {
   }
 }
 
+TEST_CASE("roots: a bundle includes another if it believes all that the other believes") {
+  const Minted other = Mint(mint::Ca("Other CA"));
+  const auto both = mint::Roots(kDomain, {&other, &Root()});
+  const auto one = mint::Roots(kDomain, {&other});
+  const auto elsewhere = mint::Roots("other.consul", {&other, &Root()});
+  CHECK(both->Includes(Bundle()));
+  CHECK(both->Includes(*one));
+  CHECK(Bundle().Includes(Bundle()));
+  CHECK_FALSE(Bundle().Includes(*both));
+  CHECK_FALSE(one->Includes(Bundle()));
+  CHECK_FALSE(elsewhere->Includes(Bundle()));
+}
+
 TEST_CASE("judge: leaves that must be admitted are admitted") {
   CHECK(Verdict(With([](Recipe& r) { r.sans.emplace_back(GEN_DNS, "web.example"); })) == "none");
   CHECK(Verdict(With([](Recipe& r) {
