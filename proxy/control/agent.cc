@@ -9,6 +9,10 @@
 namespace mooring::control {
 namespace {
 
+// How much of an error answer is read, and how much of that is repeated.
+constexpr std::size_t kQuotedFrom = 4096;
+constexpr std::size_t kQuoted = 200;
+
 std::string Trim(std::string_view text) {
   const auto first = text.find_first_not_of(" \t\r\n");
   if (first == std::string_view::npos) return {};
@@ -141,6 +145,15 @@ void Agent::SayBack() {
   });
 }
 
+std::string Agent::Blot(std::string text) const {
+  for (const std::string& token : {file_token_, settings_.token}) {
+    for (std::size_t at = 0; !token.empty() && (at = text.find(token, at)) != std::string::npos;) {
+      text.replace(at, token.size(), "(the token)");
+    }
+  }
+  return text;
+}
+
 void Agent::NameToken(std::function<void(const std::string&)> callback) {
   if (file_token_.empty() && settings_.token.empty()) {
     callback(TokenName());
@@ -178,7 +191,8 @@ std::string UrlEncode(std::string_view text) {
 }
 
 Error Explain(const http::Response& response, const Agent& agent, std::string_view what) {
-  std::string said = Trim(response.body.substr(0, 200));
+  // Blotted before it is cut: half a token is too much.
+  std::string said = Trim(agent.Blot(response.body.substr(0, kQuotedFrom)).substr(0, kQuoted));
   for (char& c : said) {
     if (static_cast<unsigned char>(c) < 0x20) c = ' ';
   }

@@ -57,6 +57,8 @@ class Agent final {
   const std::string& name() const { return name_; }
   // TokenName says which token is in use, never the token: "the token of /etc/mooring/token", "no token".
   std::string TokenName() const;
+  // Blot replaces our token in a text of the agent's, which may repeat what it was asked with.
+  std::string Blot(std::string text) const;
   // NameToken calls back with the token's accessor ID, if the agent tells it, else with TokenName; perhaps at once.
   // Nothing is called after this object's end.
   void NameToken(std::function<void(const std::string&)> callback);

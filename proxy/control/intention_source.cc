@@ -65,7 +65,13 @@ IntentionSource::IntentionSource(net::Loop& loop, log::Log& log, Agent& agent, s
   });
 }
 
-void IntentionSource::Start() { match_.Start(); }
+void IntentionSource::Start() {
+  // A default that the agent refuses to tell is deny: with that, too, what the list allows can be served.
+  authorize_.OnError([this](const Error& error) {
+    if (error.code != ErrorCode::kUnavailable && !std::exchange(default_refused_, true)) on_change_();
+  });
+  match_.Start();
+}
 
 void IntentionSource::SetOwnIdentity(const authz::ServiceId& own) {
   if (own_ && *own_ == own) return;
@@ -80,8 +86,7 @@ std::string IntentionSource::Missing() const {
   }
   // An agent that will not say (no such endpoint, no permission) leaves the default at deny; what the
   // list allows can be served all the same.
-  const bool refused = authorize_.state().last_code && *authorize_.state().last_code != ErrorCode::kUnavailable;
-  if (needs_default_ && fallback_ == authz::DefaultPolicy::kUnknown && !refused) {
+  if (needs_default_ && fallback_ == authz::DefaultPolicy::kUnknown && !default_refused_) {
     const std::string& error = authorize_.state().last_error;
     return error.empty() ? "default intention policy not known yet"
                          : "default intention policy not known yet: " + error;

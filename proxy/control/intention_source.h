@@ -55,6 +55,7 @@ class IntentionSource final {
   authz::DefaultPolicy fallback_ = authz::DefaultPolicy::kUnknown;
   bool header_denies_ = false;
   bool needs_default_ = true;  // false: some entry covers everybody
+  bool default_refused_ = false;  // the agent has said that it will not tell the default
   std::optional<authz::ServiceId> own_;
   bool list_started_ = false;
   bool list_wakes_ = false;  // the last answer of the list was good

@@ -9,7 +9,8 @@ namespace {
 using net::milliseconds;
 
 constexpr milliseconds kHeartbeat{10'000};
-constexpr milliseconds kRetry{2'000};
+// Short: an agent that was restarted lists nobody before the check of theirs has been passed again.
+constexpr milliseconds kRetry{500};
 constexpr milliseconds kAsk{5'000};
 constexpr milliseconds kLeave{1'000};  // what a stopping process grants the agent for one answer
 constexpr milliseconds kRemoveAgain{500};
@@ -75,7 +76,8 @@ void Registration::Register() {
                 {{"id", entry_.id},
                  {"address", entry_.address.empty() ? "the node's" : entry_.address},
                  {"port", std::to_string(entry_.port)}});
-      Later(kHeartbeat, &Registration::Pass);
+      // At once: an agent that was restarted keeps the check critical, whatever a registration says.
+      Pass();
       return;
     }
     Failed("registration failed, will retry",
@@ -90,6 +92,7 @@ void Registration::Pass() {
   request.deadline = kAsk;
   client_->Send(std::move(request), [this](Result<http::Response> answer) {
     if (answer && answer->status == 200) {
+      if (!last_error_.empty()) agent_.SayBack();
       last_error_.clear();
       Later(kHeartbeat, &Registration::Pass);
       return;

@@ -1,5 +1,6 @@
 #include "proxy/control/upstream_source.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -11,6 +12,9 @@ using net::milliseconds;
 constexpr milliseconds kPollQuery{10'000};
 constexpr milliseconds kResolveFailedAgain{2'000};
 constexpr milliseconds kResolveAgain{30'000};  // host names move without anybody telling us
+// An agent or server that has just started lists nobody until the first checks have passed. The instances known
+// before are tried that much longer: they prove who they are, and a dead one costs a failed attempt.
+constexpr milliseconds kBelieveEmpty{5'000};
 
 std::string NameOf(const config::UpstreamSettings& upstream) {
   std::string name = upstream.name;
@@ -51,7 +55,8 @@ UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
       idle_timeout_(settings_.idle_timeout.value_or(idle_timeout)),
       on_change_(std::move(on_change)),
       resolver_(loop),
-      resolve_again_(loop, [this] { Resolve(addresses_); }) {
+      resolve_again_(loop, [this] { Resolve(addresses_); }),
+      believe_empty_(loop, [this] { Resolve(Addresses()); }) {
   if (settings_.endpoints.empty() && agent != nullptr) {
     const bool query = settings_.type == authz::UpstreamType::kPreparedQuery;
     watch_.emplace(loop, log, *agent, WatchOptions(settings_, agent->stale()),
@@ -81,9 +86,22 @@ void UpstreamSource::SetOwnIdentity(const std::string& trust_domain, const authz
 }
 
 void UpstreamSource::Take(std::vector<authz::Instance> instances, const http::Response& response) {
+  const bool hold_on = HoldOn(instances);
   instances_ = std::move(instances);
   translated_ = response.Header("x-consul-translate-addresses") != nullptr;
+  if (hold_on) {
+    if (!believe_empty_.running()) believe_empty_.Start(kBelieveEmpty);
+    return;
+  }
+  believe_empty_.Stop();
   Resolve(Addresses());
+}
+
+bool UpstreamSource::HoldOn(const std::vector<authz::Instance>& instances) {
+  const bool nobody = std::all_of(instances.begin(), instances.end(),
+                                  [](const authz::Instance& instance) { return instance.critical; });
+  return nobody && !endpoints_.empty() &&
+         (believe_empty_.running() || watch_->state().phase == Watch::State::Phase::kRetrying);
 }
 
 std::vector<net::Address> UpstreamSource::Addresses() const {

@@ -50,6 +50,8 @@ class UpstreamSource final {
   void Resolved(std::uint64_t round, std::size_t index, Result<std::vector<net::SocketAddress>> found);
   void Publish();
   void Take(std::vector<authz::Instance> instances, const http::Response& response);
+  // HoldOn: this answer, the first after an outage, lists nobody where there was somebody; it waits a little.
+  bool HoldOn(const std::vector<authz::Instance>& instances);
   std::vector<net::Address> Addresses() const;  // of instances_, as seen from our datacenter
 
   net::Loop& loop_;
@@ -61,6 +63,7 @@ class UpstreamSource final {
   std::optional<Watch> watch_;
   net::Resolver resolver_;
   net::Timer resolve_again_;
+  net::Timer believe_empty_;
   std::string trust_domain_;
   std::optional<authz::ServiceId> own_;
   std::optional<std::vector<authz::Instance>> instances_;  // the agent's last answer

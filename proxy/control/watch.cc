@@ -128,6 +128,7 @@ void Watch::Send() {
   http::Request request = agent_.NewRequest(options_.method, options_.path, query);
   request.body = options_.body;
   request.deadline = deadline;
+  request.blocking = deadline > kAnswerTime;
   sent_at_ = loop_.now();
   client_->Send(std::move(request), [this](Result<http::Response> answer) { OnAnswer(std::move(answer)); });
 }
@@ -220,7 +221,6 @@ void Watch::Succeed(const http::Response& response) {
   state_.phase = State::Phase::kOk;
   state_.source = State::Source::kAgent;
   state_.last_error.clear();
-  state_.last_code.reset();
   state_.fresh_at = loop_.now();
   ++state_.updates;
 
@@ -282,7 +282,6 @@ void Watch::Fail(const Error& error, milliseconds at_least) {
   const bool news = state_.last_error != error.message;
   state_.phase = State::Phase::kRetrying;
   state_.last_error = error.message;
-  state_.last_code = error.code;
   if (error.code == ErrorCode::kDenied) {
     SayRefused(error);
   } else if (news) {

@@ -65,7 +65,6 @@ class Watch final {
     std::uint64_t updates = 0;  // answers taken up
     std::uint64_t errors = 0;
     std::string last_error;     // empty after an answer was taken up
-    std::optional<ErrorCode> last_code;
     std::optional<net::MonotonicTime> fresh_at;  // when the agent last confirmed what is in force
     bool can_wait = true;       // false: the agent gives no index for this document
   };

@@ -332,9 +332,9 @@ class Client::Impl final : public net::StreamObserver {
 
   // Lost ends the connection under a request. On a kept-alive one that has not answered a byte, the
   // other side had closed it before the request came: that is no answer, and the request goes out
-  // once more.
+  // once more. A blocking query has failed instead.
   void Lost(const std::string& why) {
-    if (reused_ && !retried_ && !parser_.begun()) {
+    if (reused_ && !retried_ && !parser_.begun() && !request_.blocking) {
       retried_ = true;
       Open();
       return;

@@ -28,6 +28,9 @@ struct Request {
   Headers headers;     // besides Host, Content-Length, Accept-Encoding: identity
   std::string body;
   net::milliseconds deadline{10'000};
+  // It waits for a change, counted from a state that another agent may never have had: if the connection is lost, the
+  // caller must learn of it and ask anew.
+  bool blocking = false;
 };
 
 struct Response {
@@ -63,8 +66,8 @@ class Client final {
   // (kUnavailable) is no whole answer: refused, cut short, too large, late, not HTTP; the text says
   // which. kInvalid: a method, target or header that would break the request's framing (a token
   // with a line end); nothing was sent. A request on a kept-alive connection that the agent had
-  // meanwhile closed is sent once more on a fresh one. What must not happen twice (POST) goes on a
-  // fresh connection to begin with (RFC 9110 9.2.2).
+  // meanwhile closed is sent once more on a fresh one, but for a blocking one. What must not happen
+  // twice (POST) goes on a fresh connection to begin with (RFC 9110 9.2.2).
   void Send(Request request, Callback callback);
   void Cancel();
   bool busy() const;

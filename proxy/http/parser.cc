@@ -8,6 +8,10 @@ namespace {
 // What a header line costs beyond its letters, so that many empty ones are not free.
 constexpr std::size_t kLineCost = 4;
 
+std::string TooLarge(std::size_t limit) {
+  return "the body is too large: the limit is " + std::to_string(limit) + " bytes";
+}
+
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 std::string Lowered(std::string_view text) {
@@ -45,7 +49,7 @@ struct Parser::Hooks {
   static int OnBody(llhttp_t* raw, const char* at, std::size_t length) {
     Parser& self = Of(raw);
     if (length > self.limits_.body - self.message_.body.size()) {
-      (void)self.Fail(Fault::kBodyTooLarge, "the body is too large");
+      (void)self.Fail(Fault::kBodyTooLarge, TooLarge(self.limits_.body));
       return HPE_USER;
     }
     self.message_.body.append(at, length);
@@ -55,7 +59,7 @@ struct Parser::Hooks {
   static int OnChunk(llhttp_t* raw) {
     Parser& self = Of(raw);
     if (raw->content_length <= self.limits_.body - self.message_.body.size()) return 0;
-    (void)self.Fail(Fault::kBodyTooLarge, "the body is too large");
+    (void)self.Fail(Fault::kBodyTooLarge, TooLarge(self.limits_.body));
     return -1;
   }
   static int OnEnd(llhttp_t* raw) {
@@ -159,7 +163,7 @@ int Parser::EndHeader() {
     return kFailed;
   }
   if ((parser_.flags & F_CHUNKED) == 0 && parser_.content_length > limits_.body) {
-    (void)Fail(Fault::kBodyTooLarge, "the body is too large");
+    (void)Fail(Fault::kBodyTooLarge, TooLarge(limits_.body));
     return kFailed;
   }
   return 0;
