@@ -25,7 +25,9 @@ class Fault:
 
     status and body replace the answer; headers are added to it, or with None taken from it. delay: seconds
     before it. truncate: the body ends in the middle. hang: no answer until the fault is lifted. close: the
-    connection ends without one. endless: a chunked body that never ends.
+    connection ends without one. endless: a chunked body that never ends. raw: a function of the answer that
+    would have been given (status, headers, body) to what is sent instead of it, head and all: bytes, or a
+    generator of some. The connection ends after them, or with keep_open=True is left open.
     """
 
     pattern: str
@@ -39,10 +41,13 @@ class Fault:
     hang: bool = False
     close: bool = False
     endless: bool = False
+    raw: object = None
+    keep_open: bool = False
     met: int = 0
 
     def __post_init__(self):
         self.lifted = threading.Event()
+        self.since = time.monotonic()
 
 
 @dataclasses.dataclass
@@ -89,7 +94,7 @@ class Agent:
         self.intentions = []
         self.requests, self.faults = [], []
         self.changed = threading.Condition()
-        self.index, self.indexes = 10, {}
+        self.index, self.indexes, self.first_index = 10, {}, 10
         self.https, self.unix_socket = https, unix_socket
         self.server, self.port = None, 0
         self.start()
@@ -130,6 +135,10 @@ class Agent:
             fault.lifted.set()
         with self.changed:
             self.changed.notify_all()
+        self.hang_up()
+
+    def hang_up(self):
+        """hang_up ends every connection; the port stays open."""
         for connection in list(self.open):
             try:
                 connection.shutdown(socket.SHUT_RDWR)
@@ -198,6 +207,14 @@ class Agent:
             self.faults.insert(0, made)
             self.changed.notify_all()
         return made
+
+    def rewind(self, index=2):
+        """rewind makes the agent's indexes start again, as those of a cluster that lost its state do."""
+        with self.changed:
+            self.index = index
+            self.indexes = {key: index for key in self.indexes}
+            self.first_index = index
+            self.changed.notify_all()
 
     def lift(self, fault=None):
         for one in list(self.faults):
@@ -409,7 +426,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             changed = lambda: sent is None or marks(agent.answer(request)[0]) != sent
         else:
             sent = int(query.get("index") or 0)
-            changed = lambda: sent == 0 or agent.indexes.get(key, 10) > sent
+            changed = lambda: sent == 0 or agent.indexes.get(key, agent.first_index) > sent
         deadline = time.monotonic() + seconds
         with agent.changed:
             while not changed() and not agent.stopping and not self._gone():
@@ -424,7 +441,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                     headers["X-Consul-ContentHash"] = marks(document)
                     document["ContentHash"] = headers["X-Consul-ContentHash"]
             elif agent.modern or not request.path.endswith("/intentions/match"):
-                headers["X-Consul-Index"] = str(agent.indexes.get(key, 10))
+                headers["X-Consul-Index"] = str(agent.indexes.get(key, agent.first_index))
         return document
 
     def _gone(self):
@@ -441,6 +458,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             status = fault.status or status
             body = body if fault.body is None else fault.body
             headers.update(fault.headers)
+        if fault and fault.raw:
+            headers = {name: value for name, value in headers.items() if value is not None}
+            try:
+                answer = fault.raw(status, headers, body)
+                for part in [answer] if isinstance(answer, bytes) else answer:
+                    self.wfile.write(part)
+            except OSError:
+                self.close_connection = True
+            self.close_connection = self.close_connection or not fault.keep_open
+            return
         self.send_response(status)
         for name, value in headers.items():
             if value is not None:

@@ -60,9 +60,10 @@ class Seen:
 
 
 class App:
-    """A server on 127.0.0.1. behaviour(app, seen) runs for each connection in a thread of its own."""
+    """A server on 127.0.0.1, or everywhere: on every loopback address. behaviour(app, seen) runs for each
+    connection in a thread of its own."""
 
-    def __init__(self, case, behaviour, port=0, receive_buffer=None):
+    def __init__(self, case, behaviour, port=0, receive_buffer=None, everywhere=False):
         self.behaviour = behaviour
         self.seen = []
         self.changed = threading.Condition()
@@ -70,7 +71,10 @@ class App:
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.listener.bind(("127.0.0.1", port))
+        if everywhere:
+            # The device's name keeps every other network out.
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+        self.listener.bind(("0.0.0.0" if everywhere else "127.0.0.1", port))
         self.listener.listen(1024)
         self.address = self.listener.getsockname()
         self.port = self.address[1]

@@ -6,23 +6,29 @@ from lib.ports import free_port, listening
 
 
 class GoProxy:
-    """inbound: app=(host, port) of the local application. outbound: upstream=name of the service. Ready
-    when it listens, has a leaf and roots. It speaks TLS 1.3 with peers that do, and has no setting for it."""
+    """inbound: app=(host, port) of the local application. outbound: upstream=name of the service. Both: the
+    upstream listens at upstream_listen. Ready when it listens, has a leaf and roots. It speaks TLS 1.3 with
+    peers that do, and has no setting for it. agent: a Consul, or the address of something like it."""
 
     kind = "go"
 
-    def __init__(self, case, consul, service, app=None, upstream=None, listen=None, token=None):
+    def __init__(self, case, agent, service, app=None, upstream=None, listen=None, token=None,
+                 upstream_listen=None, flags=(), ready=True):
         self.port = listen or free_port()
         self.address = ("127.0.0.1", self.port)
-        argv = [peer_binary("consul"), "connect", "proxy", "-http-addr", consul.address, "-service", service,
+        address = agent if isinstance(agent, str) else agent.address
+        token = token or getattr(agent, "token", None)
+        argv = [peer_binary("consul"), "connect", "proxy", "-http-addr", address, "-service", service,
                 "-log-level", "trace"]
         if app:
             argv += ["-service-addr", f"{app[0]}:{app[1]}", "-listen", f"127.0.0.1:{self.port}"]
-        else:
-            argv += ["-upstream", f"{upstream}:{self.port}"]
-        if token or consul.token:
-            argv += ["-token", token or consul.token]
-        self.process = Process(case, argv, f"go-{service}")
+        if upstream:
+            argv += ["-upstream", f"{upstream}:{upstream_listen or self.port}"]
+        if token:
+            argv += ["-token", token]
+        self.process = Process(case, [*argv, *flags], f"go-{service}")
+        if not ready:
+            return
         self.process.wait_log("Parsed TLS identity", 20)
         # Not by connecting: it would dial the application for it.
         check.within(lambda: listening(self.port), "the Go proxy listens", 10 * slowness())

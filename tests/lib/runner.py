@@ -1,12 +1,13 @@
 """Runs the Python tests of Mooring.
 
-  runner.py --mooring PATH (--reduced|--full) [--jobs N] [--list] [FILTER...]
+  runner.py --mooring PATH (--reduced|--full) [--jobs N] [--list] [--results FILE] [FILTER...]
 
-Modules tests/scenario/test_*.py and tests/interop/test_*.py run in N processes side by side, the tests of
-one module one after the other. A test is a function test_*(case); setup_module(case), if there is one,
+Modules test_*.py in tests/scenario, tests/interop and tests/faults run in N processes side by side, the tests
+of one module one after the other. A test is a function test_*(case); setup_module(case), if there is one,
 makes what the module's tests share. FILTER is a part of `module.test`; several are alternatives.
 One line a test, and on failure what was expected and the tails of every log. The last line is
 `N passed, N failed, N skipped`; the exit code is 0 only if nothing failed and something ran.
+--results adds a JSON object a test to FILE as it ends: module, test, result (ok, fail, skip), seconds, text.
 """
 
 import argparse
@@ -28,9 +29,10 @@ sys.path.insert(0, str(TESTS))
 # The script's own folder goes: its modules are reached as lib.x only, and never hide others of that name.
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != TESTS / "lib"]
 
-from lib import certs, check  # noqa: E402
+from lib import certs, check, clock  # noqa: E402
 from lib.case import Case, slowness  # noqa: E402
 
+FOLDERS = ("scenario", "interop", "faults")
 GRACE = 20.0  # seconds after a test's limit before its whole process group is ended
 
 
@@ -131,6 +133,7 @@ def module_main(path, names):
     else:
         shared.forget()
     certs.forget()
+    clock.forget()
     report(event="done")
     channel.flush()
     os._exit(0)  # threads of test applications may still block in a system call
@@ -142,7 +145,7 @@ def module_main(path, names):
 def discover(filters):
     """discover lists (path, test names, expected seconds) of every module that has a wanted test."""
     modules = []
-    for path in sorted(TESTS.glob("scenario/test_*.py")) + sorted(TESTS.glob("interop/test_*.py")):
+    for path in [p for folder in FOLDERS for p in sorted(TESTS.glob(f"{folder}/test_*.py"))]:
         title = ".".join(path.relative_to(TESTS).with_suffix("").parts)
         module = importlib.import_module(title)
         names = [n for n, f in vars(module).items() if n.startswith("test_") and callable(f)]
@@ -205,8 +208,8 @@ class Module:
 
 
 class Run:
-    def __init__(self, jobs):
-        self.jobs = jobs
+    def __init__(self, jobs, results=None):
+        self.jobs, self.results = jobs, results
         self.counts = {"ok": 0, "fail": 0, "skip": 0}
         self.skipped, self.failed = [], []
         self.selector = selectors.DefaultSelector()
@@ -216,6 +219,10 @@ class Run:
         word = {"ok": "ok", "fail": "FAIL", "skip": "SKIP"}[event["result"]]
         name = f"{module.title}.{event['test']}"
         self.counts[event["result"]] += 1
+        if self.results:
+            record = {key: event[key] for key in ("test", "result", "seconds", "text")}
+            with open(self.results, "a") as file:
+                file.write(json.dumps({"module": module.title, **record}) + "\n")
         print(f"{word:4} {name} ({event['seconds']:.1f} s)", flush=True)
         if event["result"] == "fail":
             self.failed.append(name)
@@ -290,6 +297,7 @@ def main():
     size.add_argument("--full", action="store_true", help="sizes as the requirements state them")
     parser.add_argument("--jobs", type=int, default=3)
     parser.add_argument("--list", action="store_true", help="print the tests and end")
+    parser.add_argument("--results", metavar="FILE", help="add a JSON object for every test to this file")
     parser.add_argument("filters", nargs="*", metavar="FILTER")
     arguments = parser.parse_args()
     binary = Path(arguments.mooring).resolve()
@@ -309,7 +317,7 @@ def main():
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     started = time.monotonic()
-    run = Run(max(1, arguments.jobs))
+    run = Run(max(1, arguments.jobs), arguments.results)
     run.go(modules)
     if run.failed:
         print("\nFailed:")

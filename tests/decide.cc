@@ -1,0 +1,48 @@
+// decide: our decoder and our decision on intentions, as a filter, for comparing them with an
+// agent's own answers.
+//
+// A line of standard input is an object {"name", "match", "source_uri", "default"}: the service, the
+// body that the agent's match endpoint gave for it, the caller's SPIFFE ID, and "allow" or "deny" for
+// callers that no intention covers. A line of standard output answers each: `allow REASON`,
+// `deny REASON`, or `error WHY` for what cannot be read. Exits with 0 at the end of its input. Knows
+// neither agent nor certificates.
+#include <exception>
+#include <iostream>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "authz/consul_api.h"
+#include "authz/intention.h"
+#include "authz/spiffe.h"
+
+namespace {
+
+using mooring::authz::DefaultPolicy;
+
+std::string Answer(const std::string& line) {
+  const nlohmann::json question = nlohmann::json::parse(line);
+  const auto entries = mooring::authz::ParseIntentionMatch(question.at("match").get<std::string>(),
+                                                           question.at("name").get<std::string>());
+  if (!entries) return "error " + entries.error().message;
+  const auto source = mooring::authz::ParseServiceId(question.at("source_uri").get<std::string>());
+  if (!source) return "error " + source.error().message;
+  const bool open = question.at("default").get<std::string>() == "allow";
+  const mooring::authz::Decision decision = mooring::authz::IntentionSet(*entries).Decide(
+      *source, open ? DefaultPolicy::kAllow : DefaultPolicy::kDeny);
+  return (decision.allowed ? "allow " : "deny ") + decision.reason;
+}
+
+}  // namespace
+
+int main() {
+  std::string line;
+  while (std::getline(std::cin, line)) {
+    try {
+      std::cout << Answer(line) << '\n';
+    } catch (const std::exception& error) {
+      std::cout << "error " << error.what() << '\n';
+    }
+  }
+  return 0;
+}

@@ -1,0 +1,83 @@
+/* Loaded into a process under test with LD_PRELOAD: its wall clock runs a number of seconds off, and one host
+ * name resolves as told. Both may be changed while the process runs.
+ *
+ * MOORING_TEST_CLOCK names a file of three native 64-bit integers, mapped once and read at every call:
+ *   [0] seconds added to the wall clock (the monotonic clocks stay true)
+ *   [1] milliseconds that the name's resolution takes
+ *   [2] what it then gives: 0 the address 127.0.0.1, 1 no such name, 2 a failure for now, 3 127.0.0.9
+ * MOORING_TEST_NAME is that name. Without the first variable nothing is changed.
+ *
+ * The clock is read by the system call itself: looking the C library's own function up could call for the time.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { kShift, kDelay, kAnswer, kFields };
+
+static int64_t kNothing[kFields];
+static _Atomic(volatile int64_t *) told;
+
+/* Told is the mapped file, or zeroes. Two threads at once may both map it, which does no harm. */
+static volatile int64_t *Told(void) {
+  volatile int64_t *now = told;
+  if (now != NULL) return now;
+  const int saved = errno;
+  now = kNothing;
+  const char *path = getenv("MOORING_TEST_CLOCK");
+  const int file = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+  if (file >= 0) {
+    void *at = mmap(NULL, sizeof(kNothing), PROT_READ, MAP_SHARED, file, 0);
+    if (at != MAP_FAILED) now = at;
+    close(file);
+  }
+  told = now;
+  errno = saved;
+  return now;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *at) {
+  const int result = (int)syscall(SYS_clock_gettime, clock, at);
+  if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) at->tv_sec += Told()[kShift];
+  return result;
+}
+
+time_t time(time_t *at) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (at != NULL) *at = now.tv_sec;
+  return now.tv_sec;
+}
+
+int gettimeofday(struct timeval *at, void *zone) {
+  struct timespec now;
+  (void)zone;
+  clock_gettime(CLOCK_REALTIME, &now);
+  at->tv_sec = now.tv_sec;
+  at->tv_usec = now.tv_nsec / 1000;
+  return 0;
+}
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
+  int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+  *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+  const char *ours = getenv("MOORING_TEST_NAME");
+  if (name == NULL || ours == NULL || strcmp(name, ours) != 0) return real(name, service, hints, found);
+  for (int64_t waited = 0; waited < Told()[kDelay]; waited += 10) usleep(10000);
+  switch (Told()[kAnswer]) {
+    case 1: return EAI_NONAME;
+    case 2: return EAI_AGAIN;
+    case 3: return real("127.0.0.9", service, hints, found);
+    default: return real("127.0.0.1", service, hints, found);
+  }
+}
