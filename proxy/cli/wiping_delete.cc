@@ -3,7 +3,7 @@
 // Keys and tokens pass through strings, vectors and parsers that know nothing of secrets: an answer of the agent
 // grows byte by byte and leaves a copy behind at each step, a JSON lexer keeps the text of its last token. Wiping
 // at the one place where all of them give their memory back leaves none out, also not in code to come. It costs a
-// memset of what is freed; no byte that is relayed is allocated for, so the data path does not feel it.
+// memset of what is freed. Relayed bytes are allocated for only when a leg's kernel does not take them at once.
 // BoringSSL wipes its own allocations. Linked into the program alone: sanitizers have an allocator of their own.
 #include <malloc.h>
 #include <string.h>

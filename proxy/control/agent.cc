@@ -9,6 +9,8 @@
 namespace mooring::control {
 namespace {
 
+// A living agent's chance to say what is true, before what it said to an earlier run is used.
+constexpr net::milliseconds kAgentFirst{300};
 // How much of an error answer is read, and how much of that is repeated.
 constexpr std::size_t kQuotedFrom = 4096;
 constexpr std::size_t kQuoted = 200;
@@ -59,6 +61,7 @@ Agent::Agent(net::Loop& loop, log::Log& log, const config::AgentSettings& settin
     : loop_(loop),
       log_(log),
       settings_(settings),
+      started_at_(loop.now()),
       name_((settings.https ? "https://" : settings.address.kind == net::Address::Kind::kUnix ? "" : "http://") +
             settings.address.Text() + settings.path_prefix) {}
 
@@ -124,10 +127,8 @@ std::string Agent::TokenName() const {
   return "no token";
 }
 
-void Agent::UseStore(state::Store* store, net::MonotonicTime saved_from, net::milliseconds max_stale) {
-  store_ = store;
-  saved_from_ = saved_from;
-  max_stale_ = max_stale;
+net::MonotonicTime Agent::SavedFrom() const {
+  return (has_answered_ ? loop_.now() : started_at_) + kAgentFirst;
 }
 
 void Agent::CallWhenBack(const void* who, std::function<void()> call) { waiting_[who] = std::move(call); }

@@ -38,11 +38,15 @@ class Agent final {
   http::Request NewRequest(std::string_view method, std::string_view path, std::string_view query);
 
   // UseStore gives watches a place to keep good answers, and to find those of an earlier run; before the first
-  // watch is made. The store must outlive them. Saved answers are used from `saved_from` on, or as soon as the agent
-  // fails: until then a living agent gets the chance to say what is true now.
-  void UseStore(state::Store* store, net::MonotonicTime saved_from, net::milliseconds max_stale);
+  // watch is made. The store must outlive them.
+  void UseStore(state::Store* store) { store_ = store; }
   state::Store* store() const { return store_; }
-  net::MonotonicTime saved_from() const { return saved_from_; }
+  // SavedFrom is when a watch that asks for the first time now may use its saved answer, should the agent not have
+  // failed before: 300 ms after the start, or, if the agent has answered anybody since, 300 ms from now.
+  net::MonotonicTime SavedFrom() const;
+  void NoteAnswer() { has_answered_ = true; }
+
+  void SetMaxStale(net::milliseconds limit) { max_stale_ = limit; }
   net::milliseconds max_stale() const { return max_stale_; }  // 0: no limit
 
   // CallWhenBack runs `call` once, after the event in which somebody says that the agent answers again.
@@ -71,13 +75,14 @@ class Agent final {
   net::Loop& loop_;
   log::Log& log_;
   const config::AgentSettings settings_;
+  const net::MonotonicTime started_at_;
   std::string name_;
   http::Endpoint endpoint_;
   std::string file_token_;
   config::FileLook file_look_;  // what the token file looked like when it was read
   bool file_error_said_ = false;
   state::Store* store_ = nullptr;
-  net::MonotonicTime saved_from_{};
+  bool has_answered_ = false;
   net::milliseconds max_stale_{0};
   std::map<const void*, std::function<void()>> waiting_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

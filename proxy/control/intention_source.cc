@@ -29,6 +29,7 @@ Watch::Options ListOptions() {
   options.path = "/v1/connect/intentions";
   options.needs = "intentions:read";
   options.keep = false;  // it only wakes us
+  options.poll_interval = kAskDefault;  // it cannot even do that: looked at now and then
   return options;
 }
 
@@ -56,8 +57,8 @@ IntentionSource::IntentionSource(net::Loop& loop, log::Log& log, Agent& agent, s
             [this](const http::Response& response) { return TakeList(response); }),
       authorize_(loop, log, agent, AuthorizeOptions(service_),
                  [this](const http::Response& response) { return TakeAuthorize(response); }) {
-  // A list that is refused or fails cannot wake us: the match itself is asked every second then, from now on
-  // and not only when the long pause that is running has passed.
+  // A list that is refused or fails cannot wake us: the match itself is polled then, from now on and
+  // not only when the long pause that is running has passed.
   list_.OnError([this](const Error&) {
     if (!std::exchange(list_wakes_, false)) return;
     match_.SetPollInterval(kPollMatch);
@@ -107,9 +108,9 @@ std::vector<const Watch*> IntentionSource::Watches() const {
 }
 
 Status IntentionSource::TakeMatch(const http::Response& response) {
-  NoteHeader(response);
   auto entries = authz::ParseIntentionMatch(response.body, service_);
   if (!entries) return entries.error();
+  NoteHeader(response);
   // Not with an answer of our own disk, which has no index: the agent is asked at the same time.
   const std::string* index = response.Header("x-consul-index");
   if ((index == nullptr || *index == "0") && !list_started_ && !response.from_disk) {
@@ -129,7 +130,10 @@ Status IntentionSource::TakeMatch(const http::Response& response) {
   return Ok();
 }
 
-Status IntentionSource::TakeList(const http::Response&) {
+Status IntentionSource::TakeList(const http::Response& response) {
+  // A list that cannot be waited on either wakes nobody: the match is polled.
+  const std::string* index = response.Header("x-consul-index");
+  if (index == nullptr || *index == "0") return Ok();
   // While the list does the waking, polling the match is only a safety net.
   if (!std::exchange(list_wakes_, true)) match_.SetPollInterval(kAskDefault);
   match_.Refresh();
@@ -140,7 +144,10 @@ void IntentionSource::AskDefault() {
   if (!own_) return;
   const std::string source = set_->UnmatchedSource(*own_);
   needs_default_ = !source.empty();
-  if (!needs_default_) return;
+  if (!needs_default_) {
+    authorize_.Stop();  // what it was asked is covered by an entry now, and the answer would be that entry's
+    return;
+  }
   authz::ServiceId id = *own_;
   id.service = source;
   const nlohmann::json body{
@@ -150,8 +157,6 @@ void IntentionSource::AskDefault() {
 }
 
 Status IntentionSource::TakeAuthorize(const http::Response& response) {
-  NoteHeader(response);
-  if (!needs_default_) return Ok();  // what was last asked for is covered by now
   auto answer = authz::ParseAuthorize(response.body);
   if (!answer) return answer.error();
   // An entry that we have not heard of yet covers the source: its answer is not the default.
@@ -159,6 +164,7 @@ Status IntentionSource::TakeAuthorize(const http::Response& response) {
     return Error{ErrorCode::kUnavailable, "an intention that is not in our list yet decided (" +
                                               answer->reason + ")"};
   }
+  NoteHeader(response);
   const bool allow = answer->authorized && !header_denies_;
   SetFallback(allow ? authz::DefaultPolicy::kAllow : authz::DefaultPolicy::kDeny, answer->reason);
   return Ok();

@@ -14,7 +14,7 @@ constexpr milliseconds kResolveFailedAgain{2'000};
 constexpr milliseconds kResolveAgain{30'000};  // host names move without anybody telling us
 // An agent or server that has just started lists nobody until the first checks have passed. The instances known
 // before are tried that much longer: they prove who they are, and a dead one costs a failed attempt.
-constexpr milliseconds kBelieveEmpty{5'000};
+constexpr milliseconds kBelieveEmpty{2'000};
 
 std::string NameOf(const config::UpstreamSettings& upstream) {
   std::string name = upstream.name;
@@ -101,7 +101,8 @@ bool UpstreamSource::HoldOn(const std::vector<authz::Instance>& instances) {
   const bool nobody = std::all_of(instances.begin(), instances.end(),
                                   [](const authz::Instance& instance) { return instance.critical; });
   return nobody && !endpoints_.empty() &&
-         (believe_empty_.running() || watch_->state().phase == Watch::State::Phase::kRetrying);
+         (believe_empty_.running() || watch_->state().phase == Watch::State::Phase::kRetrying ||
+          watch_->state().source == Watch::State::Source::kDisk);
 }
 
 std::vector<net::Address> UpstreamSource::Addresses() const {

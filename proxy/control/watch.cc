@@ -16,7 +16,10 @@ namespace {
 using net::milliseconds;
 
 constexpr milliseconds kFirstBackoff{250};
-constexpr milliseconds kMaxBackoff{10'000};
+// Together with what follows the answer (an empty list is believed 2 s late) within the ten seconds in which fresh
+// state is promised.
+constexpr milliseconds kMaxBackoff{8'000};
+constexpr milliseconds kMaxPatience{10'000};  // what a Retry-After may ask for
 constexpr milliseconds kAnswerTime{10'000};  // what an agent may take beyond the wait it was asked for
 // Answers may follow each other at once this often, then at this rate: an agent that re-issues leaves in a
 // loop (25 a second were seen) must not keep us busy, and a change must not wait.
@@ -26,6 +29,7 @@ constexpr double kPerSecond = 4;
 constexpr milliseconds kNoSpin{1'000};
 constexpr std::chrono::minutes kSayAgain{5};
 constexpr std::size_t kVersionDigits = 12;
+constexpr char kFilteredHeader[] = "x-consul-results-filtered-by-acls";
 constexpr std::chrono::minutes kClockSlack{5};  // between the clocks of two runs
 
 std::optional<std::uint64_t> ParseNumber(const std::string* text) {
@@ -40,10 +44,10 @@ std::string DocumentName(const Watch::Options& options) {
   return options.name + " " + options.path + "?" + options.query;
 }
 
-// What a decoder looks at besides the body.
+// What is looked at besides the body.
 std::map<std::string, std::string> KeptHeaders(const http::Response& response) {
   std::map<std::string, std::string> kept;
-  for (const char* name : {"x-consul-translate-addresses", "x-consul-default-acl-policy"}) {
+  for (const char* name : {"x-consul-translate-addresses", "x-consul-default-acl-policy", kFilteredHeader}) {
     if (const std::string* value = response.Header(name)) kept[name] = *value;
   }
   return kept;
@@ -88,8 +92,18 @@ void Watch::Start() { Send(); }
 
 void Watch::Refresh() {
   refresh_wanted_ = true;
+  // A question that does not block is answered soon, and asked again then; cut short each time, it might never be.
+  if (client_->busy() && !blocking_) return;
   timer_.Stop();
   Send();
+}
+
+void Watch::Stop() {
+  timer_.Stop();
+  restore_.Stop();
+  client_->Cancel();
+  refresh_wanted_ = false;
+  agent_.ForgetWaiting(this);
 }
 
 bool Watch::TooOld() const {
@@ -100,7 +114,7 @@ bool Watch::TooOld() const {
 
 void Watch::Send() {
   if (!std::exchange(restore_armed_, true) && ticket_) {
-    const auto wait = std::chrono::duration_cast<milliseconds>(agent_.saved_from() - loop_.now());
+    const auto wait = std::chrono::duration_cast<milliseconds>(agent_.SavedFrom() - loop_.now());
     restore_.Start(std::max(wait, milliseconds(0)));
   }
   std::string query = options_.query;
@@ -128,12 +142,13 @@ void Watch::Send() {
   http::Request request = agent_.NewRequest(options_.method, options_.path, query);
   request.body = options_.body;
   request.deadline = deadline;
-  request.blocking = deadline > kAnswerTime;
+  request.blocking = blocking_ = deadline > kAnswerTime;
   sent_at_ = loop_.now();
   client_->Send(std::move(request), [this](Result<http::Response> answer) { OnAnswer(std::move(answer)); });
 }
 
 void Watch::OnAnswer(Result<http::Response> answer) {
+  if (answer) agent_.NoteAnswer();
   if (!answer) {
     Fail(answer.error(), milliseconds(0));
     return;
@@ -142,7 +157,7 @@ void Watch::OnAnswer(Result<http::Response> answer) {
     milliseconds at_least{0};
     if (const auto seconds = ParseNumber(answer->Header("retry-after"))) {
       at_least = std::min(milliseconds(static_cast<milliseconds::rep>(std::min<std::uint64_t>(*seconds, 10) * 1000)),
-                          kMaxBackoff);
+                          kMaxPatience);
     }
     Fail(Explain(*answer, agent_, options_.name), at_least);
     return;
@@ -172,14 +187,13 @@ std::optional<Error> Watch::Distrust(const http::Response& response) {
     return Error{ErrorCode::kUnavailable,
                  options_.name + ": not taken up: the answer comes from a server with no known leader"};
   }
-  const bool filtered = Says(response, "x-consul-results-filtered-by-acls", "true");
+  const bool filtered = Says(response, kFilteredHeader, "true");
   // A token that has never seen the whole list gets its changes all the same.
   const bool no_less = nothing_better || (options_.partial == Partial::kInsteadOfNothing && filtered_);
   if (filtered && !no_less) {
     return Error{ErrorCode::kDenied, options_.name + ": not taken up: the answer was filtered by ACLs; a permission is "
                                      "missing from " + agent_.TokenName()};
   }
-  filtered_ = filtered;
   return std::nullopt;
 }
 
@@ -201,6 +215,7 @@ void Watch::Restore() {
     return;
   }
   state_.source = State::Source::kDisk;
+  filtered_ = Says(response, kFilteredHeader, "true");
   state_.version = std::move(version);
   state_.fresh_at = loop_.now() - std::chrono::duration_cast<net::MonotonicTime::duration>(age);
   // A time of confirmation that has not come yet proves no age: with a limit it is beyond it.
@@ -220,6 +235,7 @@ void Watch::Succeed(const http::Response& response) {
   refusal_said_at_.reset();
   state_.phase = State::Phase::kOk;
   state_.source = State::Source::kAgent;
+  filtered_ = Says(response, kFilteredHeader, "true");
   state_.last_error.clear();
   state_.fresh_at = loop_.now();
   ++state_.updates;

@@ -4,10 +4,10 @@
 // Rules of the protocol (consul's blocking queries): the index of an answer goes into the next request; an
 // index that went backwards starts again without one; an index of 0 or none cannot be waited on, so the
 // document is polled; a return does not mean a change. Failures are retried with jittered backoff, 250 ms
-// to 10 s, and at once when the agent answers somebody else again; they never touch what was learnt before.
+// to 8 s, and at once when the agent answers somebody else again; they never touch what was learnt before.
 //
 // The last good answer is kept by the Agent's store. After a restart it is taken up, by the same Apply, when the
-// agent fails or lets its time pass (Agent::saved_from). Loop thread only.
+// agent fails or lets its time pass (Agent::SavedFrom). Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -75,8 +75,10 @@ class Watch final {
   Watch& operator=(const Watch&) = delete;
 
   void Start();
-  // Refresh asks at once, without waiting for a change.
+  // Refresh asks at once, without waiting for a change; behind a question under way that does not wait for one.
   void Refresh();
+  // Stop asks no more until Start or Refresh. What was learnt stays.
+  void Stop();
   // SetBody changes what a polled POST asks, from the next request on.
   void SetBody(std::string body) { options_.body = std::move(body); }
   void SetPollInterval(net::milliseconds interval) { options_.poll_interval = interval; }
@@ -118,6 +120,7 @@ class Watch final {
   std::uint64_t sent_index_ = 0;
   net::MonotonicTime sent_at_{};
   bool refresh_wanted_ = false;
+  bool blocking_ = false;  // the question under way
   unsigned failures_ = 0;  // in a row
   double allowance_ = 0;   // token bucket of immediate re-asks
   net::MonotonicTime allowance_at_{};

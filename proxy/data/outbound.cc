@@ -54,6 +54,10 @@ void Outbound::OnSnapshot(Review& review) {
     case Stage::kOver:
       return;
     case Stage::kProven:
+      if (Remaining().count() <= 0) {
+        StartRelay(std::nullopt);  // no time is left for another instance: from here on it is a live connection
+        break;
+      }
       if (const auto objection = review.OfInstance(*peer_->session(), false)) {
         peer_->SendAlert(objection->alert);
         app_.WantRead(false);
@@ -63,6 +67,7 @@ void Outbound::OnSnapshot(Review& review) {
     case Stage::kRelay:
       break;
   }
+  if (stage_ != Stage::kRelay) return;  // it has ended at once
   const LivePolicy& policy = worker_.snapshot()->live;
   if (!policy.cut_revoked) return;
   const bool had_one = objection_.has_value();
@@ -192,6 +197,7 @@ void Outbound::OnProven() {
     }
   }
   stage_ = Stage::kProven;
+  proven_at_ = worker_.loop().now();
   deadline_.Stop();
   if (rules_->idle_timeout.count() > 0) deadline_.Start(rules_->idle_timeout);
   if (peer_->BufferedInput()) {
@@ -225,7 +231,6 @@ void Outbound::OnFirstAnswer() {
 
 void Outbound::StartRelay(std::optional<net::Stream::ReadResult> first) {
   stage_ = Stage::kRelay;
-  relaying_since_ = worker_.loop().now();
   deadline_.Stop();
   relay_.emplace(worker_.loop(), app_, *peer_, rules_->idle_timeout,
                  [this](CloseReason reason) { Over(reason); });
@@ -299,12 +304,12 @@ void Outbound::Cut(CloseReason reason) {
 }
 
 void Outbound::OnSweep() {
-  if (stage_ != Stage::kRelay) return;
-  if (TooOld(worker_.snapshot()->live, relaying_since_, worker_.loop().now())) {
+  if (stage_ != Stage::kRelay && stage_ != Stage::kProven) return;
+  if (TooOld(worker_.snapshot()->live, proven_at_, worker_.loop().now())) {
     Cut(CloseReason::kMaxConnectionAge);
     return;
   }
-  relay_->CheckPeers();
+  if (stage_ == Stage::kRelay) relay_->CheckPeers();
 }
 
 void Outbound::Over(CloseReason reason) {

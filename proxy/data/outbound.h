@@ -63,7 +63,7 @@ class Outbound final : public Connection, public net::StreamObserver {
   // Of the attempt under way, of the whole while waiting, the idle limit once proven; while relaying, the grace
   // of an objection.
   net::Timer deadline_;
-  net::MonotonicTime relaying_since_{};
+  net::MonotonicTime proven_at_{};
   std::optional<Objection> objection_;  // live, but only until the grace is over
   Stage stage_ = Stage::kWaiting;
   net::MonotonicTime give_up_{};

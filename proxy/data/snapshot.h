@@ -56,7 +56,7 @@ struct LivePolicy {
   milliseconds max_age{0};        // 0: none
 };
 
-// TooOld says whether a connection that has relayed since then has reached its largest age.
+// TooOld says whether a connection that has lived since then has reached its largest age.
 inline bool TooOld(const LivePolicy& policy, net::MonotonicTime since, net::MonotonicTime now) {
   return policy.max_age.count() > 0 && now - since >= policy.max_age;
 }

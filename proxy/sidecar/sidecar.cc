@@ -18,8 +18,6 @@ using net::milliseconds;
 
 constexpr char kPublic[] = "public";
 constexpr milliseconds kTick{1'000};
-// A living agent's chance to answer before saved state is used.
-constexpr milliseconds kAgentFirst{300};
 constexpr milliseconds kDrainPoll{50};
 constexpr milliseconds kResolveAppAgain{30'000};
 // Descriptors that are not connections: listeners, agent connections, libuv, logs.
@@ -63,7 +61,10 @@ Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings)
 
 Sidecar::~Sidecar() {
   // What is pending goes to disk while all documents are still followed.
-  if (store_) store_->Close();
+  if (store_ && !store_->Close()) {
+    log_.Warn("sidecar", "the disk of the state directory does not answer; ending without it");
+    std::_Exit(exit_code_);  // joining its thread could take for ever
+  }
   // Listeners first: they post to the workers, which must still be there.
   listeners_.reset();
   workers_.clear();
@@ -93,6 +94,7 @@ Status Sidecar::Prepare() {
     auto agent = control::Agent::Make(loop_, log_, settings_.agent);
     if (!agent) return Invalid("Error connecting to Consul agent: " + agent.error().message);
     agent_ = std::move(*agent);
+    agent_->SetMaxStale(settings_.max_stale);
     if (Status opened = OpenStore(); !opened) return opened;
   } else if (!settings_.state_dir.empty() && !settings_.state_dir_from_environment) {
     log_.Warn("sidecar", "state_dir has no effect: nothing comes from an agent");
@@ -146,6 +148,9 @@ Status Sidecar::OpenStore() {
     options.subdirectory = state::Folder::SubdirectoryName("service", settings_.service) +
                            (settings_.register_id.empty() ? "" : "~" + settings_.register_id);
   }
+  // The same name elsewhere is another service. No other part holds a '~' or is empty.
+  if (!settings_.agent.partition.empty()) options.subdirectory += "~ap." + settings_.agent.partition;
+  if (!settings_.agent.ns.empty()) options.subdirectory += "~ns." + settings_.agent.ns;
   options.key.id = options.subdirectory;
   options.key.agent = agent_->name();
   options.expected_datacenter = settings_.datacenter;
@@ -158,7 +163,7 @@ Status Sidecar::OpenStore() {
     return Ok();
   }
   store_ = std::move(*store);
-  agent_->UseStore(store_.get(), loop_.now() + kAgentFirst, settings_.max_stale);
+  agent_->UseStore(store_.get());
   log_.Info("sidecar", "state is kept", {{"file", store_->view().file}});
   if (!settings_.cache_private_key) {
     log_.Warn("sidecar", "the private key is not kept: a restart while the agent is away will not serve",
@@ -192,7 +197,7 @@ void Sidecar::FindProxyId() {
         return Ok();
       });
   find_proxy_->OnError([this](const Error& error) {
-    if (settings_.wait_for_agent) return;
+    if (settings_.wait_for_agent || find_proxy_->state().source == control::Watch::State::Source::kDisk) return;
     Fatal("Failed looking up sidecar proxy info for " + settings_.sidecar_for + ": " + error.message);
   });
   find_proxy_->Start();

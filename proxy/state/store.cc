@@ -154,21 +154,24 @@ void Store::SetDatacenter(const std::string& datacenter) {
   Schedule();
 }
 
-void Store::Close() {
-  if (closed_) return;
+bool Store::Close() {
+  if (closed_) return !disk_.busy();
   closed_ = true;
   timer_.Stop();
   grace_.Stop();
   const net::MonotonicTime deadline = Clock::now() + options_.timing.close;
   if (disk_.busy()) {
-    if (!disk_.Wait(deadline)) return;
+    if (!disk_.Wait(deadline)) return false;
     Finish();
   }
-  if (!dirty_) return;
+  if (!dirty_) return true;
   // Nothing is dropped now: at the end nobody follows any more, and all of it is what the next
   // start needs.
   StartSave(Ledger::Prune::kNo);
-  if (disk_.busy() && disk_.Wait(deadline)) Finish();
+  if (!disk_.busy()) return true;
+  if (!disk_.Wait(deadline)) return false;
+  Finish();
+  return true;
 }
 
 Store::View Store::view() const { return view_; }

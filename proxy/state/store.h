@@ -80,8 +80,9 @@ class Store final {
   const std::string& datacenter() const { return options_.key.datacenter; }
 
   // Close is for the end, before the watches go: it blocks until what is unsaved is on disk or has
-  // failed, at most Timing::close. Nothing is written after it.
-  void Close();
+  // failed, at most Timing::close. Nothing is written after it. False: the disk has not answered in
+  // that time, and the destructor will wait until it does.
+  bool Close();
 
   struct View {
     std::string file;

@@ -360,7 +360,7 @@ def aged(path, minutes):
 
 
 def admits_nobody_for_its_age(subject):
-    subject.wait_log("serving from saved state")
+    check.within(lambda: subject.status()["not_ready"], "it says that it is not ready", 3 * slowness(), step=0.02)
     check.true(subject.refused_inbound(), "a caller is refused")
     check.true(subject.refused_outbound(), "an application's call is refused")
     for direction in ("inbound", "outbound"):
@@ -379,6 +379,7 @@ def test_row_28_state_that_is_older_than_max_stale_admits_nobody_until_the_agent
     subject.kill()
     aged(path, 10)
     subject.start(ready=False)
+    subject.wait_log("serving from saved state")
     admits_nobody_for_its_age(subject)
     subject.api.start()
     check.within(subject.works_new, "it serves once the agent is back", 12 * slowness())
@@ -390,10 +391,27 @@ def test_row_28_state_is_as_old_as_the_clock_says_and_a_clock_that_went_back_pro
     for shift in (600, -1800):
         subject.env = clock.Clock(case, shift).env
         subject.start(ready=False)
+        subject.wait_log("serving from saved state")
         admits_nobody_for_its_age(subject)
         subject.kill()
     subject.env = None
     starts_warm(subject)
+
+
+def test_row_28_an_outage_that_outlasts_max_stale_admits_nobody_new_and_cuts_nobody(case):
+    only_mooring("it keeps no state")
+    api, time = scripted.Agent(case), clock.Clock(case)
+    subject = Subject.scripted(case, api, env=time.env, flags=["-max-stale", "2m"])
+    held = subject.hold()
+    api.stop()
+    subject.wait_log("watch failed")
+    time.elapse(60)
+    subject.works()
+    time.elapse(120)
+    admits_nobody_for_its_age(subject)
+    held.works()
+    api.start()
+    check.within(subject.works_new, "it serves once the agent is back", 12 * slowness())
 
 
 def test_row_28_without_a_limit_old_state_serves_and_its_age_is_said(case):

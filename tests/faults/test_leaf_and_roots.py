@@ -199,6 +199,8 @@ def storm(case, count, rate):
     traffic, started = subject.traffic(), now()
     for number, leaf in enumerate(leaves):
         api.set_leaf(SERVICE, leaf)
+        if number % 500 == 0:
+            held.works()  # its application gives up on a silent peer after a minute
         time.sleep(max(0, started + (number + 1) / rate - now()))
     asked = len([r for r in api.asked("*/leaf/*") if r.at > started])
     took = now() - started

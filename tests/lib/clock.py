@@ -50,8 +50,8 @@ class Clock:
 
     def __init__(self, case, shift=0):
         self.path = case.directory / "clock"
-        self.values = [int(shift), 0, ANSWERS["right"]]
-        self.path.write_bytes(struct.pack("3q", *self.values))
+        self.values = [int(shift), 0, ANSWERS["right"], 0]
+        self.path.write_bytes(struct.pack("4q", *self.values))
         sanitizer = os.environ.get("ASAN_OPTIONS", "")
         self.env = {"LD_PRELOAD": str(library()), "MOORING_TEST_CLOCK": str(self.path), "MOORING_TEST_NAME": NAME,
                     # AddressSanitizer insists on being the first library, which it need not be for ours.
@@ -60,6 +60,11 @@ class Clock:
     def shift(self, seconds):
         """shift sets by how many seconds the process's wall clock is ahead of ours, from this moment on."""
         self._set(0, int(seconds))
+
+    def elapse(self, seconds):
+        """elapse makes the process believe that so many seconds have passed at once, by both clocks."""
+        self._set(0, self.values[0] + int(seconds))
+        self._set(3, self.values[3] + int(seconds))
 
     def resolve(self, answer="right", delay=0.0):
         """resolve sets what the name NAME resolves to (right: 127.0.0.1, wrong: 127.0.0.9, none: no such name,
@@ -71,4 +76,4 @@ class Clock:
         self.values[field] = value
         # In place: the process has the file mapped.
         with open(self.path, "r+b") as file:
-            file.write(struct.pack("3q", *self.values))
+            file.write(struct.pack("4q", *self.values))

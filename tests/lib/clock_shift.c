@@ -1,10 +1,11 @@
 /* Loaded into a process under test with LD_PRELOAD: its wall clock runs a number of seconds off, and one host
  * name resolves as told. Both may be changed while the process runs.
  *
- * MOORING_TEST_CLOCK names a file of three native 64-bit integers, mapped once and read at every call:
- *   [0] seconds added to the wall clock (the monotonic clocks stay true)
+ * MOORING_TEST_CLOCK names a file of four native 64-bit integers, mapped once and read at every call:
+ *   [0] seconds added to the wall clock
  *   [1] milliseconds that the name's resolution takes
  *   [2] what it then gives: 0 the address 127.0.0.1, 1 no such name, 2 a failure for now, 3 127.0.0.9
+ *   [3] seconds added to the monotonic clocks
  * MOORING_TEST_NAME is that name. Without the first variable nothing is changed.
  *
  * The clock is read by the system call itself: looking the C library's own function up could call for the time.
@@ -23,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { kShift, kDelay, kAnswer, kFields };
+enum { kShift, kDelay, kAnswer, kElapsed, kFields };
 
 static int64_t kNothing[kFields];
 static _Atomic(volatile int64_t *) told;
@@ -48,7 +49,9 @@ static volatile int64_t *Told(void) {
 
 int clock_gettime(clockid_t clock, struct timespec *at) {
   const int result = (int)syscall(SYS_clock_gettime, clock, at);
-  if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) at->tv_sec += Told()[kShift];
+  if (result != 0) return result;
+  if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) at->tv_sec += Told()[kShift];
+  if (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE) at->tv_sec += Told()[kElapsed];
   return result;
 }
 
