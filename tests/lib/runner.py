@@ -295,7 +295,7 @@ def main():
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--reduced", action="store_true", help="small sizes (the default)")
     size.add_argument("--full", action="store_true", help="sizes as the requirements state them")
-    parser.add_argument("--jobs", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=5)
     parser.add_argument("--list", action="store_true", help="print the tests and end")
     parser.add_argument("--results", metavar="FILE", help="add a JSON object for every test to this file")
     parser.add_argument("filters", nargs="*", metavar="FILTER")
