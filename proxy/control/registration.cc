@@ -42,9 +42,18 @@ void Registration::Later(milliseconds delay, void (Registration::*what)()) {
   timer_.Start(delay);
 }
 
-void Registration::Failed(const std::string& what, const std::string& why) {
-  if (last_error_ != why) log_.Warn("agent", what, {{"id", entry_.id}, {"error", why}});
-  last_error_ = why;
+void Registration::Failed(const std::string& what, const Error& why) {
+  if (std::exchange(last_error_, why.message) == why.message) return;
+  if (why.code != ErrorCode::kDenied) {
+    log_.Warn("agent", what, {{"id", entry_.id}, {"error", why.message}});
+    return;
+  }
+  // No outage, and nothing that waiting cures.
+  agent_.NameToken([&log = log_, id = entry_.id, message = why.message,
+                    needs = "service:write on \"" + entry_.service + "-proxy\" and \"" + entry_.service + "\""](
+                       const std::string& token) {
+    log.Err("agent", "agent refuses", {{"id", id}, {"error", message}, {"token", token}, {"needs", needs}});
+  });
 }
 
 void Registration::Register() {
@@ -81,7 +90,7 @@ void Registration::Register() {
       return;
     }
     Failed("registration failed, will retry",
-           answer ? Explain(*answer, agent_, "register " + entry_.id).message : answer.error().message);
+           answer ? Explain(*answer, agent_, "register " + entry_.id) : answer.error());
     Later(kRetry, &Registration::Register);
   });
 }
@@ -106,7 +115,7 @@ void Registration::Pass() {
       return;
     }
     Failed("heartbeat failed, will retry",
-           answer ? Explain(*answer, agent_, "pass " + CheckId(entry_)).message : answer.error().message);
+           answer ? Explain(*answer, agent_, "pass " + CheckId(entry_)) : answer.error());
     Later(kRetry, &Registration::Pass);
   });
 }
@@ -148,7 +157,7 @@ void Registration::TryRemove(int tries_left, std::function<void()> done) {
     }
     if (tries_left <= 1) {
       Failed("not deregistered; the agent will do it when the check has been critical for ten minutes",
-             answer ? Explain(*answer, agent_, "deregister").message : answer.error().message);
+             answer ? Explain(*answer, agent_, "deregister") : answer.error());
       done();
       return;
     }

@@ -1,0 +1,161 @@
+// The sidecar's start, in order: agent, state, admin, workers, and where the configuration comes from.
+#include <cstdio>
+#include <utility>
+
+#include "proxy/sidecar/messages.h"
+#include "proxy/sidecar/sidecar.h"
+
+namespace mooring::sidecar {
+namespace {
+
+using control::ListenerSet;
+using net::milliseconds;
+
+// Descriptors that are not connections: listeners, agent connections, libuv, logs.
+constexpr unsigned long kReservedFiles = 100;
+
+}  // namespace
+
+Status Sidecar::Prepare() {
+  for (const std::string& warning : settings_.warnings) log_.Warn("config", warning);
+  const unsigned long files = net::RaiseFileLimit();
+  log_.Info("sidecar", "open files",
+            {{"limit", std::to_string(files)},
+             {"connections_at_once", std::to_string(files > kReservedFiles ? (files - kReservedFiles) / 2 : 0)}});
+  if (settings_.NeedsAgent()) {
+    auto agent = control::Agent::Make(loop_, log_, settings_.agent);
+    if (!agent) return Invalid("Error connecting to Consul agent: " + agent.error().message);
+    agent_ = std::move(*agent);
+    agent_->SetMaxStale(settings_.max_stale);
+    if (Status opened = OpenStore(); !opened) return opened;
+  } else if (!settings_.state_dir.empty() && !settings_.state_dir_from_environment) {
+    log_.Warn("sidecar", "state_dir has no effect: nothing comes from an agent");
+  }
+  if (settings_.identity) {
+    if (Status files_good = control::CheckFileIdentity(*settings_.identity); !files_good) return files_good;
+  }
+  resolver_ = std::make_unique<net::Resolver>(loop_);
+  if (settings_.admin) {
+    auto admin = admin::Admin::Make(loop_, *settings_.admin,
+                                    {[this] { return NotReady(); }, [this] { return StatusJson(); }});
+    if (!admin) return admin.error();
+    admin_ = std::move(*admin);
+    log_.Info("control", "listener open", {{"name", "admin"}, {"address", admin_->address()}});
+  }
+  for (unsigned i = 0; i < settings_.workers; ++i) {
+    workers_.push_back(std::make_unique<data::Worker>(log_));
+    workers_.back()->Start();
+  }
+  listeners_ = std::make_unique<ListenerSet>(
+      loop_, log_, workers_,
+      [this](const std::string& name, const Error& error) { OnListenerFailed(name, error); },
+      [this] { CheckReady(); });
+  tick_.Start(milliseconds(0));
+  std::printf("Mooring proxy starting...\n%s", StartFacts(settings_, agent_.get()).c_str());
+  std::fflush(stdout);
+  if (!settings_.proxy_id.empty()) {
+    WatchConfig(settings_.proxy_id);
+  } else if (!settings_.sidecar_for.empty()) {
+    FindProxyId();
+  } else {
+    Apply(control::FromSettings(settings_));
+  }
+  return Ok();
+}
+
+Status Sidecar::OpenStore() {
+  if (settings_.state_dir.empty()) {
+    log_.Info("sidecar", "no state directory: a restart while the agent is away will not serve",
+              {{"cure", "-state-dir, state_dir in YAML, or StateDirectory= with StateDirectoryMode=0700 in the unit"}});
+    return Ok();
+  }
+  state::Store::Options options;
+  options.directory = settings_.state_dir;
+  if (!settings_.proxy_id.empty()) {
+    options.subdirectory = state::Folder::SubdirectoryName("proxy", settings_.proxy_id);
+  } else if (!settings_.sidecar_for.empty()) {
+    options.subdirectory = state::Folder::SubdirectoryName("sidecar-for", settings_.sidecar_for);
+  } else {
+    // No service name holds a '~'.
+    options.subdirectory = state::Folder::SubdirectoryName("service", settings_.service) +
+                           (settings_.register_id.empty() ? "" : "~" + settings_.register_id);
+  }
+  // The same name elsewhere is another service. No other part holds a '~' or is empty.
+  if (!settings_.agent.partition.empty()) options.subdirectory += "~ap." + settings_.agent.partition;
+  if (!settings_.agent.ns.empty()) options.subdirectory += "~ns." + settings_.agent.ns;
+  options.key.id = options.subdirectory;
+  options.key.agent = agent_->name();
+  options.expected_datacenter = settings_.datacenter;
+  options.keep_private_key = settings_.cache_private_key;
+  auto store = state::Store::Open(loop_, log_, options);
+  if (!store) {
+    if (!settings_.state_dir_from_environment) return store.error();
+    log_.Warn("sidecar", "no state directory: a restart while the agent is away will not serve",
+              {{"error", store.error().message}});
+    return Ok();
+  }
+  store_ = std::move(*store);
+  agent_->UseStore(store_.get());
+  log_.Info("sidecar", "state is kept", {{"file", store_->view().file}});
+  if (!settings_.cache_private_key) {
+    log_.Warn("sidecar", "the private key is not kept: a restart while the agent is away will not serve",
+              {{"cure", "cache_private_key: true"}});
+  }
+  return Ok();
+}
+
+void Sidecar::FindProxyId() {
+  control::Watch::Options options;
+  options.name = "sidecar_lookup";
+  options.path = "/v1/agent/services";
+  options.blocking = control::Watch::Blocking::kNone;
+  options.poll_interval = milliseconds(0);
+  find_proxy_ = std::make_unique<control::Watch>(
+      loop_, log_, *agent_, options, [this](const http::Response& response) -> Status {
+        auto found = authz::ParseSidecars(response.body, settings_.sidecar_for);
+        if (!found) return found.error();
+        if (found->proxy_ids.empty()) {
+          return Error{ErrorCode::kNotFound,
+                       NoSidecar(settings_.sidecar_for, found->services_seen, agent_->TokenName())};
+        }
+        if (found->proxy_ids.size() > 1) {
+          Fatal(ManySidecars(settings_.sidecar_for, found->proxy_ids));
+          return Ok();
+        }
+        const std::string id = found->proxy_ids.front();
+        loop_.Post([this, id] {
+          if (!exiting_) TakeProxyId(id);
+        });
+        return Ok();
+      });
+  find_proxy_->OnError([this](const Error& error) {
+    if (settings_.wait_for_agent || find_proxy_->state().source == control::Watch::State::Source::kDisk) return;
+    Fatal("Failed looking up sidecar proxy info for " + settings_.sidecar_for + ": " + error.message);
+  });
+  find_proxy_->Start();
+}
+
+void Sidecar::TakeProxyId(const std::string& proxy_id) {
+  // A saved answer may have named it before the agent did.
+  if (proxy_id != watched_proxy_id_) WatchConfig(proxy_id);
+}
+
+void Sidecar::WatchConfig(const std::string& proxy_id) {
+  watched_proxy_id_ = proxy_id;
+  control::Watch::Options options;
+  options.name = "proxy_config";
+  options.path = "/v1/agent/service/" + control::UrlEncode(proxy_id);
+  options.blocking = control::Watch::Blocking::kHash;
+  options.needs = "service:read on the name that " + proxy_id + " is registered under";
+  config_watch_ = std::make_unique<control::Watch>(
+      loop_, log_, *agent_, options, [this](const http::Response& response) -> Status {
+        auto document = authz::ParseProxy(response.body);
+        if (!document) return document.error();
+        Apply(control::FromDocument(*document, settings_));
+        return Ok();
+      });
+  maintenance_ = std::make_unique<control::Maintenance>(log_, *agent_, proxy_id);
+  config_watch_->Start();
+}
+
+}  // namespace mooring::sidecar
