@@ -23,7 +23,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "quickstart"))
-from quickstart import Agent, Failed, Mesh, free_port, ready  # noqa: E402
+from quickstart import Agent, Failed, Mesh, free_port, ready, real_consul  # noqa: E402
 from traffic import EchoApp, Traffic, one_call  # noqa: E402
 
 HELD = 10            # connections that stay open
@@ -194,11 +194,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=30, help="how long the agent is away (30)")
     parser.add_argument("--mooring", required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    cache = os.environ.get("MOORING_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mooring")
-    arguments.consul_binary = os.path.join(cache, "peers", "consul")
-    if not os.access(arguments.consul_binary, os.X_OK):
-        print("==> no Consul here: tests/setup --peers could not install it (its output says why)")
+    arguments.consul_binary = real_consul()
+    if arguments.consul_binary is None:
         return 1
     folder = tempfile.mkdtemp(prefix="mooring-outage-")
     mesh = Mesh(folder)

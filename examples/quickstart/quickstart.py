@@ -216,6 +216,17 @@ def play(mesh, arguments):
     return agent_port, mount, admin, api_admin
 
 
+def real_consul():
+    """real_consul is the path of the Consul that tests/setup --peers installs; None, and a line, if there is none."""
+    cache = os.environ.get("MOORING_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mooring")
+    binary = os.path.join(cache, "peers", "consul")
+    if os.access(binary, os.X_OK):
+        return binary
+    print("==> no Consul here: tests/setup --peers could not install it (its output says why)")
+    return None
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -224,11 +235,8 @@ def main():
     parser.add_argument("--mooring", required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.consul:
-        cache = os.environ.get("MOORING_CACHE") or os.path.join(
-            os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mooring")
-        arguments.consul_binary = os.path.join(cache, "peers", "consul")
-        if not os.access(arguments.consul_binary, os.X_OK):
-            print("==> no Consul here: tests/setup --peers could not install it (its output says why)")
+        arguments.consul_binary = real_consul()
+        if arguments.consul_binary is None:
             return 1
     folder = tempfile.mkdtemp(prefix="mooring-quickstart-")
     mesh = Mesh(folder)

@@ -44,6 +44,12 @@ Watch::Options AuthorizeOptions(const std::string& service) {
   return options;
 }
 
+// HasIndex: the document can be waited on.
+bool HasIndex(const http::Response& response) {
+  const std::string* index = response.Header("x-consul-index");
+  return index != nullptr && *index != "0";
+}
+
 }  // namespace
 
 IntentionSource::IntentionSource(net::Loop& loop, log::Log& log, Agent& agent, std::string service,
@@ -112,8 +118,7 @@ Status IntentionSource::TakeMatch(const http::Response& response) {
   if (!entries) return entries.error();
   NoteHeader(response);
   // Not with an answer of our own disk, which has no index: the agent is asked at the same time.
-  const std::string* index = response.Header("x-consul-index");
-  if ((index == nullptr || *index == "0") && !list_started_ && !response.from_disk) {
+  if (!HasIndex(response) && !list_started_ && !response.from_disk) {
     list_started_ = true;
     list_.Start();
   }
@@ -132,8 +137,7 @@ Status IntentionSource::TakeMatch(const http::Response& response) {
 
 Status IntentionSource::TakeList(const http::Response& response) {
   // A list that cannot be waited on either wakes nobody: the match is polled.
-  const std::string* index = response.Header("x-consul-index");
-  if (index == nullptr || *index == "0") return Ok();
+  if (!HasIndex(response)) return Ok();
   // While the list does the waking, polling the match is only a safety net.
   if (!std::exchange(list_wakes_, true)) match_.SetPollInterval(kAskDefault);
   match_.Refresh();

@@ -13,9 +13,7 @@ namespace {
 // What a refused caller may take to read its alert and leave.
 constexpr net::milliseconds kRefusalTime{1'000};
 // TLS alert descriptions, RFC 8446 6.2.
-constexpr std::uint8_t kAlertCertificateExpired = 45;
-constexpr int kAlertAccessDenied = 49;
-constexpr std::uint8_t kAlertInternalError = 80;
+constexpr int kAlertCertificateExpired = 45;
 }  // namespace
 
 Inbound::Inbound(Worker& worker, net::UniqueFd caller, const net::SocketAddress& peer)
@@ -29,16 +27,16 @@ Inbound::~Inbound() = default;
 
 void Inbound::Begin() {
   if (!begun_with_ || !begun_with_->identity || !begun_with_->inbound) {
-    RefuseAtOnce(CloseReason::kNotReady, kAlertInternalError, "no identity yet");
+    RefuseAtOnce(CloseReason::kNotReady, "no identity yet");
     return;
   }
   if (begun_with_->identity->leaf->not_after() <= std::chrono::system_clock::now()) {
-    RefuseAtOnce(CloseReason::kLeafExpired, kAlertCertificateExpired,
-                 "the agent has not renewed our leaf certificate; see its log");
+    RefuseAtOnce(CloseReason::kLeafExpired, "the agent has not renewed our leaf certificate; see its log",
+                 kAlertCertificateExpired);
     return;
   }
   if (begun_with_->roots_stale) {
-    RefuseAtOnce(CloseReason::kStale, kAlertInternalError, "the roots are older than max_stale");
+    RefuseAtOnce(CloseReason::kStale, "the roots are older than max_stale");
     return;
   }
   caller_.StartTls(tls::Session::Accept(begun_with_->identity->server));
@@ -97,13 +95,15 @@ void Inbound::Authorize() {
   if (now->identity->roots != begun_with_->identity->roots) {
     const tls::Judgement again = caller_.session()->Rejudge(*now->identity->roots);
     if (again.refusal != tls::Refusal::kNone) {
-      RefuseProven(FromRefusal(again.refusal), tls::AlertFor(again.refusal), again.detail);
+      Refuse(FromRefusal(again.refusal), log::Level::kInfo, "inbound refused", again.detail,
+             tls::AlertFor(again.refusal));
       return;
     }
   }
   const authz::ServiceId& source = caller_.session()->judgement().id;
   if (!now->intentions) {
-    Refuse(CloseReason::kDenied, log::Level::kWarn, "inbound refused", "intentions are not known yet");
+    Refuse(CloseReason::kDenied, log::Level::kWarn, "inbound refused", "intentions are not known yet",
+           kAlertAccessDenied);
     return;
   }
   if (now->roots_stale || now->intentions_stale) {
@@ -113,7 +113,7 @@ void Inbound::Authorize() {
   }
   const authz::Decision decision = now->intentions->Decide(source, now->fallback);
   if (!decision.allowed) {
-    Refuse(CloseReason::kDenied, log::Level::kInfo, "inbound refused", decision.reason);
+    Refuse(CloseReason::kDenied, log::Level::kInfo, "inbound refused", decision.reason, kAlertAccessDenied);
     return;
   }
   if (worker_.log().Enabled(log::Level::kDebug)) {
@@ -164,18 +164,10 @@ void Inbound::OnSnapshot(Review& review) {
   if (stage_ == Stage::kDial) {
     if (!objection) return;
     dialer_.reset();
-    RefuseProven(objection->reason, objection->alert, objection->detail);
+    Refuse(objection->reason, log::Level::kInfo, "inbound refused", objection->detail, objection->alert);
     return;
   }
-  const bool had_one = objection_.has_value();
-  objection_ = std::move(objection);
-  if (!objection_) {
-    if (had_one) deadline_.Stop();  // allowed again within the grace
-  } else if (policy.revoke_grace.count() == 0) {
-    CutLive(*objection_);
-  } else if (!had_one) {
-    deadline_.Start(policy.revoke_grace);
-  }
+  if (Enforce(policy, std::move(objection), &objection_, &deadline_)) CutLive(*objection_);
 }
 
 void Inbound::CutLive(const Objection& objection) {
@@ -188,7 +180,7 @@ void Inbound::CutLive(const Objection& objection) {
   Cut(objection.reason);
 }
 
-void Inbound::RefuseAtOnce(CloseReason reason, int alert, const std::string& detail) {
+void Inbound::RefuseAtOnce(CloseReason reason, const std::string& detail, int alert) {
   worker_.StrangerLog(reason, log::Level::kError, "inbound refused",
                       {{"reason", CloseReasonName(reason)}, {"detail", detail}, {"peer", peer_.Text()}});
   // A fatal alert in clear, as it is before any handshake (RFC 8446 5.1 and 6): a reason at the caller's end, too.
@@ -197,19 +189,8 @@ void Inbound::RefuseAtOnce(CloseReason reason, int alert, const std::string& det
   LetOut(reason);
 }
 
-void Inbound::RefuseProven(CloseReason reason, int alert, const std::string& detail) {
-  worker_.StrangerLog(reason, log::Level::kInfo, "inbound refused",
-                      {{"reason", CloseReasonName(reason)},
-                       {"source", caller_.session()->judgement().id.Uri()},
-                       {"detail", detail},
-                       {"peer", peer_.Text()}});
-  // A fatal alert, not a close_notify: the caller must not take this for a clean end.
-  caller_.SendAlert(alert);
-  LetOut(reason);
-}
-
 void Inbound::Refuse(CloseReason reason, log::Level level, std::string_view message,
-                     const std::string& detail) {
+                     const std::string& detail, int alert) {
   const bool proven = caller_.session() != nullptr && caller_.session()->handshake_done();
   worker_.StrangerLog(
       reason, level, message,
@@ -218,7 +199,7 @@ void Inbound::Refuse(CloseReason reason, log::Level level, std::string_view mess
        {"detail", detail},
        {"peer", peer_.Text()}});
   // A fatal alert, not a close_notify: the caller must not take this for a clean end.
-  if (proven) caller_.SendAlert(reason == CloseReason::kDenied ? kAlertAccessDenied : kAlertInternalError);
+  if (proven) caller_.SendAlert(alert);
   LetOut(reason);
 }
 

@@ -27,6 +27,7 @@ class Inbound final : public Connection, public net::StreamObserver {
   void OnSweep() override;
 
  private:
+  static constexpr int kAlertInternalError = 80;  // TLS alert description, RFC 8446 6.2
   enum class Stage { kHandshake, kDial, kRelay, kRefusing, kOver };
 
   void OnReadable(net::Stream& stream) override;
@@ -37,14 +38,15 @@ class Inbound final : public Connection, public net::StreamObserver {
   void OnHandshakeFailed();
   void Authorize();
   // RefuseAtOnce refuses a caller that is not worth a handshake, because we could not prove ourselves or judge it.
-  void RefuseAtOnce(CloseReason reason, int alert, const std::string& detail);
+  void RefuseAtOnce(CloseReason reason, const std::string& detail, int alert = kAlertInternalError);
   void DialApp();
   void OnDialed(net::UniqueFd fd, int error);
   void OnDeadline();
 
   // Refuse ends a caller that gets no app: its alert is let out, then the connection closes.
-  void Refuse(CloseReason reason, log::Level level, std::string_view message, const std::string& detail);
-  void RefuseProven(CloseReason reason, int alert, const std::string& detail);
+  // `alert` goes to a caller whose handshake is done; the others have had that of the handshake.
+  void Refuse(CloseReason reason, log::Level level, std::string_view message, const std::string& detail,
+              int alert = kAlertInternalError);
   // LetOut gives the peer a moment to read what was sent last.
   void LetOut(CloseReason reason);
   // CutLive ends the relay, with an alert to the caller.

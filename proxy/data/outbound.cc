@@ -70,15 +70,8 @@ void Outbound::OnSnapshot(Review& review) {
   if (stage_ != Stage::kRelay) return;  // it has ended at once
   const LivePolicy& policy = worker_.snapshot()->live;
   if (!policy.cut_revoked) return;
-  const bool had_one = objection_.has_value();
-  objection_ = review.OfInstance(*peer_->session(), had_one);
-  if (!objection_) {
-    if (had_one) deadline_.Stop();
-  } else if (policy.revoke_grace.count() == 0) {
-    CutLive(*objection_);
-  } else if (!had_one) {
-    deadline_.Start(policy.revoke_grace);
-  }
+  std::optional<Objection> verdict = review.OfInstance(*peer_->session(), objection_.has_value());
+  if (Enforce(policy, std::move(verdict), &objection_, &deadline_)) CutLive(*objection_);
 }
 
 void Outbound::CutLive(const Objection& objection) {

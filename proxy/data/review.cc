@@ -1,9 +1,21 @@
 #include "proxy/data/review.h"
 
+#include <utility>
+
 namespace mooring::data {
-namespace {
-constexpr int kAlertAccessDenied = 49;
-}  // namespace
+
+bool Enforce(const LivePolicy& policy, std::optional<Objection> verdict, std::optional<Objection>* standing,
+             net::Timer* grace) {
+  const bool stood = standing->has_value();
+  *standing = std::move(verdict);
+  if (!*standing) {
+    if (stood) grace->Stop();  // allowed again within the grace
+    return false;
+  }
+  if (policy.revoke_grace.count() == 0) return true;
+  if (!stood) grace->Start(policy.revoke_grace);
+  return false;
+}
 
 std::optional<Objection> JudgeChain(const Snapshot& snapshot, const tls::Session& session) {
   const tls::Judgement again = session.Rejudge(*snapshot.identity->roots);

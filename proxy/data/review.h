@@ -15,6 +15,8 @@
 
 namespace mooring::data {
 
+inline constexpr int kAlertAccessDenied = 49;  // TLS alert description, RFC 8446 6.2
+
 // Objection is why a connection may not go on, and the TLS alert that says so to the peer (RFC 8446 6.2).
 struct Objection {
   CloseReason reason = CloseReason::kRevoked;
@@ -41,6 +43,11 @@ class Review final {
   std::map<std::string, std::optional<Objection>> by_chain_;   // by Session::ChainKey
   std::map<std::string, std::optional<Objection>> by_source_;  // by SPIFFE ID
 };
+
+// Enforce applies the policy to a live connection's newest verdict: it keeps the objection in `standing` and runs `grace`
+// while that lasts. True: cut it now, for *standing.
+bool Enforce(const LivePolicy& policy, std::optional<Objection> verdict, std::optional<Objection>* standing,
+             net::Timer* grace);
 
 // JudgeChain and JudgeCaller are the two questions, asked anew under `snapshot`, which has an identity.
 std::optional<Objection> JudgeChain(const Snapshot& snapshot, const tls::Session& session);

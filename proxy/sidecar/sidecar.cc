@@ -4,11 +4,8 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <utility>
-
-#include "proxy/sidecar/messages.h"
 
 namespace mooring::sidecar {
 namespace {

@@ -58,32 +58,28 @@ def test_row_05_a_chunked_body_without_its_last_chunk(case):
     disbelieved(subject, api, raw=lambda s, h, b: head(h, Transfer_Encoding="chunked") + chunks(b))
 
 
-def test_row_05_an_answer_without_a_known_leader_replaces_nothing(case):
+def marked_answers_replace_nothing(case, marks, says):
+    """Empty lists with these headers leave what is known; the log tells why, at {name}."""
     api, subject = start(case)
-    leaderless = {"X-Consul-KnownLeader": "false"}
     for name, pattern, body in ((f"upstream:{UPSTREAM}", HEALTH, b"[]"),
                                 ("intentions", MATCH, b'{"%s": null}' % SERVICE.encode())):
-        meets(api, [pattern] if pattern in watched() else [], body=body, headers=leaderless)
-        api.fault(pattern, body=body, headers=leaderless)
+        meets(api, [pattern] if pattern in watched() else [], body=body, headers=marks)
+        api.fault(pattern, body=body, headers=marks)
         if subject.is_mooring:
-            subject.wait_log(f"watch failed.*watch={name} .*no known leader")
+            subject.wait_log(says.format(name=name))
         still(subject)
         api.lift()
         subject.renews()
+
+
+def test_row_05_an_answer_without_a_known_leader_replaces_nothing(case):
+    marked_answers_replace_nothing(case, {"X-Consul-KnownLeader": "false"},
+                                   "watch failed.*watch={name} .*no known leader")
 
 
 def test_row_05_an_answer_filtered_by_acls_replaces_nothing(case):
-    api, subject = start(case)
-    filtered = {"X-Consul-Results-Filtered-By-ACLs": "true"}
-    for name, pattern, body in ((f"upstream:{UPSTREAM}", HEALTH, b"[]"),
-                                ("intentions", MATCH, b'{"%s": null}' % SERVICE.encode())):
-        meets(api, [pattern] if pattern in watched() else [], body=body, headers=filtered)
-        api.fault(pattern, body=body, headers=filtered)
-        if subject.is_mooring:
-            subject.wait_log(f"watch={name} .*filtered by ACLs")
-        still(subject)
-        api.lift()
-        subject.renews()
+    marked_answers_replace_nothing(case, {"X-Consul-Results-Filtered-By-ACLs": "true"},
+                                   "watch={name} .*filtered by ACLs")
 
 
 def test_row_05_intentions_filtered_from_the_start_allow_nobody(case):
