@@ -37,8 +37,11 @@
 
 #include "tls/context.h"
 #include "tls/identity.h"
+#include "tls/verdicts.h"
 
 namespace mooring::tls {
+
+class PeerMemory;
 
 struct Credentials::Impl {
   std::vector<bssl::UniquePtr<CRYPTO_BUFFER>> chain;  // DER, leaf first
@@ -54,6 +57,7 @@ struct TrustBundle::Impl {
   std::vector<bssl::UniquePtr<X509>> roots;
   bssl::UniquePtr<X509_STORE>
       no_store;  // empty: X509_STORE_CTX insists on one, trust comes from `roots`
+  mutable Verdicts verdicts;
 };
 
 struct Context::Impl {
@@ -63,8 +67,22 @@ struct Context::Impl {
   std::shared_ptr<const TrustBundle> roots;  // mesh
   bssl::UniquePtr<X509_STORE> https_roots;   // https; null when `verify` is false
   bool verify = true;
+  std::unique_ptr<PeerMemory> memory;        // mesh, dialling side
   bssl::UniquePtr<SSL_CTX> ssl_ctx;
+
+  Impl();
+  ~Impl();
 };
+
+// KeepTicket is BoringSSL's callback for a ticket that a Session of a dialling context has received.
+int KeepTicket(SSL* ssl, SSL_SESSION* ticket);
+
+// kFirstGroup is the key exchange group that we prefer.
+#if BORINGSSL_API_VERSION < 20  // Debian's copy of 2022 knows no post-quantum group in use today
+inline constexpr std::uint16_t kFirstGroup = SSL_CURVE_X25519;
+#else
+inline constexpr std::uint16_t kFirstGroup = SSL_GROUP_X25519_MLKEM768;
+#endif
 
 // TakeErrors empties this thread's BoringSSL error queue and says what stood in it, oldest first.
 // Left there, an error would be blamed on the next call, of another connection perhaps.

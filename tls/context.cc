@@ -4,6 +4,7 @@
 
 #include "tls/boringssl.h"
 #include "tls/https.h"
+#include "tls/peer_memory.h"
 
 namespace mooring::tls {
 namespace {
@@ -54,7 +55,7 @@ Result<bssl::UniquePtr<SSL_CTX>> NewSslCtx() {
       SSL_CTX_set_verify_algorithm_prefs(ctx.get(), kSignatures.data(), kSignatures.size()) != 1) {
     return Refused("signature algorithms");
   }
-  // Resumption skips certificate checks: a session could outlive a root, a leaf or an intention.
+  // No state of ours for a session, in either role: what resumes is in the ticket (EnableTickets).
   SSL_CTX_set_session_cache_mode(ctx.get(), SSL_SESS_CACHE_OFF);
   SSL_CTX_set_options(ctx.get(), SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_early_data_enabled(ctx.get(), 0);
@@ -62,7 +63,38 @@ Result<bssl::UniquePtr<SSL_CTX>> NewSslCtx() {
   return ctx;
 }
 
+// For how long a ticket can be used. What it proves is judged at each use; this only bounds how long one that was
+// stolen, with the key in it, is worth something.
+constexpr std::uint32_t kTicketSeconds = 2 * 60 * 60;
+
+// EnableTickets lets sessions of a mesh context resume. The key that seals an accepting side's tickets is the SSL_CTX's own, made
+// at random and known to nobody else: so tickets end with the leaf and the roots that the context is made of.
+void EnableTickets(Context::Impl* impl) {
+  SSL_CTX* ctx = impl->ssl_ctx.get();
+  static constexpr std::uint8_t kContextId[] = {'m', 'e', 's', 'h'};
+  SSL_CTX_set_session_id_context(ctx, kContextId, sizeof kContextId);
+  SSL_CTX_set_timeout(ctx, kTicketSeconds);
+  SSL_CTX_set_session_psk_dhe_timeout(ctx, kTicketSeconds);
+  SSL_CTX_clear_options(ctx, SSL_OP_NO_TICKET);
+  // Certificates that many sessions hold are in memory once.
+  static CRYPTO_BUFFER_POOL* const pool = CRYPTO_BUFFER_POOL_new();
+  SSL_CTX_set0_buffer_pool(ctx, pool);
+#if BORINGSSL_API_VERSION >= 20
+  // Each connection gives back the ticket that it used; more would be sealed, sent and kept for nothing.
+  SSL_CTX_set_num_tickets(ctx, 1);
+#endif
+  if (impl->kind != Context::Impl::Kind::kMeshClient) return;
+  impl->memory = std::make_unique<PeerMemory>();
+  SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+  SSL_CTX_sess_set_new_cb(ctx, KeepTicket);
+  // The chain in a session is judged again, by the verifier that every handshake has, before our Finished is sent.
+  SSL_CTX_set_reverify_on_resume(ctx, 1);
+}
+
 }  // namespace
+
+Context::Impl::Impl() = default;
+Context::Impl::~Impl() = default;
 
 Context::Context(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Context::~Context() = default;
@@ -88,6 +120,7 @@ Result<std::unique_ptr<Context::Impl>> NewMesh(Context::Impl::Kind kind, const C
   impl->kind = kind;
   impl->roots = std::move(roots);
   impl->ssl_ctx = *std::move(ctx);
+  EnableTickets(impl.get());
   return impl;
 }
 

@@ -2,8 +2,10 @@
 //
 // Immutable; shared by const pointer from any thread. A change of leaf or roots makes a new
 // Context; live sessions keep theirs. TLS 1.2 and 1.3, ECDHE with AEAD only; groups X25519MLKEM768,
-// X25519, P-256; no SHA-1, ALPN, renegotiation, early data, tickets or session cache. CA names are
-// not sent.
+// X25519, P-256; no SHA-1, ALPN, renegotiation or early data. CA names are not sent.
+//
+// Mesh sessions resume by tickets, which end with their Context. A resumed session is judged like a new one, by
+// the chain that its ticket carries and the time of now, on both sides (RFC 8446 2.2 leaves that to us).
 #pragma once
 
 #include <memory>

@@ -97,7 +97,8 @@ class TrustBundle final {
   // covering the purpose; the root's own path length and name constraints kept) to a chain as sent
   // by the peer, DER, leaf first. The other certificates are hints in any order, never trust. The
   // path is judged before the leaf's content, so a stranger's certificate is kUnknownCa whatever it
-  // says. Bounded work for any input.
+  // says. Bounded work for any input. A chain found good is remembered, with the span in which it is, so that
+  // to judge it again costs a hash.
   Judgement Judge(std::span<const std::span<const std::uint8_t>> chain, Purpose purpose,
                   WallTime now) const;
 

@@ -2,6 +2,7 @@
 
 #include <openssl/nid.h>
 
+#include <algorithm>
 #include <array>
 
 namespace mooring::tls {
@@ -47,6 +48,21 @@ bool WeakSignature(const X509* certificate) {
   return false;
 }
 
+// ValidityOf is the span in which every certificate is valid; empty if one of their times cannot be read.
+TimeSpan ValidityOf(const STACK_OF(X509) * chain) {
+  TimeSpan all{WallTime::min(), WallTime::max()};
+  for (std::size_t i = 0; i < sk_X509_num(chain); ++i) {
+    const X509* certificate = sk_X509_value(chain, i);
+    TimeSpan own;
+    if (!ReadTime(X509_get0_notBefore(certificate), &own.from) || !ReadTime(X509_get0_notAfter(certificate), &own.until)) {
+      return {};
+    }
+    all.from = std::max(all.from, own.from);
+    all.until = std::min(all.until, own.until);
+  }
+  return all;
+}
+
 // CheckStrength adds what X509_verify_cert leaves out: key sizes, hashes, and the path length that
 // the anchor itself allows, which a certificate from a list of roots states like any other.
 Path CheckStrength(const STACK_OF(X509) * chain) {
@@ -57,7 +73,7 @@ Path CheckStrength(const STACK_OF(X509) * chain) {
     const bool is_anchor = i + 1 == length;
     const Refusal refusal = i == 0 ? Refusal::kLeafRules : Refusal::kUnknownCa;
     const auto refuse = [&](const std::string& why) {
-      return Path{refusal, NameText(X509_get_subject_name(certificate)) + ": " + why};
+      return Path{refusal, NameText(X509_get_subject_name(certificate)) + ": " + why, {}};
     };
     if (const char* weak = WeakKey(certificate)) return refuse(weak);
     if (!is_anchor && WeakSignature(certificate))
@@ -71,7 +87,7 @@ Path CheckStrength(const STACK_OF(X509) * chain) {
     }
     if (i > 0 && (X509_get_extension_flags(certificate) & EXFLAG_SI) == 0) ++intermediates;
   }
-  return {Refusal::kNone, {}};
+  return {Refusal::kNone, {}, ValidityOf(chain)};
 }
 
 class Search final {
@@ -134,7 +150,7 @@ class Search final {
     if (!ready || X509_STORE_CTX_init(ctx.get(), bundle_.no_store.get(), sent_.front().get(),
                                       hints.get()) != 1) {
       ERR_clear_error();
-      return {Refusal::kUnknownCa, "out of memory"};
+      return {Refusal::kUnknownCa, "out of memory", {}};
     }
     X509_STORE_CTX_set0_trusted_stack(ctx.get(), anchors.get());
     X509_VERIFY_PARAM* param = X509_STORE_CTX_get0_param(ctx.get());
@@ -157,7 +173,7 @@ class Search final {
     const X509* culprit = X509_STORE_CTX_get_current_cert(ctx.get());
     std::string detail = X509_verify_cert_error_string(error);
     if (culprit != nullptr) detail += ": " + NameText(X509_get_subject_name(culprit));
-    return {RefusalOf(error, depth), std::move(detail)};
+    return {RefusalOf(error, depth), std::move(detail), {}};
   }
 
   std::span<const bssl::UniquePtr<X509>> sent_;

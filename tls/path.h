@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tls/boringssl.h"
+#include "tls/verdicts.h"
 
 namespace mooring::tls {
 
@@ -17,6 +18,7 @@ namespace mooring::tls {
 struct Path {
   Refusal refusal = Refusal::kUnknownCa;  // kNone: there is a good path
   std::string detail;
+  TimeSpan valid;  // of a good path: when all of its certificates are, its root's included
 };
 
 // FindPath looks for a good path from sent[0] over any of the other `sent` to one of `roots`, at

@@ -10,6 +10,7 @@
 #include "tls/boringssl.h"
 #include "tls/failure.h"
 #include "tls/https.h"
+#include "tls/peer_memory.h"
 
 namespace mooring::tls {
 namespace {
@@ -26,13 +27,20 @@ struct Session::Impl {
   Judgement Judge(const TrustBundle& roots) const;
   Judgement JudgeNow() const;
   std::vector<std::span<const std::uint8_t>> PeerChain() const;
+  void JudgePeer();
+  void NoteGroup() const;
+  Progress RefuseResumed();
   Progress Fail(Failure kind, std::string text);
   Progress FailFromQueue();
 
   std::shared_ptr<const Context> context;
   Wire* wire = nullptr;                      // of the call in progress
   std::optional<authz::ServiceId> expected;  // mesh, dialling side
-  std::string host;                          // https
+  std::string place;                         // mesh, dialling side: whose tickets; empty: none
+  bool offered_ticket = false;
+  bool took_first_group = false;             // as remembered
+  std::string host;  // https
+  bool judged = false;
   WallTime judged_at;
   Judgement judgement;
   Failure failure = Failure::kNone;
@@ -111,9 +119,7 @@ const BIO_METHOD* WireMethod() {
 ssl_verify_result_t VerifyPeer(SSL* ssl, std::uint8_t* out_alert) {
   auto* impl = static_cast<Session::Impl*>(SSL_get_app_data(ssl));
   try {
-    impl->judged_at = std::chrono::system_clock::now();
-    impl->judgement = impl->JudgeNow();
-    ERR_clear_error();
+    impl->JudgePeer();
     if (impl->judgement.refusal == Refusal::kNone) return ssl_verify_ok;
     *out_alert = AlertFor(impl->judgement.refusal);
   } catch (...) {
@@ -121,6 +127,16 @@ ssl_verify_result_t VerifyPeer(SSL* ssl, std::uint8_t* out_alert) {
     *out_alert = SSL_AD_INTERNAL_ERROR;
   }
   return ssl_verify_invalid;
+}
+
+// SendOneShare spares the key pair of the second group that a ClientHello carries for peers that do not take the first. The
+// others are still offered; a peer that wants one now asks for it, at the price of a round trip (RFC 8446 4.1.4).
+void SendOneShare(SSL* ssl) {
+#if BORINGSSL_API_VERSION >= 20
+  SSL_set1_client_key_shares(ssl, &kFirstGroup, 1);
+#else
+  (void)ssl;
+#endif
 }
 
 // NewSsl makes an SSL over the wire BIO. BoringSSL out of memory is std::bad_alloc, as it is for
@@ -167,6 +183,13 @@ Judgement Session::Impl::Judge(const TrustBundle& roots) const {
   return result;
 }
 
+void Session::Impl::JudgePeer() {
+  judged_at = std::chrono::system_clock::now();
+  judgement = JudgeNow();
+  judged = true;
+  ERR_clear_error();
+}
+
 Judgement Session::Impl::JudgeNow() const {
   if (shared().kind != Context::Impl::Kind::kHttps) return Judge(*shared().roots);
   if (!shared().verify) return {};
@@ -194,6 +217,28 @@ Progress Session::Impl::FailFromQueue() {
                                          judgement.detail.substr(0, kDetailLimit));
 }
 
+void Session::Impl::NoteGroup() const {
+  const bool first = SSL_get_group_id(ssl.get()) == kFirstGroup;
+  if (first != took_first_group) shared().memory->NoteGroup(place, first);
+}
+
+Progress Session::Impl::RefuseResumed() {
+  SSL_send_fatal_alert(ssl.get(), AlertFor(judgement.refusal));
+  return Fail(Failure::kCertificate,
+              std::string(RefusalName(judgement.refusal)) + ": " + judgement.detail.substr(0, kDetailLimit));
+}
+
+int KeepTicket(SSL* ssl, SSL_SESSION* ticket) {
+  bssl::UniquePtr<SSL_SESSION> owned(ticket);  // ours by the return value
+  const auto* impl = static_cast<const Session::Impl*>(SSL_get_app_data(ssl));
+  if (impl->place.empty() || SSL_SESSION_has_ticket(ticket) == 0) return 1;
+  try {
+    impl->shared().memory->Keep(impl->place, std::move(owned));
+  } catch (const std::bad_alloc&) {
+  }
+  return 1;
+}
+
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Session::~Session() = default;
 
@@ -209,7 +254,8 @@ std::unique_ptr<Session> Session::Accept(std::shared_ptr<const Context> context)
 
 std::unique_ptr<Session> Session::Connect(std::shared_ptr<const Context> context,
                                           const std::string& sni,
-                                          const authz::ServiceId& expected) {
+                                          const authz::ServiceId& expected,
+                                          const std::string& endpoint) {
   auto impl = std::make_unique<Impl>(std::move(context));
   impl->expected = expected;
   impl->ssl = NewSsl(*impl);
@@ -219,6 +265,15 @@ std::unique_ptr<Session> Session::Connect(std::shared_ptr<const Context> context
   } else if (SSL_set_tlsext_host_name(impl->ssl.get(), sni.c_str()) != 1) {
     ERR_clear_error();
     impl->Fail(Failure::kProtocol, "\"" + authz::Printable(sni) + "\" cannot be sent as SNI");
+  } else if (!endpoint.empty()) {
+    impl->place = endpoint + ' ' + expected.Uri();
+    const PeerMemory::Hints hints = impl->shared().memory->Use(impl->place);
+    if (hints.ticket) {
+      impl->offered_ticket = true;
+      SSL_set_session(impl->ssl.get(), hints.ticket.get());
+    }
+    if (hints.takes_first_group) SendOneShare(impl->ssl.get());
+    impl->took_first_group = hints.takes_first_group;
   }
   return std::unique_ptr<Session>(new Session(std::move(impl)));
 }
@@ -244,6 +299,12 @@ Progress Session::Handshake(Wire& wire) {
   const Attach attached(*impl_, wire);
   const int result = SSL_do_handshake(impl_->ssl.get());
   if (result == 1) {
+    // BoringSSL asks the verifier about full handshakes, and about resumed ones on the dialling side only.
+    if (!impl_->judged) {
+      impl_->JudgePeer();
+      if (impl_->judgement.refusal != Refusal::kNone) return impl_->RefuseResumed();
+    }
+    if (!impl_->place.empty()) impl_->NoteGroup();
     impl_->handshake_done = true;
     return Progress::kDone;
   }
@@ -312,6 +373,16 @@ void Session::SendAlert(Wire& wire, int description) {
 }
 
 bool Session::handshake_done() const { return impl_->handshake_done; }
+bool Session::resumed() const { return impl_->handshake_done && SSL_session_reused(impl_->ssl.get()) == 1; }
+
+bool Session::MayFailOverTicket() const {
+  return impl_->offered_ticket && !impl_->judged && impl_->failure != Failure::kCertificate;
+}
+
+void Session::AvoidTickets() const {
+  if (!impl_->place.empty()) impl_->shared().memory->AvoidTickets(impl_->place);
+}
+
 Failure Session::failure() const { return impl_->failure; }
 int Session::alert() const { return impl_->alert; }
 const std::string& Session::failure_text() const { return impl_->failure_text; }

@@ -52,9 +52,11 @@ class Session final {
   static std::unique_ptr<Session> Accept(std::shared_ptr<const Context> context);
   // Connect starts the dialling side: sends `sni`, accepts exactly `expected`. A session whose SNI
   // cannot be sent (empty, or over 255 bytes), or whose context is of another kind, is failed from
-  // the start.
+  // the start. `endpoint` names the place that is dialled, in any form: with it the session resumes by a ticket that the
+  // same identity gave at the same place, if there is one; without it every handshake is a full one.
   static std::unique_ptr<Session> Connect(std::shared_ptr<const Context> context,
-                                          const std::string& sni, const authz::ServiceId& expected);
+                                          const std::string& sni, const authz::ServiceId& expected,
+                                          const std::string& endpoint = {});
   // ConnectHttps dials an agent; `host` is the DNS name or IP address literal that its certificate
   // must carry.
   static std::unique_ptr<Session> ConnectHttps(std::shared_ptr<const Context> context,
@@ -85,6 +87,12 @@ class Session final {
   void SendAlert(Wire& wire, int description);
 
   bool handshake_done() const;
+  bool resumed() const;         // the handshake was an abbreviated one
+  // MayFailOverTicket: a ticket was offered and the peer has not yet shown who it is. If the handshake ends here, for whatever
+  // reason but its certificate, a full one may succeed.
+  bool MayFailOverTicket() const;
+  // AvoidTickets: the endpoint is not asked to resume again, as long as its context lives.
+  void AvoidTickets() const;
   Failure failure() const;
   int alert() const;                        // of kAlert: TLS alert description, else -1
   const std::string& failure_text() const;  // printable detail for logs, one line

@@ -5,6 +5,7 @@
 #include "tls/leaf_rules.h"
 #include "tls/path.h"
 #include "tls/pem.h"
+#include "tls/verdicts.h"
 
 namespace mooring::tls {
 
@@ -81,6 +82,9 @@ Judgement TrustBundle::Judge(std::span<const std::span<const std::uint8_t>> chai
                 std::to_string(kMaxChain) + " are taken",
             {}};
   }
+  const Verdicts::Key key = Verdicts::KeyOf(chain, purpose);
+  if (auto id = impl_->verdicts.Find(key, now)) return {Refusal::kNone, {}, *std::move(id)};
+
   std::vector<bssl::UniquePtr<X509>> sent;
   for (const std::span<const std::uint8_t> der : chain) {
     sent.push_back(ParseDer(der));
@@ -102,7 +106,9 @@ Judgement TrustBundle::Judge(std::span<const std::span<const std::uint8_t>> chai
     judgement.refusal = Refusal::kForeignTrustDomain;
     judgement.detail = judgement.id.Uri() + " is not of the trust domain " + impl_->trust_domain;
     judgement.detail = authz::Printable(judgement.detail, 400);
+    return judgement;
   }
+  impl_->verdicts.Remember(key, judgement.id, path.valid);
   return judgement;
 }
 

@@ -18,8 +18,9 @@ VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3, "1.1":
 GROUPS = {0x11EC: "X25519MLKEM768", 0x001D: "X25519", 0x0017: "P-256", 0x0018: "P-384"}
 
 
-def context(server, identity, roots, tls=None, alpn=None):
-    """roots=None believes anybody: for tests in which the other side's refusal is the point."""
+def context(server, identity, roots, tls=None, alpn=None, tickets=False):
+    """roots=None believes anybody: for tests in which the other side's refusal is the point. A server gives tickets only
+    if told to: what one test's server gave would be offered to the next one's."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = False
     # Level 0 lets us show what the other side must refuse: short keys, old versions.
@@ -36,6 +37,9 @@ def context(server, identity, roots, tls=None, alpn=None):
         made.load_cert_chain(identity.path())
     if alpn:
         made.set_alpn_protocols(alpn)
+    if server and not tickets:
+        made.num_tickets = 0
+        made.options |= ssl.OP_NO_TICKET
     return made
 
 

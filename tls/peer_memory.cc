@@ -1,0 +1,74 @@
+#include "tls/peer_memory.h"
+
+#include <iterator>
+#include <utility>
+
+namespace mooring::tls {
+
+PeerMemory::Place& PeerMemory::Touch(const std::string& name) {
+  if (const auto found = by_name_.find(name); found != by_name_.end()) {
+    places_.splice(places_.begin(), places_, found->second);
+    return places_.front();
+  }
+  if (places_.size() == kMostPlaces) Drop(std::prev(places_.end()));
+  places_.push_front({name, {}, false, false});
+  by_name_.emplace(places_.front().name, places_.begin());
+  return places_.front();
+}
+
+PeerMemory::Hints PeerMemory::Use(const std::string& place) {
+  const std::lock_guard lock(mutex_);
+  if (!by_name_.contains(place)) return {};
+  Place& known = Touch(place);
+  Hints hints;
+  hints.takes_first_group = known.takes_first_group;
+  if (known.tickets.empty()) return hints;
+  // A TLS 1.2 session may serve again, and its server gives no new one while it does.
+  if (SSL_SESSION_should_be_single_use(known.tickets.back().get()) == 0) {
+    hints.ticket = bssl::UpRef(known.tickets.back());
+  } else {
+    hints.ticket = std::move(known.tickets.back());
+    known.tickets.pop_back();
+    --tickets_;
+  }
+  return hints;
+}
+
+void PeerMemory::Keep(const std::string& place, bssl::UniquePtr<SSL_SESSION> ticket) {
+  const std::lock_guard lock(mutex_);
+  Place& known = Touch(place);
+  if (known.avoid_tickets) return;
+  if (known.tickets.size() == kMostPerPlace) {
+    known.tickets.erase(known.tickets.begin());
+    --tickets_;
+  }
+  known.tickets.push_back(std::move(ticket));
+  // The place that has not been dialled for the longest time gives way.
+  if (++tickets_ > kMostTickets) Drop(std::prev(places_.end()));
+}
+
+void PeerMemory::NoteGroup(const std::string& place, bool first) {
+  const std::lock_guard lock(mutex_);
+  Touch(place).takes_first_group = first;
+}
+
+void PeerMemory::AvoidTickets(const std::string& place) {
+  const std::lock_guard lock(mutex_);
+  Place& known = Touch(place);
+  tickets_ -= known.tickets.size();
+  known.tickets.clear();
+  known.avoid_tickets = true;
+}
+
+std::size_t PeerMemory::tickets() const {
+  const std::lock_guard lock(mutex_);
+  return tickets_;
+}
+
+void PeerMemory::Drop(Places::iterator place) {
+  tickets_ -= place->tickets.size();
+  by_name_.erase(place->name);
+  places_.erase(place);
+}
+
+}  // namespace mooring::tls
