@@ -5,11 +5,10 @@
 
 namespace mooring::data {
 
-Dialer::Dialer(net::Loop& loop, const net::SocketAddress& address, net::milliseconds deadline,
+Dialer::Dialer(net::Loop& loop, net::ConnectStart start, net::milliseconds deadline,
                std::function<void(net::UniqueFd, int)> on_done)
     : on_done_(std::move(on_done)),
       timer_(loop, [this] { Report(early_error_ != 0 ? early_error_ : ETIMEDOUT); }) {
-  net::ConnectStart start = net::StartConnect(address);
   if (start.error != 0) {
     early_error_ = start.error;
     timer_.Start(net::milliseconds(0));

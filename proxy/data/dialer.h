@@ -1,4 +1,4 @@
-// Dialer: one TCP (or unix) connect with a deadline. Loop thread only.
+// Dialer: waits for one TCP (or unix) connect, with a deadline. Loop thread only.
 #pragma once
 
 #include <functional>
@@ -11,9 +11,10 @@ namespace mooring::data {
 
 class Dialer final {
  public:
+  // `start` comes from net::StartConnect and is either under way or has failed: a connect that is done needs no Dialer.
   // `on_done` gets the connected socket, or an errno (ETIMEDOUT after `deadline`) and no socket. It runs once,
   // never inside the constructor, and may destroy the Dialer.
-  Dialer(net::Loop& loop, const net::SocketAddress& address, net::milliseconds deadline,
+  Dialer(net::Loop& loop, net::ConnectStart start, net::milliseconds deadline,
          std::function<void(net::UniqueFd fd, int error)> on_done);
   ~Dialer();
   Dialer(const Dialer&) = delete;

@@ -60,11 +60,12 @@ void Inbound::OnReadable(net::Stream&) {
 }
 
 void Inbound::ContinueHandshake() {
-  switch (caller_.Handshake()) {
+  switch (caller_.Handshake(true)) {
     case tls::Progress::kWantInput:
       return;
     case tls::Progress::kDone:
       deadline_.Stop();
+      if (caller_.session()->resumed()) worker_.mutable_stats().inbound.resumed.Add();
       caller_.WantRead(false);  // nothing of the caller's is read before there is somebody to read it
       Authorize();
       return;
@@ -132,7 +133,12 @@ void Inbound::DialApp() {
            rules.local_app_text + " cannot be resolved");
     return;
   }
-  dialer_.emplace(worker_.loop(), rules.local_app[next_app_address_++], rules.local_connect_timeout,
+  net::ConnectStart start = net::StartConnect(rules.local_app[next_app_address_++]);
+  if (start.error == 0 && !start.in_progress) {
+    OnDialed(std::move(start.fd), 0);
+    return;
+  }
+  dialer_.emplace(worker_.loop(), std::move(start), rules.local_connect_timeout,
                   [this](net::UniqueFd fd, int error) { OnDialed(std::move(fd), error); });
 }
 

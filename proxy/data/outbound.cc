@@ -114,11 +114,15 @@ void Outbound::TryNext() {
     return;
   }
   const auto shares = static_cast<milliseconds::rep>(std::min(count - attempts_, kShares));
-  const net::SocketAddress& endpoint = rules_->endpoints[(first_ + attempts_) % count];
   ++attempts_;
   stage_ = Stage::kConnect;
   deadline_.Start(remaining / shares);
-  dialer_.emplace(worker_.loop(), endpoint, remaining,
+  net::ConnectStart start = net::StartConnect(Endpoint());
+  if (start.error == 0 && !start.in_progress) {
+    OnConnected(std::move(start.fd), 0);
+    return;
+  }
+  dialer_.emplace(worker_.loop(), std::move(start), remaining,
                   [this](net::UniqueFd fd, int error) { OnConnected(std::move(fd), error); });
 }
 
@@ -135,19 +139,21 @@ void Outbound::OnConnected(net::UniqueFd fd, int error) {
   const authz::ServiceId& expected = known ? *rules->second->identity : *rules_->identity;
   stage_ = Stage::kHandshake;
   peer_.emplace(worker_.loop(), std::move(fd), this);
-  peer_->StartTls(tls::Session::Connect(identity_->client, expected.Sni(), expected));
+  const std::string place = try_tickets_ ? Endpoint().Text() : std::string();
+  peer_->StartTls(tls::Session::Connect(identity_->client, expected.Sni(), expected, place));
   peer_->WantRead(true);
-  ContinueHandshake();  // sends the ClientHello
+  ContinueHandshake(false);  // sends the ClientHello
 }
 
 void Outbound::OnReadable(net::Stream& stream) {
   switch (stage_) {
     case Stage::kHandshake:
-      if (&stream != &app_) ContinueHandshake();
+      if (&stream != &app_) ContinueHandshake(true);
       return;
     case Stage::kProven:
       if (&stream == &app_) {
         StartRelay(std::nullopt);
+        if (stage_ == Stage::kRelay) relay_->OnReadable(app_);
       } else {
         OnFirstAnswer();
       }
@@ -160,8 +166,8 @@ void Outbound::OnReadable(net::Stream& stream) {
   }
 }
 
-void Outbound::ContinueHandshake() {
-  switch (peer_->Handshake()) {
+void Outbound::ContinueHandshake(bool readable) {
+  switch (peer_->Handshake(readable)) {
     case tls::Progress::kWantInput:
       return;
     case tls::Progress::kDone:
@@ -170,6 +176,10 @@ void Outbound::ContinueHandshake() {
     case tls::Progress::kClosed:
     case tls::Progress::kFailed: {
       const tls::Session& session = *peer_->session();
+      if (session.MayFailOverTicket()) {
+        TryWithoutTicket();
+        return;
+      }
       const std::string detail = session.failure() == tls::Failure::kNone
                                      ? "the peer closed during the handshake"
                                      : session.failure_text();
@@ -177,6 +187,17 @@ void Outbound::ContinueHandshake() {
       return;
     }
   }
+}
+
+// A peer that trips over a ticket, instead of ignoring one that it does not like (RFC 8446 4.2.11), still gets its full
+// handshake.
+void Outbound::TryWithoutTicket() {
+  peer_->session()->AvoidTickets();
+  try_tickets_ = false;
+  deadline_.Stop();
+  peer_.reset();
+  --attempts_;
+  TryNext();
 }
 
 void Outbound::OnProven() {
@@ -189,6 +210,7 @@ void Outbound::OnProven() {
       return;
     }
   }
+  if (peer_->session()->resumed()) worker_.mutable_stats().outbound.resumed.Add();
   stage_ = Stage::kProven;
   proven_at_ = worker_.loop().now();
   deadline_.Stop();
@@ -232,11 +254,9 @@ void Outbound::StartRelay(std::optional<net::Stream::ReadResult> first) {
 
 void Outbound::AttemptFailed(CloseReason reason, const std::string& detail) {
   worker_.mutable_stats().outbound.attempts_failed[static_cast<std::size_t>(reason)].Add();
-  const net::SocketAddress& endpoint =
-      rules_->endpoints[(first_ + attempts_ - 1) % rules_->endpoints.size()];
   worker_.StrangerLog(reason, log::Level::kWarn, "upstream attempt failed",
                       {{"upstream", upstream_},
-                       {"endpoint", endpoint.Text()},
+                       {"endpoint", Endpoint().Text()},
                        {"reason", CloseReasonName(reason)},
                        {"detail", detail}});
   last_failure_ = reason;
@@ -282,6 +302,8 @@ void Outbound::OnDrained(net::Stream&) {}
 void Outbound::OnBroken(net::Stream& stream) {
   if (&stream == &app_) {
     Over(CloseReason::kReset);  // the app has given up; nobody is owed an answer
+  } else if (stage_ == Stage::kHandshake && peer_->session()->MayFailOverTicket()) {
+    TryWithoutTicket();
   } else if (stage_ == Stage::kHandshake || stage_ == Stage::kProven) {
     AttemptFailed(CloseReason::kConnectRefused, std::strerror(stream.error()));
   }
@@ -314,6 +336,10 @@ void Outbound::Over(CloseReason reason) {
   stats.bytes_in.Add(static_cast<std::int64_t>(app_.bytes_in()));
   stats.bytes_out.Add(static_cast<std::int64_t>(app_.bytes_out()));
   worker_.Retire(this, stats, reason);
+}
+
+const net::SocketAddress& Outbound::Endpoint() const {
+  return rules_->endpoints[(first_ + attempts_ - 1) % rules_->endpoints.size()];
 }
 
 milliseconds Outbound::Remaining() const {

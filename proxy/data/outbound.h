@@ -41,7 +41,8 @@ class Outbound final : public Connection, public net::StreamObserver {
   void Find();  // goes on once identity and endpoints are known
   void TryNext();
   void OnConnected(net::UniqueFd fd, int error);
-  void ContinueHandshake();
+  void ContinueHandshake(bool readable);
+  void TryWithoutTicket();
   void OnProven();
   void OnFirstAnswer();
   void StartRelay(std::optional<net::Stream::ReadResult> first);
@@ -54,6 +55,7 @@ class Outbound final : public Connection, public net::StreamObserver {
   void Over(CloseReason reason);
 
   net::milliseconds Remaining() const;
+  const net::SocketAddress& Endpoint() const;  // of the attempt under way
 
   Worker& worker_;
   const std::string upstream_;
@@ -69,6 +71,7 @@ class Outbound final : public Connection, public net::StreamObserver {
   net::MonotonicTime give_up_{};
   std::size_t first_ = 0;     // index of the first endpoint tried
   std::size_t attempts_ = 0;  // endpoints tried so far
+  bool try_tickets_ = true;
   CloseReason last_failure_ = CloseReason::kNoEndpoint;
   std::optional<Dialer> dialer_;
   std::optional<net::Stream> peer_;

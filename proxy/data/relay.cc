@@ -47,10 +47,18 @@ void Relay::OnReadable(Stream& stream) {
   }
 }
 
+// Appetite is how much to take from `source` at once: what its sink could refuse has to be kept.
+std::size_t Relay::Appetite(Stream& source) {
+  if (!source.IsBulk()) return net::kReadBurst;
+  return Other(source).HasRoom(net::kLargeBurst) ? net::kLargeBurst : net::kReadBurst;
+}
+
 void Relay::Pump(Stream& source) {
+  // A bulk stream that has to stand back is reported again in the next turn.
+  if (source.IsBulk() && loop_.TurnIsFull() && !source.BufferedInput()) return;
   for (int burst = 0; burst < kBurstsPerEvent; ++burst) {
     if (source.read_ended()) return;
-    Take(source, source.Read());
+    Take(source, source.Read(Appetite(source)));
     if (state_ != State::kPumping || Other(source).pending() > 0) return;
     if (!source.BufferedInput()) return;
   }
@@ -61,6 +69,7 @@ void Relay::Take(Stream& source, const Stream::ReadResult& result) {
   switch (result.status) {
     case Stream::ReadStatus::kData:
       last_activity_ = loop_.now();
+      if (source.IsBulk()) loop_.NoteBulk(result.bytes.size());
       if (!sink.Write(result.bytes)) {
         Reset(sink);
         return;
@@ -119,7 +128,9 @@ void Relay::Close(CloseReason reason) {
   a_.BeginDiscard();
   b_.BeginDiscard();
   // Usually both peers have closed by now, and everything ends here.
-  if (a_.Discard() && b_.Discard()) {
+  const bool a_ended = a_.Discard();
+  const bool b_ended = b_.Discard();
+  if (a_ended && b_ended) {
     Done();
     return;
   }

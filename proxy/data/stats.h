@@ -27,6 +27,7 @@ class Count final {
 struct DirectionStats {
   Count active;
   Count total;
+  Count resumed;  // of them, those whose TLS handshake was an abbreviated one
   std::array<Count, kCloseReasons> closed;
   std::array<Count, kCloseReasons> attempts_failed;  // outbound: single endpoints that failed
   Count bytes_in;   // plaintext, from the caller

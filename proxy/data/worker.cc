@@ -80,6 +80,7 @@ void Worker::PostCutAll() {
 void Worker::Sweep() {
   // A connection may retire inside the call; it stays on the list until after this event.
   for (auto& connection : connections_) connection->OnSweep();
+  loop_.TrimScratch();
   sweep_.Start(net::kLivenessCheck);
 }
 
@@ -108,7 +109,7 @@ void Worker::Retire(Connection* connection, DirectionStats& stats, CloseReason r
   stats.active.Add(-1);
   stats.closed[static_cast<std::size_t>(reason)].Add();
   // Its own code is on the stack, and a walk over connections_ may be under way: take it off the list later.
-  loop_.Post([this, connection] { connections_.erase(connection->position_); });
+  loop_.Defer([this, connection] { connections_.erase(connection->position_); });
 }
 
 void Worker::StrangerLog(CloseReason reason, log::Level level, std::string_view message,

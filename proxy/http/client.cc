@@ -218,11 +218,11 @@ class Client::Impl final : public net::StreamObserver {
                                                                       ? endpoint_.address.host
                                                                       : endpoint_.verify_name));
     stream_->WantRead(true);
-    GoOnWithTls();
+    GoOnWithTls(false);
   }
 
-  void GoOnWithTls() {
-    switch (stream_->Handshake()) {
+  void GoOnWithTls(bool readable) {
+    switch (stream_->Handshake(readable)) {
       case tls::Progress::kWantInput:
         return;
       case tls::Progress::kDone:
@@ -261,7 +261,7 @@ class Client::Impl final : public net::StreamObserver {
   void OnReadable(net::Stream&) override {
     switch (stage_) {
       case Stage::kTls:
-        GoOnWithTls();
+        GoOnWithTls(true);
         return;
       case Stage::kAnswer:
         ReadAnswer();

@@ -48,7 +48,6 @@ bool Acceptor::AcceptOne() {
                       SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (fd) {
     lost_in_a_row_ = 0;
-    SetLegOptions(fd.get());
     callbacks_.on_accept(std::move(fd), SocketAddress::FromRaw(reinterpret_cast<sockaddr*>(&peer), length));
     return true;
   }

@@ -1,9 +1,16 @@
 #include "proxy/net/loop.h"
 
+#include <sys/epoll.h>
 #include <uv.h>
 
+#include <array>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "proxy/net/socket.h"
 
 namespace mooring::net {
 namespace {
@@ -22,22 +29,148 @@ void Close(H* handle) {
            [](uv_handle_t* raw) { delete static_cast<H*>(raw->data); });
 }
 
+// Events taken from the kernel at once: deferred tasks and timers wait for one such batch at most.
+constexpr int kBatch = 256;
+constexpr std::size_t kTimersKept = 256;  // unused handles of about 200 bytes, for the connections to come
+
+void CheckErrno(bool good, const char* what) { Check(good ? 0 : -errno, what); }
+
 }  // namespace
+
+struct Poller::Handle {
+  int fd = -1;
+  std::function<void(Ready)> on_ready;
+  unsigned interest = kNone;  // what is wanted
+  unsigned watched = kNone;   // what the kernel knows
+  bool detached = false;      // the Poller is gone; the function itself stays, it may be running
+  bool changed = false;       // on the list of changed ones
+  Handle* next_changed = nullptr;
+  Handle* next_dead = nullptr;
+};
+
+namespace {
+std::uint32_t ToEpoll(unsigned interest) {
+  std::uint32_t events = 0;  // failures and hang-ups are always reported
+  if ((interest & Poller::kRead) != 0) events |= EPOLLIN;
+  if ((interest & Poller::kWrite) != 0) events |= EPOLLOUT;
+  return events;
+}
+}  // namespace
+
+// Sockets is the epoll set. The kernel hears of a change of interest before it is asked for events again, not at once: most
+// changes are taken back, or end with the socket, within the same batch. A dead handle may stand in the batch under
+// way and on the list of changed ones, so it goes after both.
+struct Loop::Sockets {
+  Sockets() : set(epoll_create1(EPOLL_CLOEXEC)) { CheckErrno(static_cast<bool>(set), "epoll"); }
+  ~Sockets() {
+    ClearDead();
+    Check(alive == 0 ? 0 : UV_EBUSY, "event loop destroyed before its sockets");
+  }
+  Sockets(const Sockets&) = delete;
+  Sockets& operator=(const Sockets&) = delete;
+
+  void Control(int operation, int fd, std::uint32_t events, Poller::Handle* handle) const {
+    epoll_event event{};
+    event.events = events;
+    event.data.ptr = handle;
+    CheckErrno(epoll_ctl(set.get(), operation, fd, &event) == 0, "poll");
+  }
+  void Note(Poller::Handle* handle) {
+    if (std::exchange(handle->changed, true)) return;
+    handle->next_changed = std::exchange(changed, handle);
+  }
+  void Unwatch(Poller::Handle* handle) const {
+    if (std::exchange(handle->watched, Poller::kNone) != Poller::kNone) Control(EPOLL_CTL_DEL, handle->fd, 0, nullptr);
+  }
+  void ApplyChanges() {
+    while (changed != nullptr) {
+      Poller::Handle* handle = std::exchange(changed, changed->next_changed);
+      handle->changed = false;
+      if (handle->detached || handle->interest == handle->watched) continue;
+      if (handle->interest == Poller::kNone) {
+        Unwatch(handle);
+        continue;
+      }
+      const int operation = handle->watched == Poller::kNone ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+      Control(operation, handle->fd, ToEpoll(handle->interest), handle);
+      handle->watched = handle->interest;
+    }
+  }
+  void ClearDead() {
+    for (; dead != nullptr; --alive) delete std::exchange(dead, dead->next_dead);
+  }
+
+  UniqueFd set;
+  int alive = 0;
+  Poller::Handle* changed = nullptr;
+  Poller::Handle* dead = nullptr;
+  std::array<epoll_event, kBatch> batch{};
+};
+
+struct Timer::Handle {
+  uv_timer_t uv{};
+  std::function<void()> on_fire;
+  bool detached = false;  // the Timer is gone; the function itself stays, it may be running
+  Handle* next = nullptr;
+};
+
+// Timers keeps handles for reuse: closing one costs libuv a turn of its loop, a system call, and every connection has
+// some. A handle whose Timer is gone rests until the batch is served, because its function may be running.
+struct Loop::Timers {
+  Timer::Handle* Take(uv_loop_t* loop) {
+    Timer::Handle* handle = free;
+    if (handle != nullptr) {
+      free = handle->next;
+      --kept;
+      handle->detached = false;
+      return handle;
+    }
+    handle = new Timer::Handle;
+    Check(uv_timer_init(loop, &handle->uv), "timer");
+    handle->uv.data = handle;
+    return handle;
+  }
+  void ClearResting(std::size_t keep) {
+    while (resting != nullptr) {
+      Timer::Handle* handle = std::exchange(resting, resting->next);
+      handle->on_fire = nullptr;
+      if (kept < keep) {
+        handle->next = std::exchange(free, handle);
+        ++kept;
+      } else {
+        Close(handle);
+      }
+    }
+  }
+  void CloseAll() {
+    ClearResting(0);
+    while (free != nullptr) Close(std::exchange(free, free->next));
+    kept = 0;
+  }
+
+  Timer::Handle* resting = nullptr;
+  Timer::Handle* free = nullptr;
+  std::size_t kept = 0;
+};
 
 Loop::Loop()
     : loop_(std::make_unique<uv_loop_t>()),
       wake_(std::make_unique<uv_async_t>()),
-      cipher_(kReadBurst),
-      plain_(kPlainScratch) {
+      sockets_(std::make_unique<Sockets>()),
+      timers_(std::make_unique<Timers>()),
+      cipher_(kLargeBurst),
+      plain_(kLargeBurst + 2 * kRecordPayload) {
   Check(uv_loop_init(loop_.get()), "event loop");
   Check(uv_async_init(loop_.get(), wake_.get(),
                       [](uv_async_t* async) { static_cast<Loop*>(async->data)->RunTasks(); }),
         "event loop wake-up");
   wake_->data = this;
+  sockets_->Control(EPOLL_CTL_ADD, uv_backend_fd(loop_.get()), EPOLLIN, nullptr);
 }
 
 Loop::~Loop() {
   uv_close(reinterpret_cast<uv_handle_t*>(wake_.get()), nullptr);
+  timers_->CloseAll();
   // What is left to run: close callbacks, and name look-ups that nobody waits for any more. A handle that
   // somebody still owns would keep this loop for ever, so it is found first.
   bool owned = false;
@@ -53,9 +186,63 @@ Loop::~Loop() {
   Check(uv_loop_close(loop_.get()), "event loop destroyed with open handles");
 }
 
-void Loop::Run() { uv_run(loop_.get(), UV_RUN_DEFAULT); }
+void Loop::Run() {
+  stopped_ = false;
+  while (!stopped_) {
+    sockets_->ApplyChanges();
+    sockets_->ClearDead();
+    timers_->ClearResting(kTimersKept);
+    const bool waiting = !deferred_.empty() || uv_changed_;
+    const int count = epoll_wait(sockets_->set.get(), sockets_->batch.data(), kBatch,
+                                 waiting ? 0 : uv_backend_timeout(loop_.get()));
+    CheckErrno(count >= 0 || errno == EINTR, "epoll");
+    uv_update_time(loop_.get());
+    turn_bytes_ = 0;
+    bool uv_ready = std::exchange(uv_changed_, false);
+    // The kernel reports those that stay ready in one order; each turn begins with another, so that nobody is always the
+    // last when a turn's share is used up.
+    ++turn_;
+    for (int i = 0; i < count; ++i) {
+      const epoll_event& event = sockets_->batch[(turn_ + static_cast<std::size_t>(i)) % static_cast<std::size_t>(count)];
+      if (event.data.ptr == nullptr) {
+        uv_ready = true;
+      } else {
+        Poller::Serve(static_cast<Poller::Handle*>(event.data.ptr), *this, event.events);
+      }
+    }
+    RunDeferred();
+    // A timeout of 0 is libuv's word for a timer that is due or a handle that waits to be closed.
+    if (uv_ready || uv_backend_timeout(loop_.get()) == 0) {
+      uv_run(loop_.get(), UV_RUN_NOWAIT);
+      RunDeferred();
+    }
+  }
+}
 
-void Loop::Stop() { uv_stop(loop_.get()); }
+void Loop::RunDeferred() {
+  // By index: a task may defer another.
+  for (std::size_t i = 0; i < deferred_.size(); ++i) std::exchange(deferred_[i], nullptr)();
+  deferred_.clear();
+}
+
+void Loop::Stop() { stopped_ = true; }
+
+std::vector<std::uint8_t>& Loop::out_scratch() {
+  // At once, or growing to it would copy and hold twice as much.
+  if (out_.capacity() == 0) out_.reserve(plain_.size() + plain_.size() / 64);
+  return out_;
+}
+
+void Loop::TrimScratch() {
+  if (std::exchange(large_bursts_, false)) {
+    trim_due_ = true;
+    return;
+  }
+  if (!std::exchange(trim_due_, false)) return;
+  cipher_.GiveBack(kReadBurst);
+  plain_.GiveBack(kReadBurst);
+  std::vector<std::uint8_t>().swap(out_);
+}
 
 void Loop::Post(std::function<void()> task) {
   {
@@ -82,21 +269,14 @@ MonotonicTime Loop::now() const {
   return MonotonicTime(milliseconds(static_cast<std::int64_t>(uv_now(loop_.get()))));
 }
 
-struct Timer::Handle {
-  uv_timer_t uv{};
-  std::function<void()> on_fire;
-  bool detached = false;  // the Timer is gone; the function itself stays, it may be running
-};
-
-Timer::Timer(Loop& loop, std::function<void()> on_fire) : handle_(new Handle) {
+Timer::Timer(Loop& loop, std::function<void()> on_fire) : loop_(loop), handle_(loop.timers_->Take(loop.raw())) {
   handle_->on_fire = std::move(on_fire);
-  Check(uv_timer_init(loop.raw(), &handle_->uv), "timer");
-  handle_->uv.data = handle_;
 }
 
 Timer::~Timer() {
+  uv_timer_stop(&handle_->uv);
   handle_->detached = true;
-  Close(handle_);
+  handle_->next = std::exchange(loop_.timers_->resting, handle_);
 }
 
 void Timer::Start(milliseconds delay) {
@@ -118,57 +298,41 @@ bool Timer::running() const {
   return uv_is_active(reinterpret_cast<const uv_handle_t*>(&handle_->uv)) != 0;
 }
 
-struct Poller::Handle {
-  uv_poll_t uv{};
-  std::function<void(Ready)> on_ready;
-  unsigned interest = kNone;
-  bool detached = false;
-};
-
-namespace {
-int ToUv(unsigned interest) {
-  int events = 0;
-  if ((interest & Poller::kRead) != 0) events |= UV_READABLE;
-  if ((interest & Poller::kWrite) != 0) events |= UV_WRITABLE;
-  if ((interest & Poller::kErrors) != 0) events |= UV_PRIORITIZED;
-  return events;
-}
-}  // namespace
-
-Poller::Poller(Loop& loop, int fd, std::function<void(Ready)> on_ready) : handle_(new Handle) {
+Poller::Poller(Loop& loop, int fd, std::function<void(Ready)> on_ready) : loop_(loop), handle_(new Handle) {
+  handle_->fd = fd;
   handle_->on_ready = std::move(on_ready);
-  Check(uv_poll_init(loop.raw(), &handle_->uv, fd), "poll");
-  handle_->uv.data = handle_;
+  ++loop_.sockets_->alive;
 }
 
 Poller::~Poller() {
   handle_->detached = true;
-  uv_poll_stop(&handle_->uv);
-  Close(handle_);
+  loop_.sockets_->Unwatch(handle_);  // at once: the descriptor is closed next
+  handle_->next_dead = std::exchange(loop_.sockets_->dead, handle_);
 }
 
 unsigned Poller::interest() const { return handle_->interest; }
 
 void Poller::Set(unsigned interest) {
-  if (interest == handle_->interest) return;
   handle_->interest = interest;
-  if (interest == kNone) {
-    uv_poll_stop(&handle_->uv);
-    return;
+  if (interest != handle_->watched) loop_.sockets_->Note(handle_);
+}
+
+void Poller::Serve(Handle* handle, Loop& loop, std::uint32_t events) {
+  if (handle->detached || handle->interest == kNone) return;
+  Ready ready;
+  const bool shut = (events & EPOLLHUP) != 0;
+  if ((events & EPOLLERR) != 0) {
+    ready.error = true;
+    handle->interest = kNone;
+    loop.sockets_->Unwatch(handle);
+  } else {
+    // The interest may have changed since the kernel made the event.
+    ready.read = (handle->interest & kRead) != 0 && (shut || (events & EPOLLIN) != 0);
+    ready.write = (handle->interest & kWrite) != 0 && (shut || (events & EPOLLOUT) != 0);
+    ready.other = (handle->interest & kErrors) != 0 && shut;
+    if (!ready.read && !ready.write && !ready.other) return;
   }
-  uv_poll_start(&handle_->uv, ToUv(interest), [](uv_poll_t* raw, int status, int events) {
-    auto* handle = static_cast<Handle*>(raw->data);
-    if (handle->detached) return;
-    Ready ready;
-    ready.read = (events & UV_READABLE) != 0;
-    ready.write = (events & UV_WRITABLE) != 0;
-    ready.other = (events & UV_PRIORITIZED) != 0;
-    if (status < 0) {  // EPOLLERR: libuv has stopped the handle
-      ready.error = true;
-      handle->interest = kNone;
-    }
-    handle->on_ready(ready);  // may destroy the Poller; the Handle lives until its close callback
-  });
+  handle->on_ready(ready);  // may destroy the Poller; the Handle lives until the batch is served
 }
 
 struct Signals::Handle {
@@ -182,6 +346,7 @@ Signals::Signals(Loop& loop, int signal_number, std::function<void()> on_signal)
   handle_->on_signal = std::move(on_signal);
   Check(uv_signal_init(loop.raw(), &handle_->uv), "signal");
   handle_->uv.data = handle_;
+  loop.uv_changed_ = true;
   Check(uv_signal_start(
             &handle_->uv,
             [](uv_signal_t* raw, int) {

@@ -1,5 +1,10 @@
-// Loop, Timer, Poller, Signals: RAII over libuv. Destroying an object means "no callback comes any more";
-// the handle's memory goes later, in libuv's close callback, which is why handles live on the heap here.
+// Loop, Timer, Poller, Signals. Destroying an object means "no callback comes any more"; the memory that its
+// callback runs on goes later, which is why handles live on the heap here.
+//
+// Timers, signals, wake-ups from other threads and name look-ups are libuv's. Readiness of sockets is not: uv_poll takes a
+// descriptor out of epoll and puts it back for every change of interest and tries two more calls per new one, which
+// is a tenth of a short connection's cost. So sockets are in an epoll set of the Loop's own, and libuv's descriptor is in there, too
+// (uv_backend_fd: that is how libuv wants to be embedded).
 //
 // One Loop per thread. Everything here belongs to the loop's thread, except Loop::Post and Loop::PostStop.
 #pragma once
@@ -12,6 +17,8 @@
 #include <span>
 #include <vector>
 
+#include "proxy/net/pages.h"
+
 struct uv_loop_s;
 struct uv_async_s;
 
@@ -20,12 +27,17 @@ namespace mooring::net {
 using std::chrono::milliseconds;
 using MonotonicTime = std::chrono::steady_clock::time_point;
 
-// Sizes of the loop's shared scratch memory. One read may bring kReadBurst bytes, and what the other leg
-// cannot take at once is all that a direction ever keeps: 7 whole TLS records (RFC 8446 5.2), so that
-// both directions together stay below 256 KiB a connection.
-inline constexpr std::size_t kReadBurst = 7 * (16384 + 22);
-// A partial record kept inside BoringSSL can be completed by the next burst, hence one record more.
-inline constexpr std::size_t kPlainScratch = kReadBurst + 2 * 16384;
+// One read brings kReadBurst bytes at most, and what the other leg cannot take at once is all that a direction ever keeps:
+// 7 whole TLS records (RFC 8446 5.2), so that both directions together stay below 256 KiB a connection. A read of
+// kLargeBurst costs a bulk stream a fifth less (fewer acknowledgements and wake-ups a byte); it is for when the other leg's
+// kernel buffer is known to have room for all of it.
+inline constexpr std::size_t kRecordPayload = 16384;
+inline constexpr std::size_t kRecord = kRecordPayload + 22;
+inline constexpr std::size_t kReadBurst = 7 * kRecord;
+inline constexpr std::size_t kLargeBurst = 32 * kRecord;
+// What bulk streams may move in one turn of the loop, all together: a small message waits for so much and one burst, however
+// many they are.
+inline constexpr std::size_t kTurnBytes = 4 * kLargeBurst;
 
 class Loop final {
  public:
@@ -41,25 +53,54 @@ class Loop final {
   // Post runs `task` on the loop's thread, after the event under way; tasks keep their order. Any thread.
   // Tasks still waiting when the loop is destroyed are dropped.
   void Post(std::function<void()> task);
+  // Defer is Post for the loop's own thread, without a system call: runs `task` once the events at hand are served.
+  void Defer(std::function<void()> task) { deferred_.push_back(std::move(task)); }
   void PostStop();  // any thread
 
   MonotonicTime now() const;  // cached at the start of the event, as libuv keeps it
 
-  // Scratch memory, valid within one event only: whoever calls into another object gives it up.
-  std::span<std::uint8_t> cipher_scratch() { return cipher_; }
-  std::span<std::uint8_t> plain_scratch() { return plain_; }
-  std::vector<std::uint8_t>& out_scratch() { return out_; }
+  // Scratch memory, valid within one event only: whoever calls into another object gives it up. A partial record kept inside
+  // BoringSSL can be completed by the next burst, hence plain_scratch is two records larger.
+  std::span<std::uint8_t> cipher_scratch() { return cipher_.bytes(); }
+  std::span<std::uint8_t> plain_scratch() { return plain_.bytes(); }
+  std::vector<std::uint8_t>& out_scratch();
+  // TrimScratch gives memory back if there has been no large burst since the last call.
+  void TrimScratch();
+
+  // NoteBulk counts a bulk stream's bytes; TurnIsFull says that bulk streams have had their share of this turn.
+  void NoteBulk(std::size_t bytes) {
+    turn_bytes_ += bytes;
+    large_bursts_ = true;
+  }
+  bool TurnIsFull() const { return turn_bytes_ >= kTurnBytes; }
 
   uv_loop_s* raw() { return loop_.get(); }
 
  private:
+  friend class Poller;
+  friend class Signals;
+  friend class Timer;
+  struct Sockets;
+  struct Timers;
+
   void RunTasks();
+  void RunDeferred();
 
   std::unique_ptr<uv_loop_s> loop_;
   std::unique_ptr<uv_async_s> wake_;
+  std::unique_ptr<Sockets> sockets_;
+  std::unique_ptr<Timers> timers_;
+  bool stopped_ = false;
+  bool uv_changed_ = true;  // libuv has descriptors that its next turn will begin to watch
+  std::vector<std::function<void()>> deferred_;
   std::mutex mutex_;
   std::vector<std::function<void()>> tasks_;  // guarded by mutex_
-  std::vector<std::uint8_t> cipher_, plain_, out_;
+  Pages cipher_, plain_;
+  std::vector<std::uint8_t> out_;
+  std::size_t turn_bytes_ = 0;
+  std::size_t turn_ = 0;
+  bool large_bursts_ = false;  // since the last TrimScratch
+  bool trim_due_ = false;
 };
 
 // Timer fires once per Start. Starting a running one moves it.
@@ -74,7 +115,9 @@ class Timer final {
   bool running() const;
 
  private:
+  friend class Loop;
   struct Handle;
+  Loop& loop_;
   Handle* handle_;
 };
 
@@ -82,12 +125,12 @@ class Timer final {
 // must be closed after the Poller is destroyed, never before.
 class Poller final {
  public:
-  // kErrors waits for nothing but a failed socket: epoll reports that on watched descriptors only.
+  // kErrors waits for nothing but a failed socket: epoll reports that on descriptors that it watches, even for nothing.
   enum Interest : unsigned { kNone = 0, kRead = 1, kWrite = 2, kErrors = 4 };
   struct Ready {
     bool read = false;
     bool write = false;
-    bool other = false;  // urgent data, or both directions are shut: would be reported for ever
+    bool other = false;  // both directions are shut: would be reported for ever
     bool error = false;  // the socket has failed; polling has stopped, the interest is kNone now
   };
 
@@ -96,12 +139,16 @@ class Poller final {
   Poller(const Poller&) = delete;
   Poller& operator=(const Poller&) = delete;
 
-  // Set changes what is waited for; a call that changes nothing costs nothing (an epoll_ctl is not free).
+  // Set changes what is waited for, from the loop's next turn on. What is taken back before costs no system call.
   void Set(unsigned interest);
   unsigned interest() const;
 
  private:
+  friend class Loop;
   struct Handle;
+  static void Serve(Handle* handle, Loop& loop, std::uint32_t events);
+
+  Loop& loop_;
   Handle* handle_;
 };
 

@@ -2,15 +2,19 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 namespace mooring::net {
@@ -114,6 +118,13 @@ std::uint16_t SocketAddress::port() const {
   return 0;
 }
 
+bool SocketAddress::IsLoopback() const {
+  if (family() == AF_INET) {
+    return ntohl(reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr.s_addr) >> 24U == IN_LOOPBACKNET;
+  }
+  return family() == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr);
+}
+
 std::string SocketAddress::Text() const {
   char host[INET6_ADDRSTRLEN] = {};
   if (family() == AF_INET) {
@@ -156,6 +167,8 @@ Result<UniqueFd> Listen(const Address& address) {
   if (unix_socket && chmod(address.path.c_str(), address.mode) != 0) {
     return CannotListen(address, Reason(errno));
   }
+  // Accepted sockets inherit these: not one call for each of them.
+  SetLegOptions(fd.get(), where->family());
   if (listen(fd.get(), kBacklog) != 0) return CannotListen(address, Reason(errno));
   return fd;
 }
@@ -167,14 +180,19 @@ ConnectStart StartConnect(const SocketAddress& address) {
     start.error = errno;
     return start;
   }
-  SetLegOptions(start.fd.get());
-  if (connect(start.fd.get(), address.raw(), address.length()) != 0) {
-    // EINTR leaves the connect running in the kernel, like EINPROGRESS.
-    if (errno == EINPROGRESS || errno == EINTR) {
-      start.in_progress = true;
-    } else {
-      start.error = errno;
-    }
+  SetLegOptions(start.fd.get(), address.family());
+  if (connect(start.fd.get(), address.raw(), address.length()) == 0) return start;
+  // EINTR leaves the connect running in the kernel, like EINPROGRESS.
+  if (errno != EINPROGRESS && errno != EINTR) {
+    start.error = errno;
+    return start;
+  }
+  // On loopback the kernel has done all of it by now; one look saves a turn through epoll.
+  pollfd look{.fd = start.fd.get(), .events = POLLOUT, .revents = 0};
+  if (address.IsLoopback() && poll(&look, 1, 0) == 1) {
+    start.error = look.revents == POLLOUT ? 0 : PendingError(start.fd.get());
+  } else {
+    start.in_progress = true;
   }
   return start;
 }
@@ -191,10 +209,8 @@ int PendingError(int fd) {
   return error;
 }
 
-void SetLegOptions(int fd) {
-  int domain = 0;
-  socklen_t length = sizeof domain;
-  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) != 0 || domain == AF_UNIX) return;
+void SetLegOptions(int fd, int family) {
+  if (family == AF_UNIX) return;
   SetInt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   SetInt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   SetInt(fd, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(kKeepaliveIdle.count()));
@@ -212,6 +228,17 @@ void SetResetOnClose(int fd) {
 int Unsent(int fd) {
   int bytes = 0;
   return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
+
+std::size_t FreeSendBuffer(int fd) {
+  // A packet buffer of up to 64 KiB is charged with its header besides, and is granted while the limit is not yet reached.
+  constexpr std::uint32_t kPacket = 64 * 1024;
+  std::uint32_t info[SK_MEMINFO_VARS] = {};
+  socklen_t length = sizeof info;
+  if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &length) != 0 || length < sizeof info) return 0;
+  const std::uint32_t limit = info[SK_MEMINFO_SNDBUF];
+  const std::uint32_t used = std::max(info[SK_MEMINFO_WMEM_QUEUED], info[SK_MEMINFO_WMEM_ALLOC]) + kPacket;
+  return limit > used ? std::size_t{limit - used} / 16 * 15 : 0;
 }
 
 unsigned long RaiseFileLimit() {

@@ -47,6 +47,7 @@ class SocketAddress final {
   socklen_t length() const { return length_; }
   std::string Text() const;  // as Address::Text
   std::uint16_t port() const;
+  bool IsLoopback() const;  // 127.0.0.0/8 or ::1
   bool operator==(const SocketAddress& other) const;
 
  private:
@@ -59,8 +60,8 @@ class SocketAddress final {
 // replaced, anything else at the path is an error. Errors name the address and what the kernel said.
 Result<UniqueFd> Listen(const Address& address);
 
-// StartConnect begins a connect. *in_progress is true if it must be waited for (writable), false if it is
-// already done. The error is an errno value, 0 for success.
+// StartConnect begins a connect. `in_progress` is true if it must be waited for (writable), false if it is already done, as
+// on loopback it usually is. The error is an errno value, 0 for success.
 struct ConnectStart {
   UniqueFd fd;
   int error = 0;
@@ -81,14 +82,19 @@ inline constexpr std::chrono::seconds kKeepaliveInterval{5};
 inline constexpr int kKeepaliveProbes = 3;
 inline constexpr std::chrono::seconds kUserTimeout{30};
 
-// SetLegOptions: TCP_NODELAY, keepalive, TCP_USER_TIMEOUT. Does nothing to unix sockets.
-void SetLegOptions(int fd);
+// SetLegOptions: TCP_NODELAY, keepalive, TCP_USER_TIMEOUT; nothing for AF_UNIX. Set on a listening socket it holds for all
+// that it accepts (tcp(7): accepted sockets inherit them).
+void SetLegOptions(int fd, int family);
 
 // SetResetOnClose makes the coming close send a reset and drop what is still queued (SO_LINGER 0).
 void SetResetOnClose(int fd);
 
 // Unsent is the number of bytes that the peer's kernel has not acknowledged yet; 0 for unix sockets' sake on error.
 int Unsent(int fd);
+
+// FreeSendBuffer is how many bytes of payload the kernel will take on this socket without refusing some; 0 if it cannot be
+// told. What the kernel's own bookkeeping needs is allowed for.
+std::size_t FreeSendBuffer(int fd);
 
 // RaiseFileLimit lifts the soft limit on open files to the hard one and returns what is in force.
 unsigned long RaiseFileLimit();

@@ -9,6 +9,7 @@ namespace mooring::net {
 namespace {
 // A handshake's flights are small; a large read here would only pile up what the peer sends early.
 constexpr std::size_t kHandshakeRead = 16384;
+constexpr std::size_t kFullBurst = kReadBurst / kRecord * kRecordPayload;  // of either kind of leg
 }  // namespace
 
 Stream::Stream(Loop& loop, UniqueFd fd, StreamObserver* observer)
@@ -73,32 +74,48 @@ void Stream::WantRead(bool on) {
 
 void Stream::StartTls(std::unique_ptr<tls::Session> session) { session_ = std::move(session); }
 
-tls::Progress Stream::Handshake() {
+tls::Progress Stream::Handshake(bool readable) {
   auto& out = loop_.out_scratch();
+  auto scratch = loop_.cipher_scratch().first(kHandshakeRead);
   for (;;) {
-    out.clear();
-    tls::Wire wire{carry_, out};
-    const tls::Progress progress = session_->Handshake(wire);
-    const std::size_t left = wire.in.size();
-    carry_.erase(carry_.begin(), carry_.end() - static_cast<std::ptrdiff_t>(left));
-    if (!out.empty() && !SendOrKeep(out)) return tls::Progress::kFailed;
-    if (progress != tls::Progress::kWantInput) return progress;
-    auto scratch = loop_.cipher_scratch().first(kHandshakeRead);
-    const long got = Receive(scratch);
-    if (got < 0 && error_ == 0) return tls::Progress::kWantInput;
-    if (got <= 0) {
-      read_ended_ = true;
-      UpdateInterest();
-      return tls::Progress::kFailed;
+    std::span<const std::uint8_t> input = carry_;
+    bool more = false;
+    if (readable) {
+      const long got = Receive(scratch);
+      if (got < 0 && error_ == 0) return tls::Progress::kWantInput;
+      if (got <= 0) {
+        read_ended_ = true;
+        UpdateInterest();
+        return tls::Progress::kFailed;
+      }
+      const auto fresh = scratch.first(static_cast<std::size_t>(got));
+      more = fresh.size() == scratch.size();
+      if (carry_.empty()) {
+        input = fresh;
+      } else {
+        carry_.insert(carry_.end(), fresh.begin(), fresh.end());
+        input = carry_;
+      }
     }
-    carry_.insert(carry_.end(), scratch.begin(), scratch.begin() + got);
+    out.clear();
+    tls::Wire wire{input, out};
+    const tls::Progress progress = session_->Handshake(wire);
+    std::vector<std::uint8_t>(wire.in.begin(), wire.in.end()).swap(carry_);
+    if (!out.empty() && !SendOrKeep(out)) return tls::Progress::kFailed;
+    // After a short read the socket is empty, or will make another event.
+    if (progress != tls::Progress::kWantInput || !more) return progress;
   }
 }
 
 long Stream::Receive(std::span<std::uint8_t> into) {
   for (;;) {
     const ssize_t got = recv(fd_.get(), into.data(), into.size(), 0);
-    if (got > 0) received_anything_ = true;
+    if (got > 0) {
+      received_anything_ = true;
+      // A full burst makes a bulk stream, and a trickle ends one: in between the sizes vary with who was quicker.
+      const auto bytes = static_cast<std::size_t>(got);
+      bulk_ = bytes >= kFullBurst || (bulk_ && bytes >= kFullBurst / 4);
+    }
     if (got >= 0) return got;
     if (errno == EINTR) continue;
     if (errno != EAGAIN && errno != EWOULDBLOCK) error_ = errno;
@@ -106,9 +123,9 @@ long Stream::Receive(std::span<std::uint8_t> into) {
   }
 }
 
-Stream::ReadResult Stream::Read() {
+Stream::ReadResult Stream::Read(std::size_t most) {
   if (read_ended_) return {error_ != 0 ? ReadStatus::kFailed : ReadStatus::kEnd, {}};
-  ReadResult result = session_ ? ReadTls() : ReadPlain();
+  ReadResult result = session_ ? ReadTls(most) : ReadPlain(most);
   bytes_in_ += result.bytes.size();
   switch (result.status) {
     case ReadStatus::kData:
@@ -124,15 +141,16 @@ Stream::ReadResult Stream::Read() {
   return result;
 }
 
-Stream::ReadResult Stream::ReadPlain() {
-  auto scratch = loop_.cipher_scratch();
+Stream::ReadResult Stream::ReadPlain(std::size_t most) {
+  // Whole records for a TLS sink: a burst that ends in a small one costs a record more.
+  auto scratch = loop_.cipher_scratch().first(most / kRecord * kRecordPayload);
   const long got = Receive(scratch);
   if (got > 0) return {ReadStatus::kData, scratch.first(static_cast<std::size_t>(got))};
   if (got == 0) return {ReadStatus::kEnd, {}};
   return {error_ != 0 ? ReadStatus::kFailed : ReadStatus::kAgain, {}};
 }
 
-Stream::ReadResult Stream::ReadTls() {
+Stream::ReadResult Stream::ReadTls(std::size_t most) {
   if (end_after_data_) {
     if (*end_after_data_ == tls::Progress::kClosed) return {ReadStatus::kEnd, {}};
     error_ = EPROTO;
@@ -144,7 +162,7 @@ Stream::ReadResult Stream::ReadTls() {
     early.swap(carry_);
     cipher = early;
   } else {
-    auto scratch = loop_.cipher_scratch();
+    auto scratch = loop_.cipher_scratch().first(most);
     const long got = Receive(scratch);
     if (got < 0) return {error_ != 0 ? ReadStatus::kFailed : ReadStatus::kAgain, {}};
     if (got == 0) return {ReadStatus::kTruncated, {}};
@@ -197,6 +215,10 @@ bool Stream::Write(std::span<const std::uint8_t> bytes) {
   return SendOrKeep(out);
 }
 
+bool Stream::HasRoom(std::size_t bytes) const {
+  return pending() == 0 && FreeSendBuffer(fd_.get()) >= bytes;
+}
+
 bool Stream::SendOrKeep(std::span<const std::uint8_t> bytes) {
   sent_since_check_ = true;
   if (pending() == 0) {
@@ -247,7 +269,7 @@ void Stream::CompleteEndWrite() {
   if (write_end_sent_ || error_ != 0) return;
   write_end_sent_ = true;
   if (!session_) {
-    shutdown(fd_.get(), SHUT_WR);
+    SendFin();
     return;
   }
   auto& out = loop_.out_scratch();
@@ -257,9 +279,13 @@ void Stream::CompleteEndWrite() {
   if (!out.empty()) (void)SendOrKeep(out);
 }
 
+void Stream::SendFin() {
+  if (!std::exchange(fin_sent_, true)) shutdown(fd_.get(), SHUT_WR);
+}
+
 void Stream::AfterFlush() {
   if (end_write_) CompleteEndWrite();
-  if (finished_ && write_end_sent_ && pending() == 0) shutdown(fd_.get(), SHUT_WR);
+  if (finished_ && write_end_sent_ && pending() == 0) SendFin();
 }
 
 void Stream::Finish() {
@@ -294,8 +320,7 @@ bool Stream::PeerIsDead() {
 
 void Stream::BeginDiscard() {
   read_ended_ = true;
-  discarding_ = true;
-  UpdateInterest();
+  discarding_ = true;  // Discard sees to the interest
 }
 
 bool Stream::Discard() {
@@ -303,11 +328,12 @@ bool Stream::Discard() {
     auto scratch = loop_.cipher_scratch();
     const long got = Receive(scratch);
     if (got > 0) continue;
-    if (got < 0 && error_ == 0) return false;
+    if (got < 0 && error_ == 0) break;
     discarding_ = false;  // an ended socket stays readable: watching it on would be a busy loop
     UpdateInterest();
     return true;
   }
+  UpdateInterest();
   return false;
 }
 

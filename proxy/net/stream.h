@@ -53,16 +53,19 @@ class Stream final {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  // StartTls makes the stream a TLS leg; before any byte has passed. Handshake then drives it: call it at once
-  // and on every OnReadable until it is not kWantInput. Alerts are on their way when it returns kFailed.
+  // StartTls makes the stream a TLS leg; before any byte has passed. Handshake then drives it: a dialling side calls it at
+  // once with `readable` false, both sides on every OnReadable with true, until it is not kWantInput. Alerts are on
+  // their way when it returns kFailed.
   void StartTls(std::unique_ptr<tls::Session> session);
-  tls::Progress Handshake();
+  tls::Progress Handshake(bool readable);
   tls::Session* session() { return session_.get(); }
 
   // WantRead turns OnReadable on or off. A stream that is off still notices a reset (OnBroken).
   void WantRead(bool on);
-  // Read takes one burst. After kEnd, kTruncated and kFailed nothing more comes.
-  ReadResult Read();
+  // Read takes one burst of `most` bytes from the socket. After kEnd, kTruncated and kFailed nothing more comes.
+  ReadResult Read(std::size_t most = kReadBurst);
+  // IsBulk: the last Reads brought so much that the next will probably bring as much again.
+  bool IsBulk() const { return bulk_; }
   // BufferedInput: something that Read will report waits inside (bytes that arrived with the end of the
   // handshake, an end behind data), so the socket may stay silent: the owner must call Read again by itself.
   bool BufferedInput() const { return !carry_.empty() || end_after_data_.has_value(); }
@@ -70,6 +73,8 @@ class Stream final {
   // Write takes all of `bytes`. False: the stream has failed (error()). What the kernel did not take is
   // kept; the caller stops producing while pending() > 0 and goes on at OnDrained.
   bool Write(std::span<const std::uint8_t> bytes);
+  // HasRoom: the kernel will take a Write of `bytes` whole; false when in doubt.
+  bool HasRoom(std::size_t bytes) const;
   std::size_t pending() const { return pending_.size() - pending_sent_; }
 
   // EndWrite ends our direction after what is pending: FIN, or close_notify on a TLS leg. Idempotent.
@@ -83,7 +88,7 @@ class Stream final {
   // ResetOnClose makes the destructor send a reset instead of a FIN. Never after EndWrite on a clean end.
   void ResetOnClose();
 
-  // BeginDiscard ends reading for good: from now on OnReadable means that Discard should be called. Discard
+  // BeginDiscard ends reading for good: call Discard at once, and at every OnReadable from then on. Discard
   // drops raw bytes, so that a late byte does not turn our close into a reset that could overtake our own last
   // bytes. True once the peer has closed too (or the socket failed): then nothing is lost by closing.
   void BeginDiscard();
@@ -110,9 +115,10 @@ class Stream final {
   long Receive(std::span<std::uint8_t> into);
   bool SendOrKeep(std::span<const std::uint8_t> bytes);
   bool FlushPending();
-  ReadResult ReadPlain();
-  ReadResult ReadTls();
+  ReadResult ReadPlain(std::size_t most);
+  ReadResult ReadTls(std::size_t most);
   void CompleteEndWrite();
+  void SendFin();
   void AfterFlush();
 
   Loop& loop_;
@@ -125,12 +131,14 @@ class Stream final {
   std::vector<std::uint8_t> pending_;  // wire bytes the kernel has not taken; empty and without memory when idle
   std::size_t pending_sent_ = 0;
   bool want_read_ = false;
+  bool bulk_ = false;
   bool read_ended_ = false;
   bool discarding_ = false;
   bool errors_unwatched_ = false;  // an event that never ends made watching for errors a busy loop
   bool end_write_ = false;     // asked for
   bool write_end_sent_ = false;
   bool finished_ = false;
+  bool fin_sent_ = false;
   bool received_anything_ = false;
   bool sent_since_check_ = false;
   Liveness liveness_;

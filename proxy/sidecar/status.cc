@@ -62,16 +62,18 @@ json ReasonsJson(const std::vector<std::unique_ptr<data::Worker>>& workers,
 
 json DirectionJson(const std::vector<std::unique_ptr<data::Worker>>& workers,
                    const data::DirectionStats data::WorkerStats::*direction) {
-  std::int64_t active = 0, total = 0, in = 0, out_bytes = 0;
+  std::int64_t active = 0, total = 0, resumed = 0, in = 0, out_bytes = 0;
   for (const auto& worker : workers) {
     const data::DirectionStats& stats = worker->stats().*direction;
     active += stats.active.value();
     total += stats.total.value();
+    resumed += stats.resumed.value();
     in += stats.bytes_in.value();
     out_bytes += stats.bytes_out.value();
   }
   return {{"active", active},
           {"total", total},
+          {"resumed", resumed},
           {"bytes_in", in},
           {"bytes_out", out_bytes},
           {"closed", ReasonsJson(workers, direction, &data::DirectionStats::closed)}};
