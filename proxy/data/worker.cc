@@ -1,5 +1,7 @@
 #include "proxy/data/worker.h"
 
+#include <malloc.h>
+
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -81,7 +83,17 @@ void Worker::Sweep() {
   // A connection may retire inside the call; it stays on the list until after this event.
   for (auto& connection : connections_) connection->OnSweep();
   loop_.TrimScratch();
+  TrimHeap();
   sweep_.Start(net::kLivenessCheck);
+}
+
+// The allocator keeps what ended connections had, for the next; when no next come, it is given back.
+void Worker::TrimHeap() {
+  if (std::exchange(ended_since_sweep_, false)) {
+    trim_due_ = true;
+  } else if (std::exchange(trim_due_, false)) {
+    malloc_trim(0);
+  }
 }
 
 void Worker::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
@@ -106,6 +118,7 @@ void Worker::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
 
 void Worker::Retire(Connection* connection, DirectionStats& stats, CloseReason reason) {
   if (std::exchange(connection->retired_, true)) return;
+  ended_since_sweep_ = true;
   stats.active.Add(-1);
   stats.closed[static_cast<std::size_t>(reason)].Add();
   // Its own code is on the stack, and a walk over connections_ may be under way: take it off the list later.

@@ -59,6 +59,7 @@ class Worker final {
 
  private:
   void Sweep();
+  void TrimHeap();
   void Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd, const net::SocketAddress& peer);
 
   log::Log& log_;
@@ -73,6 +74,8 @@ class Worker final {
   std::array<log::Budget, kCloseReasons> budgets_;
   log::Budget accept_budget_;
   net::Timer sweep_;
+  bool ended_since_sweep_ = false;  // some connection
+  bool trim_due_ = false;
 };
 
 }  // namespace mooring::data

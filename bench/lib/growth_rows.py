@@ -1,0 +1,150 @@
+"""What may grow: held connections, endpoints of an upstream, intentions. One class a family; run() is one round,
+and leaves its figures in the rows."""
+
+import time
+
+from growth_mesh import Held
+from growth_table import Row
+
+HELD = (0, 100, 1000, 4000, 9000)
+HELD_QUICK = HELD[:-1]
+ENDPOINTS = (1, 10, 100, 500)
+RULES = (1, 10, 100, 1000)
+CALLERS = 32   # connections that ask and answer
+MESSAGE = 256  # bytes of a question, and of its answer
+OPENERS = 16   # connections that are opened and closed at a time
+QUIET = 0.05   # share of a core that proxies may use and still count as idle
+LOOK = 0.2     # seconds over which that is looked at
+PATIENCE = 10.0  # seconds until they must be idle
+
+
+class Driver:
+    """Runs the load of one window and turns its figures into microseconds. Counts what failed."""
+
+    def __init__(self, mesh, window):
+        self.mesh, self._window = mesh, window
+        self.errors = 0
+
+    def request(self, port, processes):
+        """request returns the CPU time of one question with its answer, and the 99th percentile of its latency."""
+        done = self._run("request", port, processes, "--size", str(MESSAGE), connections=CALLERS)
+        return cost(done), done["p99_us"]
+
+    def connect(self, port, processes, *flags):
+        """connect returns the CPU time of one connection: opened, used for a byte there and back, closed."""
+        return cost(self._run("connect", port, processes, *flags, connections=OPENERS))
+
+    def _run(self, mode, port, processes, *flags, connections):
+        done = self.mesh.load(mode, port, {"proxies": processes}, *flags, connections=connections,
+                              window=self._window)
+        self.errors += done["errors"]
+        return done
+
+
+def cost(done):
+    if not done["count"]:
+        raise RuntimeError(f"nothing was done in a whole window: {done}")
+    return done["cpu"]["proxies"] / done["count"] * 1e6
+
+
+def ordered(sizes, turn):
+    """ordered is the sizes upwards in one round and downwards in the next, so that a drift favours none."""
+    return sizes if turn % 2 == 0 else sizes[::-1]
+
+
+class HeldConnections:
+    """A pair of Moorings with connections held open beside the load."""
+
+    def __init__(self, driver, sizes):
+        loaded = sizes[1:]
+        self._driver, self._sizes = driver, sizes
+        self._opening = Row("CPU of opening a connection, from 0 to N", "us of the pair", loaded)
+        self._connect = Row("CPU of a new connection beside N held", "us of the pair", loaded)
+        self._request = Row("CPU of a request beside N held", "us of the pair", loaded)
+        self._p99 = Row("p99 of requests beside N held", "us", sizes)
+        self.rows = [self._opening, self._connect, self._request, self._p99]
+        self._inbound = driver.mesh.inbound()
+        self._outbound = driver.mesh.outbound([f"127.0.0.1:{self._inbound.port}"])
+        self._pair = [self._outbound, self._inbound]
+        driver.connect(self._outbound.port, self._pair)  # the first window pays for what only the first one needs
+
+    def run(self, turn):
+        held = Held(self._outbound.port)
+        opening = 0.0
+        upwards = turn % 2 == 0
+        for size in self._sizes:
+            opening += self._grow(held, size)
+            if size:
+                self._opening.add(size, opening / size * 1e6)
+            if upwards:
+                self._measure(size)
+        for size in reversed(self._sizes):
+            held.shrink(size)
+            self._settle()
+            if not upwards:
+                self._measure(size)
+
+    def _grow(self, held, size):
+        before = self._cpu()
+        held.grow(size)
+        self._settle()
+        return self._cpu() - before
+
+    def _settle(self):
+        """_settle waits until what was opened or closed gives the pair no more work."""
+        for _ in range(int(PATIENCE / LOOK)):
+            before = self._cpu()
+            time.sleep(LOOK)
+            if self._cpu() - before < QUIET * LOOK:
+                return
+        raise RuntimeError(f"the proxies are still busy {PATIENCE:.0f} s after connections were opened or closed")
+
+    def _cpu(self):
+        return sum(process.cpu() for process in self._pair)
+
+    def _measure(self, size):
+        cpu, p99 = self._driver.request(self._outbound.port, self._pair)
+        self._p99.add(size, p99)
+        if size:
+            self._request.add(size, cpu)
+            self._connect.add(size, self._driver.connect(self._outbound.port, self._pair))
+
+
+class Endpoints:
+    """Outbound Moorings whose upstream has many addresses, all of one inbound Mooring."""
+
+    def __init__(self, driver):
+        self._driver = driver
+        self._row = Row("CPU of a new connection, upstream with N endpoints", "us of outbound", ENDPOINTS)
+        self.rows = [self._row]
+        port = driver.mesh.inbound(host="0.0.0.0").port
+        self._outbounds = {size: driver.mesh.outbound([f"127.0.{i // 250}.{i % 250 + 1}:{port}" for i in range(size)])
+                           for size in ENDPOINTS}
+        for size, outbound in self._outbounds.items():
+            held = Held(outbound.port)
+            held.grow(2 * size)  # every endpoint has been met: what counts is the cost of meeting them again
+            held.shrink(0)
+
+    def run(self, turn):
+        for size in ordered(ENDPOINTS, turn):
+            outbound = self._outbounds[size]
+            self._row.add(size, self._driver.connect(outbound.port, [outbound]))
+
+
+class Intentions:
+    """Inbound Moorings with many rules, called by TLS directly; the rule that lets the caller in is the last one."""
+
+    def __init__(self, driver):
+        self._driver = driver
+        self._row = Row("CPU of a new connection, service with N intentions", "us of inbound", RULES)
+        self.rows = [self._row]
+        self._inbounds = {size: driver.mesh.inbound(rules=size) for size in RULES}
+        for inbound in self._inbounds.values():
+            self._connect(inbound)
+
+    def run(self, turn):
+        for size in ordered(RULES, turn):
+            self._row.add(size, self._connect(self._inbounds[size]))
+
+    def _connect(self, inbound):
+        return self._driver.connect(inbound.port, [inbound], *self._driver.mesh.caller_flags())

@@ -1,0 +1,146 @@
+"""Runs bench-load against a pair of sidecars, and the whole interleaved series of measurements."""
+
+import json
+import subprocess
+import sys
+import time
+
+import modes
+from processes import prepare, tree
+
+PATIENCE = 120  # seconds after which a run of bench-load is taken for hung
+WARM_UP = 20  # seconds in which a pair has to begin to work
+SETTLE = 0.5  # seconds after thousands of connections were closed at once
+
+
+class Failed(Exception):
+    """A measurement that came to nothing, and why."""
+
+
+class Pair:
+    """One peer, started."""
+
+    def __init__(self, peer, place):
+        self.peer, self.place = peer, place
+
+    def warm_up(self, driver):
+        """warm_up returns why the pair does not work, or None."""
+        try:
+            self.peer.start(self.place)
+        except (OSError, RuntimeError) as error:
+            return str(error)
+        reason = self._works(driver, "out")
+        if reason is None and self.peer.tls:
+            reason = self._works(driver, "in")
+        return reason
+
+    def _works(self, driver, side):
+        deadline = time.monotonic() + WARM_UP
+        while True:
+            if ended := self.place.ended():
+                return f"the process of side {ended[0]} has ended"
+            try:
+                answer = driver.load(self, ("connect", "--connections", 2), side, warm=0, seconds=0.1)
+                if answer["count"] > 0 and answer["errors"] == 0:
+                    return None
+                reason = answer.get("last_error", "no byte came back")
+            except Failed as error:
+                reason = str(error)
+            if time.monotonic() > deadline:
+                return f"side {side}: {reason}"
+            time.sleep(0.1)
+
+
+class Driver:
+    def __init__(self, program, warm, seconds, idle):
+        self.program, self.warm, self.seconds, self.idle = program, warm, seconds, idle
+
+    def load(self, pair, arguments, side, warm, seconds):
+        """load is one run of bench-load and its answer."""
+        place = pair.place
+        words = [str(word).format(idle=self.idle) for word in arguments]
+        argv = [self.program, *words, "--port", place.outbound if side == "out" else place.inbound, "--warm", warm,
+                "--seconds", seconds]
+        if side == "in":
+            chain, key, roots, expected = pair.peer.caller(place)
+            argv += ["--tls", "--certificate", chain, "--key", key, "--roots", roots, "--expect", expected]
+        for group, roots in place.roots().items():
+            if (side, group) != ("in", "out"):
+                pids = [pid for root in roots for pid in tree(root)]
+                argv += ["--cpu", f"{group}={','.join(map(str, pids))}"]
+        return run(argv)
+
+    def measure(self, pair, mode):
+        """measure is one measurement: the figures, and beside them what bench-load said."""
+        if mode.side == "in" and not pair.peer.tls:
+            return None
+        seconds = round(self.seconds * mode.share, 3)
+        answer = self.load(pair, mode.arguments, mode.side, self.warm, seconds) if mode.name != "idle-9000" else \
+            self._crowded(pair, mode, seconds)
+        if mode.once:
+            time.sleep(SETTLE)
+        return {"figures": modes.figures(mode, answer), "errors": answer["errors"], "answer": answer}
+
+    def _crowded(self, pair, mode, seconds):
+        alone = self.load(pair, modes.REQUEST, "out", self.warm, seconds)
+        beside = self.load(pair, mode.arguments, "out", self.warm, seconds)
+        return {**beside, "alone": alone, "errors": beside["errors"] + alone["errors"]}
+
+    def sessions(self):
+        """sessions is the cost of the TLS sessions alone, in CPU-seconds per GB."""
+        return run([self.program, "aead", "--seconds", 0.3])["cpu_per_gb"]
+
+
+def run(argv):
+    # A session of its own, so that Ctrl-C does not look like a failure of the measurement.
+    try:
+        done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, timeout=PATIENCE,
+                              check=False, start_new_session=True, preexec_fn=prepare)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"no answer within {PATIENCE} s") from None
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"bench-load ended with {done.returncode}"]
+        raise Failed(lines[0])
+    return json.loads(done.stdout)
+
+
+class Series:
+    """results: mode -> peer -> one record a round; None where a peer has no part, {"failed": why} where it failed."""
+
+    def __init__(self, driver, pairs, wanted, rounds):
+        self.driver, self.pairs, self.rounds = driver, pairs, rounds
+        self.wanted = wanted
+        self.results = {mode.name: {pair.peer.name: [] for pair in pairs} for mode in wanted}
+        self.sessions = []
+        self._begun = time.monotonic()
+
+    def run(self):
+        self._once("first")
+        for number in range(self.rounds):
+            self.sessions.append(self.driver.sessions())
+            # There and back, so that whatever drifts within a round falls on each peer alike.
+            order = self.pairs if number % 2 == 0 else self.pairs[::-1]
+            for mode in self.wanted:
+                if not mode.once:
+                    for pair in order:
+                        self._record(pair, mode)
+            self._say(f"round {number + 1} of {self.rounds}")
+        self._once("last")
+
+    def _once(self, when):
+        for mode in self.wanted:
+            if mode.once == when:
+                for pair in self.pairs:
+                    self._record(pair, mode)
+                self._say(mode.name)
+
+    def _record(self, pair, mode):
+        try:
+            record = self.driver.measure(pair, mode)
+        except Failed as error:
+            record = {"failed": str(error)}
+            print(f"bench: {pair.peer.name}, {mode.name}: {error}", file=sys.stderr, flush=True)
+        self.results[mode.name][pair.peer.name].append(record)
+
+    def _say(self, what):
+        print(f"bench: {time.monotonic() - self._begun:4.0f} s  {what} done", file=sys.stderr, flush=True)

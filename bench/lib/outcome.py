@@ -1,0 +1,56 @@
+"""Figures of a series, summed up: medians, ranges, and the ratios of rounds."""
+
+from statistics import median
+
+
+class Outcome:
+    """A summary of results as measure.Series leaves them. mine: the peer that is compared with the others."""
+
+    def __init__(self, results, names, mine, unranked):
+        self.results, self.names, self.mine, self.unranked = results, names, mine, unranked
+
+    def values(self, mode, name, key):
+        """values has one entry a round, None where there is none, so that rounds stay paired."""
+        return [(record or {}).get("figures", {}).get(key) for record in self.results.get(mode, {}).get(name, [])]
+
+    def spread(self, mode, name, key):
+        """spread is (median, smallest, largest), or None."""
+        values = [value for value in self.values(mode, name, key) if value is not None]
+        return (median(values), min(values), max(values)) if values else None
+
+    def ratio(self, mode, name, key):
+        """ratio is mine to the other's, round by round: (median, smallest, largest), or None."""
+        pairs = zip(self.values(mode, self.mine, key), self.values(mode, name, key))
+        ratios = [mine / other for mine, other in pairs if mine is not None and other]
+        return (median(ratios), min(ratios), max(ratios)) if ratios else None
+
+    def errors(self, mode, name):
+        """errors is how many connections failed, and in how many rounds no figure came about."""
+        records = [record for record in self.results.get(mode, {}).get(name, []) if record]
+        return (sum(record.get("errors", 0) for record in records), sum("failed" in record for record in records))
+
+    def failures(self):
+        """failures yields (mode, peer, text) for whatever went wrong in a measurement."""
+        for mode, by_name in self.results.items():
+            for name, records in by_name.items():
+                texts = {record.get("failed") or record["answer"].get("last_error") for record in records if record}
+                for text in sorted(filter(None, texts)):
+                    yield mode, name, text
+
+    def ranked(self, mode, key):
+        """ranked lists the peers with a figure, best first; smaller is better."""
+        found = [(spread[0], name) for name in self.names if (spread := self.spread(mode, name, key))]
+        return [name for _, name in sorted(found)]
+
+    def best_other(self, mode, key):
+        others = [name for name in self.ranked(mode, key) if name != self.mine and name not in self.unranked]
+        return others[0] if others else None
+
+    def negotiated(self, mode):
+        """negotiated is peer -> what the TLS client and it agreed on."""
+        found = {}
+        for name, records in self.results.get(mode, {}).items():
+            for record in records:
+                if record and (tls := record.get("answer", {}).get("tls")):
+                    found[name] = f"{tls['version']} {tls['cipher']} {tls['group']}"
+        return found
