@@ -17,14 +17,15 @@ Acceptor::Acceptor(Loop& loop, UniqueFd listening, Callbacks callbacks)
         poller_->Set(Poller::kRead);
         OnReady();
       }) {
-  poller_.emplace(loop_, fd_.get(), [this](Poller::Ready ready) {
+  const auto on_ready = [this](Poller::Ready ready) {
     // An error event stops the polling; taking it up again after the pause keeps the listener alive.
     if (ready.error) {
       resume_.Start(kAcceptPause);
       return;
     }
     OnReady();
-  });
+  };
+  poller_.emplace(loop_, fd_.get(), on_ready, Poller::Sharing::kShared);
   poller_->Set(Poller::kRead);
 }
 

@@ -39,6 +39,7 @@ void CheckErrno(bool good, const char* what) { Check(good ? 0 : -errno, what); }
 
 struct Poller::Handle {
   int fd = -1;
+  bool shared = false;
   std::function<void(Ready)> on_ready;
   unsigned interest = kNone;  // what is wanted
   unsigned watched = kNone;   // what the kernel knows
@@ -92,7 +93,8 @@ struct Loop::Sockets {
         continue;
       }
       const int operation = handle->watched == Poller::kNone ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-      Control(operation, handle->fd, ToEpoll(handle->interest), handle);
+      const std::uint32_t events = ToEpoll(handle->interest) | (handle->shared ? std::uint32_t{EPOLLEXCLUSIVE} : 0);
+      Control(operation, handle->fd, events, handle);
       handle->watched = handle->interest;
     }
   }
@@ -298,8 +300,10 @@ bool Timer::running() const {
   return uv_is_active(reinterpret_cast<const uv_handle_t*>(&handle_->uv)) != 0;
 }
 
-Poller::Poller(Loop& loop, int fd, std::function<void(Ready)> on_ready) : loop_(loop), handle_(new Handle) {
+Poller::Poller(Loop& loop, int fd, std::function<void(Ready)> on_ready, Sharing sharing)
+    : loop_(loop), handle_(new Handle) {
   handle_->fd = fd;
+  handle_->shared = sharing == Sharing::kShared;
   handle_->on_ready = std::move(on_ready);
   ++loop_.sockets_->alive;
 }

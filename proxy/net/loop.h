@@ -134,7 +134,12 @@ class Poller final {
     bool error = false;  // the socket has failed; polling has stopped, the interest is kNone now
   };
 
-  Poller(Loop& loop, int fd, std::function<void(Ready)> on_ready);
+  // Shared: several loops wait for the same socket, and one of them is enough to wake (EPOLLEXCLUSIVE). The kernel takes the loop
+  // that waits, the same one as long as it keeps up: a second loop costs nothing until it is needed. Such a Poller knows
+  // kRead and kNone only.
+  enum class Sharing { kAlone, kShared };
+
+  Poller(Loop& loop, int fd, std::function<void(Ready)> on_ready, Sharing sharing = Sharing::kAlone);
   ~Poller();
   Poller(const Poller&) = delete;
   Poller& operator=(const Poller&) = delete;
