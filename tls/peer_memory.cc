@@ -43,8 +43,8 @@ void PeerMemory::Keep(const std::string& place, bssl::UniquePtr<SSL_SESSION> tic
     --tickets_;
   }
   known.tickets.push_back(std::move(ticket));
-  // The place that has not been dialled for the longest time gives way.
-  if (++tickets_ > kMostTickets) Drop(std::prev(places_.end()));
+  // Places that have not been dialled for the longest time give way; some of them may hold no tickets.
+  for (++tickets_; tickets_ > kMostTickets;) Drop(std::prev(places_.end()));
 }
 
 void PeerMemory::NoteGroup(const std::string& place, bool first) {

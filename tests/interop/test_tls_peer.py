@@ -218,12 +218,3 @@ def test_I12_a_denied_service_gets_no_byte_of_the_application(case):
         refused(static.dial(case, static.authority.leaf("evil"), tls))
     static.mooring.wait_closed("inbound", "denied", before + 2)
     check.equal(static.app.count(), dialled, "connections at the application")
-
-
-def test_no_session_ticket_is_given_and_no_session_resumed(case):
-    for tls in VERSIONS:
-        peer = static.caller(case, tls)
-        check.equal(peer.send(b"ping").receive(4), b"ping", "echo")
-        session = peer.tls.session
-        check.true(session is None or not session.has_ticket, f"no ticket in TLS {tls}")
-        peer.close()

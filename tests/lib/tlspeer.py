@@ -52,7 +52,7 @@ class Refused(AssertionError):
 
 
 class Peer:
-    def __init__(self, sock, made, server, sni=None, seconds=10.0):
+    def __init__(self, sock, made, server, sni=None, seconds=10.0, session=None):
         self.socket, self.server = sock, server
         self.limit = seconds * slowness()
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -62,7 +62,7 @@ class Peer:
         # The only place where Python's ssl shows the alerts and the ClientHello of the wire.
         made._msg_callback = self._watch
         self.tls = made.wrap_bio(self.incoming, self.outgoing, server_side=server,
-                                 server_hostname=None if server else sni)
+                                 server_hostname=None if server else sni, session=session)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _watch(self, _, direction, version, content, message, data):
@@ -277,10 +277,12 @@ class Endpoint:
 
 
 class ClientHello:
-    """What a ClientHello offers: sni, alpn, groups, key_shares, ciphers, versions, extension numbers."""
+    """What a ClientHello offers: sni, alpn, groups, key_shares, ciphers, versions, extension numbers, and the ticket to
+    resume by, of either version (b"" without one)."""
 
     def __init__(self, data):
         self.sni, self.alpn, self.groups, self.key_shares, self.versions = None, [], [], [], []
+        self.ticket = b""
         self.extensions = []
         at = 4 + 2 + 32
         at += 1 + data[at]
@@ -303,6 +305,10 @@ class ClientHello:
                     rest = rest[1 + rest[0]:]
             elif kind == 10:
                 self.groups = [GROUPS.get(n, hex(n)) for n in self._numbers(body[2:])]
+            elif kind == 35 and body:  # session_ticket, TLS 1.2
+                self.ticket = body
+            elif kind == 41:  # pre_shared_key, TLS 1.3: of its identities, the first
+                self.ticket = body[4:4 + int.from_bytes(body[2:4], "big")]
             elif kind == 43:
                 self.versions = self._numbers(body[1:])
             elif kind == 51:

@@ -1,0 +1,86 @@
+#include "tests/unit/counted_new.h"
+
+#include <malloc.h>
+#include <string.h>
+
+#include <cstdlib>
+#include <new>
+
+namespace mooring::test {
+namespace {
+// Plain data: operator new runs before and after every other object of a thread.
+thread_local bool counting = false;
+thread_local Allocations counted;
+}  // namespace
+
+CountedNew::CountedNew() {
+  counted = {};
+  counting = true;
+}
+
+CountedNew::~CountedNew() { counting = false; }
+
+Allocations CountedNew::so_far() const { return counted; }
+
+}  // namespace mooring::test
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+extern "C" {
+// glibc's own malloc, under the name that stays when a program defines malloc. What it gives, glibc's free takes back.
+void* __libc_malloc(std::size_t size);
+
+void* malloc(std::size_t size) {
+  if (mooring::test::counting) ++mooring::test::counted.by_malloc;
+  return __libc_malloc(size);
+}
+}
+
+namespace {
+
+template <typename Take>
+void* TakeOrThrow(const Take& take) {
+  if (mooring::test::counting) ++mooring::test::counted.by_new;
+  for (;;) {
+    if (void* memory = take()) return memory;
+    const std::new_handler handler = std::get_new_handler();
+    if (handler == nullptr) throw std::bad_alloc();
+    handler();
+  }
+}
+
+}  // namespace
+
+// The array and nothrow forms of the library call these (C++20 [new.delete]).
+void* operator new(std::size_t size) {
+  return TakeOrThrow([&] { return std::malloc(size == 0 ? 1 : size); });
+}
+void* operator new(std::size_t size, std::align_val_t alignment) {
+  return TakeOrThrow([&] {
+    const auto bytes = static_cast<std::size_t>(alignment);
+    return std::aligned_alloc(bytes, (size + bytes - 1) / bytes * bytes);
+  });
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+// BoringSSL calls these instead of malloc and free where a program defines them. Wiping is then up to them.
+extern "C" {
+void* OPENSSL_memory_alloc(std::size_t size);
+void OPENSSL_memory_free(void* memory);
+std::size_t OPENSSL_memory_get_size(void* memory);
+
+void* OPENSSL_memory_alloc(std::size_t size) {
+  if (mooring::test::counting) ++mooring::test::counted.by_boringssl;
+  return std::malloc(size);
+}
+void OPENSSL_memory_free(void* memory) {
+  explicit_bzero(memory, malloc_usable_size(memory));
+  std::free(memory);
+}
+std::size_t OPENSSL_memory_get_size(void* memory) { return malloc_usable_size(memory); }
+}
+
+#endif
