@@ -6,7 +6,8 @@
 #include <cerrno>
 #include <cstdint>
 #include <span>
-#include <vector>
+
+#include "tls/wire.h"
 
 namespace mooring::bench {
 
@@ -14,18 +15,18 @@ class Leftover final {
  public:
   bool empty() const { return sent_ == bytes_.size(); }
   // Tail is where more bytes may be appended.
-  std::vector<std::uint8_t>& Tail() { return bytes_; }
+  tls::WireBytes& Tail() { return bytes_; }
 
   // Send passes `fresh` on, behind what is left over. False: the socket has failed.
   bool Send(int fd, std::span<const std::uint8_t> fresh) {
     if (!empty()) {
-      bytes_.insert(bytes_.end(), fresh.begin(), fresh.end());
+      tls::Append(bytes_, fresh);
       return Flush(fd);
     }
     const ssize_t count = send(fd, fresh.data(), fresh.size(), MSG_NOSIGNAL);
     if (count < 0 && errno != EAGAIN && errno != EINTR) return false;
     const std::span<const std::uint8_t> rest = fresh.subspan(count < 0 ? 0 : static_cast<std::size_t>(count));
-    bytes_.insert(bytes_.end(), rest.begin(), rest.end());
+    tls::Append(bytes_, rest);
     return true;
   }
 
@@ -47,7 +48,7 @@ class Leftover final {
   }
 
  private:
-  std::vector<std::uint8_t> bytes_;
+  tls::WireBytes bytes_;
   std::size_t sent_ = 0;
 };
 

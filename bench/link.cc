@@ -56,7 +56,7 @@ void Link::Send(std::span<const std::uint8_t> bytes) {
     tls::Wire wire{.in = {}, .out = out_.Tail()};
     static_cast<void>(session_->Write(wire, rest));
   } else {
-    out_.Tail().insert(out_.Tail().end(), rest.begin(), rest.end());
+    tls::Append(out_.Tail(), rest);
   }
   Watch();
 }

@@ -68,6 +68,8 @@ struct Context::Impl {
   bssl::UniquePtr<X509_STORE> https_roots;   // https; null when `verify` is false
   bool verify = true;
   std::unique_ptr<PeerMemory> memory;        // mesh, dialling side
+  // Records that a session seals under one key; with AES-GCM no more than 2^24.5 full ones (RFC 8446 5.5).
+  std::uint64_t most_records_per_key = std::uint64_t{1} << 24U;
   bssl::UniquePtr<SSL_CTX> ssl_ctx;
 
   Impl();

@@ -1,105 +1,42 @@
 #include "tls/session.h"
 
 #include <algorithm>
-#include <cstring>
 #include <new>
-#include <optional>
 #include <utility>
 
 #include "authz/text.h"
-#include "tls/boringssl.h"
 #include "tls/failure.h"
 #include "tls/https.h"
 #include "tls/peer_memory.h"
+#include "tls/session_impl.h"
 
 namespace mooring::tls {
 namespace {
 
-constexpr std::size_t kMaxCall = std::size_t{1} << 30;  // SSL_read and SSL_write count in int
 constexpr std::size_t kDetailLimit = 600;  // bytes of a refusal's detail in failure_text
-
-}  // namespace
-
-struct Session::Impl {
-  explicit Impl(std::shared_ptr<const Context> shared) : context(std::move(shared)) {}
-
-  const Context::Impl& shared() const { return context->impl(); }
-  Judgement Judge(const TrustBundle& roots) const;
-  Judgement JudgeNow() const;
-  std::vector<std::span<const std::uint8_t>> PeerChain() const;
-  void JudgePeer();
-  void NoteGroup() const;
-  Progress RefuseResumed();
-  Progress Fail(Failure kind, std::string text);
-  Progress FailFromQueue();
-
-  std::shared_ptr<const Context> context;
-  Wire* wire = nullptr;                      // of the call in progress
-  std::optional<authz::ServiceId> expected;  // mesh, dialling side
-  std::string place;                         // mesh, dialling side: whose tickets; empty: none
-  bool offered_ticket = false;
-  bool took_first_group = false;             // as remembered
-  std::string host;  // https
-  bool judged = false;
-  WallTime judged_at;
-  Judgement judgement;
-  Failure failure = Failure::kNone;
-  int alert = -1;
-  std::string failure_text;
-  bool handshake_done = false;
-  bool close_notify_sent = false;
-  bool peer_closed = false;
-  bssl::UniquePtr<SSL> ssl;  // last, so that it goes first: its BIO points at this object
-};
-
-namespace {
-
-// Attach lends a Wire to the BIO for one call, and starts that call with an empty error queue,
-// which SSL_get_error reads.
-class Attach final {
- public:
-  Attach(Session::Impl& impl, Wire& wire) : impl_(impl) {
-    ERR_clear_error();
-    impl_.wire = &wire;
-  }
-  ~Attach() {
-    impl_.wire = nullptr;
-    ERR_clear_error();
-  }
-  Attach(const Attach&) = delete;
-  Attach& operator=(const Attach&) = delete;
-
- private:
-  Session::Impl& impl_;
-};
 
 // The BIO's callbacks and the verifier run under BoringSSL, which no exception may cross.
 
 int ReadWire(BIO* bio, char* data, int length) {
   BIO_clear_retry_flags(bio);
-  Wire* wire = static_cast<Session::Impl*>(BIO_get_data(bio))->wire;
-  if (wire == nullptr || wire->in.empty() || length <= 0) {
-    BIO_set_retry_read(bio);
-    return -1;
-  }
-  const std::size_t count = std::min(static_cast<std::size_t>(length), wire->in.size());
-  std::memcpy(data, wire->in.data(), count);
-  wire->in = wire->in.subspan(count);
-  return static_cast<int>(count);
+  auto* impl = static_cast<Session::Impl*>(BIO_get_data(bio));
+  const std::span<std::uint8_t> room(reinterpret_cast<std::uint8_t*>(data), static_cast<std::size_t>(std::max(length, 0)));
+  const std::size_t count = impl->wire == nullptr ? 0 : impl->records.ToSsl(*impl->wire, room);
+  if (count > 0) return static_cast<int>(count);
+  BIO_set_retry_read(bio);
+  return -1;
 }
 
 int WriteWire(BIO* bio, const char* data, int length) {
   BIO_clear_retry_flags(bio);
-  Wire* wire = static_cast<Session::Impl*>(BIO_get_data(bio))->wire;
-  if (wire == nullptr || length < 0) return -1;
+  auto* impl = static_cast<Session::Impl*>(BIO_get_data(bio));
+  if (impl->wire == nullptr || length < 0) return -1;
   try {
-    // As bytes of the vector's own kind, or the copy goes one element at a time.
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(data);
-    wire->out.insert(wire->out.end(), bytes, bytes + length);
+    const std::span<const std::uint8_t> records(reinterpret_cast<const std::uint8_t*>(data), static_cast<std::size_t>(length));
+    return impl->records.FromSsl(*impl->wire, records) ? length : -1;
   } catch (const std::bad_alloc&) {
     return -1;
   }
-  return length;
 }
 
 long ControlWire(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
@@ -306,70 +243,11 @@ Progress Session::Handshake(Wire& wire) {
     }
     if (!impl_->place.empty()) impl_->NoteGroup();
     impl_->handshake_done = true;
+    impl_->records.Begin(impl_->ssl.get(), impl_->shared().most_records_per_key);
     return Progress::kDone;
   }
   if (SSL_get_error(impl_->ssl.get(), result) == SSL_ERROR_WANT_READ) return Progress::kWantInput;
   return impl_->FailFromQueue();
-}
-
-Progress Session::Read(Wire& wire, std::span<std::uint8_t> plain, std::size_t* length) {
-  *length = 0;
-  if (impl_->failure != Failure::kNone) return Progress::kFailed;
-  if (!impl_->handshake_done)
-    return impl_->Fail(Failure::kProtocol, "read before the handshake finished");
-  const Attach attached(*impl_, wire);
-  while (!impl_->peer_closed && *length < plain.size()) {
-    const std::span<std::uint8_t> room = plain.subspan(*length);
-    const int result =
-        SSL_read(impl_->ssl.get(), room.data(), static_cast<int>(std::min(room.size(), kMaxCall)));
-    if (result > 0) {
-      *length += static_cast<std::size_t>(result);
-      continue;
-    }
-    const int error = SSL_get_error(impl_->ssl.get(), result);
-    if (error == SSL_ERROR_WANT_READ) return Progress::kWantInput;
-    if (error != SSL_ERROR_ZERO_RETURN) return impl_->FailFromQueue();
-    impl_->peer_closed = true;
-  }
-  if (!impl_->peer_closed) return Progress::kDone;
-  wire.in = {};  // what comes after close_notify is ignored (RFC 8446 6.1)
-  return Progress::kClosed;
-}
-
-bool Session::Write(Wire& wire, std::span<const std::uint8_t> plain) {
-  if (impl_->failure != Failure::kNone || impl_->close_notify_sent) return false;
-  if (!impl_->handshake_done) {
-    impl_->Fail(Failure::kProtocol, "write before the handshake finished");
-    return false;
-  }
-  const Attach attached(*impl_, wire);
-  while (!plain.empty()) {
-    const int result = SSL_write(impl_->ssl.get(), plain.data(),
-                                 static_cast<int>(std::min(plain.size(), kMaxCall)));
-    if (result <= 0) {
-      impl_->FailFromQueue();
-      return false;
-    }
-    plain = plain.subspan(static_cast<std::size_t>(result));
-  }
-  return true;
-}
-
-void Session::CloseNotify(Wire& wire) {
-  if (impl_->failure != Failure::kNone || !impl_->handshake_done || impl_->close_notify_sent)
-    return;
-  const Attach attached(*impl_, wire);
-  impl_->close_notify_sent = true;
-  // Once only: a second SSL_shutdown would wait for the peer's close_notify and choke on its data.
-  SSL_shutdown(impl_->ssl.get());
-}
-
-void Session::SendAlert(Wire& wire, int description) {
-  if (impl_->failure != Failure::kNone || !impl_->handshake_done || impl_->close_notify_sent)
-    return;
-  const Attach attached(*impl_, wire);
-  impl_->close_notify_sent = true;  // our direction is over, whichever alert ended it
-  SSL_send_fatal_alert(impl_->ssl.get(), static_cast<std::uint8_t>(description));
 }
 
 bool Session::handshake_done() const { return impl_->handshake_done; }

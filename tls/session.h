@@ -1,29 +1,19 @@
 // Session: one TLS connection as a function of bytes. No sockets, no clock but the wall clock of
-// certificate checks, no buffers of its own beyond BoringSSL's partial record.
+// certificate checks, no buffers of its own beyond a partial record.
 //
-// The caller reads ciphertext from its socket into scratch memory and passes it in a Wire; records
-// to be sent are appended to the Wire's `out`, which never refuses, so the caller must send or keep
-// them after every call, the failing ones included (they then hold the alert). One thread at a
-// time.
+// The caller reads ciphertext from its socket into scratch memory and passes it in a Wire, whose `out` it sends or keeps after
+// every call. Read takes all of the Wire's `in` before it answers kWantInput or kClosed. One thread at a time.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "tls/context.h"
+#include "tls/wire.h"
 
 namespace mooring::tls {
-
-// Wire carries one call's ciphertext. `in` shrinks as bytes are taken; what is left after a call is
-// for the next one (kept by the caller). Read takes all of `in` before it answers kWantInput or
-// kClosed.
-struct Wire {
-  std::span<const std::uint8_t> in;
-  std::vector<std::uint8_t>& out;
-};
 
 // Progress is how a call ended.
 enum class Progress {

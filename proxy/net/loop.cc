@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <utility>
 
 #include "proxy/net/socket.h"
@@ -229,7 +228,7 @@ void Loop::RunDeferred() {
 
 void Loop::Stop() { stopped_ = true; }
 
-std::vector<std::uint8_t>& Loop::out_scratch() {
+tls::WireBytes& Loop::out_scratch() {
   // At once, or growing to it would copy and hold twice as much.
   if (out_.capacity() == 0) out_.reserve(plain_.size() + plain_.size() / 64);
   return out_;
@@ -243,7 +242,7 @@ void Loop::TrimScratch() {
   if (!std::exchange(trim_due_, false)) return;
   cipher_.GiveBack(kReadBurst);
   plain_.GiveBack(kReadBurst);
-  std::vector<std::uint8_t>().swap(out_);
+  tls::WireBytes().swap(out_);
 }
 
 void Loop::Post(std::function<void()> task) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "proxy/net/pages.h"
+#include "tls/wire.h"
 
 struct uv_loop_s;
 struct uv_async_s;
@@ -63,7 +64,7 @@ class Loop final {
   // BoringSSL can be completed by the next burst, hence plain_scratch is two records larger.
   std::span<std::uint8_t> cipher_scratch() { return cipher_.bytes(); }
   std::span<std::uint8_t> plain_scratch() { return plain_.bytes(); }
-  std::vector<std::uint8_t>& out_scratch();
+  tls::WireBytes& out_scratch();
   // TrimScratch gives memory back if there has been no large burst since the last call.
   void TrimScratch();
 
@@ -96,7 +97,7 @@ class Loop final {
   std::mutex mutex_;
   std::vector<std::function<void()>> tasks_;  // guarded by mutex_
   Pages cipher_, plain_;
-  std::vector<std::uint8_t> out_;
+  tls::WireBytes out_;
   std::size_t turn_bytes_ = 0;
   std::size_t turn_ = 0;
   bool large_bursts_ = false;  // since the last TrimScratch

@@ -69,7 +69,7 @@ struct Mesh {
 struct End {
   std::unique_ptr<Session> session;
   Bytes in;
-  Bytes out;
+  WireBytes out;
   Progress last = Progress::kWantInput;
 
   template <typename Call>

@@ -346,7 +346,7 @@ TEST_CASE("session: a context serves only the role that it was made for") {
   CHECK(Session::ConnectHttps(mesh.client, "localhost")->failure() == Failure::kProtocol);
   const auto long_name = Session::Connect(mesh.client, std::string(300, 'x'), Service("db"));
   CHECK(long_name->failure() == Failure::kProtocol);
-  Bytes out;
+  WireBytes out;
   Wire wire{{}, out};
   CHECK(long_name->Handshake(wire) == Progress::kFailed);
   CHECK(out.empty());

@@ -160,7 +160,7 @@ TEST_CASE("session: fed a byte at a time it does the same") {
     for (int round = 0; round < 10; ++round) {
       for (int i = 0; i < 2; ++i) {
         End& to = *sides[1 - i];
-        Bytes bytes;
+        WireBytes bytes;
         bytes.swap(sides[i]->out);
         for (const std::uint8_t byte : bytes) {
           to.in.push_back(byte);
