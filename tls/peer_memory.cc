@@ -11,7 +11,7 @@ PeerMemory::Place& PeerMemory::Touch(const std::string& name) {
     return places_.front();
   }
   if (places_.size() == kMostPlaces) Drop(std::prev(places_.end()));
-  places_.push_front({name, {}, false, false});
+  places_.push_front({name, {}, false, 0});
   by_name_.emplace(places_.front().name, places_.begin());
   return places_.front();
 }
@@ -23,6 +23,7 @@ PeerMemory::Hints PeerMemory::Use(const std::string& place) {
   Hints hints;
   hints.takes_first_group = known.takes_first_group;
   if (known.tickets.empty()) return hints;
+  hints.doubtful = known.tickets_failed > 0;
   // A TLS 1.2 session may serve again, and its server gives no new one while it does.
   if (SSL_SESSION_should_be_single_use(known.tickets.back().get()) == 0) {
     hints.ticket = bssl::UpRef(known.tickets.back());
@@ -37,7 +38,7 @@ PeerMemory::Hints PeerMemory::Use(const std::string& place) {
 void PeerMemory::Keep(const std::string& place, bssl::UniquePtr<SSL_SESSION> ticket) {
   const std::lock_guard lock(mutex_);
   Place& known = Touch(place);
-  if (known.avoid_tickets) return;
+  if (known.tickets_failed == kMostFailed) return;
   if (known.tickets.size() == kMostPerPlace) {
     known.tickets.erase(known.tickets.begin());
     --tickets_;
@@ -52,12 +53,17 @@ void PeerMemory::NoteGroup(const std::string& place, bool first) {
   Touch(place).takes_first_group = first;
 }
 
-void PeerMemory::AvoidTickets(const std::string& place) {
+void PeerMemory::TicketFailed(const std::string& place) {
   const std::lock_guard lock(mutex_);
   Place& known = Touch(place);
   tickets_ -= known.tickets.size();
   known.tickets.clear();
-  known.avoid_tickets = true;
+  if (known.tickets_failed < kMostFailed) ++known.tickets_failed;
+}
+
+void PeerMemory::TicketServed(const std::string& place) {
+  const std::lock_guard lock(mutex_);
+  Touch(place).tickets_failed = 0;
 }
 
 std::size_t PeerMemory::tickets() const {

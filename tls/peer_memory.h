@@ -26,23 +26,27 @@ class PeerMemory final {
   struct Hints {
     bssl::UniquePtr<SSL_SESSION> ticket;  // null: none
     bool takes_first_group = false;       // its last handshake was with the group that we prefer
+    bool doubtful = false;                // the last ticket failed: TicketServed wants to hear of this one
   };
   // Use is what helps to dial a place; it takes the newest ticket.
   Hints Use(const std::string& place);
 
   void Keep(const std::string& place, bssl::UniquePtr<SSL_SESSION> ticket);
   void NoteGroup(const std::string& place, bool first);
-  // AvoidTickets is for a place that failed when it was asked to resume: it is not asked again.
-  void AvoidTickets(const std::string& place);
+  // TicketFailed is for a place that failed when it was asked to resume: the tickets that it gave are dropped, and at the second
+  // time in a row it is not asked again. One failure may be a server's that was just ending.
+  void TicketFailed(const std::string& place);
+  void TicketServed(const std::string& place);
 
   std::size_t tickets() const;
 
  private:
+  static constexpr int kMostFailed = 2;
   struct Place {
     std::string name;
     std::vector<bssl::UniquePtr<SSL_SESSION>> tickets;  // the newest last
     bool takes_first_group = false;
-    bool avoid_tickets = false;
+    int tickets_failed = 0;  // in a row
   };
   using Places = std::list<Place>;
 

@@ -154,9 +154,10 @@ Progress Session::Impl::FailFromQueue() {
                                          judgement.detail.substr(0, kDetailLimit));
 }
 
-void Session::Impl::NoteGroup() const {
+void Session::Impl::NotePeer() const {
   const bool first = SSL_get_group_id(ssl.get()) == kFirstGroup;
   if (first != took_first_group) shared().memory->NoteGroup(place, first);
+  if (doubtful_ticket && SSL_session_reused(ssl.get()) == 1) shared().memory->TicketServed(place);
 }
 
 Progress Session::Impl::RefuseResumed() {
@@ -211,6 +212,7 @@ std::unique_ptr<Session> Session::Connect(std::shared_ptr<const Context> context
     }
     if (hints.takes_first_group) SendOneShare(impl->ssl.get());
     impl->took_first_group = hints.takes_first_group;
+    impl->doubtful_ticket = hints.doubtful;
   }
   return std::unique_ptr<Session>(new Session(std::move(impl)));
 }
@@ -241,7 +243,7 @@ Progress Session::Handshake(Wire& wire) {
       impl_->JudgePeer();
       if (impl_->judgement.refusal != Refusal::kNone) return impl_->RefuseResumed();
     }
-    if (!impl_->place.empty()) impl_->NoteGroup();
+    if (!impl_->place.empty()) impl_->NotePeer();
     impl_->handshake_done = true;
     impl_->records.Begin(impl_->ssl.get(), impl_->shared().most_records_per_key);
     return Progress::kDone;
@@ -257,8 +259,8 @@ bool Session::MayFailOverTicket() const {
   return impl_->offered_ticket && !impl_->judged && impl_->failure != Failure::kCertificate;
 }
 
-void Session::AvoidTickets() const {
-  if (!impl_->place.empty()) impl_->shared().memory->AvoidTickets(impl_->place);
+void Session::TicketFailed() const {
+  if (!impl_->place.empty()) impl_->shared().memory->TicketFailed(impl_->place);
 }
 
 Failure Session::failure() const { return impl_->failure; }

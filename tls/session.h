@@ -81,8 +81,9 @@ class Session final {
   // MayFailOverTicket: a ticket was offered and the peer has not yet shown who it is. If the handshake ends here, for whatever
   // reason but its certificate, a full one may succeed.
   bool MayFailOverTicket() const;
-  // AvoidTickets: the endpoint is not asked to resume again, as long as its context lives.
-  void AvoidTickets() const;
+  // TicketFailed: the handshake has ended while MayFailOverTicket. The next one at this endpoint is a full one, and after a second
+  // failure all of them, as long as the context lives.
+  void TicketFailed() const;
   Failure failure() const;
   int alert() const;                        // of kAlert: TLS alert description, else -1
   const std::string& failure_text() const;  // printable detail for logs, one line

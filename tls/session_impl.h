@@ -21,7 +21,7 @@ struct Session::Impl {
   Judgement JudgeNow() const;
   std::vector<std::span<const std::uint8_t>> PeerChain() const;
   void JudgePeer();
-  void NoteGroup() const;
+  void NotePeer() const;
   Progress RefuseResumed();
   Progress Fail(Failure kind, std::string text);
   Progress FailFromQueue();
@@ -32,6 +32,7 @@ struct Session::Impl {
   std::optional<authz::ServiceId> expected;  // mesh, dialling side
   std::string place;                         // mesh, dialling side: whose tickets; empty: none
   bool offered_ticket = false;
+  bool doubtful_ticket = false;
   bool took_first_group = false;             // as remembered
   std::string host;  // https
   bool judged = false;

@@ -192,7 +192,7 @@ void Outbound::ContinueHandshake(bool readable) {
 // A peer that trips over a ticket, instead of ignoring one that it does not like (RFC 8446 4.2.11), still gets its full
 // handshake.
 void Outbound::TryWithoutTicket() {
-  peer_->session()->AvoidTickets();
+  peer_->session()->TicketFailed();
   try_tickets_ = false;
   deadline_.Stop();
   peer_.reset();
@@ -275,6 +275,7 @@ void Outbound::OnDeadline() {
       AttemptFailed(CloseReason::kConnectTimeout, "no connection in time");
       return;
     case Stage::kHandshake:
+      if (peer_->session()->MayFailOverTicket()) peer_->session()->TicketFailed();  // the time is up, but the next one may do
       AttemptFailed(CloseReason::kHandshakeTimeout, "no TLS handshake in time");
       return;
     case Stage::kProven:  // the idle limit: neither side has sent a byte

@@ -537,16 +537,39 @@ def test_an_endpoint_that_trips_over_tickets_is_reached_without_them(case, tls):
     for how in ("close", "reset", "alert", "garbage"):
         endpoint, caller = dialling(case, tls)
         endpoint.give(caller.client())
-        client = caller.client()
-        sock = endpoint.listener.accept_socket()
-        check.true(read_hello(sock).ticket, f"{how}: a ticket was offered")
-        trip(sock, how)
-        check.equal(endpoint.serve(client), (b"", False), f"{how}: the same call by a full handshake")
+
+        def trips():
+            client = caller.client()
+            sock = endpoint.listener.accept_socket()
+            check.true(read_hello(sock).ticket, f"{how}: a ticket was offered")
+            trip(sock, how)
+            check.equal(endpoint.serve(client), (b"", False), f"{how}: the same call by a full handshake")
+
+        trips()
+        endpoint.give(caller.client())
+        offered, reused = endpoint.serve(caller.client())
+        check.true(offered and reused, f"{how}: after one failure the endpoint is asked again")
+        trips()
+        endpoint.give(caller.client())
+        trips()
         for _ in range(2):
-            check.equal(endpoint.serve(caller.client()), (b"", False), f"{how}: the endpoint is not asked again")
+            check.equal(endpoint.serve(caller.client()), (b"", False), f"{how}: after two in a row it is not")
         check.equal(caller.mooring.attempts_failed(), {}, f"{how}: attempts that failed")
         caller.mooring.wait_idle()
-        check.equal(caller.mooring.closed("outbound"), {"done": 4}, f"{how}: close reasons")
+        check.equal(caller.mooring.closed("outbound"), {"done": 9}, f"{how}: close reasons")
+
+
+@in_both_versions
+def test_an_endpoint_that_hangs_on_a_ticket_gets_a_full_handshake_the_next_time(case, tls):
+    endpoint, caller = dialling(case, tls, connect_timeout="500ms")
+    endpoint.give(caller.client())
+    client = caller.client()
+    sock = endpoint.listener.accept_socket()
+    check.true(read_hello(sock).ticket, "a ticket was offered")
+    check.equal(client.drain(), (b"", "reset"), "end at the application")
+    sock.close()
+    check.equal(caller.mooring.attempts_failed(), {"handshake_timeout": 1}, "attempts that failed")
+    check.equal(endpoint.serve(caller.client()), (b"", False), "the next call")
 
 
 @in_both_versions

@@ -256,8 +256,17 @@ TEST_CASE("resumption: an end before the peer has shown who it is may be the tic
       pair.client.in = answer;
       CHECK(pair.client.Handshake() == Progress::kFailed);
       CHECK(pair.client.session->MayFailOverTicket());
-      pair.client.session->AvoidTickets();
+      pair.client.session->TicketFailed();
       CHECK(Tickets(mesh.client) == 0);
+      CHECK(!Resumes(mesh.client, mesh.server));
+      CHECK(Tickets(mesh.client) == 1);
+      if (&answer == &answers[0]) {  // it is asked again, and served, which forgives the failure
+        CHECK(Resumes(mesh.client, mesh.server));
+        Redial(mesh.client, mesh.server).client.session->TicketFailed();
+        CHECK(!Resumes(mesh.client, mesh.server));
+        CHECK(Tickets(mesh.client) == 1);
+      }
+      Redial(mesh.client, mesh.server).client.session->TicketFailed();
       CHECK(!Resumes(mesh.client, mesh.server));
       CHECK(Tickets(mesh.client) == 0);  // none is kept any more
       CHECK(!OffersTicket(mesh.client));
@@ -408,22 +417,28 @@ TEST_CASE("peer memory: beyond so many places the one that was used longest ago 
   CHECK(!memory.Use("one more").takes_first_group);
 }
 
-TEST_CASE("peer memory: a place whose tickets are avoided loses them and gets none, and keeps its group") {
+TEST_CASE("peer memory: a place whose tickets fail twice in a row gets none any more, and keeps its group") {
   Stubs stubs;
   PeerMemory memory;
   Fill(memory, stubs, 0, 2);
   memory.NoteGroup(Numbered(0), true);
-  memory.AvoidTickets(Numbered(0));
+  CHECK(!memory.Use(Numbered(0)).doubtful);
+  memory.TicketFailed(Numbered(0));
   CHECK(memory.tickets() == PeerMemory::kMostPerPlace);
   memory.Keep(Numbered(0), stubs.New());
-  memory.AvoidTickets(Numbered(0));
-  const PeerMemory::Hints hints = memory.Use(Numbered(0));
+  PeerMemory::Hints hints = memory.Use(Numbered(0));
+  CHECK(hints.ticket);
+  CHECK(hints.doubtful);
+  memory.TicketServed(Numbered(0));
+  memory.TicketFailed(Numbered(0));
+  memory.Keep(Numbered(0), stubs.New());
+  CHECK(memory.Use(Numbered(0)).ticket);
+  for (int i = 0; i < 2; ++i) memory.TicketFailed(Numbered(0));
+  memory.Keep(Numbered(0), stubs.New());
+  hints = memory.Use(Numbered(0));
   CHECK(!hints.ticket);
   CHECK(hints.takes_first_group);
   CHECK(memory.Use(Numbered(1)).ticket);
-  memory.AvoidTickets("a place never seen");
-  memory.Keep("a place never seen", stubs.New());
-  CHECK(!memory.Use("a place never seen").ticket);
 }
 
 namespace {
