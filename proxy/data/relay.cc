@@ -54,8 +54,8 @@ std::size_t Relay::Appetite(Stream& source) {
 }
 
 void Relay::Pump(Stream& source) {
-  // A bulk stream that has to stand back is reported again in the next turn.
-  if (source.IsBulk() && loop_.TurnIsFull() && !source.BufferedInput()) return;
+  // A stream that has to stand back is reported again in the next turn.
+  if (source.IsHeavy() && loop_.TurnIsFull() && !source.BufferedInput()) return;
   for (int burst = 0; burst < kBurstsPerEvent; ++burst) {
     if (source.read_ended()) return;
     Take(source, source.Read(Appetite(source)));
@@ -69,7 +69,7 @@ void Relay::Take(Stream& source, const Stream::ReadResult& result) {
   switch (result.status) {
     case Stream::ReadStatus::kData:
       last_activity_ = loop_.now();
-      if (source.IsBulk()) loop_.NoteBulk(result.bytes.size());
+      loop_.NoteMoved(result.bytes.size());
       if (!sink.Write(result.bytes)) {
         Reset(sink);
         return;

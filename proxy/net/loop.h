@@ -36,9 +36,11 @@ inline constexpr std::size_t kRecordPayload = 16384;
 inline constexpr std::size_t kRecord = kRecordPayload + 22;
 inline constexpr std::size_t kReadBurst = 7 * kRecord;
 inline constexpr std::size_t kLargeBurst = 32 * kRecord;
-// What bulk streams may move in one turn of the loop, all together: a small message waits for so much and one burst, however
-// many they are.
+// What a turn of the loop may move, all streams together, before those stand back whose last read brought kHeavyRead or more; a
+// stream takes one burst in a turn. So a message that is readable when a turn begins waits for kTurnBytes, one burst and less than
+// kHeavyRead of each other stream; one that becomes readable during a turn waits for the rest of that turn besides.
 inline constexpr std::size_t kTurnBytes = 4 * kLargeBurst;
+inline constexpr std::size_t kHeavyRead = 16384;
 
 class Loop final {
  public:
@@ -68,10 +70,10 @@ class Loop final {
   // TrimScratch gives memory back if there has been no large burst since the last call.
   void TrimScratch();
 
-  // NoteBulk counts a bulk stream's bytes; TurnIsFull says that bulk streams have had their share of this turn.
-  void NoteBulk(std::size_t bytes) {
+  // NoteMoved counts a turn's bytes; TurnIsFull says that heavy streams have to stand back until the next one.
+  void NoteMoved(std::size_t bytes) {
     turn_bytes_ += bytes;
-    large_bursts_ = true;
+    if (bytes > kReadBurst) large_bursts_ = true;
   }
   bool TurnIsFull() const { return turn_bytes_ >= kTurnBytes; }
 

@@ -115,6 +115,7 @@ long Stream::Receive(std::span<std::uint8_t> into) {
       // A full burst makes a bulk stream, and a trickle ends one: in between the sizes vary with who was quicker.
       const auto bytes = static_cast<std::size_t>(got);
       bulk_ = bytes >= kFullBurst || (bulk_ && bytes >= kFullBurst / 4);
+      heavy_ = bytes >= kHeavyRead;
     }
     if (got >= 0) return got;
     if (errno == EINTR) continue;

@@ -66,6 +66,8 @@ class Stream final {
   ReadResult Read(std::size_t most = kReadBurst);
   // IsBulk: the last Reads brought so much that the next will probably bring as much again.
   bool IsBulk() const { return bulk_; }
+  // IsHeavy: the last Read brought so much that this stream has to share a turn of the loop (kTurnBytes).
+  bool IsHeavy() const { return heavy_; }
   // BufferedInput: something that Read will report waits inside (bytes that arrived with the end of the
   // handshake, an end behind data), so the socket may stay silent: the owner must call Read again by itself.
   bool BufferedInput() const { return !carry_.empty() || end_after_data_.has_value(); }
@@ -132,6 +134,7 @@ class Stream final {
   std::size_t pending_sent_ = 0;
   bool want_read_ = false;
   bool bulk_ = false;
+  bool heavy_ = false;
   bool read_ended_ = false;
   bool discarding_ = false;
   bool errors_unwatched_ = false;  // an event that never ends made watching for errors a busy loop

@@ -1,10 +1,9 @@
 // Bulk streams on one loop leave room for a small one, and for each other. The bounds are in bytes, which are counted,
 // not in time.
 //
-// A bulk stream (Stream::IsBulk) takes one burst in a turn, and none once the turn has had net::kTurnBytes. So all of
-// them together move at most kTurnMost bytes in a turn, and that is what a message waits for that is readable when the
-// turn begins. One that becomes readable during a turn waits for the rest of that turn besides. Streams whose reads
-// bring less than a full burst are not bulk, and count for nothing here.
+// A stream takes one burst in a turn, and one whose last read was heavy (Stream::IsHeavy) none once the turn has had
+// net::kTurnBytes. So all of them together move at most kTurnMost bytes in a turn, and that is what a message waits for that
+// is readable when the turn begins. One that becomes readable during a turn waits for the rest of that turn besides.
 #include <doctest/doctest.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -250,4 +249,41 @@ TEST_CASE("bulk streams share a loop: none gets less than half of the mean") {
   CHECK(least * kStreams * 2 >= sum);
   MESSAGE("the least served has ", 100 * least * kStreams / sum, "% of the mean; full turns: ", crowd.full_turns,
           " of ", kTurns);
+}
+
+TEST_CASE("streams that never fill a burst share a turn, too") {
+  constexpr std::size_t kMany = 64;
+  constexpr std::size_t kEach = 48 * 1024;
+  static_assert(kEach < net::kReadBurst / 2 && kEach > net::kHeavyRead && kMany * kEach > net::kTurnBytes + kLargestBurst);
+  net::Loop loop;
+  net::Loop far_loop;
+  const tls::ends::Mesh mesh;
+  std::vector<std::unique_ptr<test::Hop>> hops;
+  for (std::size_t i = 0; i < kMany; ++i) hops.push_back(std::make_unique<test::Hop>(loop, far_loop, mesh));
+  const Bytes block(kEach, 'b');
+  std::vector<std::uint64_t> sent(kMany, 0);
+  const auto moved = [&] {
+    std::uint64_t sum = 0;
+    for (const auto& hop : hops) sum += hop->app_leg.bytes_in();
+    return sum;
+  };
+  int full_turns = 0;
+  for (int turn = 0; turn < kTurns; ++turn) {
+    for (std::size_t i = 0; i < kMany; ++i) {
+      while (hops[i]->tls.server.Read().status == net::Stream::ReadStatus::kData) {
+      }
+      if (sent[i] != hops[i]->app_leg.bytes_in()) continue;  // had to stand back
+      REQUIRE(send(hops[i]->app.get(), block.data(), block.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(kEach));
+      sent[i] += kEach;
+      test::Await(hops[i]->app_leg.fd(), POLLIN);
+    }
+    test::Turn(far_loop);
+    const std::uint64_t before = moved();
+    test::Turn(loop);
+    const std::uint64_t share = moved() - before;
+    if (turn == 0) continue;  // nobody has been heavy yet
+    REQUIRE(share <= net::kTurnBytes - 1 + kEach);
+    if (share >= net::kTurnBytes) ++full_turns;
+  }
+  CHECK(full_turns > 0);
 }
