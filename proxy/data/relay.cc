@@ -1,5 +1,6 @@
 #include "proxy/data/relay.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace mooring::data {
@@ -50,7 +51,7 @@ void Relay::OnReadable(Stream& stream) {
 // Appetite is how much to take from `source` at once: what its sink could refuse has to be kept.
 std::size_t Relay::Appetite(Stream& source) {
   if (!source.IsBulk()) return net::kReadBurst;
-  return Other(source).HasRoom(net::kLargeBurst) ? net::kLargeBurst : net::kReadBurst;
+  return std::clamp(Other(source).Room() / net::kRecord * net::kRecord, net::kReadBurst, net::kLargeBurst);
 }
 
 void Relay::Pump(Stream& source) {

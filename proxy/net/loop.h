@@ -30,16 +30,16 @@ using MonotonicTime = std::chrono::steady_clock::time_point;
 
 // One read brings kReadBurst bytes at most, and what the other leg cannot take at once is all that a direction ever keeps:
 // 7 whole TLS records (RFC 8446 5.2), so that both directions together stay below 256 KiB a connection. A read of
-// kLargeBurst costs a bulk stream a fifth less (fewer acknowledgements and wake-ups a byte); it is for when the other leg's
-// kernel buffer is known to have room for all of it.
+// up to kLargeBurst costs a bulk stream a fifth less (fewer acknowledgements and wake-ups a byte); it is for when the other
+// leg's kernel buffer is known to have room for all of it.
 inline constexpr std::size_t kRecordPayload = 16384;
 inline constexpr std::size_t kRecord = kRecordPayload + 22;
 inline constexpr std::size_t kReadBurst = 7 * kRecord;
-inline constexpr std::size_t kLargeBurst = 32 * kRecord;
+inline constexpr std::size_t kLargeBurst = 64 * kRecord;
 // What a turn of the loop may move, all streams together, before those stand back whose last read brought kHeavyRead or more; a
 // stream takes one burst in a turn. So a message that is readable when a turn begins waits for kTurnBytes, one burst and less than
 // kHeavyRead of each other stream; one that becomes readable during a turn waits for the rest of that turn besides.
-inline constexpr std::size_t kTurnBytes = 4 * kLargeBurst;
+inline constexpr std::size_t kTurnBytes = 2 * kLargeBurst;
 inline constexpr std::size_t kHeavyRead = 16384;
 
 class Loop final {

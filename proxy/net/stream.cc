@@ -216,9 +216,7 @@ bool Stream::Write(std::span<const std::uint8_t> bytes) {
   return SendOrKeep(out);
 }
 
-bool Stream::HasRoom(std::size_t bytes) const {
-  return pending() == 0 && FreeSendBuffer(fd_.get()) >= bytes;
-}
+std::size_t Stream::Room() const { return pending() == 0 ? FreeSendBuffer(fd_.get()) : 0; }
 
 bool Stream::SendOrKeep(std::span<const std::uint8_t> bytes) {
   sent_since_check_ = true;

@@ -75,8 +75,8 @@ class Stream final {
   // Write takes all of `bytes`. False: the stream has failed (error()). What the kernel did not take is
   // kept; the caller stops producing while pending() > 0 and goes on at OnDrained.
   bool Write(std::span<const std::uint8_t> bytes);
-  // HasRoom: the kernel will take a Write of `bytes` whole; false when in doubt.
-  bool HasRoom(std::size_t bytes) const;
+  // Room is how much the kernel will take of a Write for certain; 0 when in doubt.
+  std::size_t Room() const;
   std::size_t pending() const { return pending_.size() - pending_sent_; }
 
   // EndWrite ends our direction after what is pending: FIN, or close_notify on a TLS leg. Idempotent.

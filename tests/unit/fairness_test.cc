@@ -252,7 +252,7 @@ TEST_CASE("bulk streams share a loop: none gets less than half of the mean") {
 }
 
 TEST_CASE("streams that never fill a burst share a turn, too") {
-  constexpr std::size_t kMany = 64;
+  constexpr std::size_t kMany = 80;
   constexpr std::size_t kEach = 48 * 1024;
   static_assert(kEach < net::kReadBurst / 2 && kEach > net::kHeavyRead && kMany * kEach > net::kTurnBytes + kLargestBurst);
   net::Loop loop;

@@ -26,7 +26,7 @@ constexpr int kRoundTrips = 1'000;
 constexpr std::size_t kBulk = std::size_t{16} << 20U;
 // Under way at most: more than a large burst, less than any socket's buffer once the kernel has let it grow, so that
 // the legs have nothing to keep.
-constexpr std::size_t kWindow = std::size_t{1} << 20U;
+constexpr std::size_t kWindow = std::size_t{2} << 20U;
 constexpr int kIdleTurns = 10'000'000;  // without progress: a test that hangs fails instead
 
 Bytes Pattern(std::size_t size) {
