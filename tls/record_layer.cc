@@ -15,6 +15,7 @@ constexpr std::uint8_t kHandshake = 22;
 constexpr std::uint8_t kApplicationData = 23;
 constexpr std::uint8_t kKeyUpdate = 24;
 constexpr std::size_t kMostRecord = TrafficKey::kHeader + TrafficKey::kMostBody;
+constexpr std::size_t kAround = TrafficKey::kHeader + TrafficKey::kTag;
 
 // One spare buffer a thread: a bulk stream ends most reads in the middle of a record, and needs no allocation for that. What is
 // left in it is ciphertext.
@@ -64,7 +65,9 @@ std::size_t RecordLayer::ToSsl(Wire& wire, std::span<std::uint8_t> room) {
   }
   Input input = wire.in.first(std::min(room.size(), wire.in.size()));
   // Up to the end of a record, so that BoringSSL is left with nothing.
-  if (may_take_over_ && SSL_get_read_sequence(ssl_) >= kBoringSslFirst) input = input.first(std::min(input.size(), framer_.Left()));
+  if (may_take_over_ && SSL_get_read_sequence(ssl_) >= kBoringSslFirst) {
+    input = input.first(std::min(input.size(), framer_.Left()));
+  }
   if (input.empty()) return 0;
   std::memcpy(room.data(), input.data(), input.size());
   framer_.Pass(input);
@@ -79,9 +82,9 @@ bool RecordLayer::FromSsl(Wire& wire, Input records) {
   }
   while (!records.empty()) {
     const std::size_t size = RecordSize(records);
-    if (size <= TrafficKey::kHeader + TrafficKey::kTag || size > records.size()) return false;
+    if (size <= kAround || size > records.size()) return false;
     WireBytes inner;
-    inner.resize(size - TrafficKey::kHeader - TrafficKey::kTag);
+    inner.resize(size - kAround);
     if (!write_->Open(Number::kSsl, records.first(size), inner.data())) return false;
     const std::size_t before = wire.out.size();
     wire.out.resize(before + size);
@@ -145,19 +148,20 @@ RecordLayer::Step RecordLayer::Open(Wire& wire, std::span<std::uint8_t> plain, s
       fault_ = *bad;
       return Step::kBroken;
     }
-    const std::size_t inner_size = std::max(record.size(), TrafficKey::kHeader + TrafficKey::kTag) - TrafficKey::kHeader - TrafficKey::kTag;
+    const std::size_t inner_size = std::max(record.size(), kAround) - kAround;
     const std::span<std::uint8_t> room = plain.subspan(*length);
     const bool fits = room.size() >= inner_size;
     WireBytes elsewhere;
     if (!fits) elsewhere.resize(inner_size);
     const std::span<std::uint8_t> inner = fits ? room.first(inner_size) : std::span<std::uint8_t>(elsewhere);
-    if (record.size() < TrafficKey::kHeader + TrafficKey::kTag || !read_->Open(Number::kWire, record, inner.data())) {
+    if (record.size() < kAround || !read_->Open(Number::kWire, record, inner.data())) {
       fault_ = {SSL_AD_BAD_RECORD_MAC, "DECRYPTION_FAILED_OR_BAD_RECORD_MAC"};
       return Step::kBroken;
     }
     std::size_t content = inner.size();
     while (content > 0 && inner[content - 1] == 0) --content;  // padding
-    if (!by_ssl_ && fits && content > 1 && inner_size <= TrafficKey::kMostPlain + 1 && inner[content - 1] == kApplicationData) {
+    const bool is_data = content > 1 && inner_size <= TrafficKey::kMostPlain + 1 && inner[content - 1] == kApplicationData;
+    if (is_data && fits && !by_ssl_) {
       *length += content - 1;
       continue;
     }
@@ -192,7 +196,8 @@ bool RecordLayer::Flush() { return SSL_write(ssl_, "", 0) >= 0; }
 
 bool RecordLayer::ReadyToSeal() {
   if (write_) return true;
-  return may_take_over_ && SSL_get_write_sequence(ssl_) >= kBoringSslFirst && Flush() && TakeOver(write_, false, SSL_get_write_sequence(ssl_));
+  return may_take_over_ && SSL_get_write_sequence(ssl_) >= kBoringSslFirst && Flush() &&
+         TakeOver(write_, false, SSL_get_write_sequence(ssl_));
 }
 
 bool RecordLayer::Seal(Wire& wire, Input plain) {
@@ -203,7 +208,8 @@ bool RecordLayer::Seal(Wire& wire, Input plain) {
     const Input chunk = plain.first(std::min(plain.size(), TrafficKey::kMostPlain));
     const std::size_t before = wire.out.size();
     wire.out.resize(before + chunk.size() + TrafficKey::kOverhead);
-    if (!write_->Seal(Number::kWire, chunk, std::span(&kApplicationData, 1), std::span(wire.out).subspan(before))) return false;
+    const std::span<std::uint8_t> record = std::span(wire.out).subspan(before);
+    if (!write_->Seal(Number::kWire, chunk, std::span(&kApplicationData, 1), record)) return false;
     plain = plain.subspan(chunk.size());
   }
   return true;

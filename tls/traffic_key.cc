@@ -25,17 +25,19 @@ const EVP_AEAD* AeadOf(const SSL_CIPHER* cipher) {
 }
 
 // HKDF-Expand-Label with an empty context (RFC 8446 7.1).
-bool ExpandLabel(const EVP_MD* digest, std::span<const std::uint8_t> secret, std::string_view label, std::span<std::uint8_t> out) {
+bool ExpandLabel(const EVP_MD* digest, std::span<const std::uint8_t> secret, std::string_view label,
+                 std::span<std::uint8_t> out) {
   // Length of the output, label with its length, length of the context.
   std::array<std::uint8_t, 32> info{static_cast<std::uint8_t>(out.size() >> 8U), static_cast<std::uint8_t>(out.size()),
                                     static_cast<std::uint8_t>(label.size())};
   std::copy(label.begin(), label.end(), info.begin() + 3);
-  return HKDF_expand(out.data(), out.size(), digest, secret.data(), secret.size(), info.data(), 3 + label.size() + 1) == 1;
+  return HKDF_expand(out.data(), out.size(), digest, secret.data(), secret.size(), info.data(), label.size() + 4) == 1;
 }
 
 }  // namespace
 
-std::optional<TrafficKey> TrafficKey::Make(const SSL_CIPHER* cipher, std::span<const std::uint8_t> secret, std::uint64_t number) {
+std::optional<TrafficKey> TrafficKey::Make(const SSL_CIPHER* cipher, std::span<const std::uint8_t> secret,
+                                           std::uint64_t number) {
   const EVP_AEAD* aead = AeadOf(cipher);
   if (aead == nullptr || EVP_AEAD_nonce_length(aead) != Nonce().size()) return std::nullopt;
   const EVP_MD* digest = SSL_CIPHER_get_handshake_digest(cipher);
@@ -62,8 +64,8 @@ bool TrafficKey::Open(Number which, std::span<const std::uint8_t> record, std::u
   const auto body = record.subspan(kHeader);
   const Nonce nonce = NextNonce(which);
   std::size_t length = 0;
-  return EVP_AEAD_CTX_open(aead_.get(), inner, &length, body.size() - kTag, nonce.data(), nonce.size(), body.data(), body.size(),
-                           record.data(), kHeader) == 1;
+  return EVP_AEAD_CTX_open(aead_.get(), inner, &length, body.size() - kTag, nonce.data(), nonce.size(), body.data(),
+                           body.size(), record.data(), kHeader) == 1;
 }
 
 bool TrafficKey::Seal(Number which, std::span<const std::uint8_t> inner, std::span<const std::uint8_t> end,

@@ -24,17 +24,20 @@ class TrafficKey final {
 
   enum class Number { kWire, kSsl };
 
-  // Make derives key and IV from a traffic secret; both numbers begin at `number`. Empty for a cipher suite that is not TLS 1.3's.
-  static std::optional<TrafficKey> Make(const SSL_CIPHER* cipher, std::span<const std::uint8_t> secret, std::uint64_t number);
+  // Make derives key and IV from a traffic secret; both numbers begin at `number`. Empty for a cipher suite that is not
+  // TLS 1.3's.
+  static std::optional<TrafficKey> Make(const SSL_CIPHER* cipher, std::span<const std::uint8_t> secret,
+                                        std::uint64_t number);
 
-  // Open decrypts one whole record of at least kHeader + kTag bytes to `inner`: content, its type, padding. `inner` has room for record.size() -
-  // kHeader - kTag bytes, which is also what is written, and does not overlap it. False: it is not what the holder of the key sealed under
-  // this number.
+  // Open decrypts one whole record of at least kHeader + kTag bytes to `inner`: content, its type, padding. `inner` gets
+  // record.size() - kHeader - kTag bytes and does not overlap the record. False: it is not what the holder of the key sealed
+  // under this number.
   bool Open(Number which, std::span<const std::uint8_t> record, std::uint8_t* inner);
 
-  // Seal encrypts `inner` followed by `end` (at least the content type) into record.size() == kHeader + inner.size() + end.size() + kTag bytes.
-  // False only when BoringSSL fails.
-  bool Seal(Number which, std::span<const std::uint8_t> inner, std::span<const std::uint8_t> end, std::span<std::uint8_t> record);
+  // Seal encrypts `inner` followed by `end`, the last of both being the content type, into `record`, which is kHeader + kTag
+  // longer. False only when BoringSSL fails.
+  bool Seal(Number which, std::span<const std::uint8_t> inner, std::span<const std::uint8_t> end,
+            std::span<std::uint8_t> record);
 
   std::uint64_t number(Number which) const { return which == Number::kWire ? wire_ : ssl_; }
 

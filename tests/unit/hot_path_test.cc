@@ -21,6 +21,7 @@ using test::Allocations;
 using test::Path;
 using Bytes = std::vector<std::uint8_t>;
 
+const doctest::skip kSkip(!test::kCountsNew);  // a sanitizer has an allocator of its own
 constexpr std::size_t kMessage = 256;
 constexpr int kRoundTrips = 1'000;
 constexpr std::size_t kBulk = std::size_t{16} << 20U;
@@ -86,8 +87,7 @@ void Report(const std::string& what, const Allocations& total, double count) {
 
 }  // namespace
 
-TEST_CASE("counting sees each kind of allocation") {
-  if (!test::kCountsNew) return;
+TEST_CASE("counting sees each kind of allocation" * kSkip) {
   const tls::ends::Mesh mesh;
   Allocations total;
   {
@@ -100,11 +100,7 @@ TEST_CASE("counting sees each kind of allocation") {
   CHECK(total.by_malloc >= total.by_new + total.by_boringssl);
 }
 
-TEST_CASE("small messages on an established connection call operator new zero times") {
-  if (!test::kCountsNew) {
-    MESSAGE("skipped: this sanitizer has an allocator of its own");
-    return;
-  }
+TEST_CASE("small messages on an established connection call operator new zero times" * kSkip) {
   Course course;
   const Bytes message = Pattern(kMessage);
   // Enough for each session's record layer to have taken over (tls/record_layer.h), which allocates once for its key.
@@ -123,11 +119,7 @@ TEST_CASE("small messages on an established connection call operator new zero ti
   Report("message", total, 2.0 * kRoundTrips);
 }
 
-TEST_CASE("a bulk stream calls operator new zero times") {
-  if (!test::kCountsNew) {
-    MESSAGE("skipped: this sanitizer has an allocator of its own");
-    return;
-  }
+TEST_CASE("a bulk stream calls operator new zero times" * kSkip) {
   Course course;
   const Bytes bytes = Pattern(kBulk);
   const int from = course.path.outbound.app.get();
