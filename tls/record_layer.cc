@@ -14,6 +14,7 @@ using Input = std::span<const std::uint8_t>;
 constexpr std::uint8_t kHandshake = 22;
 constexpr std::uint8_t kApplicationData = 23;
 constexpr std::uint8_t kKeyUpdate = 24;
+constexpr std::size_t kKeyUpdateSize = 5;
 constexpr std::size_t kMostRecord = TrafficKey::kHeader + TrafficKey::kMostBody;
 constexpr std::size_t kAround = TrafficKey::kHeader + TrafficKey::kTag;
 
@@ -88,9 +89,15 @@ bool RecordLayer::FromSsl(Wire& wire, Input records) {
     if (!write_->Open(Number::kSsl, records.first(size), inner.data())) return false;
     const std::size_t before = wire.out.size();
     wire.out.resize(before + size);
-    if (!write_->Seal(Number::kWire, inner, {}, std::span(wire.out).subspan(before))) return false;
-    // Behind a key update of ours comes the next key, which BoringSSL has had since it wrote this (RFC 8446 4.6.3).
-    if (inner.back() == kHandshake && inner.front() == kKeyUpdate && !TakeOver(write_, false, 0)) return false;
+    if (!write_->Seal(Number::kWire, inner, {}, std::span(wire.out).subspan(before))) {
+      wire.out.resize(before);
+      return false;
+    }
+    if (inner.back() == kHandshake) {
+      // All that BoringSSL has to say of this kind is one key update; tickets went before the layer took over. The next key comes
+      // behind it, which BoringSSL has had since it wrote this (RFC 8446 4.6.3).
+      if (inner.size() != kKeyUpdateSize + 1 || inner.front() != kKeyUpdate || !TakeOver(write_, false, 0)) return false;
+    }
     records = records.subspan(size);
   }
   return true;
@@ -187,6 +194,7 @@ bool RecordLayer::SslIsDry() {
   }
   if (may_take_over_ && SSL_get_read_sequence(ssl_) >= kBoringSslFirst && framer_.Left() == 0) {
     may_take_over_ = SSL_has_pending(ssl_) == 0 && TakeOver(read_, true, SSL_get_read_sequence(ssl_));
+    answer_due_ = true;  // perhaps, to one that came before
   }
   return true;
 }
@@ -201,7 +209,8 @@ bool RecordLayer::ReadyToSeal() {
 }
 
 bool RecordLayer::Seal(Wire& wire, Input plain) {
-  if (std::exchange(answer_due_, false) && !Flush()) return false;
+  // As long as BoringSSL does the reading, key updates are not seen here.
+  if ((!read_ || std::exchange(answer_due_, false)) && !Flush()) return false;
   while (!plain.empty()) {
     const bool worn = write_->number(Number::kWire) >= most_per_key_;
     if (worn && (SSL_key_update(ssl_, SSL_KEY_UPDATE_NOT_REQUESTED) != 1 || !Flush())) return false;
@@ -209,7 +218,10 @@ bool RecordLayer::Seal(Wire& wire, Input plain) {
     const std::size_t before = wire.out.size();
     wire.out.resize(before + chunk.size() + TrafficKey::kOverhead);
     const std::span<std::uint8_t> record = std::span(wire.out).subspan(before);
-    if (!write_->Seal(Number::kWire, chunk, std::span(&kApplicationData, 1), record)) return false;
+    if (!write_->Seal(Number::kWire, chunk, std::span(&kApplicationData, 1), record)) {
+      wire.out.resize(before);
+      return false;
+    }
     plain = plain.subspan(chunk.size());
   }
   return true;

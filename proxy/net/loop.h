@@ -63,7 +63,7 @@ class Loop final {
   MonotonicTime now() const;  // cached at the start of the event, as libuv keeps it
 
   // Scratch memory, valid within one event only: whoever calls into another object gives it up. A partial record kept inside
-  // BoringSSL can be completed by the next burst, hence plain_scratch is two records larger.
+  // a tls::Session can be completed by the next burst, hence plain_scratch is two records larger.
   std::span<std::uint8_t> cipher_scratch() { return cipher_.bytes(); }
   std::span<std::uint8_t> plain_scratch() { return plain_.bytes(); }
   tls::WireBytes& out_scratch();

@@ -35,7 +35,7 @@ constexpr int kUnexpectedMessage = 10;
 constexpr int kBadRecordMac = 20;
 constexpr int kRecordOverflow = 22;
 constexpr int kProtocolVersion = 70;
-constexpr int kWarmUp = 6;  // messages a direction, more than BoringSSL keeps
+constexpr std::size_t kWarmUp = 6;  // messages a direction, more than BoringSSL keeps
 
 Bytes Text(const std::string& text) { return {text.begin(), text.end()}; }
 
@@ -117,14 +117,15 @@ class Hearer {
     bytes.resize(static_cast<std::size_t>(std::max(count, 0)));
     return bytes;
   }
-  void WarmUp() {
-    for (int i = 0; i < kWarmUp; ++i) {
+  // WarmUp says so many words in each direction.
+  void WarmUp(std::size_t to_hearer = kWarmUp, std::size_t from_hearer = kWarmUp) {
+    for (std::size_t i = 0; i < to_hearer; ++i) {
       REQUIRE(SSL_write(client.ssl.get(), "w", 1) == 1);
       Take(FromClient());
-      Say("w");
     }
-    REQUIRE(heard == std::string(kWarmUp, 'w'));
-    REQUIRE(answer == std::string(kWarmUp, 'w'));
+    for (std::size_t i = 0; i < from_hearer; ++i) Say("w");
+    REQUIRE(heard == std::string(to_hearer, 'w'));
+    REQUIRE(answer == std::string(from_hearer, 'w'));
   }
 
   Raw client{false};
@@ -136,9 +137,10 @@ class Hearer {
 
 class Ours final : public Hearer {
  public:
-  explicit Ours(const Mesh& mesh, std::size_t room = 1 << 16) : Hearer(mesh), end(Accepting(mesh)), room_(room) {
+  explicit Ours(const Mesh& mesh, std::size_t room = 1 << 16, std::size_t to_hearer = kWarmUp, std::size_t from_hearer = kWarmUp)
+      : Hearer(mesh), end(Accepting(mesh)), room_(room) {
     REQUIRE(client.ShakeWith(end));
-    WarmUp();
+    WarmUp(to_hearer, from_hearer);
   }
   void Take(Input bytes) override {
     end.in.insert(end.in.end(), bytes.begin(), bytes.end());
@@ -410,7 +412,12 @@ TEST_CASE("record layer: a new key comes before the old one is worn out, and the
   limit = 20;
   Ours ours(mesh);
   std::string said = ours.answer;
+  Sender sender(ours.client.ssl.get());
   for (int i = 0; i < 200; ++i) {
+    if (i % 7 == 0) {  // one that is due falls together with one of our own
+      ours.Take(sender.KeyUpdate(true));
+      ours.Take(sender.Record(kDataType, Text("d")));
+    }
     const std::string text(static_cast<std::size_t>(i) * 400, static_cast<char>('a' + i % 26));
     ours.Say(text);
     said += text;
@@ -441,6 +448,37 @@ TEST_CASE("record layer: key updates are answered once, before the next data, so
   ours.Say(" again");
   CHECK(SSL_get_read_sequence(ours.client.ssl.get()) == 2);
   CHECK(ours.answer == std::string(kWarmUp, 'w') + "under the new key again");
+}
+
+TEST_CASE("record layer: key updates are answered whichever directions the layer has taken over") {
+  const Mesh mesh;
+  constexpr std::array<std::size_t, 4> kWords{0, 1, 3, kWarmUp};
+  for (const std::size_t to_hearer : kWords) {
+    for (const std::size_t from_hearer : kWords) {
+      CAPTURE(to_hearer);
+      CAPTURE(from_hearer);
+      Ours ours(mesh, 1 << 16, to_hearer, from_hearer);
+      Sender sender(ours.client.ssl.get());
+      std::string said = ours.answer;
+      for (int round = 0; round < 10; ++round) {
+        ours.Take(sender.KeyUpdate(true));
+        if (round % 3 == 1) ours.Take(sender.Record(kDataType, Text("d")));
+        ours.Say("x");
+        said += "x";
+        REQUIRE(ours.answer == said);
+        REQUIRE(SSL_get_read_sequence(ours.client.ssl.get()) == 1);
+      }
+      // One before the layer reads, answered after.
+      ours.Take(sender.KeyUpdate(true));
+      for (std::size_t i = 0; i < kWarmUp; ++i) ours.Take(sender.Record(kDataType, Text("d")));
+      ours.Say("y");
+      CHECK(SSL_get_read_sequence(ours.client.ssl.get()) == 1);
+      ours.Take(sender.Record(99, Text("x")));
+      CHECK(ours.failed);
+      CHECK(ours.alert == kUnexpectedMessage);
+      CHECK(ours.answer == said + "y");
+    }
+  }
 }
 
 TEST_CASE("record layer: an answer that is due goes with what ends our direction") {
@@ -482,7 +520,7 @@ TEST_CASE("record layer: a ticket that comes late is kept") {
   REQUIRE(server.ShakeWith(client));  // tickets go out with the server's first word
   Bytes first_word;
   std::string text;
-  for (int i = 0; i < kWarmUp; ++i) {
+  for (std::size_t i = 0; i < kWarmUp; ++i) {
     REQUIRE(SSL_write(server.ssl.get(), "w", 1) == 1);
     Bytes bytes(1 << 14);
     bytes.resize(static_cast<std::size_t>(BIO_read(SSL_get_wbio(server.ssl.get()), bytes.data(), static_cast<int>(bytes.size()))));
