@@ -50,7 +50,7 @@ void Relay::OnReadable(Stream& stream) {
 
 // Appetite is how much to take from `source` at once: what its sink could refuse has to be kept.
 std::size_t Relay::Appetite(Stream& source) {
-  if (!source.IsBulk()) return net::kReadBurst;
+  if (!source.IsBulk() || loop_.ServesLight()) return net::kReadBurst;
   return std::clamp(Other(source).Room() / net::kRecord * net::kRecord, net::kReadBurst, net::kLargeBurst);
 }
 
@@ -71,6 +71,8 @@ void Relay::Take(Stream& source, const Stream::ReadResult& result) {
     case Stream::ReadStatus::kData:
       last_activity_ = loop_.now();
       loop_.NoteMoved(result.bytes.size());
+      // A bulk stream's receiver may answer in small messages, too: those can wait.
+      if (source.IsLight() && sink.IsLight()) loop_.NoteLight();
       if (!sink.Write(result.bytes)) {
         Reset(sink);
         return;

@@ -37,10 +37,14 @@ inline constexpr std::size_t kRecord = kRecordPayload + 22;
 inline constexpr std::size_t kReadBurst = 7 * kRecord;
 inline constexpr std::size_t kLargeBurst = 64 * kRecord;
 // What a turn of the loop may move, all streams together, before those stand back whose last read brought kHeavyRead or more; a
-// stream takes one burst in a turn. So a message that is readable when a turn begins waits for kTurnBytes, one burst and less than
+// stream takes one burst in a turn. So a message that is readable when a turn begins waits for that, one burst and less than
 // kHeavyRead of each other stream; one that becomes readable during a turn waits for the rest of that turn besides.
+// Where small messages pass (ServesLight), bursts are kReadBurst at most and a turn is a fifth as long: they cost the bulk
+// streams beside them something, and gain milliseconds.
 inline constexpr std::size_t kTurnBytes = 2 * kLargeBurst;
+inline constexpr std::size_t kLightTurnBytes = 4 * kReadBurst;
 inline constexpr std::size_t kHeavyRead = 16384;
+inline constexpr milliseconds kLightFor{100};  // that long after the last small message
 
 class Loop final {
  public:
@@ -75,7 +79,10 @@ class Loop final {
     turn_bytes_ += bytes;
     if (bytes > kReadBurst) large_bursts_ = true;
   }
-  bool TurnIsFull() const { return turn_bytes_ >= kTurnBytes; }
+  bool TurnIsFull() const { return turn_bytes_ >= (ServesLight() ? kLightTurnBytes : kTurnBytes); }
+  // NoteLight is for a read on a connection of small messages.
+  void NoteLight() { light_until_ = now() + kLightFor; }
+  bool ServesLight() const { return now() < light_until_; }
 
   uv_loop_s* raw() { return loop_.get(); }
 
@@ -101,6 +108,7 @@ class Loop final {
   Pages cipher_, plain_;
   tls::WireBytes out_;
   std::size_t turn_bytes_ = 0;
+  MonotonicTime light_until_{};
   std::size_t turn_ = 0;
   bool large_bursts_ = false;  // since the last TrimScratch
   bool trim_due_ = false;

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -10,6 +11,7 @@ namespace {
 // A handshake's flights are small; a large read here would only pile up what the peer sends early.
 constexpr std::size_t kHandshakeRead = 16384;
 constexpr std::size_t kFullBurst = kReadBurst / kRecord * kRecordPayload;  // of either kind of leg
+constexpr std::size_t kSmallRead = 4096;
 }  // namespace
 
 Stream::Stream(Loop& loop, UniqueFd fd, StreamObserver* observer)
@@ -116,6 +118,7 @@ long Stream::Receive(std::span<std::uint8_t> into) {
       const auto bytes = static_cast<std::size_t>(got);
       bulk_ = bytes >= kFullBurst || (bulk_ && bytes >= kFullBurst / 4);
       heavy_ = bytes >= kHeavyRead;
+      small_reads_ = bytes > kSmallRead ? 0 : std::min<std::uint8_t>(small_reads_ + 1, kLightReads);
     }
     if (got >= 0) return got;
     if (errno == EINTR) continue;

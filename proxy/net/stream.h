@@ -68,6 +68,8 @@ class Stream final {
   bool IsBulk() const { return bulk_; }
   // IsHeavy: the last Read brought so much that this stream has to share a turn of the loop (kTurnBytes).
   bool IsHeavy() const { return heavy_; }
+  // IsLight: no Read has been large, or so many since were small that it is no bulk stream that was quicker than its source.
+  bool IsLight() const { return small_reads_ == kLightReads; }
   // BufferedInput: something that Read will report waits inside (bytes that arrived with the end of the
   // handshake, an end behind data), so the socket may stay silent: the owner must call Read again by itself.
   bool BufferedInput() const { return !carry_.empty() || end_after_data_.has_value(); }
@@ -111,6 +113,8 @@ class Stream final {
   std::uint64_t bytes_out() const { return bytes_out_; }  // plaintext
 
  private:
+  static constexpr std::uint8_t kLightReads = 16;
+
   void OnReady(Poller::Ready ready);
   void UpdateInterest();
   // Receive fills `into` from the socket: > 0 bytes, 0 end, < 0 with error() set or EAGAIN (error() stays 0).
@@ -135,6 +139,7 @@ class Stream final {
   bool want_read_ = false;
   bool bulk_ = false;
   bool heavy_ = false;
+  std::uint8_t small_reads_ = kLightReads;  // in a row, up to so many
   bool read_ended_ = false;
   bool discarding_ = false;
   bool errors_unwatched_ = false;  // an event that never ends made watching for errors a busy loop
