@@ -85,7 +85,12 @@ void Relay::Take(Stream& source, const Stream::ReadResult& result) {
       reason_ = CloseReason::kTlsTruncated;
       [[fallthrough]];
     case Stream::ReadStatus::kEnd:
-      sink.EndWrite();
+      // The last end of all is the connection's: one packet for the close_notify and the FIN.
+      if (sink.read_ended() && source.write_ended() && source.pending() == 0) {
+        sink.Finish();
+      } else {
+        sink.EndWrite();
+      }
       CheckEnds();
       return;
     case Stream::ReadStatus::kFailed:

@@ -221,11 +221,11 @@ bool Stream::Write(std::span<const std::uint8_t> bytes) {
 
 std::size_t Stream::Room() const { return pending() == 0 ? FreeSendBuffer(fd_.get()) : 0; }
 
-bool Stream::SendOrKeep(std::span<const std::uint8_t> bytes) {
+bool Stream::SendOrKeep(std::span<const std::uint8_t> bytes, int flags) {
   sent_since_check_ = true;
   if (pending() == 0) {
     while (!bytes.empty()) {
-      const ssize_t sent = send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      const ssize_t sent = send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | flags);
       if (sent >= 0) {
         bytes = bytes.subspan(static_cast<std::size_t>(sent));
         continue;
@@ -278,7 +278,7 @@ void Stream::CompleteEndWrite() {
   out.clear();
   tls::Wire wire{{}, out};
   session_->CloseNotify(wire);
-  if (!out.empty()) (void)SendOrKeep(out);
+  if (!out.empty()) (void)SendOrKeep(out, finished_ ? MSG_MORE : 0);  // the FIN that comes next takes it along
 }
 
 void Stream::SendFin() {
@@ -291,8 +291,8 @@ void Stream::AfterFlush() {
 }
 
 void Stream::Finish() {
-  EndWrite();
   finished_ = true;
+  EndWrite();
   if (pending() == 0) AfterFlush();
 }
 

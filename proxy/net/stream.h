@@ -119,7 +119,7 @@ class Stream final {
   void UpdateInterest();
   // Receive fills `into` from the socket: > 0 bytes, 0 end, < 0 with error() set or EAGAIN (error() stays 0).
   long Receive(std::span<std::uint8_t> into);
-  bool SendOrKeep(std::span<const std::uint8_t> bytes);
+  bool SendOrKeep(std::span<const std::uint8_t> bytes, int flags = 0);  // flags of send()
   bool FlushPending();
   ReadResult ReadPlain(std::size_t most);
   ReadResult ReadTls(std::size_t most);
