@@ -1,6 +1,7 @@
 #include "tls/traffic_key.h"
 
 #include <openssl/aead.h>
+#include <openssl/digest.h>
 #include <openssl/hkdf.h>
 
 #include <algorithm>
@@ -11,16 +12,22 @@ namespace {
 
 constexpr std::uint8_t kApplicationData = 23;  // what every protected record calls itself outside
 
-const EVP_AEAD* AeadOf(const SSL_CIPHER* cipher) {
+struct Suite {
+  const EVP_AEAD* aead;
+  const EVP_MD* digest;
+};
+
+// RFC 8446 B.4; nulls for another cipher suite.
+Suite SuiteOf(const SSL_CIPHER* cipher) {
   switch (cipher == nullptr ? 0 : SSL_CIPHER_get_protocol_id(cipher)) {
     case 0x1301:
-      return EVP_aead_aes_128_gcm();
+      return {EVP_aead_aes_128_gcm(), EVP_sha256()};
     case 0x1302:
-      return EVP_aead_aes_256_gcm();
+      return {EVP_aead_aes_256_gcm(), EVP_sha384()};
     case 0x1303:
-      return EVP_aead_chacha20_poly1305();
+      return {EVP_aead_chacha20_poly1305(), EVP_sha256()};
     default:
-      return nullptr;
+      return {};
   }
 }
 
@@ -38,9 +45,8 @@ bool ExpandLabel(const EVP_MD* digest, std::span<const std::uint8_t> secret, std
 
 std::optional<TrafficKey> TrafficKey::Make(const SSL_CIPHER* cipher, std::span<const std::uint8_t> secret,
                                            std::uint64_t number) {
-  const EVP_AEAD* aead = AeadOf(cipher);
+  const auto [aead, digest] = SuiteOf(cipher);
   if (aead == nullptr || EVP_AEAD_nonce_length(aead) != Nonce().size()) return std::nullopt;
-  const EVP_MD* digest = SSL_CIPHER_get_handshake_digest(cipher);
   std::array<std::uint8_t, EVP_AEAD_MAX_KEY_LENGTH> key{};
   const std::span<std::uint8_t> used(key.data(), EVP_AEAD_key_length(aead));
   TrafficKey made;

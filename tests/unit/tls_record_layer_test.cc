@@ -74,8 +74,8 @@ class Sender final {
     info.insert(info.end(), label.begin(), label.end());
     info.push_back(0);
     Bytes next(secret_.size());
-    REQUIRE(HKDF_expand(next.data(), next.size(), SSL_CIPHER_get_handshake_digest(cipher_), secret_.data(), secret_.size(), info.data(),
-                        info.size()) == 1);
+    REQUIRE(HKDF_expand(next.data(), next.size(), next.size() == 48 ? EVP_sha384() : EVP_sha256(), secret_.data(), secret_.size(),
+                        info.data(), info.size()) == 1);
     secret_ = next;
     key_ = TrafficKey::Make(cipher_, secret_, 0);
   }
