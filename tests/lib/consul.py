@@ -4,6 +4,7 @@ import json
 import signal
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -85,6 +86,10 @@ class Consul:
         """pause stops the agent's process from answering while its connections stay open."""
         self.process.send(signal.SIGSTOP)
         self.case.undo(self.resume)
+        # A thread that runs or sleeps in the kernel stops a moment later, and may answer until then.
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        check.within(lambda: all(stat.read_text().rsplit(")", 1)[1].split()[0] == "T" for stat in tasks.glob("*/stat")),
+                     "consul has stopped", 2 * slowness(), step=0.002)
 
     def resume(self):
         if self.process.running():
