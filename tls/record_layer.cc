@@ -12,7 +12,7 @@ using Input = std::span<const std::uint8_t>;
 
 // Content types, and a handshake message's (RFC 8446 B.1, B.3).
 constexpr std::uint8_t kHandshake = 22;
-constexpr std::uint8_t kApplicationData = 23;
+constexpr std::uint8_t kApplicationData = TrafficKey::kApplicationData;
 constexpr std::uint8_t kKeyUpdate = 24;
 constexpr std::size_t kKeyUpdateSize = 5;
 constexpr std::size_t kMostRecord = TrafficKey::kHeader + TrafficKey::kMostBody;

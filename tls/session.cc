@@ -150,8 +150,12 @@ Progress Session::Impl::FailFromQueue() {
         diagnosis.refusal == Refusal::kNone ? Refusal::kMalformed : diagnosis.refusal;
     judgement.detail = diagnosis.text;
   }
-  return Fail(Failure::kCertificate, std::string(RefusalName(judgement.refusal)) + ": " +
-                                         judgement.detail.substr(0, kDetailLimit));
+  return FailRefused();
+}
+
+Progress Session::Impl::FailRefused() {
+  return Fail(Failure::kCertificate,
+              std::string(RefusalName(judgement.refusal)) + ": " + judgement.detail.substr(0, kDetailLimit));
 }
 
 void Session::Impl::NotePeer() const {
@@ -162,8 +166,7 @@ void Session::Impl::NotePeer() const {
 
 Progress Session::Impl::RefuseResumed() {
   SSL_send_fatal_alert(ssl.get(), AlertFor(judgement.refusal));
-  return Fail(Failure::kCertificate,
-              std::string(RefusalName(judgement.refusal)) + ": " + judgement.detail.substr(0, kDetailLimit));
+  return FailRefused();
 }
 
 int KeepTicket(SSL* ssl, SSL_SESSION* ticket) {

@@ -23,6 +23,7 @@ struct Session::Impl {
   void JudgePeer();
   void NotePeer() const;
   Progress RefuseResumed();
+  Progress FailRefused();  // by the judgement
   Progress Fail(Failure kind, std::string text);
   Progress FailFromQueue();
   Progress Read(std::span<std::uint8_t> plain, std::size_t* length);

@@ -10,8 +10,6 @@
 namespace mooring::tls {
 namespace {
 
-constexpr std::uint8_t kApplicationData = 23;  // what every protected record calls itself outside
-
 struct Suite {
   const EVP_AEAD* aead;
   const EVP_MD* digest;

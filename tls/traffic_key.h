@@ -16,6 +16,7 @@ namespace mooring::tls {
 
 class TrafficKey final {
  public:
+  static constexpr std::uint8_t kApplicationData = 23;  // a content type (RFC 8446 B.1), and every protected record's outer one
   static constexpr std::size_t kHeader = 5;
   static constexpr std::size_t kTag = 16;  // of every cipher suite of TLS 1.3
   static constexpr std::size_t kMostPlain = 16384;
