@@ -50,6 +50,7 @@ Benchmark Simple(std::string name, std::size_t bytes, Call call) {
 void Require(bool good, const char* what);
 
 std::vector<Benchmark> TlsBenchmarks();
+std::vector<Benchmark> KeyExchangeBenchmarks();
 std::vector<Benchmark> AuthzBenchmarks();
 
 }  // namespace mooring::bench
