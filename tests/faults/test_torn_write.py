@@ -109,7 +109,8 @@ class Lane:
                 case = Case(f"round {number}")
                 try:
                     self.round(case, number)
-                    if number % 5 == 4 and self.path.exists():
+                    # Killed within a second each time, it may not have kept all that a start without an agent takes.
+                    if number % 5 == 4 and self.path.exists() and not self.missing():
                         self.start_without_agent(case)
                     problems = case.close()
                     check.equal(problems, [], "the end of the round")
@@ -148,10 +149,16 @@ class Lane:
             check.true(found[0] >= before[0] and found[1] >= before[1],
                        f"the file went back from {before} to {found}")
         if killed - ready > slowness():
+            check.equal(self.missing(), [], "documents that it had when it was ready, and not a second later on disk")
             for name, path, index in (("intentions", MATCH, found[0]), ("leaf", LEAF, found[1])):
                 needed = self.taken_up(path, mark, killed - slowness())
                 check.true(index >= needed, f"{name}: the file has index {index}, and {needed} was taken up a second "
                                             f"before the kill, {killed - ready:.2f} s after the start")
+
+    def missing(self):
+        """missing are the documents that the file lacks, of those that Mooring waits for at its start."""
+        state = statefile.read(self.path)
+        return [watch for watch in statefile.WATCHES if state.document(watch) is None]
 
     def read(self):
         """read decodes the file: the agent's indexes of its intentions and its leaf."""
