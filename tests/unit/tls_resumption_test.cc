@@ -70,6 +70,15 @@ bool Resumes(const SharedContext& client, const SharedContext& server, const std
 
 std::size_t Tickets(const SharedContext& client) { return client->impl().memory->tickets(); }
 
+// Given is how many tickets one connection gives.
+std::size_t Given([[maybe_unused]] int version) {
+#if BORINGSSL_API_VERSION >= 20
+  return 1;
+#else
+  return version == TLS1_2_VERSION ? 1 : 2;  // Debian's old copy cannot be told
+#endif
+}
+
 // OffersTicket: whether a connection to this place would be asked to resume. In TLS 1.3 it uses the ticket up.
 bool OffersTicket(const SharedContext& client, const std::string& endpoint = kHere,
                   const authz::ServiceId& expected = Service("db")) {
@@ -174,7 +183,8 @@ TEST_CASE("resumption: a TLS 1.3 ticket is used once, a TLS 1.2 one again") {
     const bool again = version == TLS1_2_VERSION;
     const Mesh mesh(version);
     Call(mesh.client, mesh.server);
-    REQUIRE(Tickets(mesh.client) == 1);
+    REQUIRE(Tickets(mesh.client) == Given(version));
+    while (Tickets(mesh.client) > 1) Redial(mesh.client, mesh.server);
     Pair first = Redial(mesh.client, mesh.server);
     Pair second = Redial(mesh.client, mesh.server);
     CHECK(Tickets(mesh.client) == (again ? 1 : 0));
@@ -185,7 +195,7 @@ TEST_CASE("resumption: a TLS 1.3 ticket is used once, a TLS 1.2 one again") {
     // Each TLS 1.3 connection gives back one ticket, with the first bytes after its handshake.
     Speak(first);
     Speak(second);
-    CHECK(Tickets(mesh.client) == (again ? 1 : 2));
+    CHECK(Tickets(mesh.client) == (again ? 1 : 2 * Given(version)));
   }
 }
 
@@ -259,12 +269,12 @@ TEST_CASE("resumption: an end before the peer has shown who it is may be the tic
       pair.client.session->TicketFailed();
       CHECK(Tickets(mesh.client) == 0);
       CHECK(!Resumes(mesh.client, mesh.server));
-      CHECK(Tickets(mesh.client) == 1);
+      CHECK(Tickets(mesh.client) == Given(version));
       if (&answer == &answers[0]) {  // it is asked again, and served, which forgives the failure
         CHECK(Resumes(mesh.client, mesh.server));
         Redial(mesh.client, mesh.server).client.session->TicketFailed();
         CHECK(!Resumes(mesh.client, mesh.server));
-        CHECK(Tickets(mesh.client) == 1);
+        CHECK(Tickets(mesh.client) == Given(version));
       }
       Redial(mesh.client, mesh.server).client.session->TicketFailed();
       CHECK(!Resumes(mesh.client, mesh.server));
