@@ -105,7 +105,7 @@ def run(argv):
 
 
 class Series:
-    """results: mode -> peer -> one record a round; None where a peer has no part, {"failed": why} where it failed."""
+    """results: mode -> peer -> one record a window; None where a peer has no part, {"failed": why} where it failed."""
 
     def __init__(self, driver, pairs, wanted, rounds):
         self.driver, self.pairs, self.rounds = driver, pairs, rounds
@@ -121,7 +121,7 @@ class Series:
             # There and back, so that whatever drifts within a round falls on each peer alike.
             order = self.pairs if number % 2 == 0 else self.pairs[::-1]
             for mode in self.wanted:
-                if not mode.once:
+                for _ in range(0 if mode.once else mode.windows):
                     for pair in order:
                         self._record(pair, mode)
             self._say(f"round {number + 1} of {self.rounds}")

@@ -22,6 +22,7 @@ class Mode:
     figures: tuple
     side: str = "out"  # the listener that is called: the outbound sidecar's, or "in", by our own TLS client
     share: float = 1  # of the length of a window: by how much this mode needs less or more
+    windows: int = 1  # in a round, the peers' turns taken in between
     once: str = ""  # "first" or "last": a single measurement, before or after the rounds
     unit: tuple = ("count", 1)  # what CPU time is divided by: a field of bench-load's answer, and how many of it
     explanation: str = ""
@@ -85,7 +86,9 @@ ALL = (
     Mode("echo", "Echo", ("echo", "--connections", 8), (*_cpu("GB"), THROUGHPUT), unit=GB,
          explanation="8 connections, both ways at full speed. Each byte is counted once, when it has come back."),
     Mode("request", "Request and response", REQUEST, (*_cpu("100k"), RATE, P50, P99, P999), unit=REQUESTS,
-         explanation="32 connections, each sends 256 bytes and waits until they are back."),
+         share=0.5, windows=4,
+         explanation="32 connections, each sends 256 bytes and waits until they are back. Four short windows in each "
+                     "round: one interruption of the machine is enough to make the p99 of a window."),
     Mode("latency", "Latency of one connection", ("request", "--connections", 1, "--size", 256),
          (P50, P99, *_cpu("100k", False)), unit=REQUESTS, share=0.6,
          explanation="1 connection, 256 bytes there and back: nothing else is under way."),
