@@ -9,6 +9,8 @@ from lib.static import Static
 EXPECTED_SECONDS = 15
 MIB = 1 << 20
 PER_CONNECTION = 256 << 10
+# More than the kernel's own buffers take on the way: a receive buffer grows to 32 MiB (tcp_rmem), a send buffer to 4.
+OFFERED = 128 * MIB
 
 
 def stalled(case, static, open_sender, count, offered):
@@ -33,7 +35,7 @@ def test_row_30_a_client_of_an_upstream_that_never_reads_is_held_up(case):
         peers.append(peer)
         return client
 
-    senders, taken = stalled(case, static, open_sender, case.scale(6, 16), case.scale(32, 1024) * MIB)
+    senders, taken = stalled(case, static, open_sender, case.scale(6, 16), case.scale(1, 8) * OFFERED)
     for sender, peer, count in zip(senders, peers, taken):
         sender.finish()
         check.equal(len(peer.receive(count)), count, "bytes that were taken arrive once the reader reads")
@@ -61,7 +63,7 @@ def test_row_30_a_caller_of_an_application_that_never_reads_is_held_up(case):
                 pass
             return sent + 1  # what is in flight when it stalls is not counted in bytes
 
-    stalled(case, static, Flooder, case.scale(6, 16), case.scale(32, 1024) * MIB)
+    stalled(case, static, Flooder, case.scale(6, 16), case.scale(1, 8) * OFFERED)
 
 
 def test_row_30_a_slow_reader_gets_every_byte(case):
