@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -64,6 +65,13 @@ struct Mesh {
   std::shared_ptr<const Context> server;
   std::shared_ptr<const Context> client;
 };
+
+// LeafUntil is a leaf that ends so long after now.
+inline mint::Minted LeafUntil(const Mesh& mesh, const std::string& name, std::chrono::seconds until) {
+  mint::Recipe recipe = mint::Leaf(Service(name).Uri());
+  recipe.until = until;
+  return mint::Mint(recipe, &mesh.root);
+}
 
 // End is one side: a Session with the bytes that wait to be taken in and those to be sent.
 struct End {
