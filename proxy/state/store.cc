@@ -187,7 +187,7 @@ void Store::Want(net::MonotonicTime when) { due_ = due_ ? std::min(*due_, when) 
 void Store::Schedule() {
   if (closed_ || disk_.busy() || !due_) return timer_.Stop();
   net::MonotonicTime when = *due_;
-  if (last_start_) when = std::max(when, *last_start_ + options_.timing.spacing);
+  if (last_start_) when = std::max(when, *last_start_ + options_.timing.Distance(last_took_));
   timer_.Start(std::chrono::ceil<net::milliseconds>(when - Clock::now()));
 }
 
@@ -226,6 +226,7 @@ void Store::StartSave(Ledger::Prune prune) {
 void Store::Finish() {
   std::optional<Outcome> outcome = disk_.Take();
   if (!outcome) return;
+  last_took_ = std::chrono::ceil<net::milliseconds>(Clock::now() - *last_start_);
   ledger_.Settle(&*outcome);
   if (outcome->status) {
     Succeeded(*outcome);

@@ -7,6 +7,7 @@
 // its own writes.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -25,16 +26,23 @@
 
 namespace mooring::state {
 
-// Timing of saves. A change is on disk `gather` after it, or `spacing` after the save before it
-// began.
+// Timing of saves. The save of a change begins `gather` after it, or Distance after the save before
+// it began.
 struct Timing {
   net::milliseconds gather{50};       // from a change to the save: others come with it
-  net::milliseconds spacing{900};     // between the starts of two saves
+  net::milliseconds spacing{900};     // between the starts of two saves, on a quick disk
   net::milliseconds confirm{60'000};  // from a mere confirmation, or an Unfollow, to the save
   net::milliseconds retry{10'000};    // from a failed save to the next, and between two AskAgain
   net::milliseconds answer{500};      // how long a save waits for what was asked again
   net::milliseconds grace{30'000};    // how long loaded documents wait to be asked for
   net::milliseconds close{2'000};     // how long Close blocks
+
+  // Distance is what is between the starts of two saves when the first took that long: the slower
+  // the disk, the sooner a save begins, so that a change is still on disk a second after it. Never
+  // less than half the spacing.
+  net::milliseconds Distance(net::milliseconds took) const {
+    return std::max(spacing / 2, spacing - 2 * took);
+  }
 };
 
 class Store final {
@@ -122,6 +130,7 @@ class Store final {
   bool closed_ = false;  // Close has been
   std::optional<net::MonotonicTime> due_;  // when the timer's work wants to be done
   std::optional<net::MonotonicTime> last_start_;
+  net::milliseconds last_took_{0};  // from that start to its outcome
   net::MonotonicTime ask_at_{};  // not to be asked again before
   net::Timer timer_;
   net::Timer grace_;
