@@ -198,13 +198,13 @@ void Loop::Run() {
                                  waiting ? 0 : uv_backend_timeout(loop_.get()));
     CheckErrno(count >= 0 || errno == EINTR, "epoll");
     uv_update_time(loop_.get());
-    turn_bytes_ = 0;
     bool uv_ready = std::exchange(uv_changed_, false);
-    // The kernel reports those that stay ready in one order; each turn begins with another, so that nobody is always the
-    // last when a turn's share is used up.
-    ++turn_;
+    // The kernel's order is who became ready first, and the longest wait is shortest in that order. But those that stay ready
+    // keep theirs: while turns are full each begins with another, so that nobody stands back for ever.
+    first_ = TurnIsFull() ? first_ + 1 : 0;
+    turn_bytes_ = 0;
     for (int i = 0; i < count; ++i) {
-      const epoll_event& event = sockets_->batch[(turn_ + static_cast<std::size_t>(i)) % static_cast<std::size_t>(count)];
+      const epoll_event& event = sockets_->batch[(first_ + static_cast<std::size_t>(i)) % static_cast<std::size_t>(count)];
       if (event.data.ptr == nullptr) {
         uv_ready = true;
       } else {

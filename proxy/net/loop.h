@@ -109,7 +109,7 @@ class Loop final {
   tls::WireBytes out_;
   std::size_t turn_bytes_ = 0;
   MonotonicTime light_until_{};
-  std::size_t turn_ = 0;
+  std::size_t first_ = 0;  // where in the kernel's list a turn begins
   bool large_bursts_ = false;  // since the last TrimScratch
   bool trim_due_ = false;
 };
