@@ -141,7 +141,7 @@ JsonLine MemoryLine(const std::map<std::string, Memory>& memory) {
 }
 
 void AddWindow(const Window& window, JsonLine& line) {
-  line.Add("seconds", window.seconds).Add("cpu", CpuLine(window.cpu));
+  line.Add("seconds", window.seconds).Add("stolen", window.stolen).Add("cpu", CpuLine(window.cpu));
 }
 
 void AddOutcome(const Target& target, std::uint64_t errors, JsonLine& line) {

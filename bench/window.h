@@ -9,11 +9,13 @@
 #include "bench/event_loop.h"
 #include "bench/groups.h"
 #include "bench/loads.h"
+#include "bench/stolen.h"
 
 namespace mooring::bench {
 
 struct Window {
   double seconds = 0;
+  double stolen = 0;  // share of the cores' time that the hypervisor gave to others
   std::map<std::string, double> cpu;  // seconds used by each group
 };
 
@@ -47,11 +49,14 @@ inline Window Measure(EventLoop& loop, const Groups& groups, std::span<Load* con
   for (Load* load : counted) load->set_counting(true);
   const Time begin = Clock::now();
   const auto before = groups.Cpu();
+  const double stolen = Stolen();
   RunFor(loop, loads, seconds);
   const Time end = Clock::now();
   auto cpu = Difference(before, groups.Cpu());
   for (Load* load : counted) load->set_counting(false);
-  return {.seconds = Seconds(end - begin), .cpu = std::move(cpu)};
+  return {.seconds = Seconds(end - begin),
+          .stolen = (Stolen() - stolen) / (Cores() * Seconds(end - begin)),
+          .cpu = std::move(cpu)};
 }
 
 }  // namespace mooring::bench

@@ -6,6 +6,7 @@ import sys
 import time
 
 import modes
+from calm import Calm
 from processes import prepare, tree
 
 PATIENCE = 120  # seconds after which a run of bench-load is taken for hung
@@ -52,8 +53,9 @@ class Pair:
 
 
 class Driver:
-    def __init__(self, program, warm, seconds, idle):
+    def __init__(self, program, warm, seconds, idle, patience):
         self.program, self.warm, self.seconds, self.idle = program, warm, seconds, idle
+        self._calm = Calm(patience)
 
     def load(self, pair, arguments, side, warm, seconds):
         """load is one run of bench-load and its answer."""
@@ -71,15 +73,24 @@ class Driver:
         return run(argv)
 
     def measure(self, pair, mode):
-        """measure is one measurement: the figures, and beside them what bench-load said."""
+        """measure is one measurement, or the calmest of several."""
         if mode.side == "in" and not pair.peer.tls:
             return None
+        if not mode.calm:
+            return self._once(pair, mode)
+        record = self._calm.measure(mode.name, lambda: self._once(pair, mode))
+        more = {"stolen": 100 * record["stolen"], "p99_first_us": record["first"]["figures"].get("p99_us")}
+        return {**record, "figures": {**record["figures"], **more}}
+
+    def _once(self, pair, mode):
+        """_once is one measurement: the figures, and beside them what bench-load said."""
         seconds = round(self.seconds * mode.share, 3)
         answer = self.load(pair, mode.arguments, mode.side, self.warm, seconds) if mode.name != "idle-9000" else \
             self._crowded(pair, mode, seconds)
         if mode.once:
             time.sleep(SETTLE)
-        return {"figures": modes.figures(mode, answer), "errors": answer["errors"], "answer": answer}
+        return {"figures": modes.figures(mode, answer), "errors": answer["errors"], "stolen": modes.stolen(answer),
+                "answer": answer}
 
     def _crowded(self, pair, mode, seconds):
         alone = self.load(pair, modes.REQUEST, "out", self.warm, seconds)

@@ -3,14 +3,19 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from lib import check
 from lib.case import slowness
 from lib.ports import free_port
 
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+sys.path.append(str(BENCH / "lib"))
+import calm  # noqa: E402
+
 EXPECTED_SECONDS = 15
-RUN = Path(__file__).resolve().parents[2] / "bench/run"
+RUN = BENCH / "run"
 MODES = "stream,request,connect,in-connect,in-resume,mixed,idle"
 
 
@@ -33,4 +38,24 @@ def test_the_benchmark_measures_mooring_without_an_error_and_writes_its_report(c
         check.true(all(entry["figures"].get("cpu", 1) > 0 for entry in peers["mooring"]), f"{mode}: CPU was counted")
     resumed = results["in-resume"]["mooring"][0]["figures"]["resumed"]
     check.true(resumed > 0.9, f"tickets are taken: {resumed}")
+    window = results["request"]["mooring"][0]
+    check.true(0 <= window["stolen"] <= 1 and 1 <= window["tries"] <= 4, f"what was stolen is known: {window}")
     check.true("<svg" in (case.directory / "out/report.html").read_text(), "the report has pictures")
+
+
+def _measured(stolen, seconds=60.0):
+    """_measured is what Calm makes of tries of which so much was stolen, and how many of them it asked for."""
+    tries = iter([{"stolen": share, "errors": 1, "number": number} for number, share in enumerate(stolen)])
+    return calm.Calm(seconds).measure("request", lambda: next(tries))
+
+
+def test_a_disturbed_window_is_measured_again_and_the_calmest_try_counts(_):
+    found = _measured([0.0, 0.0])
+    check.equal((found["number"], found["tries"]), (0, 1), "a calm window is left as it is")
+    found = _measured([0.3, 0.1, 0.01, 0.0])
+    check.equal((found["number"], found["tries"], found["errors"]), (2, 3, 3), "until one is calm; errors count in all")
+    check.equal(found["first"]["number"], 0, "the first try stands beside it")
+    found = _measured([0.3, 0.2, 0.1, 0.4, 0.0])
+    check.equal((found["number"], found["tries"]), (2, 4), "not for ever: the calmest of four")
+    found = _measured([0.3, 0.0], seconds=0)
+    check.equal((found["number"], found["tries"]), (0, 1), "not without patience")
