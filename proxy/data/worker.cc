@@ -81,10 +81,12 @@ void Worker::PostCutAll() {
 
 void Worker::Sweep() {
   // A connection may retire inside the call; it stays on the list until after this event.
-  for (auto& connection : connections_) connection->OnSweep();
-  loop_.TrimScratch();
-  TrimHeap();
-  sweep_.Start(net::kLivenessCheck);
+  const bool first = rounds_.Next([](std::unique_ptr<Connection>& connection) { connection->OnSweep(); });
+  if (first) {
+    loop_.TrimScratch();
+    TrimHeap();
+  }
+  sweep_.Start(rounds_.Pause(net::kLivenessCheck));
 }
 
 // The allocator keeps what ended connections had, for the next; when no next come, it is given back.
@@ -122,7 +124,10 @@ void Worker::Retire(Connection* connection, DirectionStats& stats, CloseReason r
   stats.active.Add(-1);
   stats.closed[static_cast<std::size_t>(reason)].Add();
   // Its own code is on the stack, and a walk over connections_ may be under way: take it off the list later.
-  loop_.Defer([this, connection] { connections_.erase(connection->position_); });
+  loop_.Defer([this, connection] {
+    rounds_.Leaving(connection->position_);
+    connections_.erase(connection->position_);
+  });
 }
 
 void Worker::StrangerLog(CloseReason reason, log::Level level, std::string_view message,

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "proxy/data/connection.h"
+#include "proxy/data/rounds.h"
 #include "proxy/data/snapshot.h"
 #include "proxy/data/stats.h"
 #include "proxy/log/log.h"
@@ -70,6 +71,7 @@ class Worker final {
   std::shared_ptr<const Snapshot> snapshot_;
   std::map<std::string, std::unique_ptr<net::Acceptor>> acceptors_;
   std::list<std::unique_ptr<Connection>> connections_;
+  Rounds<std::unique_ptr<Connection>> rounds_{connections_};
   std::map<std::string, std::size_t> round_robin_;
   std::array<log::Budget, kCloseReasons> budgets_;
   log::Budget accept_budget_;
