@@ -1,4 +1,7 @@
 // bench-load: makes the load of the benchmark and is its backend. `bench-load --help` says how.
+#include <poll.h>
+#include <unistd.h>
+
 #include <charconv>
 #include <cstdio>
 #include <exception>
@@ -32,7 +35,7 @@ constexpr char kUsage[] =
        bench-load relay --listen P --to P [--buffer BYTES]
        bench-load aead [--seconds S]
        bench-load MODE --port P [--seconds S] [--warm S] [--connections N] [--size BYTES]
-                  [--cpu GROUP=PID,PID ...] [--then request]
+                  [--cpu GROUP=PID,PID ...] [--hold]
                   [--tls --certificate F --key F --roots F --expect SPIFFE_ID [--resume]]
 
 MODE   stream    one way into the backend's sink; counts what has arrived there
@@ -41,29 +44,29 @@ MODE   stream    one way into the backend's sink; counts what has arrived there
        connect   connect, one byte there and back, close, then the next
        mixed     one connection streams, --connections others (8) do what `request` does
        idle      opens connections and holds them; memory of the groups before and after;
-                 --then request: what `request` does on 32 more, meanwhile
+                 --hold: on, until its input ends, and then a line of what is still held
 A mode prints one line of JSON. All connections go to 127.0.0.1.
 )";
 
 constexpr double kOpenLimit = 60;  // seconds in which idle connections must have been opened
 constexpr double kSettle = 0.7;    // seconds after the last one, before memory is read
-constexpr std::size_t kMeanwhile = 32;  // connections of the requests beside idle ones
+constexpr double kLook = 0.05;     // seconds between two looks at whether the input has ended
 
 class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Options are the command line: names with one value each, but for --cpu, which repeats, and --tls and --resume, which
-// have none.
+// Options are the command line: names with one value each, but for --cpu, which repeats, and --tls, --resume and
+// --hold, which have none.
 class Options final {
  public:
   Options(int argc, char** argv) {
     static const std::set<std::string_view> known = {
         "--port", "--listen", "--to",   "--buffer",      "--seconds", "--warm",  "--connections",
-        "--size", "--cpu",    "--then", "--certificate", "--key",     "--roots", "--expect"};
+        "--size", "--cpu",    "--certificate", "--key",     "--roots", "--expect"};
     for (int i = 2; i < argc; ++i) {
       const std::string name = argv[i];
-      if (name == "--tls" || name == "--resume") {
+      if (name == "--tls" || name == "--resume" || name == "--hold") {
         values_[name] = "";
         continue;
       }
@@ -186,6 +189,13 @@ JsonLine RunLoads(const std::string& mode, const std::vector<Load*>& loads, Even
   return line;
 }
 
+bool InputEnded() {
+  pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+  if (poll(&input, 1, 0) != 1) return false;
+  char byte = 0;
+  return read(STDIN_FILENO, &byte, 1) <= 0;
+}
+
 JsonLine RunIdle(EventLoop& loop, Target& target, const Options& options) {
   const std::size_t wanted = options.Number<std::size_t>("--connections", 2000);
   Idle idle(loop, target, wanted);
@@ -203,22 +213,16 @@ JsonLine RunIdle(EventLoop& loop, Target& target, const Options& options) {
   JsonLine line;
   line.Add("mode", "idle").Add("cpu", CpuLine(cpu));
   line.Add("memory", JsonLine().Add("before", MemoryLine(memory_before)).Add("after", MemoryLine(memory_after)));
-  std::uint64_t errors = 0;
-  if (options.Has("--then")) {
-    Request request(loop, target, kMeanwhile, MessageSize(options));
-    loads.push_back(&request);
-    request.Begin();
-    const Window window = MeasureWindow(loop, options, loads, {&request});
-    JsonLine meanwhile;
-    AddWindow(window, meanwhile);
-    request.Report(window.seconds, meanwhile);
-    line.Add("request", meanwhile);
-    errors = request.errors();
-  }
-  // Last, so that a connection lost meanwhile is not reported as held.
   idle.Report(open_seconds, line);
-  AddOutcome(target, errors + idle.errors(), line);
-  return line;
+  AddOutcome(target, idle.errors(), line);
+  if (!options.Has("--hold")) return line;
+  std::puts(line.Text().c_str());
+  std::fflush(stdout);
+  while (!InputEnded()) RunFor(loop, loads, kLook);
+  JsonLine last;
+  idle.Report(open_seconds, last);
+  AddOutcome(target, idle.errors(), last);
+  return last;
 }
 
 JsonLine RunMode(const std::string& mode, const Options& options) {
@@ -228,10 +232,7 @@ JsonLine RunMode(const std::string& mode, const Options& options) {
   const auto connections = [&](std::size_t otherwise) {
     return options.Number<std::size_t>("--connections", otherwise);
   };
-  if (mode == "idle") {
-    if (options.Has("--then") && options.Text("--then") != "request") throw UsageError("--then takes only: request");
-    return RunIdle(loop, target, options);
-  }
+  if (mode == "idle") return RunIdle(loop, target, options);
   if (mode == "mixed") {
     Stream large(loop, target, 1);
     Request small(loop, target, connections(8), MessageSize(options));

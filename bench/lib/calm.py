@@ -11,6 +11,10 @@ STOLEN = 0.025  # of the cores' time: two hundredths of a second, the clock's st
 TRIES = 4  # of one window
 
 
+def is_calm(record):
+    return record["stolen"] <= STOLEN
+
+
 class Calm:
     """Calm repeats what was disturbed, within TRIES, and within so many seconds of repeats for each mode."""
 
@@ -21,7 +25,7 @@ class Calm:
         """measure calls once(), which gives a record with "stolen" and "errors". It returns the calmest, with the errors
         of all tries, their number, and the first of them."""
         records = [once()]
-        while records[-1]["stolen"] > STOLEN and len(records) < TRIES and self._spent.get(mode, 0) < self._seconds:
+        while not is_calm(records[-1]) and len(records) < TRIES and self._spent.get(mode, 0) < self._seconds:
             begun = time.monotonic()
             records.append(once())
             self._spent[mode] = self._spent.get(mode, 0) + time.monotonic() - begun

@@ -13,35 +13,44 @@ class Row:
         self.values = {size: [] for size in sizes}
 
     def add(self, size, value):
+        """add takes the value of a round; None where the machine gave none."""
         self.values[size].append(value)
 
     def ratios(self):
-        """ratios are those of the largest size to the smallest, one a round."""
-        return [large / small for small, large in zip(self.values[self.sizes[0]], self.values[self.sizes[-1]])]
+        """ratios are those of the largest size to the smallest, one for each round that has both."""
+        rounds = zip(self.values[self.sizes[0]], self.values[self.sizes[-1]])
+        return [large / small for small, large in rounds if small and large]
 
     def flat(self):
-        return median(self.ratios()) <= LIMIT
+        """flat is True, False, or None where nothing can be said."""
+        ratios = self.ratios()
+        return median(ratios) <= LIMIT if ratios else None
 
     def lines(self):
         """lines are a title and a markdown table of its own."""
         head = [*(f"{size:,}" for size in self.sizes), f"{self.sizes[-1]:,} to {self.sizes[0]:,}",
                 f"within {LIMIT - 1:.0%}"]
         cells = [*(spread(self.values[size]) for size in self.sizes), spread(self.ratios(), "{:.2f}"),
-                 "yes" if self.flat() else "NO"]
+                 {True: "yes", False: "NO", None: "-"}[self.flat()]]
         widths = [max(len(a), len(b)) for a, b in zip(head, cells)]
         table = [head, ["-" * width for width in widths], cells]
         return [f"{self.title}, {self.unit}: median (min-max)", "",
                 *("| " + " | ".join(text.ljust(width) for text, width in zip(line, widths)) + " |" for line in table)]
 
     def as_json(self):
-        ratios = self.ratios()
         return {"title": self.title, "unit": self.unit,
-                "sizes": [{"size": size, "median": median(values), "rounds": values}
-                          for size, values in self.values.items()],
-                "ratio": {"median": median(ratios), "min": min(ratios), "max": max(ratios), "rounds": ratios},
-                "limit": LIMIT, "flat": self.flat()}
+                "sizes": [{"size": size, **summary(values)} for size, values in self.values.items()],
+                "ratio": summary(self.ratios()), "limit": LIMIT, "flat": self.flat()}
+
+
+def summary(values):
+    known = [value for value in values if value is not None]
+    return {"rounds": values, **({"median": median(known), "min": min(known), "max": max(known)} if known else {})}
 
 
 def spread(values, form="{:.1f}"):
-    low, middle, high = (form.format(value) for value in (min(values), median(values), max(values)))
+    known = summary(values)
+    if "median" not in known:
+        return "-"
+    low, middle, high = (form.format(known[key]) for key in ("min", "median", "max"))
     return f"{middle} ({low}-{high})"

@@ -7,6 +7,7 @@ import time
 
 import modes
 from calm import Calm
+from crowd import Crowd
 from processes import prepare, tree
 
 PATIENCE = 120  # seconds after which a run of bench-load is taken for hung
@@ -59,6 +60,9 @@ class Driver:
 
     def load(self, pair, arguments, side, warm, seconds):
         """load is one run of bench-load and its answer."""
+        return run(self._command(pair, arguments, side, warm, seconds))
+
+    def _command(self, pair, arguments, side, warm, seconds):
         place = pair.place
         words = [str(word).format(idle=self.idle) for word in arguments]
         argv = [self.program, *words, "--port", place.outbound if side == "out" else place.inbound, "--warm", warm,
@@ -70,32 +74,47 @@ class Driver:
             if (side, group) != ("in", "out"):
                 pids = [pid for root in roots for pid in tree(root)]
                 argv += ["--cpu", f"{group}={','.join(map(str, pids))}"]
-        return run(argv)
+        return argv
 
     def measure(self, pair, mode):
         """measure is one measurement, or the calmest of several."""
         if mode.side == "in" and not pair.peer.tls:
             return None
-        if not mode.calm:
-            return self._once(pair, mode)
-        record = self._calm.measure(mode.name, lambda: self._once(pair, mode))
-        more = {"stolen": 100 * record["stolen"], "p99_first_us": record["first"]["figures"].get("p99_us")}
-        return {**record, "figures": {**record["figures"], **more}}
-
-    def _once(self, pair, mode):
-        """_once is one measurement: the figures, and beside them what bench-load said."""
         seconds = round(self.seconds * mode.share, 3)
-        answer = self.load(pair, mode.arguments, mode.side, self.warm, seconds) if mode.name != "idle-9000" else \
-            self._crowded(pair, mode, seconds)
+        if mode.name == "idle-9000":
+            record = self._crowded(pair, mode, seconds)
+        elif mode.calm:
+            record = self._calmest(pair, mode, seconds)
+        else:
+            record = self._once(pair, mode, seconds)
         if mode.once:
             time.sleep(SETTLE)
-        return {"figures": modes.figures(mode, answer), "errors": answer["errors"], "stolen": modes.stolen(answer),
+        return record
+
+    def _once(self, pair, mode, seconds):
+        """_once is one measurement: the figures, and beside them what bench-load said."""
+        answer = self.load(pair, mode.arguments, mode.side, self.warm, seconds)
+        return {"figures": modes.figures(mode, answer), "errors": answer["errors"], "stolen": answer.get("stolen", 0),
                 "answer": answer}
 
+    def _calmest(self, pair, mode, seconds, budget=None):
+        record = self._calm.measure(budget or mode.name, lambda: self._once(pair, mode, seconds))
+        more = {"stolen_percent": 100 * record["stolen"], "p99_first_us": record["first"]["figures"].get("p99_us")}
+        return {**record, "figures": {**record["figures"], **more}}
+
     def _crowded(self, pair, mode, seconds):
-        alone = self.load(pair, modes.REQUEST, "out", self.warm, seconds)
-        beside = self.load(pair, mode.arguments, "out", self.warm, seconds)
-        return {**beside, "alone": alone, "errors": beside["errors"] + alone["errors"]}
+        """_crowded is windows of requests beside held connections, and as many without: half before and half after."""
+        def windows(count):
+            return [self._calmest(pair, modes.ALONE, seconds, mode.name) for _ in range(count)]
+
+        alone = windows(mode.windows // 2)
+        with Crowd(self._command(pair, mode.arguments, mode.side, self.warm, seconds)) as crowd:
+            beside = windows(mode.windows)
+        time.sleep(SETTLE)
+        alone += windows(mode.windows // 2)
+        errors = crowd.last["errors"] + sum(record["errors"] for record in alone + beside)
+        return {"figures": modes.crowded(alone, beside, crowd.last["held"]), "errors": errors,
+                "answer": {"opened": crowd.opened, "last": crowd.last}, "alone": alone, "beside": beside}
 
     def cipher(self):
         """cipher is the cost of the AEAD alone, sealing and opening, in CPU-seconds per GB."""
@@ -148,7 +167,7 @@ class Series:
     def _record(self, pair, mode):
         try:
             record = self.driver.measure(pair, mode)
-        except Failed as error:
+        except (Failed, RuntimeError) as error:
             record = {"failed": str(error)}
             print(f"bench: {pair.peer.name}, {mode.name}: {error}", file=sys.stderr, flush=True)
         self.results[mode.name][pair.peer.name].append(record)

@@ -5,6 +5,9 @@ they are smaller.
 """
 
 from dataclasses import dataclass, field
+from statistics import median
+
+from calm import is_calm
 
 
 @dataclass(frozen=True)
@@ -39,20 +42,23 @@ def _cpu(label, sides=True):
 
 RATE, P50, P99, P999 = (Figure("rate", "per second", True), Figure("p50_us", "p50 µs"), Figure("p99_us", "p99 µs"),
                         Figure("p999_us", "p99.9 µs"))
-STOLEN = Figure("stolen", "% of the cores stolen")
+STOLEN = Figure("stolen_percent", "% of the cores stolen")
 FIRST = Figure("p99_first_us", "p99 µs, first tries")
 THROUGHPUT = Figure("gb_per_s", "GB/s", True)
 GB, REQUESTS, CONNECTIONS = ("gb", 1), ("count", 1e5), ("count", 1e4)
 REQUEST = ("request", "--connections", 32, "--size", 256)
 MIB, KIB = 1 << 20, 1 << 10
+CROWD = 9000
+FEWEST = 3  # calm windows, for a median to mean something
 
 
 def windowed(mode, answer):
     """windowed is the figures of a mode that counts within one window."""
     field_name, size = mode.unit
     work = answer[field_name] / size
-    figures = {key: answer[key] for key in ("gb_per_s", "rate", "p50_us", "p99_us", "p999_us") if key in answer}
-    if work > 0:
+    figures = {key: answer[key] for key in ("gb_per_s", "rate") if key in answer}
+    if work > 0:  # a window in which nothing was done has no latency and no cost
+        figures |= {key: answer[key] for key in ("p50_us", "p99_us", "p999_us") if key in answer}
         figures["cpu"] = sum(answer["cpu"].values()) / work
         figures |= {f"cpu_{group}": seconds / work for group, seconds in answer["cpu"].items()}
     if "tls" in answer:
@@ -74,13 +80,20 @@ def idle(_, answer):
             "cpu": sum(answer["cpu"].values()) / held * 1e4, "held": held}
 
 
-def crowded(_, answer):
-    """crowded compares requests beside held connections with those of a moment before."""
-    alone, beside = answer["alone"], answer["request"]
-    if not alone["p99_us"] or not answer["held"]:
-        return {}
-    return {"p99_share": beside["p99_us"] / alone["p99_us"], "p99_us": beside["p99_us"],
-            "p99_alone_us": alone["p99_us"], "p50_us": beside["p50_us"], "rate": beside["rate"], "held": answer["held"]}
+def crowded(alone, beside, held):
+    """crowded compares calm windows of requests beside held connections with calm ones without, by their medians."""
+    alone, beside = ([record["figures"] for record in records if is_calm(record) and "p99_us" in record["figures"]]
+                     for records in (alone, beside))
+    windows = min(len(alone), len(beside))
+    if windows < FEWEST:
+        return {"held": held, "windows": windows}
+
+    def middle(windows, key):
+        return median(figures[key] for figures in windows)
+
+    return {"p99_share": middle(beside, "p99_us") / middle(alone, "p99_us"), "p99_alone_us": middle(alone, "p99_us"),
+            **{key: middle(beside, key) for key in ("p99_us", "p50_us", "rate", "cpu")}, "held": held,
+            "windows": windows}
 
 
 ALL = (
@@ -119,27 +132,21 @@ ALL = (
          once="first", derive=idle,
          explanation="Memory of the sidecars before any connection and 0.7 s after the last of {idle:,}, each of "
                      "which has passed one byte. One measurement, before all others."),
-    Mode("idle-9000", "Requests beside 9,000 idle connections",
-         ("idle", "--connections", 9000, "--then", "request", "--size", 256),
+    Mode("idle-9000", "Requests beside 9,000 idle connections", ("idle", "--connections", CROWD),
          (Figure("p99_share", "p99 beside / alone"), P99, Figure("p99_alone_us", "p99 µs alone"), P50, RATE,
-          STOLEN),
-         once="last", derive=crowded, share=2, calm=True,
-         explanation="As request, a moment before and then beside 9,000 connections that are held open. One "
-                     "measurement, after all others."),
+          *_cpu("100k", False), Figure("windows", "calm windows each", True)),
+         once="last", share=0.5, windows=12, calm=True,
+         explanation="As request, in twelve windows beside 9,000 connections that are held open, and in twelve without, "
+                     "half of them before and half after; only calm ones count, three at least. After all other "
+                     "modes."),
     Mode("mixed", "Small beside large", ("mixed", "--connections", 8, "--size", 256),
          (P99, P50, RATE, THROUGHPUT, STOLEN), calm=True,
          explanation="One connection streams as fast as it can, 8 others send 256 bytes and wait for them. Latency "
                      "is that of the small ones, GB/s that of the large one."),
 )
+ALONE = next(mode for mode in ALL if mode.name == "request")  # what is measured beside a crowd, and alone
 QUICK = ("stream", "request", "connect", "in-connect", "idle")
-CROWD = 9000
 
 
 def figures(mode, answer):
     return (mode.derive or windowed)(mode, answer)
-
-
-def stolen(answer):
-    """stolen is the share of the cores' time that was taken away: in the worst window, where there are several."""
-    windows = [answer, answer.get("alone", {}), answer.get("request", {})]
-    return max(window.get("stolen", 0) for window in windows)
