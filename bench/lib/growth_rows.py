@@ -15,9 +15,9 @@ CALLERS = 32   # connections that ask and answer
 MESSAGE = 256  # bytes of a question, and of its answer
 OPENERS = 16   # connections that are opened and closed at a time
 QUIET = 0.05   # share of a core that proxies may use and still count as idle
-CALM_SECONDS = 60  # of repeats, where the machine's other guests disturb
 LOOK = 0.2     # seconds over which that is looked at
 PATIENCE = 10.0  # seconds until they must be idle
+CALM_SECONDS = 60  # of repeats, where the machine's other guests disturb
 
 
 class Driver:

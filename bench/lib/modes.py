@@ -135,7 +135,7 @@ ALL = (
     Mode("idle-9000", "Requests beside 9,000 idle connections", ("idle", "--connections", CROWD),
          (Figure("p99_share", "p99 beside / alone"), P99, Figure("p99_alone_us", "p99 µs alone"), P50, RATE,
           *_cpu("100k", False), Figure("windows", "calm windows each", True)),
-         once="last", share=0.5, windows=12, calm=True,
+         once="last", share=0.5, windows=12,
          explanation="As request, in twelve windows beside 9,000 connections that are held open, and in twelve without, "
                      "half of them before and half after; only calm ones count, three at least. After all other "
                      "modes."),

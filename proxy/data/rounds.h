@@ -30,7 +30,8 @@ class Rounds final {
   // Pause is how long to wait between two calls so that a round takes `round`.
   template <typename Duration>
   Duration Pause(Duration round) const {
-    return round * kAtOnce / std::max(list_.size(), kAtOnce);
+    const std::size_t calls = (list_.size() + kAtOnce - 1) / kAtOnce;
+    return round / std::max<std::size_t>(calls, 1);
   }
 
   // Leaving is to be called before an element is erased.
