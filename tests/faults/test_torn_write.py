@@ -11,12 +11,9 @@ import json
 import os
 import random
 import select
-import shutil
 import struct
-import tempfile
 import threading
 import time
-from pathlib import Path
 
 from faults.subject import SERVICE, only_mooring
 from lib import agent as scripted
@@ -200,20 +197,9 @@ class Lane:
             self.api.start()
 
 
-def in_memory(case):
-    """in_memory is a directory on a file system in memory, where there is one: the bound of a second is Mooring's,
-    and a disk that stalls must not break it. What a kill leaves is the same, it is not a loss of power."""
-    if not os.access("/dev/shm", os.W_OK | os.X_OK):
-        return case.directory
-    path = Path(tempfile.mkdtemp(prefix="mooring-test-", dir="/dev/shm"))
-    case.undo(lambda: shutil.rmtree(path, ignore_errors=True))
-    return path
-
-
 def test_row_23_killed_in_the_middle_of_saves_it_never_loses_or_tears_its_state(case):
     only_mooring("it keeps no state")
-    directory = in_memory(case)
-    lanes = [Lane(case, number, case.scale(25, 500) // LANES, directory) for number in range(LANES)]
+    lanes = [Lane(case, number, case.scale(25, 500) // LANES, case.directory) for number in range(LANES)]
     for lane in lanes:
         lane.thread.start()
     for lane in lanes:

@@ -17,6 +17,7 @@ import urllib.parse
 
 from lib import certs, check
 from lib.case import slowness
+from lib.ports import free_port
 
 
 @dataclasses.dataclass
@@ -96,7 +97,7 @@ class Agent:
         self.changed = threading.Condition()
         self.index, self.indexes, self.first_index = 10, {}, 10
         self.https, self.unix_socket = https, unix_socket
-        self.server, self.port = None, 0
+        self.server, self.port = None, free_port()
         self.start()
         case.undo(self.stop)
 
@@ -116,7 +117,6 @@ class Agent:
             self.address = f"unix://{self.unix_socket}"
         else:
             self.server = _Server(("127.0.0.1", self.port), Handler)
-            self.port = self.server.server_address[1]
             self.address = f"{'https://' if self.https else ''}127.0.0.1:{self.port}"
         if self.https:
             self.server.socket = self.https.wrap_socket(self.server.socket, server_side=True,

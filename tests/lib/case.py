@@ -29,13 +29,19 @@ def slowness():
     return 3.0 if sanitized() else 1.0
 
 
+def _memory():
+    """_memory is a file system in memory, where there is one: bounds of a second are Mooring's, and a shared disk that
+    stalls must not break them. What a kill leaves behind is the same on both; it is no loss of power."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
+
+
 class Case:
     """Owns everything a test starts. close() undoes it in reverse order and returns what went wrong."""
 
     def __init__(self, name):
         self.name = name
         self.reduced = reduced()
-        self.directory = Path(tempfile.mkdtemp(prefix="mooring-test-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="mooring-test-", dir=_memory()))
         self.processes = []
         self._undo = []
 
@@ -61,10 +67,15 @@ class Case:
         os.rename(scratch, path)
         return path
 
+    def waits(self):
+        """waits says what each thread of each running process waits for in the kernel, for a failure's report."""
+        return "\n".join(f"--- {process.describe()} waits in {', '.join(process.waits())}"
+                         for process in self.processes if process.running())
+
     def tails(self, lines=25):
-        """tails are the last lines of every process's log, for a failure's report."""
+        """tails are the last lines of every process's log, for a failure's report: the newest process's first."""
         parts = []
-        for process in self.processes:
+        for process in reversed(self.processes):
             for path in (process.stdout_path, process.stderr_path):
                 text = path.read_text(errors="replace").splitlines() if path.exists() else []
                 if text:
@@ -181,6 +192,16 @@ class Process:
     def descriptors(self):
         """descriptors lists the numbers of its open files."""
         return [int(n) for n in os.listdir(f"/proc/{self.pid}/fd")]
+
+    def waits(self):
+        found = []
+        for thread in Path(f"/proc/{self.pid}/task").glob("*"):
+            try:
+                state = (thread / "stat").read_text().rsplit(")", 1)[1].split()[0]
+                found.append(f"{state}:{(thread / 'wchan').read_text()}")
+            except OSError:  # it has ended, or is not ours to see
+                continue
+        return found
 
     def socket_inodes(self):
         inodes = set()

@@ -65,6 +65,7 @@ def run_one(function, name, report, limit, shared):
         result, text = "fail", f"not finished after {limit:.0f} s: " + describe_failure(error)
     except Exception as error:
         result, text = "fail", describe_failure(error)
+    waits = case.waits() if result == "fail" else ""
     try:
         signal.setitimer(signal.ITIMER_REAL, GRACE)
         problems = case.close()
@@ -74,7 +75,7 @@ def run_one(function, name, report, limit, shared):
     if problems:
         result, text = "fail", "\n".join([text] * bool(text) + problems)
     if result == "fail":
-        tails = "\n".join(t for t in (case.tails(), shared.tails(10) if shared else "") if t)
+        tails = "\n".join(t for t in (waits, case.tails(), shared.tails(10) if shared else "") if t)
         text += f"\n{tails}\n--- kept: {case.directory}"
     else:
         case.forget()
