@@ -1,14 +1,16 @@
 """Runs bench-load against a pair of sidecars, and the whole interleaved series of measurements."""
 
+import contextlib
+import copy
 import json
 import subprocess
 import sys
 import time
 
 import modes
-from calm import Calm
+from calm import Calm, is_calm
 from crowd import Crowd
-from processes import prepare, tree
+from processes import Processes, prepare, stopped, tree
 
 PATIENCE = 120  # seconds after which a run of bench-load is taken for hung
 WARM_UP = 20  # seconds in which a pair has to begin to work
@@ -36,6 +38,18 @@ class Pair:
             reason = self._works(driver, "in")
         return reason
 
+    @contextlib.contextmanager
+    def twin(self, driver):
+        """twin is a context: another pair of the same peer."""
+        processes = Processes()
+        twin = Pair(copy.copy(self.peer), self.place.twin(processes))
+        try:
+            if reason := twin.warm_up(driver):
+                raise Failed(f"a second pair did not start: {reason}")
+            yield twin
+        finally:
+            processes.stop()
+
     def _works(self, driver, side):
         deadline = time.monotonic() + WARM_UP
         while True:
@@ -54,9 +68,12 @@ class Pair:
 
 
 class Driver:
-    def __init__(self, program, warm, seconds, idle, patience):
-        self.program, self.warm, self.seconds, self.idle = program, warm, seconds, idle
-        self._calm = Calm(patience)
+    """Measures pairs with bench-load. The settings are those of bench/run: warm, seconds, idle, crowd, windows, patience."""
+
+    def __init__(self, program, settings):
+        self.program, self.settings = program, settings
+        self.warm, self.seconds = settings.warm, settings.seconds
+        self._calm = Calm(settings.patience)
 
     def load(self, pair, arguments, side, warm, seconds):
         """load is one run of bench-load and its answer."""
@@ -64,7 +81,7 @@ class Driver:
 
     def _command(self, pair, arguments, side, warm, seconds):
         place = pair.place
-        words = [str(word).format(idle=self.idle) for word in arguments]
+        words = [str(word).format(idle=self.settings.idle, crowd=self.settings.crowd) for word in arguments]
         argv = [self.program, *words, "--port", place.outbound if side == "out" else place.inbound, "--warm", warm,
                 "--seconds", seconds]
         if side == "in":
@@ -97,21 +114,25 @@ class Driver:
         return {"figures": modes.figures(mode, answer), "errors": answer["errors"], "stolen": answer.get("stolen", 0),
                 "answer": answer}
 
-    def _calmest(self, pair, mode, seconds, budget=None):
-        record = self._calm.measure(budget or mode.name, lambda: self._once(pair, mode, seconds))
+    def _calmest(self, pair, mode, seconds):
+        record = self._calm.measure(mode.name, lambda: self._once(pair, mode, seconds))
         more = {"stolen_percent": 100 * record["stolen"], "p99_first_us": record["first"]["figures"].get("p99_us")}
         return {**record, "figures": {**record["figures"], **more}}
 
     def _crowded(self, pair, mode, seconds):
-        """_crowded is windows of requests beside held connections, and as many without: half before and half after."""
-        def windows(count):
-            return [self._calmest(pair, modes.ALONE, seconds, mode.name) for _ in range(count)]
-
-        alone = windows(mode.windows // 2)
-        with Crowd(self._command(pair, mode.arguments, mode.side, self.warm, seconds)) as crowd:
-            beside = windows(mode.windows)
-        time.sleep(SETTLE)
-        alone += windows(mode.windows // 2)
+        """_crowded is windows of requests beside held connections and, in turn with them, through a twin that holds none,
+        while the first pair is stopped: machines change their speed within seconds, and both shall see the same."""
+        wanted, most = self.settings.windows, 3 * self.settings.windows  # half as many again, where some were disturbed
+        beside, alone = [], []
+        with pair.twin(self) as twin, Crowd(self._command(pair, mode.arguments, mode.side, self.warm, seconds)) as crowd:
+            for number in range(most):
+                if number % 4 in (0, 3):
+                    beside.append(self._once(pair, modes.ALONE, seconds))
+                else:
+                    with stopped(pair.place.pids()):
+                        alone.append(self._once(twin, modes.ALONE, seconds))
+                if all(sum(map(is_calm, records)) >= wanted for records in (beside, alone)):
+                    break
         errors = crowd.last["errors"] + sum(record["errors"] for record in alone + beside)
         return {"figures": modes.crowded(alone, beside, crowd.last["held"]), "errors": errors,
                 "answer": {"opened": crowd.opened, "last": crowd.last}, "alone": alone, "beside": beside}

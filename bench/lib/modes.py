@@ -132,13 +132,13 @@ ALL = (
          once="first", derive=idle,
          explanation="Memory of the sidecars before any connection and 0.7 s after the last of {idle:,}, each of "
                      "which has passed one byte. One measurement, before all others."),
-    Mode("idle-9000", "Requests beside 9,000 idle connections", ("idle", "--connections", CROWD),
+    Mode("idle-9000", "Requests beside 9,000 idle connections", ("idle", "--connections", "{crowd}"),
          (Figure("p99_share", "p99 beside / alone"), P99, Figure("p99_alone_us", "p99 µs alone"), P50, RATE,
           *_cpu("100k", False), Figure("windows", "calm windows each", True)),
-         once="last", share=0.5, windows=12,
-         explanation="As request, in twelve windows beside 9,000 connections that are held open, and in twelve without, "
-                     "half of them before and half after; only calm ones count, three at least. After all other "
-                     "modes."),
+         once="last", share=0.5,
+         explanation="As request, in windows beside 9,000 connections that are held open and, in turn with them, "
+                     "in as many through a second pair of the same peer that holds none, while the first is stopped; "
+                     "only calm windows count, three at least. After all other modes."),
     Mode("mixed", "Small beside large", ("mixed", "--connections", 8, "--size", 256),
          (P99, P50, RATE, THROUGHPUT, STOLEN), calm=True,
          explanation="One connection streams as fast as it can, 8 others send 256 bytes and wait for them. Latency "

@@ -5,9 +5,12 @@ from pathlib import Path
 
 from cryptography import x509
 
+from processes import tree
+
 SERVER, CLIENT = "db", "web"  # the service that is called and the one that calls
 HOST = "db.bench.example"  # the server's DNS name, for peers that check names rather than SPIFFE IDs
-PORTS_EACH = 10
+PORTS_OF_PAIR = 10
+PORTS_EACH = 2 * PORTS_OF_PAIR  # of a pair and its twin
 
 
 class Certificates:
@@ -48,9 +51,13 @@ class Place:
     def __init__(self, folder, ports, backend, certificates, processes):
         self.folder, self.backend, self.certificates = Path(folder), backend, certificates
         self.outbound, self.inbound = ports, ports + 1
-        self.more_ports = range(ports + 2, ports + PORTS_EACH)
+        self.more_ports = range(ports + 2, ports + PORTS_OF_PAIR)
         self._processes, self._roots = processes, {}
         self.folder.mkdir(parents=True, exist_ok=True)
+
+    def twin(self, processes):
+        """twin is the place for another pair of the same peer."""
+        return Place(self.folder / "twin", self.outbound + PORTS_OF_PAIR, self.backend, self.certificates, processes)
 
     def write(self, name, content):
         """write puts a configuration into the folder; what is no text is written as JSON."""
@@ -75,6 +82,10 @@ class Place:
     def ended(self):
         """ended names the groups that have lost a process."""
         return [group for group, processes in self._roots.items() if any(p.poll() is not None for p in processes)]
+
+    def pids(self):
+        """pids are those of all processes, with what they have started."""
+        return [pid for processes in self._roots.values() for process in processes for pid in tree(process.pid)]
 
     def roots(self):
         return {group: [process.pid for process in processes] for group, processes in self._roots.items()}

@@ -1,5 +1,6 @@
 """Child processes of a benchmark: started with a log each, measured by pid, ended by pid."""
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -35,9 +36,21 @@ def tree(pid):
     return found
 
 
-def _kill(pid):
+@contextlib.contextmanager
+def stopped(pids):
+    """stopped is a context in which these processes do not run."""
     try:
-        os.kill(pid, signal.SIGKILL)
+        for pid in pids:
+            _send(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            _send(pid, signal.SIGCONT)
+
+
+def _send(pid, number):
+    try:
+        os.kill(pid, number)
     except ProcessLookupError:
         pass
 
@@ -72,5 +85,5 @@ class Processes:
         while any(os.path.exists(f"/proc/{pid}") for pid in descendants) and time.monotonic() < deadline:
             time.sleep(0.02)
         for pid in descendants:
-            _kill(pid)
+            _send(pid, signal.SIGKILL)
         self._started.clear()

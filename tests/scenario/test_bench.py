@@ -14,9 +14,9 @@ BENCH = Path(__file__).resolve().parents[2] / "bench"
 sys.path.append(str(BENCH / "lib"))
 import calm  # noqa: E402
 
-EXPECTED_SECONDS = 15
+EXPECTED_SECONDS = 26
 RUN = BENCH / "run"
-MODES = "stream,request,connect,in-connect,in-resume,mixed,idle"
+MODES = "stream,request,connect,in-connect,in-resume,mixed,idle,idle-9000"
 
 
 def test_the_benchmark_measures_mooring_without_an_error_and_writes_its_report(case):
@@ -26,8 +26,8 @@ def test_the_benchmark_measures_mooring_without_an_error_and_writes_its_report(c
         raise check.Skip(f"no {load.name} beside the program; it is built with the unit tests, not with sanitizers")
     done = subprocess.run(
         [RUN, "--mooring", mooring, "--load", load, "--peers", "floor", "--modes", MODES, "--rounds", "1", "--seconds",
-         "0.2", "--quick", "--port", str(free_port()), "--out", case.directory / "out"],
-        text=True, capture_output=True, timeout=60 * slowness(), env={**os.environ, "TMPDIR": str(case.directory)},
+         "0.2", "--quick", "--crowd", "50", "--windows", "2", "--port", str(free_port()), "--out", case.directory / "out"],
+        text=True, capture_output=True, timeout=80 * slowness(), env={**os.environ, "TMPDIR": str(case.directory)},
         check=False)
     check.equal(done.returncode, 0, done.stdout + done.stderr)
     results = json.loads((case.directory / "out/results.json").read_text())["results"]
@@ -40,7 +40,14 @@ def test_the_benchmark_measures_mooring_without_an_error_and_writes_its_report(c
     check.true(resumed > 0.9, f"tickets are taken: {resumed}")
     window = results["request"]["mooring"][0]
     check.true(0 <= window["stolen"] <= 1 and 1 <= window["tries"] <= 4, f"what was stolen is known: {window}")
+    beside = results["idle-9000"]["mooring"][0]
+    check.equal(beside["figures"]["held"], 50, "connections held")
+    check.true(beside["beside"] and beside["alone"], f"windows beside them, and without: {beside}")
     check.true("<svg" in (case.directory / "out/report.html").read_text(), "the report has pictures")
+
+
+# Where the machine's other guests disturb, windows are measured again.
+test_the_benchmark_measures_mooring_without_an_error_and_writes_its_report.limit = 90
 
 
 def _measured(stolen, seconds=60.0):
