@@ -208,7 +208,12 @@ def test_row_54_an_instance_whose_root_goes_during_its_handshake_gets_no_byte(ca
     before = subject.status()["upstreams"][0]["endpoints"]
     subject.api.set_instances(UPSTREAM, endpoint.address)
     check.within(lambda: subject.status()["upstreams"][0]["endpoints"] != before, "the endpoint is known")
-    client = subject.client(case=case).send(b"secret")
+
+    def reaches():  # /status says what has been learnt; the worker has it a moment later
+        client = subject.client(case=case).send(b"secret")
+        return client if endpoint.pending(1) else client.close()
+
+    client = check.within(reaches, "the endpoint is dialled", 3 * slowness())
     peer = endpoint.accept(subject.api.authority.leaf(UPSTREAM), None, "1.3")
     run_to_last_flight(peer)
     remove_root_and_wait(subject)

@@ -9,6 +9,7 @@ import ipaddress
 import itertools
 import os
 import tempfile
+import threading
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,6 +21,7 @@ HOUR = datetime.timedelta(hours=1)
 
 _serials = itertools.count(1000)
 _folder = None
+_files = threading.Lock()  # tests ask from several threads
 
 
 def utc():
@@ -93,11 +95,12 @@ class Identity:
     def path(self):
         """path is a file holding chain and key, for the ssl module."""
         global _folder
-        if self._path is None:
-            _folder = _folder or tempfile.TemporaryDirectory(prefix="mooring-certs-")
-            descriptor, self._path = tempfile.mkstemp(".pem", dir=_folder.name)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(self.chain_pem + "\n" + self.key_pem)
+        with _files:
+            if self._path is None:
+                _folder = _folder or tempfile.TemporaryDirectory(prefix="mooring-certs-")
+                descriptor, self._path = tempfile.mkstemp(".pem", dir=_folder.name)
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(self.chain_pem + "\n" + self.key_pem)
         return self._path
 
 
