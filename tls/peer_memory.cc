@@ -56,8 +56,7 @@ void PeerMemory::NoteGroup(const std::string& place, bool first) {
 void PeerMemory::TicketFailed(const std::string& place) {
   const std::lock_guard lock(mutex_);
   Place& known = Touch(place);
-  tickets_ -= known.tickets.size();
-  known.tickets.clear();
+  DropTickets(&known);
   if (known.tickets_failed < kMostFailed) ++known.tickets_failed;
 }
 
@@ -66,9 +65,19 @@ void PeerMemory::TicketServed(const std::string& place) {
   Touch(place).tickets_failed = 0;
 }
 
+void PeerMemory::Forget(const std::string& place) {
+  const std::lock_guard lock(mutex_);
+  DropTickets(&Touch(place));
+}
+
 std::size_t PeerMemory::tickets() const {
   const std::lock_guard lock(mutex_);
   return tickets_;
+}
+
+void PeerMemory::DropTickets(Place* place) {
+  tickets_ -= place->tickets.size();
+  place->tickets.clear();
 }
 
 void PeerMemory::Drop(Places::iterator place) {

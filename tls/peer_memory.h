@@ -37,6 +37,8 @@ class PeerMemory final {
   // time in a row it is not asked again. One failure may be a server's that was just ending.
   void TicketFailed(const std::string& place);
   void TicketServed(const std::string& place);
+  // Forget drops the tickets of a place: the chain that they carry has been refused.
+  void Forget(const std::string& place);
 
   std::size_t tickets() const;
 
@@ -52,6 +54,7 @@ class PeerMemory final {
 
   Place& Touch(const std::string& name);  // makes it if it is not there
   void Drop(Places::iterator place);
+  void DropTickets(Place* place);
 
   mutable std::mutex mutex_;
   Places places_;  // used last comes first

@@ -48,8 +48,10 @@ void Relay::OnReadable(Stream& stream) {
   }
 }
 
-// Appetite is how much to take from `source` at once: what its sink could refuse has to be kept.
+// Appetite is how much to take from `source` at once: what its sink could refuse has to be kept. In a turn that is full nobody
+// becomes heavy at the others' expense.
 std::size_t Relay::Appetite(Stream& source) {
+  if (loop_.TurnIsFull()) return net::kRecord;
   if (!source.IsBulk() || loop_.ServesLight()) return net::kReadBurst;
   return std::clamp(Other(source).Room() / net::kRecord * net::kRecord, net::kReadBurst, net::kLargeBurst);
 }

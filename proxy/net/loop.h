@@ -37,8 +37,10 @@ inline constexpr std::size_t kRecord = kRecordPayload + 22;
 inline constexpr std::size_t kReadBurst = 7 * kRecord;
 inline constexpr std::size_t kLargeBurst = 64 * kRecord;
 // What a turn of the loop may move, all streams together, before those stand back whose last read brought kHeavyRead or more; a
-// stream takes one burst in a turn. So a message that is readable when a turn begins waits for that, one burst and less than
-// kHeavyRead of each other stream; one that becomes readable during a turn waits for the rest of that turn besides.
+// stream takes one burst in a turn, and once it is full a record at most. So a message that is readable when a turn begins waits
+// for that, one burst and kRecord of each other stream; one that becomes readable during a turn waits for the rest of that turn
+// besides. A turn serves up to 256 sockets: with more of them ready at once, it is one of the next. Handshakes and
+// accepted connections come on top.
 // Where small messages pass (ServesLight), bursts are kReadBurst at most and a turn is a fifth as long: they cost the bulk
 // streams beside them something, and gain milliseconds.
 inline constexpr std::size_t kTurnBytes = 2 * kLargeBurst;
@@ -146,7 +148,7 @@ class Poller final {
   };
 
   // Shared: several loops wait for the same socket, and one of them is enough to wake (EPOLLEXCLUSIVE). The kernel takes the loop
-  // that waits, the same one as long as it keeps up: a second loop costs nothing until it is needed. Such a Poller knows
+  // that waits, the same one as long as it keeps up, so that a second loop sleeps while one is enough. Such a Poller knows
   // kRead and kNone only.
   enum class Sharing { kAlone, kShared };
 
