@@ -76,7 +76,8 @@ def idle(_, answer):
     each = held * len(sides)
     return {"kib": (after["rss"] - before["rss"]) / each / KIB,
             "anon_kib": (after["anon"] - before["anon"]) / each / KIB,
-            "rss_mib": before["rss"] / len(sides) / MIB, "rss_held_mib": after["rss"] / len(sides) / MIB,
+            "rss_mib": before["rss"] / len(sides) / MIB, "rest_anon_mib": before["anon"] / len(sides) / MIB,
+            "rss_held_mib": after["rss"] / len(sides) / MIB,
             "cpu": sum(answer["cpu"].values()) / held * 1e4, "held": held}
 
 
@@ -127,7 +128,8 @@ ALL = (
                      "handshakes the sidecar did resume stands beside it."),
     Mode("idle", "Idle connections", ("idle", "--connections", "{idle}"),
          (Figure("kib", "KiB per connection and side"), Figure("anon_kib", "of it anonymous"),
-          Figure("rss_mib", "RSS MiB per side, none open"), Figure("rss_held_mib", "RSS MiB per side, all open"),
+          Figure("rss_mib", "RSS MiB per side, none open"), Figure("rest_anon_mib", "of it anonymous"),
+          Figure("rss_held_mib", "RSS MiB per side, all open"),
           Figure("cpu", "CPU-s/10k opened")),
          once="first", derive=idle,
          explanation="Memory of the sidecars before any connection and 0.7 s after the last of {idle:,}, each of "

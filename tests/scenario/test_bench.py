@@ -26,7 +26,7 @@ def test_the_benchmark_measures_mooring_without_an_error_and_writes_its_report(c
         raise check.Skip(f"no {load.name} beside the program; it is built with the unit tests, not with sanitizers")
     done = subprocess.run(
         [RUN, "--mooring", mooring, "--load", load, "--peers", "floor", "--modes", MODES, "--rounds", "1", "--seconds",
-         "0.2", "--quick", "--crowd", "50", "--windows", "2", "--port", str(free_port()), "--out", case.directory / "out"],
+         "0.2", "--quick", "--crowd", "50", "--windows", "3", "--port", str(free_port()), "--out", case.directory / "out"],
         text=True, capture_output=True, timeout=80 * slowness(), env={**os.environ, "TMPDIR": str(case.directory)},
         check=False)
     check.equal(done.returncode, 0, done.stdout + done.stderr)
