@@ -66,6 +66,7 @@ class App:
     def __init__(self, case, behaviour, port=0, receive_buffer=None, everywhere=False):
         self.behaviour = behaviour
         self.seen = []
+        self.markers = set()  # our own connections, by their addresses; see count()
         self.changed = threading.Condition()
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -88,6 +89,12 @@ class App:
                 connection, peer = self.listener.accept()
             except OSError:
                 return
+            if peer in self.markers:
+                connection.close()
+                with self.changed:
+                    self.markers.discard(peer)
+                    self.changed.notify_all()
+                continue
             connection.settimeout(LIMIT)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             seen = Seen(connection, peer)
@@ -143,7 +150,21 @@ class App:
         return seen
 
     def count(self):
-        return len(self.seen)
+        """count is the number of connections that have come, those included that wait to be accepted: they are in line
+        before one of our own, which is not counted."""
+        with socket.socket() as marker:
+            marker.settimeout(LIMIT)
+            marker.bind(("127.0.0.1", 0))
+            name = marker.getsockname()
+            with self.changed:
+                self.markers.add(name)
+            try:
+                marker.connect(("127.0.0.1", self.port))
+            except OSError:  # closed: all that came has been accepted
+                return len(self.seen)
+            with self.changed:
+                self.changed.wait_for(lambda: name not in self.markers, LIMIT)
+                return len(self.seen)
 
     def close(self):
         try:
