@@ -231,6 +231,19 @@ class Subject:
                 client.close()
         return True
 
+    def comes_to_refuse_outbound(self):
+        """comes_to_refuse_outbound asserts that within a second new calls through the upstream are refused: /status says
+        what has been learnt, and the worker has it a moment later."""
+        def refused():
+            try:
+                self.outbound_works()
+            except AssertionError:
+                return True
+            return False
+
+        check.within(refused, "new calls through the upstream are refused", slowness())
+        return self.refused_outbound()
+
     def serial(self):
         """serial is that of the leaf certificate which the subject shows to a new caller."""
         try:

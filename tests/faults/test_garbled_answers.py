@@ -153,8 +153,7 @@ def strangers_refused(case, subject):
     if subject.is_mooring:
         check.within(lambda: subject.status()["upstreams"][0]["endpoints"] == ["%s:%d" % far.address],
                      "the stranger's address is known", 5 * slowness())
-    # /status says what has been learnt; the worker has it a moment later.
-    check.within(subject.refused_outbound, "the stranger is refused", slowness())
+    subject.comes_to_refuse_outbound()
     subject.api.set_instances(UPSTREAM, subject.far.address)
     check.within(subject.outbound_works, "the upstream is back", 5 * slowness(), step=0.05)
 

@@ -79,8 +79,7 @@ def test_row_20_an_empty_list_of_instances(case):
     if subject.is_mooring:
         check.within(lambda: subject.status()["upstreams"][0]["endpoints"] == [], "the list is empty",
                      5 * slowness())
-    # /status says what has been learnt; the worker has it a moment later.
-    check.within(subject.refused_outbound, "the empty list counts", slowness())
+    subject.comes_to_refuse_outbound()
     subject.held_works()
     subject.inbound_works()
     if subject.is_mooring:
