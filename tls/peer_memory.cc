@@ -81,7 +81,7 @@ void PeerMemory::DropTickets(Place* place) {
 }
 
 void PeerMemory::Drop(Places::iterator place) {
-  tickets_ -= place->tickets.size();
+  DropTickets(&*place);
   by_name_.erase(place->name);
   places_.erase(place);
 }

@@ -254,7 +254,8 @@ Progress Session::Handshake(Wire& wire) {
   if (SSL_get_error(impl_->ssl.get(), result) == SSL_ERROR_WANT_READ) return Progress::kWantInput;
   // What a resumed chain is refused for, its age say, holds for the other tickets of that place, too. A full handshake may show
   // a newer one.
-  if (impl_->offered_ticket && impl_->judged && SSL_session_reused(impl_->ssl.get()) == 1) {
+  const bool refused = impl_->judged && impl_->judgement.refusal != Refusal::kNone;
+  if (refused && impl_->offered_ticket && SSL_session_reused(impl_->ssl.get()) == 1) {
     impl_->shared().memory->Forget(impl_->place);
   }
   return impl_->FailFromQueue();
