@@ -204,6 +204,7 @@ void Loop::Run() {
     first_ = TurnIsFull() ? first_ + 1 : 0;
     turn_bytes_ = 0;
     for (int i = 0; i < count; ++i) {
+      if (has_tasks_.load(std::memory_order_acquire)) RunTasks();
       const epoll_event& event = sockets_->batch[(first_ + static_cast<std::size_t>(i)) % static_cast<std::size_t>(count)];
       if (event.data.ptr == nullptr) {
         uv_ready = true;
@@ -249,6 +250,7 @@ void Loop::Post(std::function<void()> task) {
   {
     const std::lock_guard lock(mutex_);
     tasks_.push_back(std::move(task));
+    has_tasks_.store(true, std::memory_order_release);
   }
   uv_async_send(wake_.get());
 }
@@ -262,6 +264,7 @@ void Loop::RunTasks() {
   {
     const std::lock_guard lock(mutex_);
     tasks.swap(tasks_);
+    has_tasks_.store(false, std::memory_order_relaxed);
   }
   for (auto& task : tasks) task();
 }

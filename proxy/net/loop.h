@@ -9,6 +9,7 @@
 // One Loop per thread. Everything here belongs to the loop's thread, except Loop::Post and Loop::PostStop.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -59,8 +60,9 @@ class Loop final {
   void Run();
   void Stop();
 
-  // Post runs `task` on the loop's thread, after the event under way; tasks keep their order. Any thread.
-  // Tasks still waiting when the loop is destroyed are dropped.
+  // Post runs `task` on the loop's thread, after the event under way and before the next one, so that what another thread
+  // has decided holds for every event served after it; tasks keep their order. Any thread. Tasks still waiting when the loop is
+  // destroyed are dropped.
   void Post(std::function<void()> task);
   // Defer is Post for the loop's own thread, without a system call: runs `task` once the events at hand are served.
   void Defer(std::function<void()> task) { deferred_.push_back(std::move(task)); }
@@ -107,6 +109,7 @@ class Loop final {
   std::vector<std::function<void()>> deferred_;
   std::mutex mutex_;
   std::vector<std::function<void()>> tasks_;  // guarded by mutex_
+  std::atomic<bool> has_tasks_ = false;       // written under mutex_, read without
   Pages cipher_, plain_;
   tls::WireBytes out_;
   std::size_t turn_bytes_ = 0;

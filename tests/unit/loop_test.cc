@@ -1,9 +1,18 @@
-// The loop serves sockets in the order in which they became ready.
+// The loop serves sockets in the order in which they became ready, and what other threads post before the next of them. Its
+// scratch memory is given back after large bursts.
 #include <doctest/doctest.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "proxy/net/loop.h"
@@ -15,15 +24,16 @@ using namespace mooring;
 
 // Box is a socket that a byte can be put into, and that notes when it is served.
 struct Box {
-  Box(net::Loop& loop, int number, std::vector<int>& served) {
+  Box(net::Loop& loop, int number, std::vector<int>& served, std::function<void()> then = [] {}) {
     std::array<int, 2> ends{};
     REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()) == 0);
     near = net::UniqueFd(ends[0]);
     far = net::UniqueFd(ends[1]);
-    poller = std::make_unique<net::Poller>(loop, near.get(), [this, number, &served](net::Poller::Ready) {
+    poller = std::make_unique<net::Poller>(loop, near.get(), [this, number, &served, then = std::move(then)](net::Poller::Ready) {
       char byte = 0;
       REQUIRE(recv(near.get(), &byte, 1, 0) == 1);
       served.push_back(number);
+      then();
     });
     poller->Set(net::Poller::kRead);
   }
@@ -58,4 +68,47 @@ TEST_CASE("sockets are served in the order in which they became ready") {
     Turn(loop);  // the kernel keeps the place of what it has just reported until it finds that it is not ready
     REQUIRE(served.empty());
   }
+}
+
+TEST_CASE("what another thread posts holds for every socket served after it") {
+  net::Loop loop;
+  std::vector<int> served;
+  const auto post = [&](int number) { std::thread([&, number] { loop.Post([&, number] { served.push_back(number); }); }).join(); };
+  const Box first(loop, 0, served, [&] { post(101); });
+  const Box second(loop, 1, served, [&] {
+    post(102);
+    post(103);
+  });
+  const Box third(loop, 2, served);
+  Turn(loop);
+  for (const Box* box : {&first, &second, &third}) box->Fill();  // ready before the tasks are posted
+  post(100);
+  Turn(loop);
+  CHECK(served == std::vector<int>{100, 0, 101, 1, 102, 103, 2});
+}
+
+TEST_CASE("scratch memory of large bursts is given back once there are no more") {
+  const auto resident = [](std::span<std::uint8_t> scratch) {
+    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    std::vector<unsigned char> pages((scratch.size() + page - 1) / page);
+    REQUIRE(mincore(scratch.data(), scratch.size(), pages.data()) == 0);
+    return page * static_cast<std::size_t>(std::count_if(pages.begin(), pages.end(), [](unsigned char p) { return (p & 1U) != 0; }));
+  };
+  constexpr std::size_t kPage = 4096;
+  net::Loop loop;
+  const auto burst = [&](std::size_t bytes) {
+    for (const auto scratch : {loop.cipher_scratch(), loop.plain_scratch()}) std::fill_n(scratch.begin(), bytes, std::uint8_t{1});
+    loop.out_scratch().resize(bytes);
+    loop.NoteMoved(bytes);
+  };
+  CHECK(resident(loop.cipher_scratch()) == 0);
+  burst(net::kLargeBurst);
+  loop.TrimScratch();
+  CHECK(resident(loop.cipher_scratch()) >= net::kLargeBurst);  // there may be more of them
+  burst(net::kReadBurst);
+  loop.TrimScratch();
+  CHECK(resident(loop.cipher_scratch()) <= net::kReadBurst + kPage);
+  CHECK(resident(loop.plain_scratch()) <= net::kReadBurst + kPage);
+  CHECK(loop.out_scratch().empty());
+  CHECK(loop.cipher_scratch().front() == 1);  // what the next message will need stays
 }
