@@ -1,6 +1,10 @@
-// An established connection passes bytes without operator new: what a message costs does not depend on the heap, and
-// wiping what is freed (proxy/cli/wiping_delete.cc) costs the data path nothing.
+// What an established connection costs. No operator new: a message does not depend on the heap, and wiping what is freed
+// (proxy/cli/wiping_delete.cc) costs the data path nothing. No system call but those that move the bytes: one recv and one send a
+// message and relay, at once, and a change of interest only where a direction is held up.
 #include <doctest/doctest.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -11,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/unit/counted_calls.h"
 #include "tests/unit/counted_new.h"
 #include "tests/unit/relay_fixture.h"
 
@@ -40,8 +45,16 @@ Bytes Pattern(std::size_t size) {
   return bytes;
 }
 
-// Course drives one Path. Its buffers are made beforehand, so that all that is counted is the proxy's.
+// Course drives one Path. Its buffers are made beforehand, and its own calls are not counted, so that what is counted is the
+// proxy's.
 struct Course {
+  explicit Course(int version = TLS1_3_VERSION) : mesh(version) {}
+
+  // Turn serves once what is ready now, in both relays.
+  void Turn() {
+    const test::CountedCalls counted(calls);
+    test::Turn(loop);
+  }
   // Carry passes `bytes` from one app to the other, turn by turn. False: other bytes came, or none.
   bool Carry(int from, int to, std::span<const std::uint8_t> bytes) {
     std::size_t sent = 0;
@@ -51,7 +64,7 @@ struct Course {
       const ssize_t out = more == 0 ? 0 : send(from, bytes.data() + sent, more, MSG_NOSIGNAL);
       if (out < 0 && errno != EAGAIN) return false;
       if (out > 0) sent += static_cast<std::size_t>(out);
-      test::Turn(loop);
+      Turn();
       kept = kept || path.Kept();
       bulk = bulk || path.outbound.app_leg.IsBulk();
       for (;;) {
@@ -75,13 +88,14 @@ struct Course {
   tls::ends::Mesh mesh;
   Path path{loop, mesh};
   Bytes room = Bytes(kWindow);
+  test::Calls calls;  // of all turns so far
   bool kept = false;
   bool bulk = false;
 };
 
 // Report tells of the one allocator left on the way: BoringSSL's, for the buffer of the record at hand.
-void Report(const std::string& what, const Allocations& total, double count) {
-  MESSAGE("BoringSSL, per ", what, " (encrypted once, decrypted once): OPENSSL_malloc ",
+void Report(int version, const std::string& what, const Allocations& total, double count) {
+  MESSAGE("BoringSSL, TLS 1.", version - TLS1_VERSION, ", per ", what, " (encrypted once, decrypted once): OPENSSL_malloc ",
           static_cast<double>(total.by_boringssl) / count, ", malloc ", static_cast<double>(total.by_malloc) / count);
 }
 
@@ -101,43 +115,147 @@ TEST_CASE("counting sees each kind of allocation" * kSkip) {
 }
 
 TEST_CASE("small messages on an established connection call operator new zero times" * kSkip) {
-  Course course;
-  const Bytes message = Pattern(kMessage);
-  // Enough for each session's record layer to have taken over (tls/record_layer.h), which allocates once for its key.
-  for (int i = 0; i < 8; ++i) REQUIRE(course.Ask(message));
+  for (const int version : tls::ends::kVersions) {
+    CAPTURE(version);
+    Course course(version);
+    const Bytes message = Pattern(kMessage);
+    // Enough for each session's record layer to have taken over (tls/record_layer.h), which allocates once for its key.
+    for (int i = 0; i < 8; ++i) REQUIRE(course.Ask(message));
 
-  bool good = true;
-  Allocations total;
-  {
-    const test::CountedNew counted;
-    for (int i = 0; i < kRoundTrips && good; ++i) good = course.Ask(message);
-    total = counted.so_far();
+    bool good = true;
+    Allocations total;
+    {
+      const test::CountedNew counted;
+      for (int i = 0; i < kRoundTrips && good; ++i) good = course.Ask(message);
+      total = counted.so_far();
+    }
+    REQUIRE(good);
+    CHECK_FALSE(course.kept);
+    CHECK(total.by_new == 0);
+    Report(version, "message", total, 2.0 * kRoundTrips);
   }
-  REQUIRE(good);
-  CHECK_FALSE(course.kept);
-  CHECK(total.by_new == 0);
-  Report("message", total, 2.0 * kRoundTrips);
 }
 
 TEST_CASE("a bulk stream calls operator new zero times" * kSkip) {
+  for (const int version : tls::ends::kVersions) {
+    CAPTURE(version);
+    Course course(version);
+    const Bytes bytes = Pattern(kBulk);
+    const int from = course.path.outbound.app.get();
+    const int to = course.path.app.get();
+    REQUIRE(course.Carry(from, to, bytes));
+    REQUIRE(course.Carry(from, to, bytes));  // the kernel's buffers have grown by now
+
+    course.kept = course.bulk = false;
+    bool good = false;
+    Allocations total;
+    {
+      const test::CountedNew counted;
+      good = course.Carry(from, to, bytes);
+      total = counted.so_far();
+    }
+    REQUIRE(good);
+    CHECK(course.bulk);
+    CHECK_FALSE(course.kept);
+    CHECK(total.by_new == 0);
+    Report(version, "16 KiB record", total, static_cast<double>(kBulk / net::kRecordPayload));
+  }
+}
+
+TEST_CASE("a small message costs each relay one recv and one send, and leaves at once") {
+  for (const int version : tls::ends::kVersions) {
+    CAPTURE(version);
+    Course course(version);
+    const Bytes message = Pattern(kMessage);
+    for (int i = 0; i < 8; ++i) REQUIRE(course.Ask(message));
+
+    course.calls = {};
+    bool good = true;
+    for (int i = 0; i < kRoundTrips && good; ++i) good = course.Ask(message);
+    REQUIRE(good);
+    constexpr std::size_t kHops = std::size_t{2} * 2 * kRoundTrips;  // there and back, through two relays
+    CHECK(course.calls.recv == kHops);
+    CHECK(course.calls.send == kHops);
+    CHECK(course.calls.held_back == 0);
+    CHECK(course.calls.epoll_ctl == 0);
+  }
+}
+
+TEST_CASE("a small message leaves although those before it are not acknowledged") {
+  constexpr int kMessages = 5;  // fewer than the kernel sends without an acknowledgement in any case (RFC 6928)
+  net::Loop loop;
+  net::Loop far_loop;  // never runs: nobody reads, and the kernel puts off its acknowledgements
+  const tls::ends::Mesh mesh;
+  const test::Hop hop(loop, far_loop, mesh);
+  int unacknowledged = 0;
+  for (int i = 0; i < kMessages; ++i) {
+    REQUIRE(send(hop.app.get(), "a", 1, MSG_NOSIGNAL) == 1);
+    test::Await(hop.app_leg.fd(), POLLIN);
+    test::Turn(loop);
+    int waiting = -1;  // with Nagle's algorithm: all but the first
+    REQUIRE(ioctl(hop.tls.client.fd(), SIOCOUTQNSD, &waiting) == 0);
+    REQUIRE(waiting == 0);
+    unacknowledged = std::max(unacknowledged, net::Unsent(hop.tls.client.fd()));
+  }
+  REQUIRE(hop.tls.client.bytes_out() == kMessages);
+  CHECK(unacknowledged > 0);  // or the test shows nothing
+}
+
+TEST_CASE("a bulk stream changes no interest while its reader keeps up") {
   Course course;
   const Bytes bytes = Pattern(kBulk);
   const int from = course.path.outbound.app.get();
   const int to = course.path.app.get();
   REQUIRE(course.Carry(from, to, bytes));
-  REQUIRE(course.Carry(from, to, bytes));  // the kernel's buffers have grown by now
-
-  course.kept = course.bulk = false;
-  bool good = false;
-  Allocations total;
-  {
-    const test::CountedNew counted;
-    good = course.Carry(from, to, bytes);
-    total = counted.so_far();
-  }
-  REQUIRE(good);
-  CHECK(course.bulk);
+  REQUIRE(course.Carry(from, to, bytes));
+  course.kept = false;
+  course.calls = {};
+  REQUIRE(course.Carry(from, to, bytes));
   CHECK_FALSE(course.kept);
-  CHECK(total.by_new == 0);
-  Report("16 KiB record", total, static_cast<double>(kBulk / net::kRecordPayload));
+  CHECK(course.calls.epoll_ctl == 0);
+}
+
+TEST_CASE("a direction that is held up costs two changes of interest, two when it goes on, and no call while it waits") {
+  net::Loop loop;
+  net::Loop far_loop;
+  const tls::ends::Mesh mesh;
+  test::Hop hop(loop, far_loop, mesh);
+  const Bytes bytes = Pattern(net::kReadBurst);
+  net::Stream& source = hop.app_leg;
+  net::Stream& sink = hop.tls.client;
+  std::uint64_t sent = 0;
+  test::Calls calls;
+  std::size_t times = 0;
+  const auto turn = [&] {
+    const bool held_up = sink.pending() > 0;
+    {
+      const test::CountedCalls counted(calls);
+      test::Turn(loop);
+    }
+    if (!held_up && sink.pending() > 0) ++times;
+  };
+
+  turn();  // both legs are watched now
+  calls = {};
+  for (int idle = 0; sink.pending() == 0 && idle < kIdleTurns; ++idle) {
+    const ssize_t took = send(hop.app.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (took > 0) sent += static_cast<std::uint64_t>(took);
+    turn();
+  }
+  REQUIRE(times == 1);
+  turn();  // what has changed in a turn is told to the kernel at the start of the next
+  CHECK(calls.epoll_ctl == 2);
+
+  calls = {};
+  for (int i = 0; i < 100; ++i) turn();
+  CHECK(calls.epoll_ctl + calls.recv + calls.send == 0);
+
+  for (int idle = 0; source.bytes_in() < sent && idle < kIdleTurns; ++idle) {
+    while (hop.tls.server.Read().status == net::Stream::ReadStatus::kData) {
+    }
+    turn();
+  }
+  REQUIRE(source.bytes_in() == sent);
+  turn();
+  CHECK(calls.epoll_ctl <= 4 * times - 2);
 }
