@@ -183,6 +183,10 @@ class Process:
         """resident is the process's RSS in bytes."""
         return self._status("VmRSS") * 1024
 
+    def anonymous(self):
+        """anonymous is its part of the RSS that no file stands behind, in bytes."""
+        return self._status("RssAnon") * 1024
+
     def _status(self, key):
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith(key + ":"):
