@@ -133,9 +133,12 @@ class Driver:
                         alone.append(self._once(twin, modes.ALONE, seconds))
                 if all(sum(map(is_calm, records)) >= wanted for records in (beside, alone)):
                     break
-        errors = crowd.last["errors"] + sum(record["errors"] for record in alone + beside)
-        return {"figures": modes.crowded(alone, beside, crowd.last["held"]), "errors": errors,
-                "answer": {"opened": crowd.opened, "last": crowd.last}, "alone": alone, "beside": beside}
+        answers = [crowd.last, *(record["answer"] for record in alone + beside)]
+        answer = {"opened": crowd.opened, "last": crowd.last}
+        if texts := [said["last_error"] for said in answers if "last_error" in said]:
+            answer["last_error"] = texts[0]
+        return {"figures": modes.crowded(alone, beside, crowd.last["held"]), "errors": sum(said["errors"] for said in answers),
+                "answer": answer, "alone": alone, "beside": beside}
 
     def cipher(self):
         """cipher is the cost of the AEAD alone, sealing and opening, in CPU-seconds per GB."""

@@ -13,6 +13,7 @@ from lib.ports import free_port
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 sys.path.append(str(BENCH / "lib"))
 import calm  # noqa: E402
+import modes  # noqa: E402
 
 EXPECTED_SECONDS = 26
 RUN = BENCH / "run"
@@ -66,3 +67,16 @@ def test_a_disturbed_window_is_measured_again_and_the_calmest_try_counts(_):
     check.equal((found["number"], found["tries"]), (2, 4), "not for ever: the calmest of four")
     found = _measured([0.3, 0.0], seconds=0)
     check.equal((found["number"], found["tries"]), (0, 1), "not without patience")
+
+
+def _windows(*p99s, stolen=0.0):
+    return [{"stolen": stolen, "figures": {"p99_us": p99, "p50_us": 1, "rate": 1, "cpu": 1}} for p99 in p99s]
+
+
+def test_a_crowd_is_judged_by_calm_windows_and_by_enough_of_them(_):
+    disturbed = _windows(9000, 9000, 9000, 9000, stolen=0.5)
+    found = modes.crowded(_windows(100, 300, 200) + disturbed, _windows(220, 210, 250) + disturbed, 50)
+    check.equal(found["p99_share"], 1.1, "median beside the crowd to median alone")
+    check.equal(found["windows"], 3, "calm windows on the poorer side")
+    found = modes.crowded(_windows(100, 300, 200), _windows(220, 210) + disturbed, 50)
+    check.equal(found, {"held": 50, "windows": 2}, "too few calm windows make no figure")
