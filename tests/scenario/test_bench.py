@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from lib import check
 from lib.case import slowness
@@ -13,6 +14,7 @@ from lib.ports import free_port
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 sys.path.append(str(BENCH / "lib"))
 import calm  # noqa: E402
+import measure  # noqa: E402
 import modes  # noqa: E402
 
 EXPECTED_SECONDS = 26
@@ -80,3 +82,37 @@ def test_a_crowd_is_judged_by_calm_windows_and_by_enough_of_them(_):
     check.equal(found["windows"], 3, "calm windows on the poorer side")
     found = modes.crowded(_windows(100, 300, 200), _windows(220, 210) + disturbed, 50)
     check.equal(found, {"held": 50, "windows": 2}, "too few calm windows make no figure")
+
+
+class _Script:
+    """A driver whose records are written beforehand, for each peer in turn."""
+
+    def __init__(self, **records):
+        self.records, self.calls = {name: iter(made) for name, made in records.items()}, []
+
+    def cipher(self):
+        return 0.1
+
+    def measure(self, pair, _):
+        self.calls.append(pair.peer.name)
+        return next(self.records[pair.peer.name])
+
+
+class _Quiet(measure.Series):
+    def _say(self, what):
+        """Nothing: standard error is the whole run's."""
+
+
+def test_who_was_disturbed_beside_a_crowd_gets_a_second_turn_behind_the_others(_):
+    good = {"figures": {"p99_share": 1.0}, "errors": 1}
+    poor = {"figures": {"windows": 2}, "errors": 2}
+    names = ("a", "b", "c")
+    driver = _Script(a=[dict(poor), dict(good)], b=[dict(good)], c=[dict(poor), dict(poor)])
+    pairs = [SimpleNamespace(peer=SimpleNamespace(name=name)) for name in names]
+    crowd = [mode for mode in modes.ALL if mode.name == "idle-9000"]
+    series = _Quiet(driver, pairs, crowd, rounds=1)
+    series.run()
+    check.equal(driver.calls, ["a", "b", "c", "a", "c"], "turns")
+    found = {name: [(record["figures"], record["errors"]) for record in series.results["idle-9000"][name]] for name in names}
+    check.equal(found, {"a": [({"p99_share": 1.0}, 3)], "b": [({"p99_share": 1.0}, 1)], "c": [({"windows": 2}, 4)]},
+                "one record each, with the errors of both turns")
