@@ -9,6 +9,7 @@ import time
 
 STOLEN = 0.025  # of the cores' time: two hundredths of a second, the clock's steps, in a short window on two cores
 TRIES = 4  # of one window
+FEWEST = 3  # calm windows, for a median to mean something
 
 
 def is_calm(record):

@@ -7,7 +7,7 @@ they are smaller.
 from dataclasses import dataclass, field
 from statistics import median
 
-from calm import is_calm
+from calm import FEWEST, is_calm
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,6 @@ GB, REQUESTS, CONNECTIONS = ("gb", 1), ("count", 1e5), ("count", 1e4)
 REQUEST = ("request", "--connections", 32, "--size", 256)
 MIB, KIB = 1 << 20, 1 << 10
 CROWD = 9000
-FEWEST = 3  # calm windows, for a median to mean something
 
 
 def windowed(mode, answer):

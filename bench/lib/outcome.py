@@ -2,6 +2,14 @@
 
 from statistics import median
 
+from calm import FEWEST, is_calm
+
+
+def _summary(values):
+    """_summary is (median, smallest, largest) of those there are, or None."""
+    there = [value for value in values if value is not None]
+    return (median(there), min(there), max(there)) if there else None
+
 
 class Outcome:
     """A summary of results as measure.Series leaves them. mine: the peer that is compared with the others."""
@@ -15,14 +23,26 @@ class Outcome:
 
     def spread(self, mode, name, key):
         """spread is (median, smallest, largest), or None."""
-        values = [value for value in self.values(mode, name, key) if value is not None]
-        return (median(values), min(values), max(values)) if values else None
+        return _summary(self.values(mode, name, key))
 
     def ratio(self, mode, name, key):
         """ratio is mine to the other's, round by round: (median, smallest, largest), or None."""
-        pairs = zip(self.values(mode, self.mine, key), self.values(mode, name, key))
-        ratios = [mine / other for mine, other in pairs if mine is not None and other]
-        return (median(ratios), min(ratios), max(ratios)) if ratios else None
+        return _summary(self._ratios(mode, name, key))
+
+    def calm_ratio(self, mode, name, key):
+        """calm_ratio is ratio over the rounds in which both were calm: None if there are fewer than FEWEST."""
+        rounds = zip(self._ratios(mode, name, key), self._pairs(mode, name))
+        ratios = [ratio for ratio, pair in rounds if ratio is not None and all(map(is_calm, pair))]
+        return _summary(ratios) if len(ratios) >= FEWEST else None
+
+    def _pairs(self, mode, name):
+        of_mode = self.results.get(mode, {})
+        return [(mine or {}, other or {}) for mine, other in zip(of_mode.get(self.mine, []), of_mode.get(name, []))]
+
+    def _ratios(self, mode, name, key):
+        """_ratios has one entry a round, None where one of the two has no figure."""
+        pairs = [[record.get("figures", {}).get(key) for record in pair] for pair in self._pairs(mode, name)]
+        return [mine / other if mine is not None and other else None for mine, other in pairs]
 
     def errors(self, mode, name):
         """errors is how many connections failed, and in how many rounds no figure came about."""

@@ -16,6 +16,7 @@ sys.path.append(str(BENCH / "lib"))
 import calm  # noqa: E402
 import measure  # noqa: E402
 import modes  # noqa: E402
+import outcome  # noqa: E402
 
 EXPECTED_SECONDS = 26
 RUN = BENCH / "run"
@@ -82,6 +83,17 @@ def test_a_crowd_is_judged_by_calm_windows_and_by_enough_of_them(_):
     check.equal(found["windows"], 3, "calm windows on the poorer side")
     found = modes.crowded(_windows(100, 300, 200), _windows(220, 210) + disturbed, 50)
     check.equal(found, {"held": 50, "windows": 2}, "too few calm windows make no figure")
+
+
+def test_a_ratio_over_calm_rounds_wants_both_calm_and_enough_of_them(_):
+    mine = [*_windows(100, 200, 300), *_windows(9000, stolen=0.5), None, *_windows(400)]
+    other = [*_windows(200, 200, 200), *_windows(1000), *_windows(200), *_windows(200, stolen=0.5)]
+    results = {"request": {"mooring": mine, "other": other, "few": other[:2] + other[5:]}}
+    found = outcome.Outcome(results, ["mooring", "other", "few"], "mooring", set())
+    check.equal(found.ratio("request", "other", "p99_us"), (1.5, 0.5, 9.0), "all rounds")
+    check.equal(found.calm_ratio("request", "other", "p99_us"), (1.0, 0.5, 1.5), "calm rounds")
+    check.equal(found.calm_ratio("request", "few", "p99_us"), None, "too few of them")
+    check.equal(found.calm_ratio("stream", "other", "cpu"), None, "a mode that was not measured")
 
 
 class _Script:
