@@ -7,7 +7,6 @@ killed: half of them at a random moment, half in the middle of a save, on an eve
 
 import ctypes
 import dataclasses
-import json
 import os
 import random
 import select
@@ -167,13 +166,16 @@ class Lane:
                                             f"before the kill, {killed - ready:.2f} s after the start")
 
     def read(self):
-        """read decodes the file, or raises."""
+        """read decodes the file, or raises. A document that has not been kept yet has index 0."""
         state = statefile.read(self.path)
-        entries = json.loads(state.document("intentions").body)[SERVICE]
-        counters = [entry["Description"] for entry in entries if entry["SourceName"] == "web"]
-        leaf = json.loads(state.document("leaf").body)["CertPEM"]
         missing = [watch for watch in statefile.WATCHES if state.document(watch) is None]
-        return Found(self.intention_index[counters[0]], self.leaf_index[leaf], missing)
+        intentions = leaf = 0
+        if document := state.document("intentions"):
+            counters = [entry["Description"] for entry in document.json()[SERVICE] if entry["SourceName"] == "web"]
+            intentions = self.intention_index[counters[0]]
+        if document := state.document("leaf"):
+            leaf = self.leaf_index[document.json()["CertPEM"]]
+        return Found(intentions, leaf, missing)
 
     def start_without_agent(self, case):
         self.api.stop()
