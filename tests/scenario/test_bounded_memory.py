@@ -1,4 +1,5 @@
-"""Row 30: a sender that is faster than its reader stalls, and costs bounded memory. A stream that is over costs none."""
+"""Row 30: a sender that is faster than its reader stalls, and costs bounded memory. What is
+idle costs little."""
 
 import hashlib
 
@@ -9,6 +10,7 @@ from lib.static import Static
 EXPECTED_SECONDS = 25
 MIB = 1 << 20
 PER_CONNECTION = 256 << 10
+PER_IDLE = 12 << 10  # without a buffer, and without what the handshake needed
 # More than the kernel's own buffers take on the way: a receive buffer grows to 32 MiB (tcp_rmem), a send buffer to 4.
 OFFERED = 128 * MIB
 
@@ -116,3 +118,38 @@ def test_memory_of_a_bulk_stream_is_given_back_while_its_connection_lives(case):
 
 
 test_memory_of_a_bulk_stream_is_given_back_while_its_connection_lives.limit = 60
+
+
+def held_cheaply(case, process, hold):
+    """held_cheaply holds idle connections, each of which has carried a message both ways."""
+    if sanitized():
+        raise check.Skip("a sanitizer keeps the heap to itself")
+    for _ in range(50):  # the first ones make what all share
+        hold()
+    before, count = process.resident(), case.scale(200, 1000)
+    for _ in range(count):
+        hold()
+    check.below((process.resident() - before) / count, PER_IDLE, "growth by an idle connection")
+
+
+def test_an_idle_connection_of_a_caller_holds_little_memory(case):
+    static = Static(case)
+
+    def hold():
+        peer = static.caller(case)
+        check.equal(peer.send(b"ping").receive(4), b"ping", "echo")
+
+    held_cheaply(case, static.mooring.process, hold)
+
+
+def test_an_idle_connection_to_an_instance_holds_little_memory(case):
+    static = Static(case)
+
+    def hold():
+        client, peer = static.called(case)
+        client.send(b"ping")
+        check.equal(peer.receive(4), b"ping", "bytes at the instance")
+        peer.send(b"pong")
+        check.equal(client.receive(4), b"pong", "the answer")
+
+    held_cheaply(case, static.mooring.process, hold)
