@@ -29,7 +29,10 @@ using Bytes = std::vector<std::uint8_t>;
 const doctest::skip kSkip(!test::kCountsNew);  // a sanitizer has an allocator of its own
 constexpr std::size_t kMessage = 256;
 constexpr int kRoundTrips = 1'000;
+// Enough for each session's record layer to have taken over (tls/record_layer.h), which allocates once for its key.
+constexpr int kSettled = 8;
 constexpr std::size_t kBulk = std::size_t{16} << 20U;
+constexpr int kGrown = 2;  // of kBulk, after which the kernel's buffers have grown
 // Under way at most: more than a large burst, less than any socket's buffer once the kernel has let it grow, so that
 // the legs have nothing to keep.
 constexpr std::size_t kWindow = std::size_t{2} << 20U;
@@ -79,10 +82,16 @@ struct Course {
     }
     return arrived == bytes.size();
   }
-  bool Ask(std::span<const std::uint8_t> message) {
-    return Carry(path.outbound.app.get(), path.app.get(), message) &&
-           Carry(path.app.get(), path.outbound.app.get(), message);
+  // Ask passes a message there and back, so many times.
+  bool Ask(std::span<const std::uint8_t> message, int times) {
+    const int near = path.outbound.app.get();
+    const int far = path.app.get();
+    for (int i = 0; i < times; ++i) {
+      if (!Carry(near, far, message) || !Carry(far, near, message)) return false;
+    }
+    return true;
   }
+  bool Stream(std::span<const std::uint8_t> bytes) { return Carry(path.outbound.app.get(), path.app.get(), bytes); }
 
   net::Loop loop;
   tls::ends::Mesh mesh;
@@ -119,14 +128,13 @@ TEST_CASE("small messages on an established connection call operator new zero ti
     CAPTURE(version);
     Course course(version);
     const Bytes message = Pattern(kMessage);
-    // Enough for each session's record layer to have taken over (tls/record_layer.h), which allocates once for its key.
-    for (int i = 0; i < 8; ++i) REQUIRE(course.Ask(message));
+    REQUIRE(course.Ask(message, kSettled));
 
-    bool good = true;
+    bool good = false;
     Allocations total;
     {
       const test::CountedNew counted;
-      for (int i = 0; i < kRoundTrips && good; ++i) good = course.Ask(message);
+      good = course.Ask(message, kRoundTrips);
       total = counted.so_far();
     }
     REQUIRE(good);
@@ -141,17 +149,14 @@ TEST_CASE("a bulk stream calls operator new zero times" * kSkip) {
     CAPTURE(version);
     Course course(version);
     const Bytes bytes = Pattern(kBulk);
-    const int from = course.path.outbound.app.get();
-    const int to = course.path.app.get();
-    REQUIRE(course.Carry(from, to, bytes));
-    REQUIRE(course.Carry(from, to, bytes));  // the kernel's buffers have grown by now
+    for (int i = 0; i < kGrown; ++i) REQUIRE(course.Stream(bytes));
 
     course.kept = course.bulk = false;
     bool good = false;
     Allocations total;
     {
       const test::CountedNew counted;
-      good = course.Carry(from, to, bytes);
+      good = course.Stream(bytes);
       total = counted.so_far();
     }
     REQUIRE(good);
@@ -167,12 +172,10 @@ TEST_CASE("a small message costs each relay one recv and one send, and leaves at
     CAPTURE(version);
     Course course(version);
     const Bytes message = Pattern(kMessage);
-    for (int i = 0; i < 8; ++i) REQUIRE(course.Ask(message));
+    REQUIRE(course.Ask(message, kSettled));
 
     course.calls = {};
-    bool good = true;
-    for (int i = 0; i < kRoundTrips && good; ++i) good = course.Ask(message);
-    REQUIRE(good);
+    REQUIRE(course.Ask(message, kRoundTrips));
     constexpr std::size_t kHops = std::size_t{2} * 2 * kRoundTrips;  // there and back, through two relays
     CHECK(course.calls.recv == kHops);
     CHECK(course.calls.send == kHops);
@@ -204,13 +207,10 @@ TEST_CASE("a small message leaves although those before it are not acknowledged"
 TEST_CASE("a bulk stream changes no interest while its reader keeps up") {
   Course course;
   const Bytes bytes = Pattern(kBulk);
-  const int from = course.path.outbound.app.get();
-  const int to = course.path.app.get();
-  REQUIRE(course.Carry(from, to, bytes));
-  REQUIRE(course.Carry(from, to, bytes));
+  for (int i = 0; i < kGrown; ++i) REQUIRE(course.Stream(bytes));
   course.kept = false;
   course.calls = {};
-  REQUIRE(course.Carry(from, to, bytes));
+  REQUIRE(course.Stream(bytes));
   CHECK_FALSE(course.kept);
   CHECK(course.calls.epoll_ctl == 0);
 }

@@ -88,13 +88,12 @@ TEST_CASE("what another thread posts holds for every socket served after it") {
 }
 
 TEST_CASE("scratch memory of large bursts is given back once there are no more") {
-  const auto resident = [](std::span<std::uint8_t> scratch) {
-    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const auto resident = [page](std::span<std::uint8_t> scratch) {
     std::vector<unsigned char> pages((scratch.size() + page - 1) / page);
     REQUIRE(mincore(scratch.data(), scratch.size(), pages.data()) == 0);
     return page * static_cast<std::size_t>(std::count_if(pages.begin(), pages.end(), [](unsigned char p) { return (p & 1U) != 0; }));
   };
-  constexpr std::size_t kPage = 4096;
   net::Loop loop;
   const auto burst = [&](std::size_t bytes) {
     for (const auto scratch : {loop.cipher_scratch(), loop.plain_scratch()}) std::fill_n(scratch.begin(), bytes, std::uint8_t{1});
@@ -107,8 +106,8 @@ TEST_CASE("scratch memory of large bursts is given back once there are no more")
   CHECK(resident(loop.cipher_scratch()) >= net::kLargeBurst);  // there may be more of them
   burst(net::kReadBurst);
   loop.TrimScratch();
-  CHECK(resident(loop.cipher_scratch()) <= net::kReadBurst + kPage);
-  CHECK(resident(loop.plain_scratch()) <= net::kReadBurst + kPage);
+  CHECK(resident(loop.cipher_scratch()) <= net::kReadBurst + page);
+  CHECK(resident(loop.plain_scratch()) <= net::kReadBurst + page);
   CHECK(loop.out_scratch().empty());
   CHECK(loop.cipher_scratch().front() == 1);  // what the next message will need stays
 }

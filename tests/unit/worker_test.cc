@@ -3,7 +3,6 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
-#include <poll.h>
 
 #include <array>
 #include <chrono>
@@ -30,9 +29,6 @@ struct Pair {
       REQUIRE(share);
       worker.Start();
       worker.PostListener("db", data::ListenerKind::kUpstream, std::move(share));
-      std::promise<void> done;
-      worker.loop().Post([&] { done.set_value(); });
-      done.get_future().wait();
     }
   }
 
