@@ -193,7 +193,7 @@ class Series:
         """_again gives a second turn, behind the others, to those whom a disturbance left without a figure: it lasts minutes."""
         for pair in self.pairs:
             records = self.results[mode.name][pair.peer.name]
-            if modes.is_disturbed(mode, records[-1]):
+            if modes.is_disturbed(records[-1]):
                 first = records.pop()
                 self._record(pair, mode)
                 records[-1]["errors"] = records[-1].get("errors", 0) + first["errors"]

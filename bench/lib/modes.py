@@ -96,9 +96,9 @@ def crowded(alone, beside, held):
             "windows": windows}
 
 
-def is_disturbed(mode, record):
-    """is_disturbed is whether a record lacks its figure for want of calm windows."""
-    return mode.name == "idle-9000" and "failed" not in record and "p99_share" not in record["figures"]
+def is_disturbed(record):
+    """is_disturbed is whether a record has no more than how few calm windows there were; see crowded."""
+    return (record or {}).get("figures", {}).get("windows", FEWEST) < FEWEST
 
 
 ALL = (

@@ -31,17 +31,14 @@ class Outcome:
 
     def calm_ratio(self, mode, name, key):
         """calm_ratio is ratio over the rounds in which both were calm: None if there are fewer than FEWEST."""
-        rounds = zip(self._ratios(mode, name, key), self._pairs(mode, name))
-        ratios = [ratio for ratio, pair in rounds if ratio is not None and all(map(is_calm, pair))]
+        records = self.results.get(mode, {})
+        rounds = zip(self._ratios(mode, name, key), records.get(self.mine, []), records.get(name, []))
+        ratios = [ratio for ratio, mine, other in rounds if ratio is not None and is_calm(mine) and is_calm(other)]
         return _summary(ratios) if len(ratios) >= FEWEST else None
-
-    def _pairs(self, mode, name):
-        of_mode = self.results.get(mode, {})
-        return [(mine or {}, other or {}) for mine, other in zip(of_mode.get(self.mine, []), of_mode.get(name, []))]
 
     def _ratios(self, mode, name, key):
         """_ratios has one entry a round, None where one of the two has no figure."""
-        pairs = [[record.get("figures", {}).get(key) for record in pair] for pair in self._pairs(mode, name)]
+        pairs = zip(self.values(mode, self.mine, key), self.values(mode, name, key))
         return [mine / other if mine is not None and other else None for mine, other in pairs]
 
     def errors(self, mode, name):
