@@ -10,8 +10,6 @@ namespace {
 using net::milliseconds;
 
 constexpr milliseconds kPollQuery{10'000};
-constexpr milliseconds kResolveFailedAgain{2'000};
-constexpr milliseconds kResolveAgain{30'000};  // host names move without anybody telling us
 // An agent or server that has just started lists nobody until the first checks have passed. The instances known
 // before are tried that much longer: they prove who they are, and a dead one costs a failed attempt.
 constexpr milliseconds kBelieveEmpty{2'000};
@@ -48,15 +46,12 @@ Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale
 UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
                                config::UpstreamSettings upstream, milliseconds connect_timeout,
                                milliseconds idle_timeout, OnChange on_change)
-    : loop_(loop),
-      log_(log),
-      settings_(std::move(upstream)),
+    : settings_(std::move(upstream)),
       connect_timeout_(settings_.connect_timeout.value_or(connect_timeout)),
       idle_timeout_(settings_.idle_timeout.value_or(idle_timeout)),
       on_change_(std::move(on_change)),
-      resolver_(loop),
-      resolve_again_(loop, [this] { Resolve(addresses_); }),
-      believe_empty_(loop, [this] { Resolve(Addresses()); }) {
+      names_(loop, log, settings_.name, [this] { Publish(); }),
+      believe_empty_(loop, [this] { names_.Set(Addresses()); }) {
   if (settings_.endpoints.empty() && agent != nullptr) {
     const bool query = settings_.type == authz::UpstreamType::kPreparedQuery;
     watch_.emplace(loop, log, *agent, WatchOptions(settings_, agent->stale()),
@@ -71,7 +66,7 @@ void UpstreamSource::Start() {
   if (watch_) {
     watch_->Start();
   } else {
-    Resolve(settings_.endpoints);
+    names_.Set(settings_.endpoints);
   }
 }
 
@@ -81,7 +76,7 @@ void UpstreamSource::SetOwnIdentity(const std::string& trust_domain, const authz
   own_ = own;
   trust_domain_ = trust_domain;
   // Which addresses lead to an instance depends on the datacenter that we are in.
-  if (moved && instances_) Resolve(Addresses());
+  if (moved && instances_) names_.Set(Addresses());
   Publish();
 }
 
@@ -94,13 +89,13 @@ void UpstreamSource::Take(std::vector<authz::Instance> instances, const http::Re
     return;
   }
   believe_empty_.Stop();
-  Resolve(Addresses());
+  names_.Set(Addresses());
 }
 
 bool UpstreamSource::HoldOn(const std::vector<authz::Instance>& instances) {
   const bool nobody = std::all_of(instances.begin(), instances.end(),
                                   [](const authz::Instance& instance) { return instance.critical; });
-  return nobody && !endpoints_.empty() &&
+  return nobody && !names_.endpoints().empty() &&
          (believe_empty_.running() || watch_->state().phase == Watch::State::Phase::kRetrying ||
           watch_->state().source == Watch::State::Source::kDisk);
 }
@@ -145,62 +140,11 @@ Status UpstreamSource::TakeQuery(const http::Response& response) {
   return Ok();
 }
 
-void UpstreamSource::Resolve(std::vector<net::Address> addresses) {
-  addresses_ = std::move(addresses);
-  ++round_;
-  found_.assign(addresses_.size(), {});
-  outstanding_ = 0;
-  bool names = false;
-  for (std::size_t i = 0; i < addresses_.size(); ++i) {
-    if (auto literal = net::SocketAddress::FromLiteral(addresses_[i])) {
-      found_[i] = {*literal};
-      continue;
-    }
-    names = true;
-    ++outstanding_;
-    resolver_.Resolve(addresses_[i], [this, round = round_, i](Result<std::vector<net::SocketAddress>> found) {
-      Resolved(round, i, std::move(found));
-    });
-  }
-  if (names) {
-    resolve_again_.Start(kResolveAgain);
-  } else {
-    resolve_again_.Stop();
-  }
-  if (outstanding_ == 0) Resolved(round_, addresses_.size(), std::vector<net::SocketAddress>{});
-}
-
-void UpstreamSource::Resolved(std::uint64_t round, std::size_t index,
-                              Result<std::vector<net::SocketAddress>> found) {
-  if (round != round_) return;
-  if (index < found_.size()) {
-    --outstanding_;
-    if (found) {
-      found_[index] = std::move(*found);
-    } else {
-      resolve_again_.Start(kResolveFailedAgain);
-      if (last_resolve_error_ != found.error().message) {
-        log_.Warn("control", "endpoint not resolved, will retry",
-                  {{"upstream", settings_.name}, {"error", found.error().message}});
-      }
-      last_resolve_error_ = found.error().message;
-    }
-  }
-  if (outstanding_ > 0) return;
-  std::vector<net::SocketAddress> endpoints;
-  for (const auto& each : found_) endpoints.insert(endpoints.end(), each.begin(), each.end());
-  // Names that fail to resolve for a moment do not take away what they resolved to before.
-  if (endpoints.empty() && !addresses_.empty() && known_) return;
-  known_ = true;
-  endpoints_ = std::move(endpoints);
-  Publish();
-}
-
 void UpstreamSource::Publish() {
   auto rules = std::make_shared<data::UpstreamRules>();
   rules->name = NameOf(settings_);
-  rules->known = known_;
-  rules->endpoints = endpoints_;
+  rules->known = names_.known();
+  rules->endpoints = names_.endpoints();
   rules->connect_timeout = connect_timeout_;
   rules->idle_timeout = idle_timeout_;
   rules->stale = watch_ && watch_->TooOld();

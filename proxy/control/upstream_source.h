@@ -15,9 +15,9 @@
 #include "authz/consul_api.h"
 #include "proxy/config/settings.h"
 #include "proxy/control/agent.h"
+#include "proxy/control/endpoint_names.h"
 #include "proxy/control/watch.h"
 #include "proxy/data/snapshot.h"
-#include "proxy/net/resolver.h"
 
 namespace mooring::control {
 
@@ -46,23 +46,18 @@ class UpstreamSource final {
  private:
   Status TakeInstances(const http::Response& response);
   Status TakeQuery(const http::Response& response);
-  void Resolve(std::vector<net::Address> addresses);
-  void Resolved(std::uint64_t round, std::size_t index, Result<std::vector<net::SocketAddress>> found);
   void Publish();
   void Take(std::vector<authz::Instance> instances, const http::Response& response);
   // HoldOn: this answer, the first after an outage, lists nobody where there was somebody; it waits a little.
   bool HoldOn(const std::vector<authz::Instance>& instances);
   std::vector<net::Address> Addresses() const;  // of instances_, as seen from our datacenter
 
-  net::Loop& loop_;
-  log::Log& log_;
   const config::UpstreamSettings settings_;
   const net::milliseconds connect_timeout_;
   const net::milliseconds idle_timeout_;
   const OnChange on_change_;
   std::optional<Watch> watch_;
-  net::Resolver resolver_;
-  net::Timer resolve_again_;
+  EndpointNames names_;
   net::Timer believe_empty_;
   std::string trust_domain_;
   std::optional<authz::ServiceId> own_;
@@ -70,13 +65,6 @@ class UpstreamSource final {
   bool translated_ = false;  // the agent has put WAN addresses in already
   std::string query_service_;
   std::string query_datacenter_;
-  std::vector<net::Address> addresses_;
-  std::uint64_t round_ = 0;    // of resolving: answers of an earlier one are dropped
-  std::size_t outstanding_ = 0;
-  std::vector<std::vector<net::SocketAddress>> found_;
-  std::string last_resolve_error_;
-  bool known_ = false;
-  std::vector<net::SocketAddress> endpoints_;
   std::shared_ptr<const data::UpstreamRules> rules_;
 };
 
