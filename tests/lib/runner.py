@@ -164,7 +164,7 @@ class Module:
         self.path, self.names = path, list(names)
         self.title = path.stem[len("test_"):]
         reader, writer = os.pipe()
-        self.log = open(f"/tmp/mooring-tests-{os.getpid()}-{self.title}.log", "wb")
+        self.log = open(f"/tmp/mooring-tests-{os.getpid()}-{path.parent.name}-{self.title}.log", "wb")
         code = (f"import os, sys; os.dup2({writer}, 3); os.set_inheritable(3, False); "
                 f"sys.path.insert(0, {str(TESTS)!r}); "
                 f"from lib import runner; runner.module_main({str(path)!r}, {self.names!r})")
