@@ -31,6 +31,7 @@ http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {
     const std::vector<std::string> reasons = sources_.not_ready();
     if (reasons.empty()) {
       response.body = "ready\n";
+      for (const std::string& what : sources_.degraded()) response.body += "degraded: " + what + "\n";
     } else {
       response.status = 503;
       for (const std::string& reason : reasons) response.body += reason + "\n";

@@ -17,6 +17,7 @@ class Admin final {
  public:
   struct Sources {
     std::function<std::vector<std::string>()> not_ready;  // reasons; empty: ready
+    std::function<std::vector<std::string>()> degraded;   // what works less than it should, and is told beside "ready"
     std::function<std::string()> status_json;
   };
 

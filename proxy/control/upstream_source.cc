@@ -119,6 +119,16 @@ std::vector<net::Address> UpstreamSource::Addresses() const {
   return addresses;
 }
 
+bool UpstreamSource::Answered() const {
+  return !watch_ || watch_->state().source != Watch::State::Source::kNone || !watch_->state().refusal.empty();
+}
+
+std::string UpstreamSource::Refusal() const {
+  if (!watch_) return {};
+  if (!watch_->state().refusal.empty()) return watch_->state().refusal;
+  return watch_->state().filtered ? "the answer was filtered by ACLs: " + watch_->needs() + " is missing" : std::string();
+}
+
 void UpstreamSource::CheckAge() {
   if (watch_ && rules_->stale != watch_->TooOld()) Publish();
 }

@@ -42,6 +42,10 @@ class UpstreamSource final {
   std::shared_ptr<const data::UpstreamRules> Rules() const { return rules_; }
   const config::UpstreamSettings& settings() const { return settings_; }
   const Watch* watch() const { return watch_ ? &*watch_ : nullptr; }
+  // Answered: the agent has said who the instances are, or that it will not say; static endpoints need nobody's answer.
+  bool Answered() const;
+  // Refusal is how the agent has refused the whole truth about the instances; empty if it has not.
+  std::string Refusal() const;
 
  private:
   Status TakeInstances(const http::Response& response);

@@ -159,7 +159,9 @@ void Watch::OnAnswer(Result<http::Response> answer) {
       at_least = std::min(milliseconds(static_cast<milliseconds::rep>(std::min<std::uint64_t>(*seconds, 10) * 1000)),
                           kMaxPatience);
     }
-    Fail(Explain(*answer, agent_, options_.name), at_least);
+    const Error error = Explain(*answer, agent_, options_.name);
+    if (answer->status == 403 || answer->status == 404) state_.refusal = error.message;
+    Fail(error, at_least);
     return;
   }
   if (auto distrust = Distrust(*answer)) {
@@ -189,10 +191,11 @@ std::optional<Error> Watch::Distrust(const http::Response& response) {
   }
   const bool filtered = Says(response, kFilteredHeader, "true");
   // A token that has never seen the whole list gets its changes all the same.
-  const bool no_less = nothing_better || (options_.partial == Partial::kInsteadOfNothing && filtered_);
+  const bool no_less = nothing_better || (options_.partial == Partial::kInsteadOfNothing && state_.filtered);
   if (filtered && !no_less) {
-    return Error{ErrorCode::kDenied, options_.name + ": not taken up: the answer was filtered by ACLs; a permission is "
-                                     "missing from " + agent_.TokenName()};
+    state_.refusal = options_.name + ": not taken up: the answer was filtered by ACLs; a permission is missing from " +
+                     agent_.TokenName();
+    return Error{ErrorCode::kDenied, state_.refusal};
   }
   return std::nullopt;
 }
@@ -215,7 +218,7 @@ void Watch::Restore() {
     return;
   }
   state_.source = State::Source::kDisk;
-  filtered_ = Says(response, kFilteredHeader, "true");
+  state_.filtered = Says(response, kFilteredHeader, "true");
   state_.version = std::move(version);
   state_.fresh_at = loop_.now() - std::chrono::duration_cast<net::MonotonicTime::duration>(age);
   // A time of confirmation that has not come yet proves no age: with a limit it is beyond it.
@@ -235,8 +238,9 @@ void Watch::Succeed(const http::Response& response) {
   refusal_said_at_.reset();
   state_.phase = State::Phase::kOk;
   state_.source = State::Source::kAgent;
-  filtered_ = Says(response, kFilteredHeader, "true");
+  state_.filtered = Says(response, kFilteredHeader, "true");
   state_.last_error.clear();
+  state_.refusal.clear();
   state_.fresh_at = loop_.now();
   ++state_.updates;
 

@@ -67,6 +67,8 @@ class Watch final {
     std::string last_error;     // empty after an answer was taken up
     std::optional<net::MonotonicTime> fresh_at;  // when the agent last confirmed what is in force
     bool can_wait = true;       // false: the agent gives no index for this document
+    std::string refusal;    // the agent's last word was a no (403, 404, filtered by ACLs and not taken up): which one
+    bool filtered = false;  // what is in force came marked as filtered by ACLs
   };
 
   Watch(net::Loop& loop, log::Log& log, Agent& agent, Options options, Apply apply);
@@ -90,6 +92,7 @@ class Watch final {
 
   const State& state() const { return state_; }
   const std::string& name() const { return options_.name; }
+  const std::string& needs() const { return options_.needs; }
 
  private:
   void Send();
@@ -113,7 +116,6 @@ class Watch final {
   net::Timer timer_;
   net::Timer restore_;
   bool restore_armed_ = false;
-  bool filtered_ = false;  // what is in force came marked as filtered
   std::optional<net::MonotonicTime> refusal_said_at_;
   State state_;
   std::string hash_;

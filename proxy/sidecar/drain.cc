@@ -72,6 +72,11 @@ void Sidecar::Fatal(const std::string& message) {
   if (std::exchange(exiting_, true)) return;
   exit_code_ = 1;
   std::fprintf(stderr, "==> %s\n", message.c_str());
+  if (registration_) {
+    // It needs the inbound side alone, so an upstream's port that is taken may be found out after it.
+    registration_->Remove([this] { loop_.Stop(); });
+    return;
+  }
   loop_.Stop();
 }
 

@@ -242,64 +242,6 @@ void Sidecar::OnListenerFailed(const std::string& name, const Error& error) {
   Fatal(error.message);
 }
 
-std::vector<std::string> Sidecar::NotReady() const {
-  std::vector<std::string> reasons;
-  const auto add = [&reasons](std::string reason) {
-    if (!reason.empty()) reasons.push_back(std::move(reason));
-  };
-  if (state_ == State::kDraining) add("draining");
-  if (!config_) {
-    const control::Watch* watch = config_watch_ ? config_watch_.get() : find_proxy_.get();
-    add("no proxy configuration yet" +
-        (watch != nullptr && !watch->state().last_error.empty() ? ": " + watch->state().last_error
-                                                                : std::string()));
-    return reasons;
-  }
-  add(identity_->Missing());
-  if (const auto identity = identity_->Current();
-      identity && identity->leaf->not_after() <= std::chrono::system_clock::now()) {
-    add("our leaf certificate has expired");
-  }
-  if (identity_->RootsTooOld()) add("the roots are older than max_stale");
-  if (intentions_ && config_->public_listen) {
-    add(intentions_->Missing());
-    if (intentions_->TooOld()) add("the intentions are older than max_stale");
-  }
-  if (config_->public_listen && !listeners_->IsOpen(kPublic)) {
-    add("the public listener is not open" + (local_app_error_.empty() ? "" : ": " + local_app_error_));
-  }
-  if (!started_ && !listeners_->AllOpen()) add("not every upstream listener is open yet");
-  return reasons;
-}
-
-void Sidecar::CheckReady() {
-  if (config_ && config_->public_listen && config_->local_app) ResolveLocalApp();
-  if (state_ == State::kDraining) return;
-  const std::vector<std::string> reasons = NotReady();
-  if (reasons.empty() && listeners_->AllOpen()) started_ = true;
-  const State next = reasons.empty() ? State::kReady : State::kStarting;
-  if (next == State::kReady && settings_.register_self && !registration_) {
-    control::Registration::Entry entry;
-    entry.service = config_->service;
-    entry.id = config_->service + "-proxy" +
-               (settings_.register_id.empty() ? std::string() : "-" + settings_.register_id);
-    entry.port = listeners_->BoundPort(kPublic);
-    entry.address = !settings_.advertise.empty()            ? settings_.advertise
-                    : config_->public_listen->IsWildcard() ? std::string()
-                                                           : config_->public_listen->host;
-    registration_ = std::make_unique<control::Registration>(loop_, log_, *agent_, std::move(entry));
-    registration_->Start();
-  }
-  if (next == State::kReady && maintenance_) maintenance_->Undo();
-  if (next == state_) return;
-  state_ = next;
-  if (next == State::kReady) {
-    log_.Info("sidecar", "ready");
-  } else {
-    log_.Warn("sidecar", "not ready", {{"reason", reasons.front()}});
-  }
-}
-
 void Sidecar::CheckLeaf() {
   const auto identity = identity_ ? identity_->Current() : nullptr;
   if (!identity) return;

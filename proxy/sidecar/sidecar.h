@@ -62,7 +62,11 @@ class Sidecar final {
   void CheckReady();
   void CheckLeaf();
   void CheckAges();  // against max_stale
+  // What keeps callers from being served; what keeps /ready at 503: these, and upstreams that nobody has answered about;
+  // what works less than it should, without keeping us from serving.
+  std::vector<std::string> InboundNotReady() const;
   std::vector<std::string> NotReady() const;
+  std::vector<std::string> Degraded() const;
   bool PublicWanted() const;
 
   // The end, in order.

@@ -37,7 +37,7 @@ Status Sidecar::Prepare() {
   resolver_ = std::make_unique<net::Resolver>(loop_);
   if (settings_.admin) {
     auto admin = admin::Admin::Make(loop_, *settings_.admin,
-                                    {[this] { return NotReady(); }, [this] { return StatusJson(); }});
+                                    {[this] { return NotReady(); }, [this] { return Degraded(); }, [this] { return StatusJson(); }});
     if (!admin) return admin.error();
     admin_ = std::move(*admin);
     log_.Info("control", "listener open", {{"name", "admin"}, {"address", admin_->address()}});

@@ -88,7 +88,8 @@ std::string Sidecar::StatusJson() const {
            {"service", config_ ? config_->service : settings_.service},
            {"proxy_id", config_ ? config_->proxy_id : settings_.proxy_id},
            {"uptime_seconds", std::chrono::duration<double>(now - started_at_).count()},
-           {"not_ready", NotReady()}};
+           {"not_ready", NotReady()},
+           {"degraded", Degraded()}};
   switch (state_) {
     case State::kStarting: out["state"] = "starting"; break;
     case State::kReady: out["state"] = "ready"; break;

@@ -74,6 +74,7 @@ std::string Facts(const json& status) {
   std::string out = "mooring " + Text(status, "version") + "  " + Text(status, "service") + "  " +
                     Text(status, "state") + "  up " + Span(status.value("uptime_seconds", json())) + "\n";
   for (const json& reason : status.value("not_ready", json::array())) out += "  not ready: " + Text(reason) + "\n";
+  for (const json& what : status.value("degraded", json::array())) out += "  degraded: " + Text(what) + "\n";
   if (const json leaf = status.value("leaf", json()); leaf.is_object()) {
     out += "leaf   " + Text(leaf, "spiffe_id") + "  ends in " + Span(leaf.value("seconds_left", json())) +
            (leaf.value("expiring", false) ? "  NOT RENEWED YET" : "") + "\n";

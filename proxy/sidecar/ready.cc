@@ -1,0 +1,107 @@
+// Sidecar: whether it can serve. Our entry in the catalog depends on the inbound side alone; /ready asks for a first answer
+// about every upstream besides, whatever it says.
+#include <utility>
+
+#include "proxy/sidecar/sidecar.h"
+
+namespace mooring::sidecar {
+namespace {
+
+constexpr char kPublic[] = "public";
+constexpr std::size_t kNamed = 3;  // so many upstreams are named in one reason
+
+std::string UpstreamName(const control::UpstreamSource& source) {
+  std::string name = source.settings().name;
+  if (source.settings().type == authz::UpstreamType::kPreparedQuery) name += ".query";
+  if (!source.settings().datacenter.empty()) name += "@" + source.settings().datacenter;
+  return name;
+}
+
+}  // namespace
+
+std::vector<std::string> Sidecar::InboundNotReady() const {
+  std::vector<std::string> reasons;
+  const auto add = [&reasons](std::string reason) {
+    if (!reason.empty()) reasons.push_back(std::move(reason));
+  };
+  if (!config_) {
+    const control::Watch* watch = config_watch_ ? config_watch_.get() : find_proxy_.get();
+    add("no proxy configuration yet" +
+        (watch != nullptr && !watch->state().last_error.empty() ? ": " + watch->state().last_error
+                                                                : std::string()));
+    return reasons;
+  }
+  add(identity_->Missing());
+  if (const auto identity = identity_->Current();
+      identity && identity->leaf->not_after() <= std::chrono::system_clock::now()) {
+    add("our leaf certificate has expired");
+  }
+  if (identity_->RootsTooOld()) add("the roots are older than max_stale");
+  if (intentions_ && config_->public_listen) {
+    add(intentions_->Missing());
+    if (intentions_->TooOld()) add("the intentions are older than max_stale");
+  }
+  if (config_->public_listen && !listeners_->IsOpen(kPublic)) {
+    add("the public listener is not open" + (local_app_error_.empty() ? "" : ": " + local_app_error_));
+  }
+  return reasons;
+}
+
+std::vector<std::string> Sidecar::NotReady() const {
+  std::vector<std::string> reasons;
+  if (state_ == State::kDraining) reasons.emplace_back("draining");
+  for (std::string& reason : InboundNotReady()) reasons.push_back(std::move(reason));
+  if (!config_) return reasons;
+  if (!started_ && !listeners_->AllOpen()) reasons.emplace_back("not every upstream listener is open yet");
+  std::size_t waiting = 0;
+  std::string names;
+  for (const auto& [name, source] : upstreams_) {
+    if (source->Answered()) continue;
+    if (++waiting > kNamed) continue;
+    const std::string& error = source->watch()->state().last_error;
+    names += (waiting > 1 ? ", " : "") + UpstreamName(*source) + (error.empty() ? "" : " (" + error + ")");
+  }
+  if (waiting > kNamed) names += " and " + std::to_string(waiting - kNamed) + " more";
+  if (waiting > 0) reasons.push_back("no answer yet about the instances of " + names);
+  return reasons;
+}
+
+std::vector<std::string> Sidecar::Degraded() const {
+  std::vector<std::string> reasons;
+  for (const auto& [name, source] : upstreams_) {
+    const std::string refusal = source->Refusal();
+    if (!refusal.empty()) reasons.push_back("upstream " + UpstreamName(*source) + ": " + refusal);
+  }
+  return reasons;
+}
+
+void Sidecar::CheckReady() {
+  if (config_ && config_->public_listen && config_->local_app) ResolveLocalApp();
+  if (state_ == State::kDraining) return;
+  const bool inbound = InboundNotReady().empty();
+  if (inbound && listeners_->AllOpen()) started_ = true;
+  if (inbound && settings_.register_self && !registration_) {
+    control::Registration::Entry entry;
+    entry.service = config_->service;
+    entry.id = config_->service + "-proxy" +
+               (settings_.register_id.empty() ? std::string() : "-" + settings_.register_id);
+    entry.port = listeners_->BoundPort(kPublic);
+    entry.address = !settings_.advertise.empty()            ? settings_.advertise
+                    : config_->public_listen->IsWildcard() ? std::string()
+                                                           : config_->public_listen->host;
+    registration_ = std::make_unique<control::Registration>(loop_, log_, *agent_, std::move(entry));
+    registration_->Start();
+  }
+  if (inbound && maintenance_) maintenance_->Undo();
+  const std::vector<std::string> reasons = NotReady();
+  const State next = reasons.empty() ? State::kReady : State::kStarting;
+  if (next == state_) return;
+  state_ = next;
+  if (next == State::kReady) {
+    log_.Info("sidecar", "ready");
+  } else {
+    log_.Warn("sidecar", "not ready", {{"reason", reasons.front()}});
+  }
+}
+
+}  // namespace mooring::sidecar
