@@ -1,6 +1,7 @@
 #include "proxy/http/client.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -84,6 +85,8 @@ const std::string* Response::Header(const std::string& lower_case_name) const {
 
 class Client::Impl final : public net::StreamObserver {
  public:
+  using Rejection = Client::Rejection;
+
   Impl(net::Loop& loop, Endpoint endpoint)
       : loop_(loop),
         endpoint_(std::move(endpoint)),
@@ -97,6 +100,7 @@ class Client::Impl final : public net::StreamObserver {
     request_ = std::move(request);
     callback_ = std::move(callback);
     retried_ = false;
+    rejection_ = Rejection::kNone;
     refusal_ = FaultOf(request_);
     if (!refusal_.empty()) {
       stage_ = Stage::kRefused;
@@ -104,11 +108,12 @@ class Client::Impl final : public net::StreamObserver {
       return;
     }
     deadline_.Start(request_.deadline);
-    if (!stream_ || !MayRepeat(request_.method)) {
+    if (!stream_ || !(request_.repeatable || MayRepeat(request_.method))) {
       Open();
       return;
     }
     reused_ = true;
+    Await();
     if (!Transmit()) Open();
   }
 
@@ -121,6 +126,12 @@ class Client::Impl final : public net::StreamObserver {
   }
 
   bool busy() const { return stage_ != Stage::kIdle; }
+  bool connected() const { return stream_ && (stage_ == Stage::kIdle || stage_ == Stage::kAnswer); }
+  Rejection rejection() const { return rejection_; }
+
+  void CloseIdle() {
+    if (!busy()) CloseAll();
+  }
 
   void SetEndpoint(Endpoint endpoint) {
     endpoint_ = std::move(endpoint);
@@ -171,6 +182,8 @@ class Client::Impl final : public net::StreamObserver {
       stage_ = Stage::kConnecting;
       net::ConnectStart start = net::StartConnect(address);
       if (start.error != 0) {
+        // Made, and reset within the call: the kernel has thrown away what came.
+        if (start.error == ECONNRESET) rejection_ = Rejection::kUnanswered;
         NoteFailure(std::strerror(start.error));
         continue;
       }
@@ -182,7 +195,9 @@ class Client::Impl final : public net::StreamObserver {
       }
       poller_.emplace(loop_, connecting_.get(), [this](net::Poller::Ready ready) {
         const int error = net::PendingError(connecting_.get());
-        if (error != 0 || ready.error) {
+        // A connection that was made, and ended before we saw it, may hold an answer.
+        const bool ended = error == ECONNRESET || error == EPIPE;
+        if (!ended && (error != 0 || ready.error)) {
           AttemptFailed(error != 0 ? std::strerror(error) : "connecting failed");
           return;
         }
@@ -231,20 +246,32 @@ class Client::Impl final : public net::StreamObserver {
         return;
       case tls::Progress::kClosed:
       case tls::Progress::kFailed:
+        if (stream_->session()->failure() == tls::Failure::kNone) rejection_ = Rejection::kUnanswered;
         AttemptFailed("TLS handshake: " + StreamFailure("the connection was closed"));
         return;
     }
   }
 
   void Begin() {
-    if (!Transmit()) Fail(StreamFailure("the connection was closed"));
+    rejection_ = Rejection::kNone;  // another address may have been tried before
+    Await();
+    // Who turns us away says so before it has read anything, and may reset the connection behind it: what is sent then could
+    // cost us the answer.
+    if (!ReadAnswer() || parser_.begun()) return;
+    // Behind a failed write, too, there may be an answer.
+    if (!Transmit()) ReadAnswer();
+  }
+
+  void Await() {
+    stage_ = Stage::kAnswer;
+    transmitted_ = false;
+    parser_.Reset(request_.method == "HEAD");
+    stream_->WantRead(true);
   }
 
   // Transmit sends the request on the open stream. False: the stream has failed.
   bool Transmit() {
-    stage_ = Stage::kAnswer;
-    parser_.Reset(request_.method == "HEAD");
-    stream_->WantRead(true);
+    transmitted_ = true;
     return stream_->Write(BytesOf(WireText(request_, endpoint_.address)));
   }
 
@@ -283,18 +310,19 @@ class Client::Impl final : public net::StreamObserver {
     if (stage_ == Stage::kTls) {
       AttemptFailed(StreamFailure("the connection broke"));
     } else if (stage_ == Stage::kAnswer) {
-      Lost(StreamFailure("the connection broke"));
+      ReadAnswer();  // what came before it broke
     } else {
       stream_.reset();
     }
   }
 
-  void ReadAnswer() {
+  // ReadAnswer takes what is there. False: the request is over, and this object may be gone.
+  bool ReadAnswer() {
     do {
       const net::Stream::ReadResult read = stream_->Read();
       switch (read.status) {
         case net::Stream::ReadStatus::kAgain:
-          return;
+          return true;
         case net::Stream::ReadStatus::kData: {
           std::span<const std::uint8_t> in = read.bytes;
           const Parser::Progress progress = parser_.Feed(in);
@@ -304,11 +332,15 @@ class Client::Impl final : public net::StreamObserver {
           }
           if (progress == Parser::Progress::kFailed) {
             Fail(parser_.fault_text());
-            return;
+            return false;
           }
           if (progress == Parser::Progress::kDone) {
-            Done(in.empty());
-            return;
+            if (!transmitted_ && parser_.message().status < 400) {
+              Fail("an answer to nothing: it came before the request");
+            } else {
+              Done(in.empty());
+            }
+            return false;
           }
           break;
         }
@@ -318,16 +350,17 @@ class Client::Impl final : public net::StreamObserver {
           } else {
             Lost(parser_.fault_text());
           }
-          return;
+          return false;
         case net::Stream::ReadStatus::kTruncated:
           Lost(parser_.begun() ? "the TLS connection was cut off inside the answer"
                                : "the TLS connection was cut off without an answer");
-          return;
+          return false;
         case net::Stream::ReadStatus::kFailed:
           Lost(StreamFailure("the connection broke"));
-          return;
+          return false;
       }
     } while (stream_->BufferedInput());
+    return true;
   }
 
   // Lost ends the connection under a request. On a kept-alive one that has not answered a byte, the
@@ -339,6 +372,7 @@ class Client::Impl final : public net::StreamObserver {
       Open();
       return;
     }
+    if (!reused_ && !parser_.begun()) rejection_ = Rejection::kUnanswered;
     Fail(why);
   }
 
@@ -349,7 +383,8 @@ class Client::Impl final : public net::StreamObserver {
     response.body = std::move(parser_.message().body);
     // A request that is not out yet, or bytes beyond the answer: the next answer could be a wrong
     // one.
-    const bool keep = in_step && parser_.message().keep_alive && stream_->pending() == 0 &&
+    if (!reused_ && response.status == 429 && !parser_.message().keep_alive) rejection_ = Rejection::kTooMany;
+    const bool keep = in_step && transmitted_ && parser_.message().keep_alive && stream_->pending() == 0 &&
                       !stream_->BufferedInput() && !stream_->read_ended() && !stale_endpoint_;
     if (!keep) CloseAll();
     stage_ = Stage::kIdle;
@@ -417,7 +452,9 @@ class Client::Impl final : public net::StreamObserver {
   std::optional<net::Stream> stream_;
   bool reused_ = false;   // the stream had carried another request before
   bool retried_ = false;  // this request has been sent twice
+  bool transmitted_ = false;  // the request is on its way, or with the stream
   bool stale_endpoint_ = false;
+  Rejection rejection_ = Rejection::kNone;
 };
 
 Client::Client(net::Loop& loop, Endpoint endpoint)
@@ -428,6 +465,9 @@ void Client::Send(Request request, Callback callback) {
 }
 void Client::Cancel() { impl_->Cancel(); }
 bool Client::busy() const { return impl_->busy(); }
+bool Client::connected() const { return impl_->connected(); }
+void Client::CloseIdle() { impl_->CloseIdle(); }
+Client::Rejection Client::rejection() const { return impl_->rejection(); }
 void Client::SetEndpoint(Endpoint endpoint) { impl_->SetEndpoint(std::move(endpoint)); }
 
 }  // namespace mooring::http

@@ -31,6 +31,8 @@ struct Request {
   // It waits for a change, counted from a state that another agent may never have had: if the connection is lost, the
   // caller must learn of it and ask anew.
   bool blocking = false;
+  // Asking twice is asking once, whatever the method: a POST that only asks may go on a kept-alive connection.
+  bool repeatable = false;
 };
 
 struct Response {
@@ -65,12 +67,19 @@ class Client final {
   // inside Send, and may call Send or destroy the Client. Any status is a Response; an Error
   // (kUnavailable) is no whole answer: refused, cut short, too large, late, not HTTP; the text says
   // which. kInvalid: a method, target or header that would break the request's framing (a token
-  // with a line end); nothing was sent. A request on a kept-alive connection that the agent had
+  // with a line end); nothing was sent. An answer that comes before the request is sent, or while it is, is the answer, even
+  // if a reset follows. A request on a kept-alive connection that the agent had
   // meanwhile closed is sent once more on a fresh one, but for a blocking one. What must not happen
   // twice (POST) goes on a fresh connection to begin with (RFC 9110 9.2.2).
   void Send(Request request, Callback callback);
   void Cancel();
   bool busy() const;
+  bool connected() const;  // there is a connection, over which a request is under way or the next one may go
+  void CloseIdle();        // lets go of a connection that no request is under way on
+  // Rejection is what became of the last request's connection, if it was a new one: ended by the other side before a byte
+  // of an answer, or by 429 Too Many Requests (RFC 6585 4) and the end of the connection.
+  enum class Rejection { kNone, kUnanswered, kTooMany };
+  Rejection rejection() const;
   // SetEndpoint changes where the next request goes (new TLS files); the idle connection is closed.
   void SetEndpoint(Endpoint endpoint);
 

@@ -321,6 +321,21 @@ TEST_CASE("http client: what must not happen twice goes on a fresh connection") 
         std::string::npos);
 }
 
+TEST_CASE("http client: a POST that only asks goes on the kept-alive connection") {
+  net::Loop loop;
+  Peer peer(loop, {{{Ok("1"), Then::kKeep}, {Ok("2"), Then::kKeep}}});
+  http::Client client(loop, peer.endpoint());
+  CHECK(Fetch(loop, client, Get())->body == "1");
+  http::Request post = Get("/ask");
+  post.method = "POST";
+  post.repeatable = true;
+  CHECK(Fetch(loop, client, post)->body == "2");
+  CHECK(peer.accepted == 1);
+  CHECK(client.connected());
+  client.CloseIdle();
+  CHECK_FALSE(client.connected());
+}
+
 TEST_CASE("http client: an idle connection that the other side closes is let go of") {
   net::Loop loop;
   Peer peer(loop, {{{Ok("1"), Then::kClose}}, {{Ok("2"), Then::kKeep}}});
