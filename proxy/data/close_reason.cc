@@ -9,6 +9,7 @@ const char* CloseReasonName(CloseReason reason) {
     case CloseReason::kReset: return "reset";
     case CloseReason::kIdleTimeout: return "idle_timeout";
     case CloseReason::kDrained: return "drained";
+    case CloseReason::kDrainTimeout: return "drain_timeout";
     case CloseReason::kMaxConnectionAge: return "max_connection_age";
     case CloseReason::kRevoked: return "revoked";
     case CloseReason::kRootRemoved: return "root_removed";

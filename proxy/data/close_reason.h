@@ -14,7 +14,8 @@ enum class CloseReason {
   kTlsTruncated,          // the same, but a TLS peer left out its close_notify
   kReset,                 // a reset was passed on
   kIdleTimeout,
-  kDrained,               // still open at the end of the drain time
+  kDrained,               // closed by a drain, between exchanges
+  kDrainTimeout,          // still open at the end of the drain time
   kMaxConnectionAge,
   kRevoked,               // live: intentions or the default came to forbid it
   kRootRemoved,           // live: the peer's chain leads to no root that is trusted now

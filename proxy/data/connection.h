@@ -9,12 +9,20 @@
 
 #include "proxy/data/close_reason.h"
 #include "proxy/data/review.h"
+#include "proxy/net/loop.h"
 
 namespace mooring::data {
 
+// Which side a listener is for, and so which kind of connection it accepts: Inbound or Outbound.
+enum class ListenerKind { kPublic, kUpstream };
+
 class Connection {
  public:
+  explicit Connection(ListenerKind kind) : kind_(kind) {}
   virtual ~Connection() = default;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  ListenerKind kind() const { return kind_; }
   // Cut ends it now, by a reset on both legs.
   virtual void Cut(CloseReason reason) = 0;
   // OnSnapshot: the worker has a new snapshot. The connection may be waiting for something in it, and `review`
@@ -22,9 +30,18 @@ class Connection {
   virtual void OnSnapshot(Review& review) = 0;
   // OnSweep comes every net::kLivenessCheck: the moment to look for a peer that has died.
   virtual void OnSweep() = 0;
+  // IsAwaited: a drain that begins now waits for its end. Not for a caller who has proven nothing yet, or is being refused.
+  virtual bool IsAwaited() const = 0;
+  // EndIfQuiet ends it cleanly, by close_notify and FIN, if it is between exchanges and has been silent for `quiet`; a handshake
+  // that has been silent so long ends, too. True: nothing of it is awaited any more, even if the peers have not closed yet.
+  virtual bool EndIfQuiet(net::milliseconds quiet) = 0;
 
  private:
+  friend class Drain;
   friend class Worker;
+  const ListenerKind kind_;
+  bool drain_awaits_ = false;             // Drain's: its end is awaited
+  net::MonotonicTime drain_ends_from_{};  // Drain's: not before this moment
   std::list<std::unique_ptr<Connection>>::iterator position_;
   bool retired_ = false;
 };

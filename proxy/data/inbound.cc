@@ -17,11 +17,13 @@ constexpr int kAlertCertificateExpired = 45;
 }  // namespace
 
 Inbound::Inbound(Worker& worker, net::UniqueFd caller, const net::SocketAddress& peer)
-    : worker_(worker),
+    : Connection(ListenerKind::kPublic),
+      worker_(worker),
       peer_(peer),
       begun_with_(worker.snapshot()),
       caller_(worker.loop(), std::move(caller), this),
-      deadline_(worker.loop(), [this] { OnDeadline(); }) {}
+      deadline_(worker.loop(), [this] { OnDeadline(); }),
+      since_(worker.loop().now()) {}
 
 Inbound::~Inbound() = default;
 
@@ -60,6 +62,7 @@ void Inbound::OnReadable(net::Stream&) {
 }
 
 void Inbound::ContinueHandshake() {
+  since_ = worker_.loop().now();
   switch (caller_.Handshake(true)) {
     case tls::Progress::kWantInput:
       return;
@@ -155,7 +158,7 @@ void Inbound::OnDialed(net::UniqueFd fd, int error) {
     return;
   }
   stage_ = Stage::kRelay;
-  relaying_since_ = worker_.loop().now();
+  since_ = worker_.loop().now();
   app_.emplace(worker_.loop(), std::move(fd), this);
   relay_.emplace(worker_.loop(), *app_, caller_, rules.idle_timeout,
                  [this](CloseReason reason) { Over(reason); });
@@ -265,11 +268,32 @@ void Inbound::Cut(CloseReason reason) {
 
 void Inbound::OnSweep() {
   if (stage_ != Stage::kRelay) return;
-  if (TooOld(worker_.snapshot()->live, relaying_since_, worker_.loop().now())) {
+  if (TooOld(worker_.snapshot()->live, since_, worker_.loop().now())) {
     Cut(CloseReason::kMaxConnectionAge);
     return;
   }
   relay_->CheckPeers();
+}
+
+bool Inbound::IsAwaited() const { return stage_ == Stage::kDial || stage_ == Stage::kRelay; }
+
+bool Inbound::EndIfQuiet(net::milliseconds quiet) {
+  switch (stage_) {
+    case Stage::kHandshake:
+      if (worker_.loop().now() - since_ < quiet) return false;
+      Over(CloseReason::kDrained);
+      return true;
+    case Stage::kDial:
+      return false;
+    case Stage::kRelay:
+      if (!relay_->ended() && !relay_->BetweenExchanges(caller_, quiet)) return false;
+      if (!relay_->ended()) relay_->End(CloseReason::kDrained);
+      return true;
+    case Stage::kRefusing:
+    case Stage::kOver:
+      return true;
+  }
+  return true;
 }
 
 void Inbound::Over(CloseReason reason) {

@@ -25,6 +25,8 @@ class Inbound final : public Connection, public net::StreamObserver {
   void Cut(CloseReason reason) override;
   void OnSnapshot(Review& review) override;
   void OnSweep() override;
+  bool IsAwaited() const override;
+  bool EndIfQuiet(net::milliseconds quiet) override;
 
  private:
   static constexpr int kAlertInternalError = 80;  // TLS alert description, RFC 8446 6.2
@@ -59,7 +61,7 @@ class Inbound final : public Connection, public net::StreamObserver {
   std::shared_ptr<const Snapshot> begun_with_;  // the snapshot of the handshake
   net::Stream caller_;
   net::Timer deadline_;  // of the handshake or the refusal; while relaying, the grace of an objection
-  net::MonotonicTime relaying_since_{};
+  net::MonotonicTime since_;  // when the caller was last heard of in the handshake; when the relay began
   std::optional<Objection> objection_;  // live, but only until the grace is over
   Stage stage_ = Stage::kHandshake;
   CloseReason refusal_ = CloseReason::kDone;

@@ -25,7 +25,8 @@ CloseReason FromErrno(int error) {
 }  // namespace
 
 Outbound::Outbound(Worker& worker, std::string upstream, net::UniqueFd app)
-    : worker_(worker),
+    : Connection(ListenerKind::kUpstream),
+      worker_(worker),
       upstream_(std::move(upstream)),
       app_(worker.loop(), std::move(app), this),
       deadline_(worker.loop(), [this] { OnDeadline(); }) {}
@@ -326,6 +327,26 @@ void Outbound::OnSweep() {
     return;
   }
   if (stage_ == Stage::kRelay) relay_->CheckPeers();
+}
+
+bool Outbound::EndIfQuiet(milliseconds quiet) {
+  switch (stage_) {
+    case Stage::kWaiting:
+    case Stage::kConnect:
+    case Stage::kHandshake:  // the app may have spoken: its search ends by itself
+      return false;
+    case Stage::kProven:
+      if (worker_.loop().now() - proven_at_ < quiet || net::Unread(app_.fd()) > 0 || net::Unread(peer_->fd()) > 0) return false;
+      StartRelay(std::nullopt);
+      break;
+    case Stage::kRelay:
+      if (!relay_->ended() && !relay_->BetweenExchanges(app_, quiet)) return false;
+      break;
+    case Stage::kOver:
+      return true;
+  }
+  if (stage_ == Stage::kRelay && !relay_->ended()) relay_->End(CloseReason::kDrained);
+  return true;
 }
 
 void Outbound::Over(CloseReason reason) {

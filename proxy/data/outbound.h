@@ -28,6 +28,8 @@ class Outbound final : public Connection, public net::StreamObserver {
   void Cut(CloseReason reason) override;
   void OnSnapshot(Review& review) override;
   void OnSweep() override;
+  bool IsAwaited() const override { return stage_ != Stage::kOver; }
+  bool EndIfQuiet(net::milliseconds quiet) override;
 
  private:
   // kProven: TLS is done on our side, no byte has passed. In TLS 1.3 the peer may still refuse our

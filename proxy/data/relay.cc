@@ -72,6 +72,7 @@ void Relay::Take(Stream& source, const Stream::ReadResult& result) {
   switch (result.status) {
     case Stream::ReadStatus::kData:
       last_activity_ = loop_.now();
+      last_source_ = &source;
       loop_.NoteMoved(result.bytes.size());
       // A bulk stream's receiver may answer in small messages, too: those can wait.
       if (source.IsLight() && sink.IsLight()) loop_.NoteLight();
@@ -148,11 +149,24 @@ void Relay::Close(CloseReason reason) {
 }
 
 void Relay::Cut(CloseReason reason) {
-  if (state_ == State::kDone) return;
+  if (ended()) {
+    Done();
+    return;
+  }
   if (state_ == State::kPumping) reason_ = reason;
   a_.ResetOnClose();
   b_.ResetOnClose();
   Done();
+}
+
+bool Relay::BetweenExchanges(const Stream& client, milliseconds quiet) const {
+  // A client that has ended its direction has said its last word, and waits.
+  if (state_ != State::kPumping || client.read_ended() || last_source_ == &client) return false;
+  if (loop_.now() - last_activity_ < quiet) return false;
+  const auto rests = [](const Stream& leg) {
+    return leg.pending() == 0 && !leg.BufferedInput() && net::Unsent(leg.fd()) == 0 && net::Unread(leg.fd()) == 0;
+  };
+  return rests(a_) && rests(b_);
 }
 
 void Relay::CheckPeers() {

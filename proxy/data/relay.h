@@ -30,8 +30,17 @@ class Relay final : public net::StreamObserver {
   // CheckPeers ends a relay one of whose peers has died; to be called every net::kLivenessCheck.
   void CheckPeers();
 
-  // Cut ends both legs at once, by a reset, for a reason of the owner's (drained).
+  // Cut ends both legs at once, by a reset, for a reason of the owner's (drain_timeout). What has ended cleanly already is not
+  // reset after the fact.
   void Cut(CloseReason reason);
+
+  // BetweenExchanges: nobody owes `client`, one of the legs, an answer. The last byte came from the other leg, or none ever came;
+  // nothing has moved for `quiet`, and nothing is on its way in our memory or the kernel's.
+  bool BetweenExchanges(const net::Stream& client, net::milliseconds quiet) const;
+  // End closes both legs cleanly (close_notify, FIN); only while BetweenExchanges, or bytes would be lost.
+  void End(CloseReason reason) { Close(reason); }
+  // ended: both directions have ended on our side; only the peers' own close may be outstanding.
+  bool ended() const { return state_ == State::kClosing || state_ == State::kDone; }
 
   void OnReadable(net::Stream& stream) override;
   void OnDrained(net::Stream& stream) override;
@@ -58,6 +67,7 @@ class Relay final : public net::StreamObserver {
   net::Timer timer_;  // idle while pumping, else the limit of the state
   State state_ = State::kIdle;
   CloseReason reason_ = CloseReason::kDone;
+  const net::Stream* last_source_ = nullptr;  // the leg that the last bytes came from
   net::Stream* survivor_ = nullptr;  // kResetting: the leg that still gets its last bytes
   net::MonotonicTime last_activity_{};
   net::MonotonicTime limit_{};

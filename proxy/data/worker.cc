@@ -17,7 +17,7 @@ Worker::~Worker() {
   if (thread_.joinable()) {
     loop_.Post([this] {
       acceptors_.clear();
-      for (auto& connection : connections_) connection->Cut(CloseReason::kDrained);
+      for (auto& connection : connections_) connection->Cut(CloseReason::kDrainTimeout);
     });
     // A second task: the posts of Retire come before it, so nothing is alive when the loop ends.
     loop_.Post([this] { loop_.PostStop(); });
@@ -73,9 +73,27 @@ void Worker::PostCloseListener(std::string name, std::function<void()> done) {
   });
 }
 
+void Worker::PostDrain(milliseconds quiet, std::function<void()> done) {
+  loop_.Post([this, quiet, done = std::move(done)] {
+    drain_.Begin(quiet);
+    done();
+  });
+}
+
+void Worker::PostAwaitAll(ListenerKind kind, std::function<void()> done) {
+  loop_.Post([this, kind, done = std::move(done)] {
+    drain_.AwaitAll(kind);
+    done();
+  });
+}
+
+void Worker::PostCutAwaited() {
+  loop_.Post([this] { drain_.CutAwaited(); });
+}
+
 void Worker::PostCutAll() {
   loop_.Post([this] {
-    for (auto& connection : connections_) connection->Cut(CloseReason::kDrained);
+    for (auto& connection : connections_) connection->Cut(CloseReason::kDrainTimeout);
   });
 }
 
@@ -121,6 +139,7 @@ void Worker::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
 void Worker::Retire(Connection* connection, DirectionStats& stats, CloseReason reason) {
   if (std::exchange(connection->retired_, true)) return;
   ended_since_sweep_ = true;
+  drain_.Retired(*connection);
   stats.active.Add(-1);
   stats.closed[static_cast<std::size_t>(reason)].Add();
   // Its own code is on the stack, and a walk over connections_ may be under way: take it off the list later.

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "proxy/data/connection.h"
+#include "proxy/data/drain.h"
 #include "proxy/data/rounds.h"
 #include "proxy/data/snapshot.h"
 #include "proxy/data/stats.h"
@@ -22,12 +23,10 @@
 
 namespace mooring::data {
 
-enum class ListenerKind { kPublic, kUpstream };
-
 class Worker final {
  public:
   explicit Worker(log::Log& log);
-  ~Worker();  // cuts what is left (kDrained), ends the thread
+  ~Worker();  // cuts what is left (kDrainTimeout), ends the thread
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
@@ -40,8 +39,14 @@ class Worker final {
   // PostCloseListener takes what the kernel has queued and stops accepting; live connections go on. `done` runs on the
   // worker's thread.
   void PostCloseListener(std::string name, std::function<void()> done);
-  // PostCutAll ends every connection (kDrained). Use after the listeners are closed.
-  void PostCutAll();
+
+  // The end of connections (drain.h says how). `done` runs on the worker's thread once awaited() counts them.
+  void PostDrain(milliseconds quiet, std::function<void()> done);
+  void PostAwaitAll(ListenerKind kind, std::function<void()> done);  // after its listeners are closed
+  void PostCutAwaited();
+  void PostCutAll();  // kDrainTimeout
+  // awaited is how many connections a drain still waits for.
+  std::int64_t awaited() const { return stats_.drain_awaits.value(); }
 
   const WorkerStats& stats() const { return stats_; }
   std::int64_t active() const { return stats_.inbound.active.value() + stats_.outbound.active.value(); }
@@ -72,6 +77,7 @@ class Worker final {
   std::map<std::string, std::unique_ptr<net::Acceptor>> acceptors_;
   std::list<std::unique_ptr<Connection>> connections_;
   Rounds<std::unique_ptr<Connection>> rounds_{connections_};
+  Drain drain_{loop_, connections_, stats_.drain_awaits};
   std::map<std::string, std::size_t> round_robin_;
   std::array<log::Budget, kCloseReasons> budgets_;
   log::Budget accept_budget_;

@@ -230,6 +230,11 @@ int Unsent(int fd) {
   return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
+int Unread(int fd) {
+  int bytes = 0;
+  return ioctl(fd, FIONREAD, &bytes) == 0 ? bytes : 0;
+}
+
 std::size_t FreeSendBuffer(int fd) {
   // A packet buffer of up to 64 KiB is charged with its header besides, and is granted while the limit is not yet reached.
   constexpr std::uint32_t kPacket = 64 * 1024;

@@ -92,6 +92,9 @@ void SetResetOnClose(int fd);
 // Unsent is the number of bytes that the peer's kernel has not acknowledged yet; 0 for unix sockets' sake on error.
 int Unsent(int fd);
 
+// Unread is the number of bytes that the kernel has for us; 0 on error.
+int Unread(int fd);
+
 // FreeSendBuffer is how many bytes of payload the kernel will take on this socket without refusing some; 0 if it cannot be
 // told. What the kernel's own bookkeeping needs is allowed for.
 std::size_t FreeSendBuffer(int fd);

@@ -1,0 +1,63 @@
+#include "proxy/data/drain.h"
+
+#include <random>
+#include <utility>
+
+namespace mooring::data {
+namespace {
+
+using net::milliseconds;
+
+constexpr milliseconds kSpread{1'000};  // over which the first ones end
+constexpr milliseconds kLook{25};
+
+}  // namespace
+
+Drain::Drain(net::Loop& loop, std::list<std::unique_ptr<Connection>>& connections, Count& awaited)
+    : loop_(loop), connections_(connections), awaited_(awaited), look_(loop, [this] { Look(); }) {}
+
+void Drain::Begin(milliseconds quiet) {
+  quiet_ = quiet;
+  std::minstd_rand random(std::random_device{}());
+  std::uniform_int_distribution<milliseconds::rep> spread(0, kSpread.count() - 1);
+  const net::MonotonicTime now = loop_.now();
+  for (auto& connection : connections_) {
+    if (connection->IsAwaited()) Await(*connection, now + milliseconds(spread(random)));
+  }
+  Look();
+}
+
+void Drain::AwaitAll(ListenerKind kind) {
+  for (auto& connection : connections_) {
+    if (connection->kind() == kind) Await(*connection, loop_.now());
+  }
+  Look();
+}
+
+void Drain::Await(Connection& connection, net::MonotonicTime ends_from) {
+  connection.drain_ends_from_ = ends_from;
+  if (connection.retired_ || connection.drain_awaits_) return;
+  connection.drain_awaits_ = true;
+  awaited_.Add();
+}
+
+void Drain::Release(Connection& connection) {
+  if (std::exchange(connection.drain_awaits_, false)) awaited_.Add(-1);
+}
+
+void Drain::Look() {
+  const net::MonotonicTime now = loop_.now();
+  for (auto& connection : connections_) {  // one may retire inside the call; it stays on the list until after this event
+    if (!connection->drain_awaits_ || quiet_.count() == 0 || now < connection->drain_ends_from_) continue;
+    if (connection->EndIfQuiet(quiet_)) Release(*connection);
+  }
+  if (awaited_.value() > 0) look_.Start(kLook);
+}
+
+void Drain::CutAwaited() {
+  for (auto& connection : connections_) {
+    if (connection->drain_awaits_) connection->Cut(CloseReason::kDrainTimeout);
+  }
+}
+
+}  // namespace mooring::data
