@@ -146,4 +146,17 @@ struct SidecarLookup {
 };
 Result<SidecarLookup> ParseSidecars(std::string_view body, std::string_view service_id);
 
+// ServiceChecks: what GET /v1/agent/checks says of one service instance.
+struct ServiceChecks {
+  std::string node;  // that it is registered on; empty: it has no check
+  // Checks by which the agent itself looks at the instance: not a TTL, which is passed to it, nor an alias of another's.
+  struct Probe {
+    bool critical = false;
+    std::string interval;  // as in "10s"; empty: not told (1.8)
+  };
+  std::vector<Probe> probes;
+  std::optional<std::string> maintenance;  // its reason, while the instance is in maintenance
+};
+Result<ServiceChecks> ParseServiceChecks(std::string_view body, std::string_view instance_id);
+
 }  // namespace mooring::authz

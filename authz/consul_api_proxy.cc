@@ -102,4 +102,22 @@ Result<SidecarLookup> ParseSidecars(std::string_view body, std::string_view serv
   return lookup;
 }
 
+Result<ServiceChecks> ParseServiceChecks(std::string_view body, std::string_view instance_id) {
+  json::Document document("check list", body);
+  ServiceChecks found;
+  const std::string maintenance = "_service_maintenance:" + std::string(instance_id);
+  for (const auto& [key, check] : document.Root().MembersAsObjects()) {
+    if (check.Text("ServiceID") != instance_id) continue;
+    found.node = check.Text("Node");
+    const std::string type = check.Text("Type");
+    if (key == maintenance) {
+      found.maintenance = check.Text("Notes");
+    } else if (!type.empty() && type != "ttl" && type != "alias") {
+      found.probes.push_back({check.Text("Status") == "critical", check.Text("Interval")});
+    }
+  }
+  if (document.error()) return *document.error();
+  return found;
+}
+
 }  // namespace mooring::authz

@@ -105,9 +105,12 @@ constexpr std::array kFlags = {
     FlagSpec{"idle-timeout", "duration",
              "End a connection after this long without a byte either way; 0, the default, never."},
     FlagSpec{"drain-delay", "duration",
-             "How long to go on accepting after the signal to stop, 1s by default."},
+             "How long to go on accepting at least, out of the catalog, after the signal to stop, 1s by default."},
     FlagSpec{"drain-time", "duration",
-             "How long connections may take to finish after that, 30s by default."},
+             "How long the answers that are owed may take after the signal to stop, 30s by default."},
+    FlagSpec{"drain-quiet", "duration",
+             "After the signal to stop, a connection that has been silent this long between two exchanges is "
+             "closed, 200ms by default; 0 never."},
     FlagSpec{"workers", "number", "Threads that carry connections, 1 by default."},
 };
 
@@ -167,7 +170,7 @@ Status ReadDurations(const CommandLine& line, Settings* settings) {
     milliseconds* value;
     bool zero_allowed;
   };
-  const std::array<Target, 9> targets{{
+  const std::array<Target, 10> targets{{
       {"max-stale", &settings->max_stale, true},
       {"revoke-grace", &settings->revoke_grace, true},
       {"max-connection-age", &settings->max_connection_age, true},
@@ -177,6 +180,7 @@ Status ReadDurations(const CommandLine& line, Settings* settings) {
       {"idle-timeout", &settings->idle_timeout, true},
       {"drain-delay", &settings->drain_delay, true},
       {"drain-time", &settings->drain_time, true},
+      {"drain-quiet", &settings->drain_quiet, true},
   }};
   for (const Target& target : targets) {
     const std::optional<std::string> text = line.Find(target.flag);

@@ -106,8 +106,9 @@ struct Settings {
   milliseconds connect_timeout{5'000};     // upstream: TCP, TLS and every further attempt together
   milliseconds local_connect_timeout{1'000};  // to the local app
   milliseconds idle_timeout{0};               // no byte either way; 0: none
-  milliseconds drain_delay{1'000};
-  milliseconds drain_time{30'000};
+  milliseconds drain_delay{1'000};  // how long to accept at least once out of the catalog
+  milliseconds drain_time{30'000};    // for the answers that are owed, from the signal to stop
+  milliseconds drain_quiet{200};      // a connection that is silent so long between exchanges is idle; 0: none is
   unsigned workers = 1;
 
   std::vector<std::string> warnings;  // said once in the log at start

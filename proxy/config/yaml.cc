@@ -361,11 +361,12 @@ class SchemaReader final {
       milliseconds* value;
       Zero zero;
     };
-    const std::array<Target, 4> targets{{
+    const std::array<Target, 5> targets{{
         {"connect_timeout", &settings_.connect_timeout, Zero::kRefused},
         {"idle_timeout", &settings_.idle_timeout, Zero::kAllowed},
         {"drain_delay", &settings_.drain_delay, Zero::kAllowed},
         {"drain_time", &settings_.drain_time, Zero::kAllowed},
+        {"drain_quiet", &settings_.drain_quiet, Zero::kAllowed},
     }};
     for (const Target& target : targets) {
       *target.value = file.Duration(target.key, target.zero).value_or(*target.value);

@@ -135,27 +135,28 @@ void ListenerSet::Retry() {
   }
 }
 
-void ListenerSet::CloseAll(std::function<void()> done) {
-  retry_.Stop();
-  auto left = std::make_shared<std::atomic<std::size_t>>(entries_.size() * workers_.size());
-  if (*left == 0) {
-    loop_.Post(std::move(done));
-    return;
-  }
-  for (auto& [name, entry] : entries_) {
+void ListenerSet::CloseKind(data::ListenerKind kind, std::function<void()> done) {
+  // Each worker empties the queue before it lets go; the last descriptor to go closes the socket. One more share is this
+  // function's own, so that `done` runs once, whatever is open.
+  auto left = std::make_shared<std::atomic<std::size_t>>(1);
+  // The loop, not this: a later signal may have ended this object by then.
+  const auto release = [&loop = loop_, left, done = std::move(done)] {
+    if (left->fetch_sub(1) == 1) loop.Post(done);
+  };
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    auto& [name, entry] = *it;
+    if (entry.wanted.kind != kind) {
+      ++it;
+      continue;
+    }
     if (entry.fd && entry.wanted.address.kind == net::Address::Kind::kUnix) {
       unlink(entry.wanted.address.path.c_str());
     }
-    // Each worker empties the queue before it lets go; the last descriptor to go closes the socket.
-    for (auto& worker : workers_) {
-      // The loop, not this: a second signal may have ended this object by then.
-      worker->PostCloseListener(name, [&loop = loop_, left, done] {
-        if (left->fetch_sub(1) == 1) loop.Post(done);
-      });
-    }
-    entry.fd.Reset();
+    *left += workers_.size();
+    for (auto& worker : workers_) worker->PostCloseListener(name, release);
+    it = entries_.erase(it);
   }
-  entries_.clear();
+  release();
 }
 
 bool ListenerSet::IsOpen(const std::string& name) const {

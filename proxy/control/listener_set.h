@@ -47,8 +47,9 @@ class ListenerSet final {
   // Update makes `wanted` what is open, by name.
   void Update(const std::map<std::string, Wanted>& wanted);
 
-  // CloseAll stops accepting everywhere, after what the kernel has queued has been taken. `done` runs on this loop.
-  void CloseAll(std::function<void()> done);
+  // CloseKind stops accepting on all listeners of a kind for good, after what the kernel has queued has been taken. `done` runs
+  // on this loop.
+  void CloseKind(data::ListenerKind kind, std::function<void()> done);
 
   bool IsOpen(const std::string& name) const;
   bool AllOpen() const;

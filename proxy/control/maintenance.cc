@@ -1,7 +1,8 @@
 #include "proxy/control/maintenance.h"
 
-#include <nlohmann/json.hpp>
 #include <utility>
+
+#include "authz/consul_api.h"
 
 namespace mooring::control {
 namespace {
@@ -10,14 +11,22 @@ using net::milliseconds;
 
 constexpr milliseconds kAsk{5'000};
 constexpr milliseconds kLeave{1'000};  // what a stopping process grants the agent for one answer
+constexpr milliseconds kEndAgain{500};
+constexpr int kEndTries = 3;
 constexpr char kReason[] = "mooring: draining before its end";
 
 }  // namespace
 
-Maintenance::Maintenance(log::Log& log, Agent& agent, std::string proxy_id)
-    : log_(log), agent_(agent), proxy_id_(std::move(proxy_id)), client_(agent.NewClient()) {}
+Maintenance::Maintenance(net::Loop& loop, log::Log& log, Agent& agent, std::string proxy_id)
+    : log_(log),
+      agent_(agent),
+      proxy_id_(std::move(proxy_id)),
+      client_(agent.NewClient()),
+      again_(loop, [this] { std::exchange(after_again_, nullptr)(); }) {}
 
-void Maintenance::Put(bool enable, std::function<void()> done) {
+bool Maintenance::IsOurs(const std::string& reason) { return reason == kReason; }
+
+void Maintenance::Put(bool enable, std::function<void(bool)> done) {
   http::Request request = agent_.NewRequest(
       "PUT", "/v1/agent/service/maintenance/" + UrlEncode(proxy_id_),
       std::string("enable=") + (enable ? "true" : "false") +
@@ -25,7 +34,8 @@ void Maintenance::Put(bool enable, std::function<void()> done) {
   request.deadline = kLeave;
   client_->Send(std::move(request), [this, enable, done = std::move(done)](
                                         const Result<http::Response>& answer) {
-    if (!answer || answer->status != 200) {
+    const bool taken = answer && answer->status == 200;
+    if (!taken) {
       const std::string error =
           answer ? Explain(*answer, agent_, "maintenance").message : answer.error().message;
       if (error != std::exchange(last_error_, error)) {
@@ -34,14 +44,32 @@ void Maintenance::Put(bool enable, std::function<void()> done) {
       }
     } else {
       settled_ = !enable;
-      log_.Info("agent", enable ? "maintenance set for the drain" : "maintenance of an earlier drain ended",
-                {{"id", proxy_id_}});
+      log_.Info("agent", enable ? "maintenance set for the drain" : "maintenance of a drain ended", {{"id", proxy_id_}});
     }
-    if (done) done();
+    done(taken);
   });
 }
 
-void Maintenance::Enable(std::function<void()> done) { Put(true, std::move(done)); }
+void Maintenance::Set(std::function<void(bool)> done) { Put(true, std::move(done)); }
+
+void Maintenance::End(std::function<void()> done) { TryEnd(kEndTries, std::move(done)); }
+
+void Maintenance::TryEnd(int tries_left, std::function<void()> done) {
+  Put(false, [this, tries_left, done = std::move(done)](bool taken) mutable {
+    if (taken) {
+      done();
+      return;
+    }
+    if (tries_left <= 1) {
+      log_.Err("agent", "this proxy stays in maintenance until its next start",
+               {{"id", proxy_id_}, {"cure", "consul maint -disable -service=" + proxy_id_}});
+      done();
+      return;
+    }
+    after_again_ = [this, tries_left, done = std::move(done)]() mutable { TryEnd(tries_left - 1, std::move(done)); };
+    again_.Start(kEndAgain);
+  });
+}
 
 void Maintenance::Undo() {
   if (settled_ || client_->busy()) return;
@@ -55,16 +83,13 @@ void Maintenance::Undo() {
                 {{"id", proxy_id_}, {"error", Explain(*answer, agent_, "checks").message}});
       return;
     }
-    const auto checks = nlohmann::json::parse(answer->body, nullptr, false);
-    if (!checks.is_object()) return;
-    const auto found = checks.find("_service_maintenance:" + proxy_id_);
-    const bool ours = found != checks.end() && found->is_object() && found->contains("Notes") &&
-                      (*found)["Notes"] == kReason;
-    if (!ours) {
+    const auto checks = authz::ParseServiceChecks(answer->body, proxy_id_);
+    if (!checks) return;
+    if (!checks->maintenance || !IsOurs(*checks->maintenance)) {
       settled_ = true;
       return;
     }
-    Put(false, nullptr);
+    Put(false, [](bool) {});
   });
 }
 

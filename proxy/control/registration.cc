@@ -120,17 +120,25 @@ void Registration::Pass() {
   });
 }
 
-void Registration::Drain(std::function<void()> done) {
-  timer_.Stop();
+void Registration::Suspend(std::function<void(bool)> done) {
   if (!registered_) {
-    client_->Cancel();
-    loop_.Post(std::move(done));
+    loop_.Post([done = std::move(done)] { done(false); });
     return;
   }
+  timer_.Stop();
   http::Request request = agent_.NewRequest(
       "PUT", "/v1/agent/check/fail/" + UrlEncode(CheckId(entry_)), "note=" + UrlEncode(kDrainReason));
   request.deadline = kLeave;
-  client_->Send(std::move(request), [done = std::move(done)](const Result<http::Response>&) { done(); });
+  client_->Send(std::move(request), [this, done = std::move(done)](const Result<http::Response>& answer) {
+    const bool taken = answer && answer->status == 200;
+    if (!taken) Later(kHeartbeat, &Registration::Pass);
+    done(taken);
+  });
+}
+
+void Registration::Resume() {
+  timer_.Stop();
+  Pass();
 }
 
 void Registration::Remove(std::function<void()> done) {

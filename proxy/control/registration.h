@@ -33,9 +33,13 @@ class Registration final {
   bool registered() const { return registered_; }
   std::string last_error() const { return last_error_; }
 
-  // Drain makes the check critical, so that nobody is sent here any more. `done` runs when the agent has
-  // answered, or could not be asked within a second.
-  void Drain(std::function<void()> done);
+  const std::string& id() const { return entry_.id; }
+
+  // Suspend makes the check critical, so that nobody is sent here any more. `done` hears whether the agent has taken it, within a
+  // second. If not, heartbeats go on.
+  void Suspend(std::function<void(bool)> done);
+  // Resume passes the check again, at once and from then on.
+  void Resume();
   // Remove deregisters: three tries, half a second apart. `done` as above.
   void Remove(std::function<void()> done);
 

@@ -1,83 +1,156 @@
-// The sidecar's end, in order: tell the agent, stop accepting, await connections, deregister, exit.
-#include <cstdio>
-#include <cstdlib>
-#include <utility>
+#include "proxy/sidecar/drain.h"
 
-#include "proxy/sidecar/sidecar.h"
+#include <algorithm>
+#include <string>
+#include <utility>
 
 namespace mooring::sidecar {
 namespace {
 
+using data::ListenerKind;
 using net::milliseconds;
 
-constexpr milliseconds kDrainPoll{50};
+constexpr milliseconds kStep{25};
+constexpr milliseconds kHurry{1'500};
 
 }  // namespace
 
-void Sidecar::OnTerminate() {
-  if (state_ == State::kDraining) {
-    log_.Warn("sidecar", "second signal: ending at once");
-    std::_Exit(0);  // not even a name look-up under way may hold it up
+Drain::Drain(net::Loop& loop, log::Log& log, std::vector<std::unique_ptr<data::Worker>>& workers,
+             control::ListenerSet& listeners, std::unique_ptr<control::Departure> departure, Limits limits,
+             std::function<void()> on_over)
+    : loop_(loop),
+      log_(log),
+      workers_(workers),
+      listeners_(listeners),
+      departure_(std::move(departure)),
+      limits_(limits),
+      on_over_(std::move(on_over)),
+      began_at_(loop.now()),
+      accept_until_(loop.now()),
+      step_(loop, [this] { Step(); }),
+      quiet_(loop, [this] { ClosePublic(); }),
+      limit_(loop, [this] { OnLimit(); }),
+      hurry_(loop, [this] { Over(); }) {}
+
+void Drain::Begin() {
+  log_.Info("sidecar", "draining",
+            {{"connections", std::to_string(Active())}, {"limit_ms", std::to_string(limits_.time.count())}});
+  Mark([quiet = limits_.quiet](data::Worker& worker, std::function<void()> done) {
+    worker.PostDrain(quiet, std::move(done));
+  });
+  limit_.Start(limits_.time);
+  if (departure_) {
+    departure_->Begin([this] {
+      settled_ = true;
+      // Callers need a moment to hear that we are gone.
+      if (departure_->away()) accept_until_ = loop_.now() + limits_.delay;
+    });
+  } else {
+    settled_ = true;
   }
-  log_.Info("sidecar", "draining", {{"connections", std::to_string(ActiveConnections())},
-                                    {"delay_ms", std::to_string(settings_.drain_delay.count())},
-                                    {"limit_ms", std::to_string(settings_.drain_time.count())}});
-  state_ = State::kDraining;
-  // The delay runs beside the agent's answer: callers need it to hear that we are gone from the catalog.
-  if (registration_) {
-    registration_->Drain([] {});
-  } else if (maintenance_ && config_) {
-    told_agent_ = false;
-    maintenance_->Enable([this] { told_agent_ = true; });
-  }
-  drain_delay_.Start(started_ ? settings_.drain_delay : milliseconds(0));
+  Step();
 }
 
-void Sidecar::StopAccepting() {
-  listeners_->CloseAll([this] {
-    if (exiting_) return;
-    log_.Info("sidecar", "listeners closed", {{"connections", std::to_string(ActiveConnections())}});
-    drain_limit_.Start(settings_.drain_time);
-    AwaitConnections();
+void Drain::Mark(const std::function<void(data::Worker&, std::function<void()>)>& post) {
+  for (auto& worker : workers_) {
+    ++unmarked_;
+    post(*worker, [this, &loop = loop_] { loop.Post([this] { --unmarked_; }); });
+  }
+}
+
+void Drain::Step() {
+  const bool ended = unmarked_ == 0 && Awaited() == 0;
+  switch (phase_) {
+    case Phase::kFirstOnes:
+      if (!ended || !settled_ || loop_.now() < accept_until_) break;
+      phase_ = Phase::kLastMoments;
+      quiet_.Start(limits_.time.count() == 0 ? milliseconds(0) : limits_.quiet);
+      return;
+    case Phase::kUpstreamClosing:
+      if (!ended) break;
+      Leave();
+      return;
+    case Phase::kLastMoments:
+    case Phase::kPublicClosing:
+    case Phase::kUnseen:
+    case Phase::kLeaving:
+    case Phase::kOver:
+      return;
+  }
+  step_.Start(kStep);
+}
+
+void Drain::ClosePublic() {
+  phase_ = Phase::kPublicClosing;
+  listeners_.CloseKind(ListenerKind::kPublic, [this] {
+    if (phase_ != Phase::kPublicClosing) return;
+    phase_ = Phase::kUnseen;
+    AwaitRest(ListenerKind::kPublic);
+    if (departure_) {
+      departure_->AwaitUnseen([this] { CloseUpstreams(); });
+    } else {
+      CloseUpstreams();
+    }
   });
 }
 
-void Sidecar::AwaitConnections() {
-  if (left_) return;
-  if (ActiveConnections() == 0 && told_agent_) {
-    Leave();
-    return;
-  }
-  drain_poll_.Start(kDrainPoll);
+void Drain::CloseUpstreams() {
+  if (phase_ != Phase::kUnseen) return;
+  listeners_.CloseKind(ListenerKind::kUpstream, [this] {
+    if (phase_ != Phase::kUnseen) return;
+    phase_ = Phase::kUpstreamClosing;
+    log_.Info("sidecar", "listeners closed", {{"connections", std::to_string(Active())}});
+    AwaitRest(ListenerKind::kUpstream);
+    Step();
+  });
 }
 
-void Sidecar::Leave() {
-  if (std::exchange(left_, true)) return;
-  drain_limit_.Stop();
-  if (!registration_) {
-    Exit(0);
-    return;
-  }
-  registration_->Remove([this] { Exit(0); });
+void Drain::AwaitRest(ListenerKind kind) {
+  Mark([kind](data::Worker& worker, std::function<void()> done) { worker.PostAwaitAll(kind, std::move(done)); });
+  // Behind the limit there is just the time to see what is idle.
+  if (limit_passed_) limit_.Start(limits_.time.count() == 0 ? milliseconds(0) : limits_.quiet);
 }
 
-void Sidecar::Exit(int code) {
-  if (std::exchange(exiting_, true)) return;
-  exit_code_ = code;
-  log_.Info("sidecar", "stopped");
-  loop_.Stop();
+void Drain::OnLimit() {
+  limit_passed_ = true;
+  if (Awaited() > 0) {
+    log_.Warn("sidecar", "drain time is over; cutting what is left", {{"connections", std::to_string(Awaited())}});
+  }
+  for (auto& worker : workers_) worker->PostCutAwaited();
 }
 
-void Sidecar::Fatal(const std::string& message) {
-  if (std::exchange(exiting_, true)) return;
-  exit_code_ = 1;
-  std::fprintf(stderr, "==> %s\n", message.c_str());
-  if (registration_) {
-    // It needs the inbound side alone, so an upstream's port that is taken may be found out after it.
-    registration_->Remove([this] { loop_.Stop(); });
-    return;
+void Drain::Leave() {
+  phase_ = Phase::kLeaving;
+  limit_.Stop();
+  if (departure_) {
+    departure_->Finish([this] { Over(); });
+  } else {
+    Over();
   }
-  loop_.Stop();
+}
+
+void Drain::Hurry() {
+  if (phase_ == Phase::kOver) return;
+  hurry_.Start(kHurry);
+  for (auto& worker : workers_) worker->PostCutAll();
+  for (const ListenerKind kind : {ListenerKind::kPublic, ListenerKind::kUpstream}) listeners_.CloseKind(kind, [] {});
+  if (phase_ != Phase::kLeaving) Leave();
+}
+
+void Drain::Over() {
+  if (std::exchange(phase_, Phase::kOver) != Phase::kOver) on_over_();
+}
+
+std::int64_t Drain::Awaited() const {
+  std::int64_t awaited = 0;
+  for (const auto& worker : workers_) awaited += worker->awaited();
+  return awaited;
+}
+
+std::int64_t Drain::Active() const {
+  std::int64_t active = 0;
+  for (const auto& worker : workers_) active += worker->active();
+  return active;
 }
 
 }  // namespace mooring::sidecar

@@ -43,15 +43,7 @@ Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings)
               CheckLeaf();
               CheckAges();
               tick_.Start(kTick);
-            }),
-      drain_delay_(loop, [this] { StopAccepting(); }),
-      drain_poll_(loop, [this] { AwaitConnections(); }),
-      drain_limit_(loop, [this] {
-        log_.Warn("sidecar", "drain time is over; cutting what is left",
-                  {{"connections", std::to_string(ActiveConnections())}});
-        for (auto& worker : workers_) worker->PostCutAll();
-        Leave();
-      }) {}
+            }) {}
 
 Sidecar::~Sidecar() {
   // What is pending goes to disk while all documents are still followed.
@@ -59,7 +51,8 @@ Sidecar::~Sidecar() {
     log_.Warn("sidecar", "the disk of the state directory does not answer; ending without it");
     std::_Exit(exit_code_);  // joining its thread could take for ever
   }
-  // Listeners first: they post to the workers, which must still be there.
+  // The drain and the listeners first: they post to the workers, which must still be there.
+  drain_.reset();
   listeners_.reset();
   workers_.clear();
 }
@@ -269,12 +262,6 @@ void Sidecar::CheckAges() {
     log_.Err("sidecar", "what the agent last said is older than max_stale: no new connection is served");
   }
   Changed();
-}
-
-std::int64_t Sidecar::ActiveConnections() const {
-  std::int64_t active = 0;
-  for (const auto& worker : workers_) active += worker->active();
-  return active;
 }
 
 }  // namespace mooring::sidecar

@@ -26,6 +26,7 @@
 #include "proxy/data/worker.h"
 #include "proxy/log/log.h"
 #include "proxy/net/loop.h"
+#include "proxy/sidecar/drain.h"
 #include "proxy/state/store.h"
 
 namespace mooring::sidecar {
@@ -71,14 +72,10 @@ class Sidecar final {
 
   // The end, in order.
   void OnTerminate();
-  void StopAccepting();
-  void AwaitConnections();
-  void Leave();
   void Exit(int code);
   void Fatal(const std::string& message);
 
   std::string StatusJson() const;
-  std::int64_t ActiveConnections() const;
 
   net::Loop& loop_;
   log::Log& log_;
@@ -116,12 +113,10 @@ class Sidecar final {
   std::chrono::seconds leaf_said_left_{0};  // what it had left then
   bool change_pending_ = false;
   bool started_ = false;  // everything wanted has been open once: a bind failure is no longer fatal
-  net::Timer tick_;       // leaf expiry, local app name, drain progress
-  net::Timer drain_delay_;
-  net::Timer drain_poll_;
-  net::Timer drain_limit_;
-  bool told_agent_ = true;  // false while the agent has not answered that we are in maintenance
-  bool left_ = false;  // the drain is over, only the deregistration is under way
+  net::Timer tick_;       // leaf expiry, local app name
+  std::optional<Drain> drain_;
+  net::MonotonicTime terminated_at_{};  // the last signal to stop
+  bool hurrying_ = false;               // there has been another one
   std::vector<std::unique_ptr<net::Signals>> signals_;
 };
 

@@ -154,7 +154,7 @@ void Sidecar::WatchConfig(const std::string& proxy_id) {
         Apply(control::FromDocument(*document, settings_));
         return Ok();
       });
-  maintenance_ = std::make_unique<control::Maintenance>(log_, *agent_, proxy_id);
+  maintenance_ = std::make_unique<control::Maintenance>(loop_, log_, *agent_, proxy_id);
   config_watch_->Start();
 }
 

@@ -220,6 +220,17 @@ def close_first(app, seen):
     app.read_to_end(seen)
 
 
+def debtor(app, seen):
+    """Every chunk back at once, but for `owe`, whose answer waits until it is told to give it (seen.go)."""
+    while data := seen.connection.recv(1 << 18):
+        seen.take(data)
+        with app.changed:
+            app.changed.notify_all()
+        if data == b"owe":
+            seen.go.wait(LIMIT)
+        seen.connection.sendall(data)
+
+
 def greet(app, seen):
     """Speaks first, as SMTP and MySQL servers do, then echoes."""
     seen.connection.sendall(b"hello\n")

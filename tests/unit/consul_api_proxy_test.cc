@@ -204,5 +204,30 @@ TEST_CASE("sidecars: an empty list says that nothing was seen") {
   CHECK_FALSE(ParseSidecars(R"({"a":7})", "db-1").has_value());
 }
 
+TEST_CASE("check list: node, the agent's own looks and maintenance of one instance") {
+  const std::string body = R"({
+    "service:p:1":{"Node":"n1","CheckID":"service:p:1","Status":"critical","ServiceID":"p","Type":"tcp","Interval":"10s"},
+    "service:p:2":{"Node":"n1","CheckID":"service:p:2","Status":"passing","ServiceID":"p","Type":"alias"},
+    "p-ttl":{"Node":"n1","CheckID":"p-ttl","Status":"critical","ServiceID":"p","Type":"ttl"},
+    "service:q":{"Node":"n1","CheckID":"service:q","Status":"passing","ServiceID":"q","Type":"tcp"},
+    "_service_maintenance:p":{"Node":"n1","Status":"critical","Notes":"why","ServiceID":"p","Type":"maintenance"}})";
+  const auto p = ParseServiceChecks(body, "p");
+  REQUIRE(p);
+  CHECK(p->node == "n1");
+  REQUIRE(p->probes.size() == 1);
+  CHECK(p->probes[0].critical);
+  CHECK(p->probes[0].interval == "10s");
+  REQUIRE(p->maintenance);
+  CHECK(*p->maintenance == "why");
+  const auto q = ParseServiceChecks(body, "q");
+  REQUIRE(q);
+  CHECK_FALSE(q->maintenance);
+  CHECK(q->probes.size() == 1);
+  const auto none = ParseServiceChecks("{}", "p");
+  REQUIRE(none);
+  CHECK(none->node.empty());
+  CHECK_FALSE(ParseServiceChecks("[]", "p"));
+}
+
 }  // namespace
 }  // namespace mooring::authz

@@ -77,6 +77,7 @@ void CheckDefaults(const Settings& settings) {
   CHECK(settings.idle_timeout == defaults.idle_timeout);
   CHECK(settings.drain_delay == defaults.drain_delay);
   CHECK(settings.drain_time == defaults.drain_time);
+  CHECK(settings.drain_quiet == defaults.drain_quiet);
   CHECK(settings.workers == defaults.workers);
   CHECK(settings.log_level == defaults.log_level);
   CHECK(settings.log_json == defaults.log_json);
@@ -168,7 +169,7 @@ TEST_CASE("reference file: no line shows an unknown key") {
 TEST_CASE("reference file: a setting beyond Consul's is spelt as its flag") {
   const std::string usage = ConnectProxyUsage();
   for (const char* key : {"no_wait", "advertise", "connect_timeout", "idle_timeout", "drain_delay",
-                          "drain_time", "workers", "handshake_timeout", "local_connect_timeout", "state_dir",
+                          "drain_time", "drain_quiet", "workers", "handshake_timeout", "local_connect_timeout", "state_dir",
                           "cache_private_key", "max_stale", "max_answer_size", "on_revoke",
                           "revoke_grace", "max_connection_age", "allow_core"}) {
     std::string flag = std::string("\n  -") + key;
