@@ -12,7 +12,7 @@ _numbers = itertools.count(1)
 
 
 def slow(app, seen):
-    """slow answers each question of four bytes with the same; one that begins with `w` after so many seconds: `w3.0`."""
+    """slow answers each question of four bytes with the same; `w3.0` after three seconds."""
     while question := seen.connection.recv(4):
         if question[:1] == b"w":
             seen.go.wait(float(question[1:]))
@@ -77,7 +77,8 @@ class Mesh:
 
     def restart(self, instance, kind=None, pool=6, idle=0.5, end=None, away=0.0):
         """restart ends the instance's sidecar and starts it again, as `kind`, under calls and a pool that has been
-        idle for `idle` seconds. end(instance) ends it, by default SIGTERM and waiting. away: seconds until the start."""
+        idle for `idle` seconds. end(instance) ends it, by default SIGTERM and waiting. away: seconds until the
+        start."""
         record = Restart()
         sessions = Pool(self.case, self.address, pool)
         quiet = now() + idle

@@ -82,7 +82,8 @@ class Stream:
 
     def wait_served(self, since, seconds=15.0):
         """wait_served returns when a call was answered that began after `since`."""
-        return check.within(lambda: (self.served(since) or [None])[0], "a call is served", seconds * slowness(), step=0.02)
+        return check.within(lambda: next(iter(self.served(since)), None), "a call is served", seconds * slowness(),
+                            step=0.02)
 
     def wait_calm(self, calm=1.0, seconds=20.0):
         """wait_calm waits until calls were served, and none failed, for `calm` seconds."""
@@ -93,7 +94,8 @@ class Stream:
             return calls[-1].ended < now() - calm + 0.25 or None
 
         began = now()
-        check.within(lambda: now() - began >= calm and look(), "calls are served again", seconds * slowness(), step=0.05)
+        check.within(lambda: now() - began >= calm and look(), "calls are served again", seconds * slowness(),
+                     step=0.05)
 
     # How it does it.
 
@@ -181,8 +183,8 @@ class Session:
 
 
 class Pool:
-    """That many sessions through one address. watch() looks at them all the time, as careful pools do; without it nobody
-    reads from them until their next use()."""
+    """That many sessions through one address. watch: somebody looks at them all the time, as careful pools do; without
+    it nobody reads from them until their next use."""
 
     def __init__(self, case, address, size=6, watch=True):
         self.sessions = [Session(case, address) for _ in range(size)]

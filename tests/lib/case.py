@@ -101,9 +101,9 @@ class Case:
 
 
 class Process:
-    """A child process whose output goes to files of the case, and which never outlives the case."""
+    """A child process whose output goes to files of the case, and which never outlives the case. options: Popen's."""
 
-    def __init__(self, case, argv, name, env=None, cwd=None):
+    def __init__(self, case, argv, name, env=None, cwd=None, **options):
         self.name = name
         number = len(case.processes) + 1
         self.stdout_path = case.directory / f"{number}-{name}.out"
@@ -114,7 +114,7 @@ class Process:
         with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
             # Same process group as the test process: the runner can end the whole group.
             self.popen = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                                          env=environment, cwd=cwd or case.directory)
+                                          env=environment, cwd=cwd or case.directory, **options)
         case.processes.append(self)
         case.undo(self.close)
 
