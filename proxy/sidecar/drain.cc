@@ -54,7 +54,11 @@ void Drain::Begin() {
 void Drain::Mark(const std::function<void(data::Worker&, std::function<void()>)>& post) {
   for (auto& worker : workers_) {
     ++unmarked_;
-    post(*worker, [this, &loop = loop_] { loop.Post([this] { --unmarked_; }); });
+    post(*worker, [this, &loop = loop_] {
+      loop.Post([this] {
+        if (--unmarked_ == 0) Step();
+      });
+    });
   }
 }
 

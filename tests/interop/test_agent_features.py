@@ -312,7 +312,9 @@ def test_sigterm_takes_one_of_two_out_of_the_catalog_drains_and_ends_with_0(case
 
 def test_the_only_instance_stays_in_the_catalog_and_an_operators_maintenance_is_left_alone(case):
     app = apps.App(case, apps.echo)
-    consul.register(service("kept", app.address[1]))
+    kept = service("kept", app.address[1])
+    kept["Connect"]["SidecarService"]["Checks"] = [{"TTL": "10m", "Status": "passing"}]
+    consul.register(kept)
     proxy = sidecar(case, consul, "kept-1")
     check.within(lambda: consul.instances("kept"), "passing", 10)
     check.equal(proxy.stop(), 0, "exit code")
