@@ -96,6 +96,10 @@ void Departure::OnChecks(const Result<http::Response>& answer) {
   options.partial = Watch::Options::Partial::kNever;
   options.needs = "service:read on \"" + service_ + "\" and node:read";
   instances_.emplace(loop_, log_, agent_, options, [this](const http::Response& response) { return TakeInstances(response); });
+  instances_->OnError([this](const Error& error) {
+    if (state_ == State::kStaying) Stay(error.message);
+    Settle();
+  });
   instances_->Start();
 }
 
