@@ -3,7 +3,7 @@
 import itertools
 from dataclasses import dataclass, field
 
-from field.service import Catalog, Instance
+from field.service import Catalog, Instance, tcp_check
 from lib import apps, check
 from lib.callers import Pool, Stream
 from lib.case import now, slowness
@@ -19,11 +19,40 @@ def slow(app, seen):
         seen.connection.sendall(question)
 
 
+DRAINED = 3.0  # seconds in which a drain is over that waits for no exchange
+
+
+def rarely(port):
+    """rarely are checks that do not fall into a restart's gap, which would be the agent's doing."""
+    return [tcp_check(port, "10m")]
+
+
+def often(port):
+    return [tcp_check(port, "1s")]
+
+
+def drained(instance, started, seconds=DRAINED):
+    """drained asserts that the process ends that many seconds after its SIGTERM at `started`, and returns when."""
+    gone = instance.wait_exit()
+    check.below(gone - started, seconds * slowness(), "seconds from SIGTERM to the end")
+    return gone
+
+
+def asked(case, mesh, question):
+    """asked is a connection that has asked and awaits the answer; an application has the question."""
+    before = [app.count() for app in mesh.apps]
+    client = apps.Client(case, mesh.address, seconds=40).send(question)
+    check.within(lambda: [app.count() for app in mesh.apps] != before, "the question is at the application",
+                 5 * slowness())
+    return client
+
+
 @dataclass
 class Restart:
     """Times in seconds. `ended` of the pool counts how its sessions ended: eof, reset, open."""
     unserved: float = 0.0  # the longest time without an answered new connection
     failed: int = 0
+    unexcused: int = 0  # of them, those during which the machine let the callers run
     calls: int = 0
     stalled: float = 0.0  # of `unserved`, at most that much is the machine's doing
     exit: float = 0.0  # from SIGTERM to the end of the process
@@ -97,6 +126,7 @@ class Mesh:
         record.unserved, record.stalled = self.stream.unserved(started, over), self.stream.stalled(started, over)
         failed = self.stream.failed(started - self.stream.deadline, over)
         record.failed, record.calls = len(failed), len(self.stream.since(started))
+        record.unexcused = len(self.stream.unexcused(failed))
         for call in failed:
             record.why[call.outcome] = record.why.get(call.outcome, 0) + 1
         ends = [(when, how) for when, how in sessions.ends() if when < over]

@@ -68,6 +68,11 @@ class Stream:
         """failed are the calls that began in that time and were not served."""
         return [call for call in self.since(since) if since <= call.started <= until and call.outcome != "ok"]
 
+    def unexcused(self, calls):
+        """unexcused are those of the calls during which the machine let us run: a caller that does not come to ask for
+        longer than drain_quiet has an idle connection."""
+        return [call for call in calls if self.stalled(call.started, call.ended + 0.1) < 0.1]
+
     def unserved(self, since, until):
         """unserved is the longest time without an answered call, of those that touch [since, until]."""
         times = sorted(call.ended for call in self.since(since - self.deadline)
