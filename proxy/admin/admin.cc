@@ -2,22 +2,13 @@
 
 #include <utility>
 
-#include "proxy/net/resolver.h"
-
 namespace mooring::admin {
 
-Result<std::unique_ptr<Admin>> Admin::Make(net::Loop& loop, const net::Address& address, Sources sources) {
-  auto fd = net::ListenNow(address);
-  if (!fd) return fd.error();
-  std::unique_ptr<Admin> admin(new Admin(std::move(sources)));
-  admin->address_ = net::SocketAddress::LocalOf(fd->get()).Text();
-  admin->server_ = std::make_unique<http::Server>(
-      loop, std::move(*fd), http::ServerLimits{},
-      [raw = admin.get()](const http::ServerRequest& request, http::Server::Reply reply) {
-        reply(raw->Answer(request));
-      });
-  return admin;
-}
+Admin::Admin(net::Loop& loop, net::UniqueFd listening, Sources sources)
+    : sources_(std::move(sources)),
+      address_(net::SocketAddress::LocalOf(listening.get()).Text()),
+      server_(loop, std::move(listening), http::ServerLimits{},
+              [this](const http::ServerRequest& request, http::Server::Reply reply) { reply(Answer(request)); }) {}
 
 http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {
   http::ServerResponse response;

@@ -2,14 +2,12 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "authz/result.h"
 #include "proxy/http/server.h"
-#include "proxy/net/address.h"
 #include "proxy/net/loop.h"
+#include "proxy/net/socket.h"
 
 namespace mooring::admin {
 
@@ -21,20 +19,18 @@ class Admin final {
     std::function<std::string()> status_json;
   };
 
-  // Make opens the port. The error names it.
-  static Result<std::unique_ptr<Admin>> Make(net::Loop& loop, const net::Address& address, Sources sources);
+  Admin(net::Loop& loop, net::UniqueFd listening, Sources sources);
   Admin(const Admin&) = delete;
   Admin& operator=(const Admin&) = delete;
 
   const std::string& address() const { return address_; }  // as bound
 
  private:
-  explicit Admin(Sources sources) : sources_(std::move(sources)) {}
   http::ServerResponse Answer(const http::ServerRequest& request) const;
 
   const Sources sources_;
-  std::string address_;
-  std::unique_ptr<http::Server> server_;
+  const std::string address_;
+  http::Server server_;
 };
 
 }  // namespace mooring::admin

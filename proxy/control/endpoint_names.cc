@@ -1,71 +1,83 @@
 #include "proxy/control/endpoint_names.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace mooring::control {
 namespace {
 
-constexpr net::milliseconds kFailedAgain{2'000};
-constexpr net::milliseconds kAgain{30'000};
+constexpr std::size_t kSaid = 8;
 
 }  // namespace
 
-EndpointNames::EndpointNames(net::Loop& loop, log::Log& log, std::string upstream, OnChange on_change)
-    : log_(log),
-      upstream_(std::move(upstream)),
-      on_change_(std::move(on_change)),
-      resolver_(loop),
-      again_(loop, [this] { Set(addresses_); }) {}
+EndpointNames::EndpointNames(net::Names& names, net::NameKind kind, OnChange on_change, OnFailed on_failed)
+    : all_(names), kind_(kind), on_change_(std::move(on_change)), on_failed_(std::move(on_failed)) {}
 
 void EndpointNames::Set(std::vector<net::Address> addresses) {
   addresses_ = std::move(addresses);
-  ++round_;
-  found_.assign(addresses_.size(), {});
-  outstanding_ = 0;
-  bool names = false;
-  for (std::size_t i = 0; i < addresses_.size(); ++i) {
-    if (auto literal = net::SocketAddress::FromLiteral(addresses_[i])) {
-      found_[i] = {*literal};
-      continue;
+  std::map<std::string, Name> before = std::exchange(names_, {});
+  failing_ = 0;
+  for (const net::Address& address : addresses_) {
+    if (net::SocketAddress::FromLiteral(address)) continue;
+    const std::string& host = address.host;
+    if (auto kept = before.extract(host)) {
+      if (!kept.mapped().error.empty()) ++failing_;
+      names_.insert(std::move(kept));
+    } else if (Name& name = names_[host]; !name.interest) {
+      name.interest =
+          all_.Follow(host, kind_, [this, host](const net::Names::Found& found) { Answered(host, found); });
     }
-    names = true;
-    ++outstanding_;
-    resolver_.Resolve(addresses_[i], [this, round = round_, i](Result<std::vector<net::SocketAddress>> found) {
-      Resolved(round, i, std::move(found));
-    });
   }
-  if (names) {
-    again_.Start(kAgain);
-  } else {
-    again_.Stop();
-  }
-  if (outstanding_ == 0) Resolved(round_, addresses_.size(), std::vector<net::SocketAddress>{});
+  Update();
 }
 
-void EndpointNames::Resolved(std::uint64_t round, std::size_t index,
-                             Result<std::vector<net::SocketAddress>> found) {
-  if (round != round_) return;
-  if (index < found_.size()) {
-    --outstanding_;
-    if (found) {
-      found_[index] = std::move(*found);
+void EndpointNames::Answered(const std::string& host, const net::Names::Found& found) {
+  Name& name = names_.at(host);  // else its interest would have ended
+  const bool first = !std::exchange(name.answered, true);
+  if (found) {
+    if (!std::exchange(name.error, {}).empty() && --failing_ == 0) said_ = 0;
+    if (!first && name.found == *found) return;
+    name.found = *found;
+  } else {
+    const std::string& error = found.error().message;
+    if (name.error.empty()) ++failing_;
+    if (std::exchange(name.error, error) != error && said_ <= kSaid) {
+      on_failed_(said_ < kSaid ? error : error + "; and further names, which /status lists");
+      ++said_;
+    }
+    if (!first) return;
+  }
+  Update();
+}
+
+void EndpointNames::Update() {
+  std::vector<net::SocketAddress> endpoints;
+  bool waiting = false;
+  for (const net::Address& address : addresses_) {
+    if (const auto literal = net::SocketAddress::FromLiteral(address)) {
+      endpoints.push_back(*literal);
+      continue;
+    }
+    const Name& name = names_.at(address.host);
+    if (const auto* found = name.interest.Known(); found != nullptr) {
+      for (const net::SocketAddress& each : *found) endpoints.push_back(each.WithPort(address.port));
     } else {
-      again_.Start(kFailedAgain);
-      if (last_error_ != found.error().message) {
-        log_.Warn("control", "endpoint not resolved, will retry",
-                  {{"upstream", upstream_}, {"error", found.error().message}});
-      }
-      last_error_ = found.error().message;
+      waiting = waiting || !name.answered;
     }
   }
-  if (outstanding_ > 0) return;
-  std::vector<net::SocketAddress> endpoints;
-  for (const auto& each : found_) endpoints.insert(endpoints.end(), each.begin(), each.end());
-  // Names that fail to resolve for a moment do not take away what they resolved to before.
-  if (endpoints.empty() && !addresses_.empty() && known_) return;
+  if (endpoints.empty() && waiting) return;
+  if (known_ && endpoints == endpoints_) return;
   known_ = true;
   endpoints_ = std::move(endpoints);
   on_change_();
+}
+
+std::vector<std::string> EndpointNames::Errors() const {
+  std::vector<std::string> errors;
+  for (const auto& [host, name] : names_) {
+    if (!name.error.empty()) errors.push_back(name.error);
+  }
+  return errors;
 }
 
 }  // namespace mooring::control

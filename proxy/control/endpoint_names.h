@@ -1,51 +1,63 @@
 // EndpointNames: a list of addresses, some of them host names, as the socket addresses that they stand for.
 //
-// IP literals and unix paths are there at once, host names once they are resolved, and again from time to time: names move
-// without anybody telling us. Knows no agent and no upstream. Owned by who has the list; loop thread only.
+// IP literals and unix paths are there at once, host names as they are resolved, and again from time to time: names move
+// without anybody telling us. The list is used as far as it is resolved; a name that fails keeps what it had; a name that
+// leaves the list is forgotten. Knows no agent and no upstream. Owned by who has the list; loop thread only.
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <functional>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "proxy/log/log.h"
 #include "proxy/net/address.h"
 #include "proxy/net/loop.h"
-#include "proxy/net/resolver.h"
+#include "proxy/net/names.h"
+#include "proxy/net/socket.h"
 
 namespace mooring::control {
 
 class EndpointNames final {
  public:
   using OnChange = std::function<void()>;
+  using OnFailed = std::function<void(const std::string& error)>;
 
-  // `upstream` is whose list it is, for the log. `on_change` runs whenever known() or endpoints() have changed, inside Set,
-  // too.
-  EndpointNames(net::Loop& loop, log::Log& log, std::string upstream, OnChange on_change);
+  // `on_change` runs whenever known() or endpoints() have changed, inside Set, too. `on_failed` is for the log: it hears when a
+  // name begins to fail, or fails for another reason; of many names in turn, the first few.
+  EndpointNames(net::Names& names, net::NameKind kind, OnChange on_change, OnFailed on_failed);
   EndpointNames(const EndpointNames&) = delete;
   EndpointNames& operator=(const EndpointNames&) = delete;
 
-  // Set makes `addresses` the list.
+  // Set makes `addresses` the list. While nothing of a new list is resolved yet, endpoints() are those of the list before.
   void Set(std::vector<net::Address> addresses);
 
   // Known: there has been a list, and an answer for it, even if it was empty.
   bool known() const { return known_; }
   const std::vector<net::SocketAddress>& endpoints() const { return endpoints_; }
+  // Errors says of each name that fails why, whether it has an address of before or not.
+  std::vector<std::string> Errors() const;
 
  private:
-  void Resolved(std::uint64_t round, std::size_t index, Result<std::vector<net::SocketAddress>> found);
+  struct Name {
+    net::Names::Interest interest;
+    bool answered = false;
+    std::vector<net::SocketAddress> found;  // by the last good look-up that was heard of
+    std::string error;                      // of the last look-up; empty after a good one
+  };
 
-  log::Log& log_;
-  const std::string upstream_;
+  void Answered(const std::string& host, const net::Names::Found& found);
+  void Update();
+
+  net::Names& all_;
+  const net::NameKind kind_;
   const OnChange on_change_;
-  net::Resolver resolver_;
-  net::Timer again_;
+  const OnFailed on_failed_;
   std::vector<net::Address> addresses_;
-  std::uint64_t round_ = 0;  // of resolving: answers of an earlier one are dropped
-  std::size_t outstanding_ = 0;
-  std::vector<std::vector<net::SocketAddress>> found_;
-  std::string last_error_;
+  std::map<std::string, Name> names_;  // of addresses_, by host
+  std::size_t failing_ = 0;            // names whose last look-up failed
+  std::size_t said_ = 0;               // failures that on_failed_ has heard of since all was well
   bool known_ = false;
   std::vector<net::SocketAddress> endpoints_;
 };

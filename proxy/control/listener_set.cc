@@ -54,6 +54,7 @@ void ListenerSet::Update(const std::map<std::string, Wanted>& wanted) {
 
 void ListenerSet::Open(const std::string& name, Entry* entry) {
   // Even a literal goes through the resolver: one path, and no callback from inside Update.
+  if (std::exchange(entry->resolving, true)) return;
   resolver_.Resolve(entry->wanted.address,
                     [this, name, id = entry->id](Result<std::vector<net::SocketAddress>> found) {
                       Resolved(name, id, std::move(found));
@@ -63,7 +64,8 @@ void ListenerSet::Open(const std::string& name, Entry* entry) {
 void ListenerSet::Resolved(const std::string& name, std::uint64_t id,
                            Result<std::vector<net::SocketAddress>> found) {
   const auto it = entries_.find(name);
-  if (it == entries_.end() || it->second.id != id || it->second.fd) return;
+  if (it == entries_.end() || it->second.id != id) return;
+  it->second.resolving = false;
   if (*releases_ > 0) return;  // the address may be one that is just being left; Retry follows
   Entry* entry = &it->second;
   if (!found) {
@@ -72,26 +74,22 @@ void ListenerSet::Resolved(const std::string& name, std::uint64_t id,
             "cannot listen on " + entry->wanted.address.Text() + ": " + found.error().message});
     return;
   }
-  Status bound = Ok();
-  for (const net::SocketAddress& where : *found) {
-    bound = Bind(name, net::At(entry->wanted.address, where), entry);
-    if (bound) {
-      if (on_open_) on_open_();
-      return;
-    }
+  if (const Status bound = Bind(name, *found, entry); !bound) {
+    Failed(name, entry, bound.error());
+  } else if (on_open_) {
+    on_open_();
   }
-  Failed(name, entry, bound.error());
 }
 
-Status ListenerSet::Bind(const std::string& name, const net::Address& literal, Entry* entry) {
-  auto fd = net::Listen(literal);
+Status ListenerSet::Bind(const std::string& name, const std::vector<net::SocketAddress>& found, Entry* entry) {
+  auto fd = net::ListenAny(entry->wanted.address, found);
   if (!fd) return fd.error();
   std::vector<net::UniqueFd> shares;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     net::UniqueFd share(fcntl(fd->get(), F_DUPFD_CLOEXEC, 0));
     if (!share) {
       return Error{ErrorCode::kUnavailable,
-                   "cannot listen on " + literal.Text() + ": " + std::strerror(errno)};
+                   "cannot listen on " + entry->wanted.address.Text() + ": " + std::strerror(errno)};
     }
     shares.push_back(std::move(share));
   }

@@ -63,13 +63,14 @@ class ListenerSet final {
     net::UniqueFd fd;
     std::string bound;
     std::string error;
+    bool resolving = false;
     std::uint64_t id = 0;  // tells an answer of the resolver for an entry that is gone
   };
 
   void Open(const std::string& name, Entry* entry);
   void Resolved(const std::string& name, std::uint64_t id, Result<std::vector<net::SocketAddress>> found);
-  // Bind opens at a literal address and hands the socket to the workers.
-  Status Bind(const std::string& name, const net::Address& literal, Entry* entry);
+  // Bind opens at one of the addresses and hands the socket to the workers.
+  Status Bind(const std::string& name, const std::vector<net::SocketAddress>& found, Entry* entry);
   void Failed(const std::string& name, Entry* entry, const Error& error);
   void Close(const std::string& name, Entry* entry);
   void Retry();

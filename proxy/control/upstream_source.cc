@@ -4,6 +4,8 @@
 #include <set>
 #include <utility>
 
+#include "proxy/net/name_service.h"
+
 namespace mooring::control {
 namespace {
 
@@ -50,7 +52,10 @@ UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
       connect_timeout_(settings_.connect_timeout.value_or(connect_timeout)),
       idle_timeout_(settings_.idle_timeout.value_or(idle_timeout)),
       on_change_(std::move(on_change)),
-      names_(loop, log, settings_.name, [this] { Publish(); }),
+      names_(loop.name_service().names(), net::NameKind::kEndpoint, [this] { Publish(); },
+             [this, &log](const std::string& error) {
+               log.Warn("control", "endpoint not resolved, will retry", {{"upstream", settings_.name}, {"error", error}});
+             }),
       believe_empty_(loop, [this] { names_.Set(Addresses()); }) {
   if (settings_.endpoints.empty() && agent != nullptr) {
     const bool query = settings_.type == authz::UpstreamType::kPreparedQuery;

@@ -41,6 +41,7 @@ class UpstreamSource final {
 
   std::shared_ptr<const data::UpstreamRules> Rules() const { return rules_; }
   const config::UpstreamSettings& settings() const { return settings_; }
+  const EndpointNames& names() const { return names_; }
   const Watch* watch() const { return watch_ ? &*watch_ : nullptr; }
   // Answered: the agent has said who the instances are, or that it will not say; static endpoints need nobody's answer.
   bool Answered() const;

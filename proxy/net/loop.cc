@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "proxy/net/name_service.h"
 #include "proxy/net/socket.h"
 
 namespace mooring::net {
@@ -170,10 +171,11 @@ Loop::Loop()
 }
 
 Loop::~Loop() {
+  name_service_.reset();  // look-ups that nobody waits for any more
   uv_close(reinterpret_cast<uv_handle_t*>(wake_.get()), nullptr);
   timers_->CloseAll();
-  // What is left to run: close callbacks, and name look-ups that nobody waits for any more. A handle that
-  // somebody still owns would keep this loop for ever, so it is found first.
+  // What is left to run: close callbacks. A handle that somebody still owns would keep this loop for ever, so it is found
+  // first.
   bool owned = false;
   uv_walk(
       loop_.get(),
@@ -267,6 +269,11 @@ void Loop::RunTasks() {
     has_tasks_.store(false, std::memory_order_relaxed);
   }
   for (auto& task : tasks) task();
+}
+
+NameService& Loop::name_service() {
+  if (!name_service_) name_service_ = std::make_unique<NameService>(*this);
+  return *name_service_;
 }
 
 MonotonicTime Loop::now() const {

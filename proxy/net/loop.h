@@ -1,7 +1,7 @@
 // Loop, Timer, Poller, Signals. Destroying an object means "no callback comes any more"; the memory that its
 // callback runs on goes later, which is why handles live on the heap here.
 //
-// Timers, signals, wake-ups from other threads and name look-ups are libuv's. Readiness of sockets is not: uv_poll takes a
+// Timers, signals and wake-ups from other threads are libuv's. Readiness of sockets is not: uv_poll takes a
 // descriptor out of epoll and puts it back for every change of interest and tries two more calls per new one, which
 // is a tenth of a short connection's cost. So sockets are in an epoll set of the Loop's own, and libuv's descriptor is in there, too
 // (uv_backend_fd: that is how libuv wants to be embedded).
@@ -25,6 +25,8 @@ struct uv_loop_s;
 struct uv_async_s;
 
 namespace mooring::net {
+
+class NameService;
 
 using std::chrono::milliseconds;
 using MonotonicTime = std::chrono::steady_clock::time_point;
@@ -88,6 +90,9 @@ class Loop final {
   void NoteLight() { light_until_ = now() + kLightFor; }
   bool ServesLight() const { return now() < light_until_; }
 
+  // NameService is where host names are resolved for this loop; made when it is first asked for.
+  NameService& name_service();
+
   uv_loop_s* raw() { return loop_.get(); }
 
  private:
@@ -110,6 +115,7 @@ class Loop final {
   std::mutex mutex_;
   std::vector<std::function<void()>> tasks_;  // guarded by mutex_
   std::atomic<bool> has_tasks_ = false;       // written under mutex_, read without
+  std::unique_ptr<NameService> name_service_;
   Pages cipher_, plain_;
   tls::WireBytes out_;
   std::size_t turn_bytes_ = 0;

@@ -118,6 +118,13 @@ std::uint16_t SocketAddress::port() const {
   return 0;
 }
 
+SocketAddress SocketAddress::WithPort(std::uint16_t port) const {
+  SocketAddress out = *this;
+  if (family() == AF_INET) reinterpret_cast<sockaddr_in*>(&out.storage_)->sin_port = htons(port);
+  if (family() == AF_INET6) reinterpret_cast<sockaddr_in6*>(&out.storage_)->sin6_port = htons(port);
+  return out;
+}
+
 bool SocketAddress::IsLoopback() const {
   if (family() == AF_INET) {
     return ntohl(reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr.s_addr) >> 24U == IN_LOOPBACKNET;

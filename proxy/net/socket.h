@@ -47,6 +47,7 @@ class SocketAddress final {
   socklen_t length() const { return length_; }
   std::string Text() const;  // as Address::Text
   std::uint16_t port() const;
+  SocketAddress WithPort(std::uint16_t port) const;  // IPv4 and IPv6
   bool IsLoopback() const;  // 127.0.0.0/8 or ::1
   bool operator==(const SocketAddress& other) const;
 

@@ -42,7 +42,8 @@ std::vector<std::string> Sidecar::InboundNotReady() const {
     if (intentions_->TooOld()) add("the intentions are older than max_stale");
   }
   if (config_->public_listen && !listeners_->IsOpen(kPublic)) {
-    add("the public listener is not open" + (local_app_error_.empty() ? "" : ": " + local_app_error_));
+    const auto errors = local_app_ ? local_app_->Errors() : std::vector<std::string>{};
+    add("the public listener is not open" + (errors.empty() ? "" : ": " + errors.front()));
   }
   return reasons;
 }
@@ -76,7 +77,6 @@ std::vector<std::string> Sidecar::Degraded() const {
 }
 
 void Sidecar::CheckReady() {
-  if (config_ && config_->public_listen && config_->local_app) ResolveLocalApp();
   if (state_ == State::kDraining) return;
   const bool inbound = InboundNotReady().empty();
   if (inbound && listeners_->AllOpen()) started_ = true;

@@ -1,11 +1,11 @@
 #include "proxy/sidecar/sidecar.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <utility>
+
+#include "proxy/net/name_service.h"
 
 namespace mooring::sidecar {
 namespace {
@@ -15,7 +15,6 @@ using net::milliseconds;
 
 constexpr char kPublic[] = "public";
 constexpr milliseconds kTick{1'000};
-constexpr milliseconds kResolveAppAgain{30'000};
 
 // StaticIntentions reads the file's sources as the file means them: a name is a service of our own
 // namespace, `*` is every caller of every namespace.
@@ -81,17 +80,8 @@ void Sidecar::Apply(control::ProxyConfig config) {
   const bool new_service = !config_ || config_->service != config.service;
   const bool first = !config_;
   config_ = std::move(config);
-  // The public port opens only once it can be served, perhaps minutes from now; that somebody else holds
-  // it is worth knowing at the start.
-  if (first && config_->public_listen) {
-    if (auto probe = net::ListenNow(*config_->public_listen); !probe) {
-      Fatal(probe.error().message);
-      return;
-    }
-    if (config_->public_listen->kind == net::Address::Kind::kUnix) {
-      unlink(config_->public_listen->path.c_str());
-    }
-  }
+  if (first && config_->public_listen) ProbePublic();
+  if (exiting_) return;
   if (new_service) {
     identity_ = settings_.identity
                     ? control::MakeFileIdentity(loop_, log_, *settings_.identity, [this] { Changed(); })
@@ -104,8 +94,19 @@ void Sidecar::Apply(control::ProxyConfig config) {
                                                              [this] { Changed(); });
     intentions_->Start();
   }
+  FollowLocalApp();
   ApplyUpstreams();
   Changed();
+}
+
+void Sidecar::FollowLocalApp() {
+  if (!config_->public_listen || !config_->local_app || local_app_address_ == config_->local_app) return;
+  // For another app another object: nothing that the one before resolved to is used for it.
+  local_app_address_ = config_->local_app;
+  local_app_ = std::make_unique<control::EndpointNames>(
+      loop_.name_service().names(), net::NameKind::kOwn, [this] { Changed(); },
+      [this](const std::string& error) { log_.Warn("control", "local app not resolved, will retry", {{"error", error}}); });
+  local_app_->Set({*local_app_address_});
 }
 
 void Sidecar::ApplyUpstreams() {
@@ -163,13 +164,12 @@ void Sidecar::Publish() {
     next->intentions_stale = intentions_->TooOld();
   }
   if (config_->public_listen && config_->local_app) {
-    ResolveLocalApp();
     auto inbound = std::make_shared<data::InboundRules>();
     inbound->local_app_text = config_->local_app->Text();
     inbound->handshake_timeout = config_->handshake_timeout;
     inbound->local_connect_timeout = config_->local_connect_timeout;
     inbound->idle_timeout = config_->inbound_idle_timeout;
-    if (local_app_resolved_for_ == inbound->local_app_text) inbound->local_app = local_app_;
+    inbound->local_app = local_app_->endpoints();
     next->inbound = std::move(inbound);
   }
   for (auto& [name, source] : upstreams_) next->upstreams[name] = source->Rules();
@@ -179,39 +179,11 @@ void Sidecar::Publish() {
   CheckReady();
 }
 
-void Sidecar::ResolveLocalApp() {
-  const std::string text = config_->local_app->Text();
-  // At once, so that a changed address is never missing from the snapshot under way.
-  if (auto literal = net::SocketAddress::FromLiteral(*config_->local_app)) {
-    local_app_resolved_for_ = text;
-    local_app_ = {*literal};
-    local_app_error_.clear();
-    return;
-  }
-  if (local_app_resolving_ == text) return;
-  if (local_app_resolved_for_ == text && loop_.now() - local_app_resolved_at_ < kResolveAppAgain) return;
-  local_app_resolving_ = text;
-  resolver_->Resolve(*config_->local_app, [this, text](Result<std::vector<net::SocketAddress>> found) {
-    local_app_resolving_.clear();
-    if (!config_->local_app || config_->local_app->Text() != text) return;  // changed meanwhile
-    local_app_resolved_at_ = loop_.now();
-    const std::string error = found ? std::string() : found.error().message;
-    if (std::exchange(local_app_error_, error) != error && !found) {
-      log_.Warn("control", "local app not resolved", {{"error", error}});
-    }
-    if (!found) return;  // the tick asks again
-    if (local_app_resolved_for_ == text && local_app_ == *found) return;
-    local_app_resolved_for_ = text;
-    local_app_ = std::move(*found);
-    Changed();
-  });
-}
-
 bool Sidecar::PublicWanted() const {
   // Open only when it can be served: TLS, identities and intentions are all in.
   return config_ && config_->public_listen && identity_->Missing().empty() &&
          (settings_.intentions || (intentions_ && intentions_->Missing().empty())) &&
-         local_app_resolved_for_ == config_->local_app->Text();
+         local_app_ && !local_app_->endpoints().empty();
 }
 
 void Sidecar::UpdateListeners() {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "proxy/admin/admin.h"
 #include "proxy/config/settings.h"
 #include "proxy/control/agent.h"
+#include "proxy/control/endpoint_names.h"
 #include "proxy/control/identity_source.h"
 #include "proxy/control/intention_source.h"
 #include "proxy/control/listener_set.h"
@@ -26,6 +28,7 @@
 #include "proxy/data/worker.h"
 #include "proxy/log/log.h"
 #include "proxy/net/loop.h"
+#include "proxy/net/resolver.h"
 #include "proxy/sidecar/drain.h"
 #include "proxy/state/store.h"
 
@@ -52,12 +55,15 @@ class Sidecar final {
   void TakeProxyId(const std::string& proxy_id);
   void WatchConfig(const std::string& proxy_id);
   void Apply(control::ProxyConfig config);
+  // ListenOn hands a listening socket to `on_open`, at once unless a name is to be resolved; failing is fatal.
+  void ListenOn(const net::Address& address, std::function<void(net::UniqueFd)> on_open);
+  void ProbePublic();
+  void FollowLocalApp();
   void ApplyUpstreams();
 
   // Every change.
   void Changed();  // coalesces: Publish runs once after the event under way
   void Publish();
-  void ResolveLocalApp();
   void UpdateListeners();
   void OnListenerFailed(const std::string& name, const Error& error);
   void CheckReady();
@@ -102,18 +108,15 @@ class Sidecar final {
   std::unique_ptr<control::Registration> registration_;
   std::unique_ptr<control::Maintenance> maintenance_;
   std::unique_ptr<admin::Admin> admin_;
-  std::vector<net::SocketAddress> local_app_;
-  std::string local_app_resolved_for_;  // Address::Text of what local_app_ stands for
-  std::string local_app_resolving_;
-  net::MonotonicTime local_app_resolved_at_{};
-  std::string local_app_error_;  // why the last look-up failed; empty after a good one
+  std::optional<net::Address> local_app_address_;
+  std::unique_ptr<control::EndpointNames> local_app_;
   std::shared_ptr<const data::Snapshot> snapshot_;
   std::vector<std::string> said_warnings_;
   std::string leaf_said_;                 // serial of the leaf that was last warned about
   std::chrono::seconds leaf_said_left_{0};  // what it had left then
   bool change_pending_ = false;
   bool started_ = false;  // everything wanted has been open once: a bind failure is no longer fatal
-  net::Timer tick_;       // leaf expiry, local app name
+  net::Timer tick_;       // leaf expiry
   std::optional<Drain> drain_;
   net::MonotonicTime terminated_at_{};  // the last signal to stop
   bool hurrying_ = false;               // there has been another one

@@ -1,4 +1,6 @@
 // The sidecar's start, in order: agent, state, admin, workers, and where the configuration comes from.
+#include <unistd.h>
+
 #include <cstdio>
 #include <utility>
 
@@ -36,11 +38,13 @@ Status Sidecar::Prepare() {
   }
   resolver_ = std::make_unique<net::Resolver>(loop_);
   if (settings_.admin) {
-    auto admin = admin::Admin::Make(loop_, *settings_.admin,
-                                    {[this] { return NotReady(); }, [this] { return Degraded(); }, [this] { return StatusJson(); }});
-    if (!admin) return admin.error();
-    admin_ = std::move(*admin);
-    log_.Info("control", "listener open", {{"name", "admin"}, {"address", admin_->address()}});
+    ListenOn(*settings_.admin, [this](net::UniqueFd fd) {
+      admin::Admin::Sources sources{[this] { return NotReady(); }, [this] { return Degraded(); },
+                                    [this] { return StatusJson(); }};
+      admin_ = std::make_unique<admin::Admin>(loop_, std::move(fd), std::move(sources));
+      log_.Info("control", "listener open", {{"name", "admin"}, {"address", admin_->address()}});
+    });
+    if (exiting_) return Ok();
   }
   for (unsigned i = 0; i < settings_.workers; ++i) {
     workers_.push_back(std::make_unique<data::Worker>(log_));
@@ -61,6 +65,37 @@ Status Sidecar::Prepare() {
     Apply(control::FromSettings(settings_));
   }
   return Ok();
+}
+
+void Sidecar::ListenOn(const net::Address& address, std::function<void(net::UniqueFd)> on_open) {
+  const auto listen = [this, address, on_open = std::move(on_open)](const Result<std::vector<net::SocketAddress>>& found) {
+    if (exiting_) return;
+    if (!found) {
+      Fatal("cannot listen on " + address.Text() + ": " + found.error().message);
+      return;
+    }
+    auto fd = net::ListenAny(address, *found);
+    if (!fd) {
+      Fatal(fd.error().message);
+      return;
+    }
+    on_open(std::move(*fd));
+  };
+  if (const auto literal = net::SocketAddress::FromLiteral(address)) {
+    listen(std::vector<net::SocketAddress>{*literal});
+  } else {
+    resolver_->Resolve(address, listen);  // a DNS server may be silent: neither a signal nor anybody else waits for it
+  }
+}
+
+void Sidecar::ProbePublic() {
+  // The public port opens only once it can be served, perhaps minutes from now; that somebody else holds it is worth knowing
+  // at the start.
+  const net::Address address = *config_->public_listen;
+  ListenOn(address, [address](net::UniqueFd fd) {
+    fd.Reset();
+    if (address.kind == net::Address::Kind::kUnix) unlink(address.path.c_str());
+  });
 }
 
 Status Sidecar::OpenStore() {

@@ -162,7 +162,8 @@ std::string Sidecar::StatusJson() const {
          {"spiffe_id", rules->identity ? json(rules->identity->Uri()) : json(nullptr)},
          {"sni", rules->identity ? json(rules->identity->Sni()) : json(nullptr)},
          {"known", rules->known},
-         {"endpoints", endpoints}});
+         {"endpoints", endpoints},
+         {"unresolved", source->names().Errors()}});
   }
   out["registered"] = registration_ && registration_->registered();
   json outbound = DirectionJson(workers_, &data::WorkerStats::outbound);

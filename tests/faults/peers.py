@@ -11,10 +11,10 @@ class FarService:
     """The service behind the upstream: takes the subject's connections, proves itself by `identity`, asks
     for a certificate that leads to `roots`, and echoes. Both may be changed between connections."""
 
-    def __init__(self, case, identity, roots, everywhere=False):
+    def __init__(self, case, identity, roots, everywhere=False, host="127.0.0.1"):
         self.identity, self.roots = identity, roots
         self.failures = []  # of handshakes
-        self.app = apps.App(case, self._serve, everywhere=everywhere)
+        self.app = apps.App(case, self._serve, everywhere=everywhere, host=host)
         self.address, self.port = self.app.address, self.app.port
 
     def _serve(self, app, seen):

@@ -37,11 +37,11 @@ class Subject:
     `roots()`, asked by refresh_peers() only, so that peers go on while an agent is away.
 
     flags, env, state_dir, level: of Mooring alone; the Go proxy gets none of them. token and register: for
-    both. ready=False does not wait until it serves.
+    both. ready=False does not wait until it serves. app_host: by what name it finds the application.
     """
 
     def __init__(self, case, address, identity, roots, flags=(), env=None, state_dir=None, token=None,
-                 register=False, ready=True, far=None, level="DEBUG"):
+                 register=False, ready=True, far=None, level="DEBUG", app_host="127.0.0.1"):
         self.case, self.agent_address = case, address
         self.kind = subject_kind()
         self.is_mooring = self.kind == "mooring"
@@ -51,7 +51,7 @@ class Subject:
         if state_dir:
             self.flags += ["-state-dir", str(state_dir)]
         self.far = far
-        self.app = apps.App(case, apps.echo)
+        self.app, self.app_host = apps.App(case, apps.echo), app_host
         self.public = ("127.0.0.1", free_port())
         self.upstream = ("127.0.0.1", free_port())
         self.held = []
@@ -92,11 +92,11 @@ class Subject:
         if self.is_mooring:
             self.program = Mooring.connect_proxy(
                 self.case, "-http-addr", self.agent_address, "-service", SERVICE, "-service-addr",
-                f"127.0.0.1:{self.app.port}", "-listen", "127.0.0.1:%d" % self.public[1], "-upstream",
+                f"{self.app_host}:{self.app.port}", "-listen", "127.0.0.1:%d" % self.public[1], "-upstream",
                 f"{UPSTREAM}:127.0.0.1:{self.upstream[1]}", *common, *self.flags, env=self.env, ready=ready,
                 name=f"mooring-{SERVICE}", level=self.level)
         else:
-            self.program = GoProxy(self.case, self.agent_address, SERVICE, app=("127.0.0.1", self.app.port),
+            self.program = GoProxy(self.case, self.agent_address, SERVICE, app=(self.app_host, self.app.port),
                                    upstream=UPSTREAM, listen=self.public[1], upstream_listen=self.upstream[1],
                                    flags=common, ready=ready)
         if ready:

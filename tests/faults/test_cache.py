@@ -3,7 +3,6 @@
 Row 23 is in test_torn_write.py, row 29 in test_secrets.py, row 69 in test_restart.py.
 """
 
-import ctypes
 import hashlib
 import json
 import os
@@ -13,7 +12,7 @@ import time
 
 from faults.subject import SERVICE, UPSTREAM, Subject, only_mooring
 from lib import agent as scripted
-from lib import certs, check, clock, statefile
+from lib import certs, check, clock, namespaces, statefile
 from lib import mooring as program
 from lib.case import slowness
 from lib.ports import free_port
@@ -250,20 +249,9 @@ def test_row_26_whoever_owns_the_file_is_believed(case):
     subject.program.wait_closed("inbound", "denied")
 
 
-_mounts_are_ours = False
-
-
 def small_disk(case, size="64k"):
     """small_disk mounts a file system of that size, in a mount namespace that ends with the test process."""
-    global _mounts_are_ours
-    if os.geteuid() != 0:
-        raise check.Skip("a full disk needs root, to mount a small one")
-    if not _mounts_are_ours:
-        libc = ctypes.CDLL(None, use_errno=True)
-        private = 0x40000 | 0x4000  # MS_PRIVATE, MS_REC
-        if libc.unshare(0x20000) != 0 or libc.mount(b"none", b"/", None, private, None) != 0:  # CLONE_NEWNS
-            raise check.Skip(f"a full disk needs a mount namespace: {os.strerror(ctypes.get_errno())}")
-        _mounts_are_ours = True
+    namespaces.own_mounts("a full disk, for which a small one is mounted,")
     place = case.directory / "disk"
     place.mkdir(mode=0o700)
     mount("-t", "tmpfs", "-o", f"size={size},mode=0700", "none", place)

@@ -84,7 +84,7 @@ class Agent:
     on intentions/match, no policy header. token: when set, requests with another one get 403."""
 
     def __init__(self, case, default="allow", modern=True, token=None, authority=None, https=None,
-                 unix_socket=None):
+                 unix_socket=None, host="127.0.0.1"):
         self.case, self.default, self.modern, self.token = case, default, modern, token
         self.authority = authority or certs.Authority()
         self.roots = [self.authority]
@@ -96,7 +96,7 @@ class Agent:
         self.requests, self.faults = [], []
         self.changed = threading.Condition()
         self.index, self.indexes, self.first_index = 10, {}, 10
-        self.https, self.unix_socket = https, unix_socket
+        self.https, self.unix_socket, self.host = https, unix_socket, host
         self.server, self.port = None, free_port()
         self.start()
         case.undo(self.stop)
@@ -116,8 +116,9 @@ class Agent:
             self.server = _UnixServer(str(self.unix_socket), Handler)
             self.address = f"unix://{self.unix_socket}"
         else:
-            self.server = _Server(("127.0.0.1", self.port), Handler)
-            self.address = f"{'https://' if self.https else ''}127.0.0.1:{self.port}"
+            v6 = ":" in self.host
+            self.server = (_Server6 if v6 else _Server)((self.host, self.port), Handler)
+            self.address = f"{'https://' if self.https else ''}{f'[{self.host}]' if v6 else self.host}:{self.port}"
         if self.https:
             self.server.socket = self.https.wrap_socket(self.server.socket, server_side=True,
                                                         do_handshake_on_connect=False)
@@ -333,6 +334,10 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
     def handle_error(self, request, client_address):
         """A client that went away is no event for the log."""
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _UnixServer(_Server):

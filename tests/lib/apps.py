@@ -63,19 +63,19 @@ class App:
     """A server on 127.0.0.1, or everywhere: on every loopback address. behaviour(app, seen) runs for each
     connection in a thread of its own."""
 
-    def __init__(self, case, behaviour, port=0, receive_buffer=None, everywhere=False):
+    def __init__(self, case, behaviour, port=0, receive_buffer=None, everywhere=False, host="127.0.0.1"):
         self.behaviour = behaviour
         self.seen = []
         self.markers = set()  # our own connections, by their addresses; see count()
         self.changed = threading.Condition()
-        self.listener = socket.socket()
+        self.listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if everywhere:
             # The device's name keeps every other network out.
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
-        self.listener.bind(("0.0.0.0" if everywhere else "127.0.0.1", port))
+        self.listener.bind(("0.0.0.0" if everywhere else host, port))
         self.listener.listen(1024)
         self.address = self.listener.getsockname()
         self.port = self.address[1]
@@ -248,7 +248,7 @@ class Client:
             self.socket = socket.socket(socket.AF_UNIX)
             address = str(address)
         else:
-            self.socket = socket.socket()
+            self.socket = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(self.limit)

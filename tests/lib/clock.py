@@ -1,7 +1,7 @@
-"""A wall clock that the test sets, and a host name that resolves as the test says, for one process under test.
+"""Clocks that the test sets, for one process under test.
 
-Both come from a small library (clock_shift.c) that the process loads first. It works on programs that ask the
-C library for the time and for names; Go's do not.
+They come from a small library (clock_shift.c) that the process loads first. It works on programs that ask the C library for
+the time; Go's do not.
 """
 
 import os
@@ -13,8 +13,6 @@ from pathlib import Path
 
 from lib import check
 
-NAME = "agent.mooring.test"
-ANSWERS = {"right": 0, "none": 1, "again": 2, "wrong": 3}
 SOURCE = Path(__file__).with_name("clock_shift.c")
 
 _library = None
@@ -30,7 +28,7 @@ def library():
             raise check.Skip("no C compiler for tests/lib/clock_shift.c, so the clock cannot be shifted")
         _folder = tempfile.TemporaryDirectory(prefix="mooring-clock-")
         path = Path(_folder.name) / "clock_shift.so"
-        done = subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", path, SOURCE, "-ldl"],
+        done = subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", path, SOURCE],
                               capture_output=True, text=True, timeout=60, check=False)
         check.true(done.returncode == 0, f"{compiler} {SOURCE.name}: {done.stderr}")
         _library = path
@@ -50,10 +48,10 @@ class Clock:
 
     def __init__(self, case, shift=0):
         self.path = case.directory / "clock"
-        self.values = [int(shift), 0, ANSWERS["right"], 0]
-        self.path.write_bytes(struct.pack("4q", *self.values))
+        self.values = [int(shift), 0]
+        self.path.write_bytes(struct.pack("2q", *self.values))
         sanitizer = os.environ.get("ASAN_OPTIONS", "")
-        self.env = {"LD_PRELOAD": str(library()), "MOORING_TEST_CLOCK": str(self.path), "MOORING_TEST_NAME": NAME,
+        self.env = {"LD_PRELOAD": str(library()), "MOORING_TEST_CLOCK": str(self.path),
                     # AddressSanitizer insists on being the first library, which it need not be for ours.
                     "ASAN_OPTIONS": f"{sanitizer}:verify_asan_link_order=0".lstrip(":")}
 
@@ -64,16 +62,10 @@ class Clock:
     def elapse(self, seconds):
         """elapse makes the process believe that so many seconds have passed at once, by both clocks."""
         self._set(0, self.values[0] + int(seconds))
-        self._set(3, self.values[3] + int(seconds))
-
-    def resolve(self, answer="right", delay=0.0):
-        """resolve sets what the name NAME resolves to (right: 127.0.0.1, wrong: 127.0.0.9, none: no such name,
-        again: a failure for now), and the seconds it takes."""
-        self._set(1, int(delay * 1000))
-        self._set(2, ANSWERS[answer])
+        self._set(1, self.values[1] + int(seconds))
 
     def _set(self, field, value):
         self.values[field] = value
         # In place: the process has the file mapped.
         with open(self.path, "r+b") as file:
-            file.write(struct.pack("4q", *self.values))
+            file.write(struct.pack("2q", *self.values))

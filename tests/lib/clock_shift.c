@@ -1,30 +1,25 @@
-/* Loaded into a process under test with LD_PRELOAD: its wall clock runs a number of seconds off, and one host
- * name resolves as told. Both may be changed while the process runs.
+/* Loaded into a process under test with LD_PRELOAD: its clocks run a number of seconds off. Both may be changed while the
+ * process runs.
  *
- * MOORING_TEST_CLOCK names a file of four native 64-bit integers, mapped once and read at every call:
+ * MOORING_TEST_CLOCK names a file of two native 64-bit integers, mapped once and read at every call:
  *   [0] seconds added to the wall clock
- *   [1] milliseconds that the name's resolution takes
- *   [2] what it then gives: 0 the address 127.0.0.1, 1 no such name, 2 a failure for now, 3 127.0.0.9
- *   [3] seconds added to the monotonic clocks
- * MOORING_TEST_NAME is that name. Without the first variable nothing is changed.
+ *   [1] seconds added to the monotonic clocks
+ * Without the variable nothing is changed.
  *
  * The clock is read by the system call itself: looking the C library's own function up could call for the time.
  */
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { kShift, kDelay, kAnswer, kElapsed, kFields };
+enum { kShift, kElapsed, kFields };
 
 static int64_t kNothing[kFields];
 static _Atomic(volatile int64_t *) told;
@@ -69,18 +64,4 @@ int gettimeofday(struct timeval *at, void *zone) {
   at->tv_sec = now.tv_sec;
   at->tv_usec = now.tv_nsec / 1000;
   return 0;
-}
-
-int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
-  int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
-  *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
-  const char *ours = getenv("MOORING_TEST_NAME");
-  if (name == NULL || ours == NULL || strcmp(name, ours) != 0) return real(name, service, hints, found);
-  for (int64_t waited = 0; waited < Told()[kDelay]; waited += 10) usleep(10000);
-  switch (Told()[kAnswer]) {
-    case 1: return EAI_NONAME;
-    case 2: return EAI_AGAIN;
-    case 3: return real("127.0.0.9", service, hints, found);
-    default: return real("127.0.0.1", service, hints, found);
-  }
 }

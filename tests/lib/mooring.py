@@ -117,7 +117,8 @@ class Mooring:
         """admin returns (status, body)."""
         if self._admin is None:
             self._admin = self.listener("admin")
-        url = f"http://{self._admin[0]}:{self._admin[1]}{path}"
+        host, port = self._admin
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
         try:
             with urllib.request.urlopen(url, timeout=timeout * slowness()) as answer:
                 return answer.status, answer.read().decode()

@@ -227,7 +227,7 @@ class Peer:
 
 def connect(case, address, identity, roots, tls=None, sni=None, alpn=None, seconds=10.0, receive_buffer=None):
     """connect dials a public listener; the handshake is the caller's next step."""
-    sock = socket.socket()
+    sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     sock.settimeout(seconds * slowness())
@@ -242,13 +242,13 @@ class Endpoint:
     """A listening socket that stands for another service's public listener. accept() returns a Peer whose
     handshake is the caller's next step."""
 
-    def __init__(self, case, port=0, receive_buffer=None):
+    def __init__(self, case, port=0, receive_buffer=None, host="127.0.0.1"):
         self.case = case
-        self.listener = socket.socket()
+        self.listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.listener.bind(("127.0.0.1", port))
+        self.listener.bind((host, port))
         self.listener.listen(128)
         self.address = self.listener.getsockname()
         self.port = self.address[1]

@@ -27,6 +27,8 @@ KNOWS = {
 # Which rooms, or files, may name a library.
 LIBRARIES = {
     r"uv\.h": {"proxy/net"},
+    r"ares\.h": {"proxy/net/dns.cc"},
+    r"netdb\.h": {"proxy/net/name_sources.cc"},
     r"openssl/.*": {"tls"},
     r"llhttp\.h": {"proxy/http/parser.h", "proxy/http/parser.cc"},
     r"yaml-cpp/.*": {"proxy/config"},
