@@ -4,6 +4,8 @@ sidecar that `-sidecar-for` starts: Mooring or `consul connect proxy`, by the sa
 
 import http.client
 import json
+import os
+import select
 import signal
 import threading
 
@@ -79,8 +81,14 @@ class Instance:
 
     def wait_exit(self, seconds=60.0):
         """wait_exit returns when it had ended; the exit code must be 0."""
-        code = self.process.wait(seconds / slowness())
+        # Popen's own waiting looks every 50 ms, which the caller would measure.
+        descriptor = os.pidfd_open(self.process.pid)
+        try:
+            select.select([descriptor], [], [], seconds)
+        finally:
+            os.close(descriptor)
         ended = now()
+        code = self.process.wait(1)
         check.equal(code, 0, f"exit code of {self.process.name}")
         return ended
 
@@ -168,6 +176,16 @@ class Catalog:
         return any(status == "critical" and not name.startswith("_service_maintenance")
                    for state in self.between(since, until)
                    for name, status in state.get(instance.sidecar_id, {}).items())
+
+    def passing_since(self, instance, since):
+        """passing_since is when callers were first sent to the instance, at `since` or later; None: not yet."""
+        states = list(self.states)
+        for number, (when, state) in enumerate(states):
+            checks = state.get(instance.sidecar_id)
+            later = states[number + 1][0] if number + 1 < len(states) else float("inf")
+            if later > since and checks is not None and "critical" not in checks.values():
+                return max(when, since)
+        return None
 
     def reappeared(self, instance, since):
         """reappeared tells whether the instance was passing again after it was not, as callers see it."""
