@@ -115,3 +115,15 @@ def test_maintenance_that_a_kill_left_is_undone_by_the_next_start(case):
     mesh.db.start()
     check.within(lambda: not mesh.db.in_maintenance(), "it is undone", 5 * slowness())
     mesh.db.wait_passing()
+
+
+def test_a_later_sigterm_ends_at_once_and_leaves_no_maintenance(case):
+    mesh = Mesh(case, consul, checks=rarely, count=2, behaviour=slow, calls=False)
+    for _ in range(4):  # some of them are the draining one's
+        asked(case, mesh, b"w99.")
+    started = mesh.db.terminate()
+    check.within(mesh.db.in_maintenance, "maintenance is set", slowness())
+    check.within(lambda: now() > started + 1.2, "more than a second later", 2)
+    again = mesh.db.terminate()
+    check.below(mesh.db.wait_exit() - again, 1.5 * slowness(), "seconds from the second SIGTERM to the end")
+    check.true(not mesh.db.in_maintenance(), "maintenance is undone")
