@@ -56,7 +56,13 @@ void Drain::Look() {
 
 void Drain::CutAwaited() {
   for (auto& connection : connections_) {
-    if (connection->drain_awaits_) connection->Cut(CloseReason::kDrainTimeout);
+    if (!connection->drain_awaits_) continue;
+    // One that is never silent for long may be between exchanges at this moment: its end is clean, too.
+    if (connection->EndIfQuiet(milliseconds(0))) {
+      Release(*connection);
+    } else {
+      connection->Cut(CloseReason::kDrainTimeout);
+    }
   }
 }
 

@@ -25,7 +25,7 @@ class Drain final {
   void Begin(net::milliseconds quiet);
   // AwaitAll awaits what has come since, too, of one kind: what is between exchanges ends at once.
   void AwaitAll(ListenerKind kind);
-  // CutAwaited ends what is still awaited, by a reset.
+  // CutAwaited ends what is still awaited, by a reset where an answer is owed.
   void CutAwaited();
   // Retired: a connection has ended, by whatever cause.
   void Retired(Connection& connection) { Release(connection); }
