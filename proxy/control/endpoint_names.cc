@@ -1,6 +1,5 @@
 #include "proxy/control/endpoint_names.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace mooring::control {
@@ -10,23 +9,37 @@ constexpr std::size_t kSaid = 8;
 
 }  // namespace
 
-EndpointNames::EndpointNames(net::Names& names, net::NameKind kind, OnChange on_change, OnFailed on_failed)
-    : all_(names), kind_(kind), on_change_(std::move(on_change)), on_failed_(std::move(on_failed)) {}
+EndpointNames::EndpointNames(net::Names& names, net::NameKind kind, Defer defer, OnChange on_change, OnFailed on_failed)
+    : all_(names),
+      kind_(kind),
+      defer_(std::move(defer)),
+      on_change_(std::move(on_change)),
+      on_failed_(std::move(on_failed)) {}
 
-void EndpointNames::Set(std::vector<net::Address> addresses) {
-  addresses_ = std::move(addresses);
+void EndpointNames::Set(const std::vector<net::Address>& addresses) {
   std::map<std::string, Name> before = std::exchange(names_, {});
+  places_.clear();
   failing_ = 0;
-  for (const net::Address& address : addresses_) {
-    if (net::SocketAddress::FromLiteral(address)) continue;
+  unanswered_ = 0;
+  for (const net::Address& address : addresses) {
+    if (const auto literal = net::SocketAddress::FromLiteral(address)) {
+      places_.push_back({*literal, 0, nullptr});
+      continue;
+    }
     const std::string& host = address.host;
-    if (auto kept = before.extract(host)) {
-      if (!kept.mapped().error.empty()) ++failing_;
-      names_.insert(std::move(kept));
-    } else if (Name& name = names_[host]; !name.interest) {
+    auto kept = before.extract(host);
+    const bool news = !kept && !names_.contains(host);
+    if (kept) names_.insert(std::move(kept));
+    Name& name = names_[host];
+    if (news) {
       name.interest =
           all_.Follow(host, kind_, [this, host](const net::Names::Found& found) { Answered(host, found); });
     }
+    places_.push_back({std::nullopt, address.port, &name});  // a map's elements stay where they are
+  }
+  for (const auto& [host, name] : names_) {
+    if (!name.error.empty()) ++failing_;
+    if (!name.answered) ++unanswered_;
   }
   Update();
 }
@@ -34,6 +47,7 @@ void EndpointNames::Set(std::vector<net::Address> addresses) {
 void EndpointNames::Answered(const std::string& host, const net::Names::Found& found) {
   Name& name = names_.at(host);  // else its interest would have ended
   const bool first = !std::exchange(name.answered, true);
+  if (first) --unanswered_;
   if (found) {
     if (!std::exchange(name.error, {}).empty() && --failing_ == 0) said_ = 0;
     if (!first && name.found == *found) return;
@@ -45,27 +59,26 @@ void EndpointNames::Answered(const std::string& host, const net::Names::Found& f
       on_failed_(said_ < kSaid ? error : error + "; and further names, which /status lists");
       ++said_;
     }
-    if (!first) return;
+    // It has taken nothing from the list. That the whole list has failed is news.
+    if (!first || unanswered_ > 0) return;
   }
-  Update();
+  if (std::exchange(update_due_, true)) return;
+  defer_([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) Update();
+  });
 }
 
 void EndpointNames::Update() {
+  update_due_ = false;
   std::vector<net::SocketAddress> endpoints;
-  bool waiting = false;
-  for (const net::Address& address : addresses_) {
-    if (const auto literal = net::SocketAddress::FromLiteral(address)) {
-      endpoints.push_back(*literal);
-      continue;
-    }
-    const Name& name = names_.at(address.host);
-    if (const auto* found = name.interest.Known(); found != nullptr) {
-      for (const net::SocketAddress& each : *found) endpoints.push_back(each.WithPort(address.port));
-    } else {
-      waiting = waiting || !name.answered;
+  for (const Place& place : places_) {
+    if (place.literal) {
+      endpoints.push_back(*place.literal);
+    } else if (const auto* found = place.name->interest.Known(); found != nullptr) {
+      for (const net::SocketAddress& each : *found) endpoints.push_back(each.WithPort(place.port));
     }
   }
-  if (endpoints.empty() && waiting) return;
+  if (endpoints.empty() && unanswered_ > 0) return;
   if (known_ && endpoints == endpoints_) return;
   known_ = true;
   endpoints_ = std::move(endpoints);

@@ -6,14 +6,15 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "proxy/net/address.h"
-#include "proxy/net/loop.h"
 #include "proxy/net/names.h"
 #include "proxy/net/socket.h"
 
@@ -23,15 +24,17 @@ class EndpointNames final {
  public:
   using OnChange = std::function<void()>;
   using OnFailed = std::function<void(const std::string& error)>;
+  using Defer = std::function<void(std::function<void()>)>;
 
   // `on_change` runs whenever known() or endpoints() have changed, inside Set, too. `on_failed` is for the log: it hears when a
-  // name begins to fail, or fails for another reason; of many names in turn, the first few.
-  EndpointNames(net::Names& names, net::NameKind kind, OnChange on_change, OnFailed on_failed);
+  // name begins to fail, or fails for another reason; of many names in turn, the first few. `defer` runs a task after the event
+  // under way: thousands of names may be answered in one.
+  EndpointNames(net::Names& names, net::NameKind kind, Defer defer, OnChange on_change, OnFailed on_failed);
   EndpointNames(const EndpointNames&) = delete;
   EndpointNames& operator=(const EndpointNames&) = delete;
 
   // Set makes `addresses` the list. While nothing of a new list is resolved yet, endpoints() are those of the list before.
-  void Set(std::vector<net::Address> addresses);
+  void Set(const std::vector<net::Address>& addresses);
 
   // Known: there has been a list, and an answer for it, even if it was empty.
   bool known() const { return known_; }
@@ -46,20 +49,30 @@ class EndpointNames final {
     std::vector<net::SocketAddress> found;  // by the last good look-up that was heard of
     std::string error;                      // of the last look-up; empty after a good one
   };
+  // Place is one address of the list: what it is, or by what name.
+  struct Place {
+    std::optional<net::SocketAddress> literal;
+    std::uint16_t port = 0;
+    const Name* name = nullptr;
+  };
 
   void Answered(const std::string& host, const net::Names::Found& found);
   void Update();
 
   net::Names& all_;
   const net::NameKind kind_;
+  const Defer defer_;
   const OnChange on_change_;
   const OnFailed on_failed_;
-  std::vector<net::Address> addresses_;
-  std::map<std::string, Name> names_;  // of addresses_, by host
+  std::vector<Place> places_;
+  std::map<std::string, Name> names_;  // of the places, by host
+  std::size_t unanswered_ = 0;         // names that have not had an answer yet
   std::size_t failing_ = 0;            // names whose last look-up failed
   std::size_t said_ = 0;               // failures that on_failed_ has heard of since all was well
+  bool update_due_ = false;
   bool known_ = false;
   std::vector<net::SocketAddress> endpoints_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace mooring::control

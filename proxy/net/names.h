@@ -47,9 +47,9 @@ class Names final {
   // A look-up that has taken this long is slow, and who asks for a name that has resolved before gets that.
   static constexpr milliseconds kSlow{1'000};
   // How many look-ups for endpoints are under way: quick ones (a new name counts as such, for kSlow), slow ones, all.
-  static constexpr std::size_t kMaxQuick = 256;
+  static constexpr std::size_t kMaxQuick = 512;
   static constexpr std::size_t kMaxSlow = 64;
-  static constexpr std::size_t kMaxAll = 1'024;
+  static constexpr std::size_t kMaxAll = 8'192;
   // How long a name of our own is remembered after somebody asked.
   static constexpr milliseconds kRemembered{600'000};
 

@@ -184,7 +184,7 @@ TEST_CASE("names: no number of dead endpoints holds up a name of our own, or a n
   const auto own = world.names.Ask("agent.test", NameKind::kOwn, heard.Hear());
   CHECK(world.Asked("agent.test") == 1);
   const auto good = world.names.Follow("good.test", NameKind::kEndpoint, heard.Hear());
-  world.Pass(milliseconds(4'000));  // 900 = 256 + 256 + 256 + the rest
+  world.Pass(milliseconds(4'000));  // 900 = 512 + the rest
   CHECK(world.Asked("good.test") == 1);
   world.Answer("good.test", Good("10.0.0.1"));
   CHECK(world.open.size() == 901);
@@ -202,7 +202,7 @@ TEST_CASE("names: look-ups for endpoints are bounded in number, whatever their a
   World world;
   Heard heard;
   std::vector<Names::Interest> dead;
-  for (int i = 0; i < 3'000; ++i) {
+  for (int i = 0; i < 10'000; ++i) {
     dead.push_back(world.names.Follow("dead" + std::to_string(i), NameKind::kEndpoint, heard.Hear()));
   }
   world.Pass(milliseconds(60'000));
@@ -213,7 +213,7 @@ TEST_CASE("names: an endpoint's name that waits for room is asked at once when i
   World world;
   Heard heard;
   std::vector<Names::Interest> dead;
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < 600; ++i) {
     dead.push_back(world.names.Follow("dead" + std::to_string(i), NameKind::kEndpoint, heard.Hear()));
   }
   const auto endpoint = world.names.Follow("agent.test", NameKind::kEndpoint, heard.Hear());
@@ -277,9 +277,15 @@ namespace {
 // List is an EndpointNames and what it said.
 struct List {
   World world;
+  int updates = 0;
   int changes = 0;
   std::vector<std::string> failures;
-  control::EndpointNames names{world.names, NameKind::kEndpoint, [this] { ++changes; },
+  control::EndpointNames names{world.names, NameKind::kEndpoint,
+                               [this](const std::function<void()>& task) {
+                                 ++updates;
+                                 task();
+                               },
+                               [this] { ++changes; },
                                [this](const std::string& error) { failures.push_back(error); }};
 
   void Set(const std::vector<std::string>& texts) {
@@ -382,6 +388,18 @@ TEST_CASE("endpoint names: a failure is said once, and of many names the first e
   CHECK(list.failures.front() == "dead0");
   CHECK(list.failures.back().find("further names") != std::string::npos);
   CHECK(list.names.Errors().size() == 50);
+}
+
+TEST_CASE("endpoint names: of thousands of names that fail at once, none has the whole list made anew") {
+  List list;
+  Texts many{"10.0.0.1:1"};
+  for (int i = 0; i < 5'000; ++i) many.push_back("dead" + std::to_string(i) + ":1");
+  list.Set(many);
+  list.world.Pass(milliseconds(20'000));
+  CHECK(list.world.open.size() == 5'000);
+  while (!list.world.open.empty()) list.world.Answer(list.world.open.back().host, Bad());
+  CHECK(list.updates == 1);  // at the last one: the list might have been empty until then
+  CHECK(list.Endpoints() == Texts{"10.0.0.1:1"});
 }
 
 TEST_CASE("name sources: nsswitch.conf is read for sources besides files and dns") {
