@@ -53,11 +53,11 @@ Intention ReadIntention(const json::Object& entry, const std::string& name) {
   intention.unjudgeable = L7Requirement(entry);
   if (!intention.unjudgeable.empty()) return intention;
   if (source_type != "consul") {
-    intention.unjudgeable = "source type \"" + Printable(source_type) + "\"";
+    intention.unjudgeable = "source type \"" + Shortened(source_type) + "\"";
   } else if (action.empty()) {
     intention.unjudgeable = "no action";
   } else if (action != "allow" && action != "deny") {
-    intention.unjudgeable = "action \"" + Printable(action) + "\"";
+    intention.unjudgeable = "action \"" + Shortened(action) + "\"";
   } else if (!intention.source_peer.empty()) {
     intention.unjudgeable = "peer source";
   } else if (!intention.source_sameness_group.empty()) {
@@ -119,7 +119,7 @@ Result<std::string> ParseTokenAccessor(std::string_view body) {
   std::string accessor = document.Root().Text("AccessorID");
   if (document.error()) return *document.error();
   if (accessor.empty()) return Invalid("token answer: AccessorID is missing");
-  return Printable(accessor);
+  return Shortened(accessor);
 }
 
 Result<AuthorizeAnswer> ParseAuthorize(std::string_view body) {

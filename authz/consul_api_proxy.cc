@@ -29,7 +29,7 @@ std::optional<UpstreamDocument> ReadUpstream(const json::Object& entry) {
   if (type == "prepared_query") {
     upstream.type = UpstreamType::kPreparedQuery;
   } else if (!type.empty() && type != "service") {
-    entry.Fail("DestinationType", "is \"" + Printable(type) + "\": use service or prepared_query");
+    entry.Fail("DestinationType", "is \"" + Shortened(type) + "\": use service or prepared_query");
   }
   upstream.ns = entry.Text("DestinationNamespace");
   upstream.partition = entry.Text("DestinationPartition");
@@ -70,7 +70,7 @@ Result<ProxyDocument> ParseProxy(std::string_view body) {
   proxy.id = root.NeededText("ID");
   if (const std::string kind = root.Text("Kind"); kind != kProxyKind) {
     // Before the fields of a proxy are missed one by one: this is the fault to mend.
-    root.Fail("Kind", "of " + Printable(proxy.id) + " is \"" + Printable(kind) +
+    root.Fail("Kind", "of " + Shortened(proxy.id) + " is \"" + Shortened(kind) +
                           "\", not connect-proxy: give the ID of the sidecar, not of its service");
   }
   proxy.service = root.NeededText("Service");

@@ -65,9 +65,9 @@ bool Before(const Intention& a, const Intention& b) {
 
 std::string EndText(std::string_view partition, std::string_view ns, std::string_view name) {
   std::string text;
-  if (OrDefault(partition) != kDefault) text += Printable(partition) + "/";
-  if (!text.empty() || OrDefault(ns) != kDefault) text += Printable(OrDefault(ns)) + "/";
-  return text + Printable(name);
+  if (OrDefault(partition) != kDefault) text += Shortened(partition) + "/";
+  if (!text.empty() || OrDefault(ns) != kDefault) text += Shortened(OrDefault(ns)) + "/";
+  return text + Shortened(name);
 }
 
 std::string_view ActionText(Action action) {
@@ -84,12 +84,12 @@ std::string_view ActionText(Action action) {
 
 std::string Intention::Text() const {
   std::string text = EndText(source_partition, source_ns, source_name);
-  if (!source_peer.empty()) text += " of peer " + Printable(source_peer);
+  if (!source_peer.empty()) text += " of peer " + Shortened(source_peer);
   if (!source_sameness_group.empty())
-    text += " of sameness group " + Printable(source_sameness_group);
+    text += " of sameness group " + Shortened(source_sameness_group);
   text += " => " + EndText(destination_partition, destination_ns, destination_name);
   text += " (" + std::string(ActionText(action)) + ", precedence " + std::to_string(precedence);
-  if (!id.empty()) text += ", ID " + Printable(id);
+  if (!id.empty()) text += ", ID " + Shortened(id);
   return text + ")";
 }
 
@@ -113,7 +113,7 @@ Decision IntentionSet::Decide(const ServiceId& source, DefaultPolicy fallback) c
     decision.allowed = entry.action == Action::kAllow && unjudgeable.empty();
     decision.reason = "intention " + entry.Text();
     if (!unjudgeable.empty()) {
-      decision.reason += " cannot be judged here and counts as deny: " + Printable(unjudgeable);
+      decision.reason += " cannot be judged here and counts as deny: " + Shortened(unjudgeable);
     }
     return decision;
   }

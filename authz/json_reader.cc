@@ -86,7 +86,7 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
         std::adjacent_find(members.begin(), members.end(),
                            [](const Member& a, const Member& b) { return a.name == b.name; });
     if (twin == members.end()) return true;
-    return Stop("has the key \"" + Printable(twin->name, kNameShown) + "\" twice in one object");
+    return Stop("has the key \"" + Shortened(twin->name, kNameShown) + "\" twice in one object");
   }
 
   // The library's message quotes the text it stumbled over, which may be a key: only the place is
@@ -228,7 +228,7 @@ Value* Object::Find(std::string_view key) const {
 std::string Object::PathOf(std::string_view key) const {
   std::string path = path_;
   if (!path.empty()) path += '.';
-  return path + Printable(key, kNameShown);
+  return path + Shortened(key, kNameShown);
 }
 
 void Object::Fail(std::string_view key, std::string_view fault) const {

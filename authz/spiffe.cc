@@ -21,7 +21,7 @@ bool IsTrustDomainByte(char c) { return IsLower(c) || IsDigit(c) || IsMark(c); }
 bool IsSegmentByte(char c) { return IsTrustDomainByte(c) || IsUpper(c); }
 
 Error Refuse(std::string_view uri, std::string_view rule) {
-  return Invalid("SPIFFE ID \"" + Printable(uri) + "\" is refused: " + std::string(rule));
+  return Invalid("SPIFFE ID \"" + Shortened(uri) + "\" is refused: " + std::string(rule));
 }
 
 // TrustDomainFault names the rule of SPIFFE-ID 2.1 that `host` breaks; empty if none.

@@ -9,22 +9,13 @@ char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + '
 
 }  // namespace
 
-std::string Printable(std::string_view text, std::size_t limit) {
-  constexpr std::string_view kHex = "0123456789abcdef";
-  const bool cut = text.size() > limit;
-  std::string out;
-  for (const char c : text.substr(0, limit)) {
-    if (c >= ' ' && c <= '~' && c != '"' && c != '\\') {
-      out += c;
-      continue;
-    }
-    const auto byte = static_cast<unsigned char>(c);
-    out += "\\x";
-    out += kHex[byte >> 4U];
-    out += kHex[byte & 0xFU];
-  }
-  if (cut) out += "...";
-  return out;
+std::string Shortened(std::string_view text, std::size_t limit) {
+  if (text.size() <= limit) return std::string(text);
+  std::size_t end = limit;
+  // Back to the first byte of a UTF-8 sequence, if there is one near: the others are 10xxxxxx, 3 at most.
+  const auto continues = [&](std::size_t at) { return (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U; };
+  while (end > 0 && limit - end < 3 && continues(end)) --end;
+  return std::string(text.substr(0, continues(end) ? limit : end)) + "...";
 }
 
 bool EqualIgnoringCase(std::string_view a, std::string_view b) {

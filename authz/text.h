@@ -1,4 +1,4 @@
-// Text from peers and agents: how it may stand in a message, and how Consul compares service IDs.
+// Text from peers and agents: how much of it may stand in a message, and how Consul compares service IDs.
 //
 // Pure functions of their input, the same in every locale.
 #pragma once
@@ -9,10 +9,10 @@
 
 namespace mooring::authz {
 
-// Printable keeps printable ASCII, writes every other byte, `"` and `\` as \xNN, and cuts what is
-// longer than `limit` input bytes, saying so by "...". Written out raw, a newline in a foreign name
-// would forge a log line, and a terminal escape would reach the operator's screen.
-std::string Printable(std::string_view text, std::size_t limit = 160);
+// Shortened cuts what is longer than `limit` bytes, never inside a UTF-8 sequence, and says so by "...". So a foreign name
+// leaves room for the rest of the message. It escapes nothing: messages are raw, and whoever writes one to a log, a terminal
+// or into a document escapes it there, once (proxy/log/escape.h).
+std::string Shortened(std::string_view text, std::size_t limit = 160);
 
 // EqualIgnoringCase folds A-Z only. Never for identities: those are compared byte by byte.
 bool EqualIgnoringCase(std::string_view a, std::string_view b);

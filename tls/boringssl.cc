@@ -27,16 +27,18 @@ std::string TakeErrors() {
 }
 
 std::string NameText(const X509_NAME* name) {
+  // RFC 2253 without its escapes for control characters and UTF-8: messages are raw.
+  constexpr unsigned long kNameForm = XN_FLAG_RFC2253 & ~static_cast<unsigned long>(ASN1_STRFLGS_ESC_CTRL | ASN1_STRFLGS_ESC_MSB);
   bssl::UniquePtr<BIO> bio(BIO_new(BIO_s_mem()));
   const std::uint8_t* data = nullptr;
   std::size_t length = 0;
-  if (!bio || X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253) < 0 ||
+  if (!bio || X509_NAME_print_ex(bio.get(), name, 0, kNameForm) < 0 ||
       !BIO_mem_contents(bio.get(), &data, &length)) {
     ERR_clear_error();
     return "(unprintable name)";
   }
   if (length == 0) return "(empty name)";
-  return authz::Printable(std::string(data, data + length), kNameLimit);
+  return authz::Shortened(std::string(data, data + length), kNameLimit);
 }
 
 std::string HexWithColons(std::span<const std::uint8_t> bytes) {

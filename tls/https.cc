@@ -215,7 +215,7 @@ Judgement JudgeHost(X509_STORE* roots, std::span<const std::span<const std::uint
                         : X509_VERIFY_PARAM_set1_host(param, host.data(), host.size());
   if (host.empty() || named != 1) {
     ERR_clear_error();
-    return {Refusal::kWrongIdentity, "\"" + authz::Printable(host) + "\" is not a host name", {}};
+    return {Refusal::kWrongIdentity, "\"" + authz::Shortened(host) + "\" is not a host name", {}};
   }
   if (X509_verify_cert(ctx.get()) == 1) {
     ERR_clear_error();
@@ -226,7 +226,7 @@ Judgement JudgeHost(X509_STORE* roots, std::span<const std::span<const std::uint
   std::string detail = X509_verify_cert_error_string(error);
   const X509* culprit = X509_STORE_CTX_get_current_cert(ctx.get());
   if (culprit != nullptr) detail += ": " + NameText(X509_get_subject_name(culprit));
-  if (RefusalOf(error) == Refusal::kWrongIdentity) detail += ", wanted " + authz::Printable(host);
+  if (RefusalOf(error) == Refusal::kWrongIdentity) detail += ", wanted " + authz::Shortened(host);
   return {RefusalOf(error), std::move(detail), {}};
 }
 

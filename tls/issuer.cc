@@ -162,7 +162,7 @@ Issuer::~Issuer() = default;
 
 Result<std::unique_ptr<Issuer>> Issuer::Make(std::string_view trust_domain) {
   if (!authz::IsTrustDomain(trust_domain)) {
-    return Invalid("\"" + authz::Printable(trust_domain) + "\" is not a trust domain");
+    return Invalid("\"" + authz::Shortened(trust_domain) + "\" is not a trust domain");
   }
   ERR_clear_error();
   auto impl = std::make_unique<Impl>();

@@ -114,8 +114,8 @@ Judgement Session::Impl::Judge(const TrustBundle& roots) const {
   Judgement result = roots.Judge(PeerChain(), purpose, judged_at);
   if (result.refusal == Refusal::kNone && expected && result.id != *expected) {
     result.refusal = Refusal::kWrongIdentity;
-    result.detail = "the peer is " + authz::Printable(result.id.Uri(), kDetailLimit / 2) +
-                    ", wanted " + authz::Printable(expected->Uri(), kDetailLimit / 2);
+    result.detail = "the peer is " + authz::Shortened(result.id.Uri(), kDetailLimit / 2) +
+                    ", wanted " + authz::Shortened(expected->Uri(), kDetailLimit / 2);
   }
   return result;
 }
@@ -205,7 +205,7 @@ std::unique_ptr<Session> Session::Connect(std::shared_ptr<const Context> context
     impl->Fail(Failure::kProtocol, "this context is not for dialling");
   } else if (SSL_set_tlsext_host_name(impl->ssl.get(), sni.c_str()) != 1) {
     ERR_clear_error();
-    impl->Fail(Failure::kProtocol, "\"" + authz::Printable(sni) + "\" cannot be sent as SNI");
+    impl->Fail(Failure::kProtocol, "\"" + authz::Shortened(sni) + "\" cannot be sent as SNI");
   } else if (!endpoint.empty()) {
     impl->place = endpoint + ' ' + expected.Uri();
     const PeerMemory::Hints hints = impl->shared().memory->Use(impl->place);
@@ -230,7 +230,7 @@ std::unique_ptr<Session> Session::ConnectHttps(std::shared_ptr<const Context> co
     impl->Fail(Failure::kProtocol, "this context is not for https");
   } else if (!IsIpLiteral(host) && SSL_set_tlsext_host_name(impl->ssl.get(), host.c_str()) != 1) {
     ERR_clear_error();
-    impl->Fail(Failure::kProtocol, "\"" + authz::Printable(host) + "\" cannot be sent as SNI");
+    impl->Fail(Failure::kProtocol, "\"" + authz::Shortened(host) + "\" cannot be sent as SNI");
   }
   return std::unique_ptr<Session>(new Session(std::move(impl)));
 }
@@ -310,7 +310,7 @@ std::string Session::group() const {
 
 std::string Session::received_sni() const {
   const char* name = SSL_get_servername(impl_->ssl.get(), TLSEXT_NAMETYPE_host_name);
-  return name != nullptr && SSL_is_server(impl_->ssl.get()) ? authz::Printable(name, 255) : "";
+  return name != nullptr && SSL_is_server(impl_->ssl.get()) ? authz::Shortened(name, 255) : "";
 }
 
 }  // namespace mooring::tls

@@ -43,7 +43,7 @@ TrustBundle::~TrustBundle() = default;
 Result<std::shared_ptr<const TrustBundle>> TrustBundle::Make(
     std::string_view trust_domain, std::span<const std::string> root_pems) {
   if (!authz::IsTrustDomain(trust_domain)) {
-    return Invalid("\"" + authz::Printable(trust_domain) + "\" is not a trust domain");
+    return Invalid("\"" + authz::Shortened(trust_domain) + "\" is not a trust domain");
   }
   if (root_pems.empty()) return Invalid("there are no roots: nobody could be believed");
 
@@ -105,7 +105,7 @@ Judgement TrustBundle::Judge(std::span<const std::span<const std::uint8_t>> chai
   if (judgement.id.trust_domain != impl_->trust_domain) {
     judgement.refusal = Refusal::kForeignTrustDomain;
     judgement.detail = judgement.id.Uri() + " is not of the trust domain " + impl_->trust_domain;
-    judgement.detail = authz::Printable(judgement.detail, 400);
+    judgement.detail = authz::Shortened(judgement.detail, 400);
     return judgement;
   }
   impl_->verdicts.Remember(key, judgement.id, path.valid);

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "proxy/log/escape.h"
+
 namespace mooring::admin {
 
 Admin::Admin(net::Loop& loop, net::UniqueFd listening, Sources sources)
@@ -22,10 +24,10 @@ http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {
     const std::vector<std::string> reasons = sources_.not_ready();
     if (reasons.empty()) {
       response.body = "ready\n";
-      for (const std::string& what : sources_.degraded()) response.body += "degraded: " + what + "\n";
+      for (const std::string& what : sources_.degraded()) response.body += "degraded: " + log::Plain(what) + "\n";
     } else {
       response.status = 503;
-      for (const std::string& reason : reasons) response.body += reason + "\n";
+      for (const std::string& reason : reasons) response.body += log::Plain(reason) + "\n";
     }
   } else if (request.path == "/status") {
     response.content_type = "application/json";

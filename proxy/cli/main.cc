@@ -7,6 +7,7 @@
 
 #include "proxy/cli/commands.h"
 #include "proxy/dev/dev.h"
+#include "proxy/log/escape.h"
 #include "proxy/sidecar/version.h"
 
 extern char** environ;
@@ -50,8 +51,8 @@ int main(int argc, char** argv) {
   }
   const bool help = command == "help" || command == "-help" || command == "--help" || command == "-h";
   if (!help && !command.empty()) {
-    std::fprintf(stderr, "==> unknown command \"%s%s\"\n", command.c_str(),
-                 command == "connect" ? (argc > 2 ? (std::string(" ") + argv[2]).c_str() : "") : "");
+    std::fprintf(stderr, "==> unknown command \"%s%s\"\n", mooring::log::Plain(command).c_str(),
+                 command == "connect" && argc > 2 ? mooring::log::Plain(std::string(" ") + argv[2]).c_str() : "");
   }
   std::fputs(kUsage, help ? stdout : stderr);
   return help ? 0 : 1;

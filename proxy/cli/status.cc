@@ -4,6 +4,7 @@
 
 #include "proxy/cli/commands.h"
 #include "proxy/http/client.h"
+#include "proxy/log/escape.h"
 #include "proxy/net/address.h"
 #include "proxy/net/loop.h"
 #include "proxy/sidecar/status_table.h"
@@ -72,14 +73,14 @@ int ShowStatus(const Invocation& invocation) {
   }
   const auto address = net::ParseAddress(asked->address, "127.0.0.1");
   if (!address) {
-    std::fprintf(stderr, "==> -admin-addr: %s\n", address.error().message.c_str());
+    std::fprintf(stderr, "==> -admin-addr: %s\n", log::Plain(address.error().message).c_str());
     return 1;
   }
   const auto answer = Get(*address, "/status");
   if (!answer || answer->status != 200) {
     std::fprintf(stderr, "==> no status from %s: %s\n    Is a proxy running with -admin-addr (admin.address in YAML)?\n",
-                 asked->address.c_str(),
-                 answer ? ("it answered " + std::to_string(answer->status)).c_str() : answer.error().message.c_str());
+                 log::Plain(asked->address).c_str(),
+                 log::Plain(answer ? "it answered " + std::to_string(answer->status) : answer.error().message).c_str());
     return 1;
   }
   if (asked->json) {
@@ -88,7 +89,7 @@ int ShowStatus(const Invocation& invocation) {
   }
   const auto table = sidecar::StatusTable(answer->body);
   if (!table) {
-    std::fprintf(stderr, "==> %s: %s\n", asked->address.c_str(), table.error().message.c_str());
+    std::fprintf(stderr, "==> %s: %s\n", log::Plain(asked->address).c_str(), log::Plain(table.error().message).c_str());
     return 1;
   }
   std::fputs(table->c_str(), stdout);

@@ -8,6 +8,7 @@
 #include "proxy/config/file.h"
 #include "proxy/config/yaml.h"
 #include "proxy/control/identity_source.h"
+#include "proxy/log/escape.h"
 
 namespace mooring::cli {
 namespace {
@@ -16,16 +17,16 @@ namespace {
 std::optional<config::Settings> Load(const std::string& path, const Invocation& invocation) {
   auto text = config::ReadFile(path);
   if (!text) {
-    std::fprintf(stderr, "==> cannot read the configuration: %s\n", text.error().message.c_str());
+    std::fprintf(stderr, "==> cannot read the configuration: %s\n", log::Plain(text.error().message).c_str());
     return std::nullopt;
   }
   const std::string base = std::filesystem::absolute(path).parent_path().string();
   config::ParsedYaml parsed = config::ParseYaml(*text, base, invocation.environment);
   if (!parsed.problems.empty()) {
     std::fprintf(stderr, "==> %zu %s in %s:\n", parsed.problems.size(),
-                 parsed.problems.size() == 1 ? "mistake" : "mistakes", path.c_str());
+                 parsed.problems.size() == 1 ? "mistake" : "mistakes", log::Plain(path).c_str());
     for (const config::Problem& problem : parsed.problems) {
-      std::fprintf(stderr, "%s\n", problem.Text(path).c_str());
+      std::fprintf(stderr, "%s\n", log::Plain(problem.Text(path)).c_str());
     }
     return std::nullopt;
   }
@@ -59,12 +60,12 @@ int Validate(const Invocation& invocation) {
   if (!settings) return 1;
   if (settings->identity) {
     if (Status good = control::CheckFileIdentity(*settings->identity); !good) {
-      std::fprintf(stderr, "==> identity: %s\n", good.error().message.c_str());
+      std::fprintf(stderr, "==> identity: %s\n", log::Plain(good.error().message).c_str());
       return 1;
     }
   }
-  for (const std::string& warning : settings->warnings) std::printf("warning: %s\n", warning.c_str());
-  std::printf("%s is valid\n", path.c_str());
+  for (const std::string& warning : settings->warnings) std::printf("warning: %s\n", log::Plain(warning).c_str());
+  std::printf("%s is valid\n", log::Plain(path).c_str());
   return 0;
 }
 

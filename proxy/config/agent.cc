@@ -20,7 +20,7 @@ std::optional<bool> BooleanVariable(const Environment& environment, const std::s
   if (value.empty()) return std::nullopt;
   const std::optional<bool> parsed = ParseGoBoolean(value);
   if (!parsed) {
-    warnings->push_back("could not parse " + name + ": \"" + authz::Printable(value) +
+    warnings->push_back("could not parse " + name + ": \"" + authz::Shortened(value) +
                         "\" is neither true nor false; it is ignored");
   }
   return parsed;
@@ -67,7 +67,7 @@ Status ParseAgentAddress(const std::string& text, AgentSettings* agent, std::str
     return Ok();
   }
   if (separator != std::string::npos && scheme != "http" && scheme != "https") {
-    return Invalid("Unknown protocol scheme: " + authz::Printable(scheme) + "; " +
+    return Invalid("Unknown protocol scheme: " + authz::Shortened(scheme) + "; " +
                    std::string(kForms));
   }
 
@@ -83,12 +83,12 @@ Status ParseAgentAddress(const std::string& text, AgentSettings* agent, std::str
     rest.erase(slash);
   }
   if (separator == std::string::npos && !prefix.empty()) {
-    return Invalid('"' + authz::Printable(text) +
+    return Invalid('"' + authz::Shortened(text) +
                    "\" is not an agent's address: a path needs a scheme; " + std::string(kForms));
   }
   while (prefix.ends_with('/')) prefix.pop_back();
   if (!std::all_of(prefix.begin(), prefix.end(), IsPrefixByte)) {
-    return Invalid('"' + authz::Printable(text) +
+    return Invalid('"' + authz::Shortened(text) +
                    "\" is not an agent's address: the path holds a character that does not belong");
   }
   const bool has_port = !rest.empty() && rest.back() != ']' && rest.find(':') != std::string::npos;
@@ -97,7 +97,7 @@ Status ParseAgentAddress(const std::string& text, AgentSettings* agent, std::str
   Result<net::Address> address = net::ParseAddress(rest, "127.0.0.1");
   if (!address) return address.error();
   if (address->port == 0) {
-    return Invalid('"' + authz::Printable(text) +
+    return Invalid('"' + authz::Shortened(text) +
                    "\" is not an agent's address: port 0 cannot be dialled");
   }
   agent->address = *std::move(address);

@@ -59,7 +59,7 @@ Result<std::string> ParseAdvertise(std::string_view text) {
 Result<OnRevoke> ParseOnRevoke(std::string_view text) {
   if (text == "close") return OnRevoke::kClose;
   if (text == "keep") return OnRevoke::kKeep;
-  return Invalid("\"" + authz::Printable(text) + "\" is neither close nor keep");
+  return Invalid("\"" + authz::Shortened(text) + "\" is neither close nor keep");
 }
 
 Status CheckMaxStale(milliseconds limit) {

@@ -30,7 +30,7 @@ constexpr int kMaxDecimals = 6;
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 Error NotADuration(std::string_view text, const std::string& why) {
-  return Invalid('"' + authz::Printable(text) + "\" is not a duration: " + why);
+  return Invalid('"' + authz::Shortened(text) + "\" is not a duration: " + why);
 }
 
 const Unit* FindUnit(std::string_view name) {
@@ -75,14 +75,14 @@ Result<std::chrono::milliseconds> ParseDuration(std::string_view text) {
     while (letters < rest.size() && !IsDigit(rest[letters]) && rest[letters] != '.') ++letters;
     const std::string_view name = rest.substr(0, letters);
     if (name.empty()) {
-      const std::string number = authz::Printable(text);
+      const std::string number = authz::Shortened(text);
       return NotADuration(text, "it has no unit; write " + number + "s for seconds or " + number +
                                     "ms for milliseconds");
     }
     const Unit* unit = FindUnit(name);
     if (unit == nullptr) {
       return NotADuration(
-          text, "unit \"" + authz::Printable(name) + "\" is unknown; the units are ms, s, m and h");
+          text, "unit \"" + authz::Shortened(name) + "\" is unknown; the units are ms, s, m and h");
     }
     rest.remove_prefix(letters);
 

@@ -18,7 +18,7 @@ Error UnknownFlag(std::string_view name, std::span<const FlagSpec> specs) {
   std::vector<std::string_view> names;
   for (const FlagSpec& spec : specs) names.push_back(spec.name);
   const std::string_view nearest = Nearest(name, names);
-  std::string message = "flag provided but not defined: -" + authz::Printable(name);
+  std::string message = "flag provided but not defined: -" + authz::Shortened(name);
   if (!nearest.empty()) message += " (did you mean -" + std::string(nearest) + "?)";
   return Invalid(std::move(message));
 }
@@ -66,7 +66,7 @@ Result<ScannedFlags> ScanFlags(const std::vector<std::string>& arguments,
     }
     std::string_view name = argument.substr(argument.starts_with("--") ? 2 : 1);
     if (name.empty() || name.front() == '-' || name.front() == '=') {
-      return Invalid("bad flag syntax: " + authz::Printable(argument));
+      return Invalid("bad flag syntax: " + authz::Shortened(argument));
     }
     std::optional<std::string_view> value;
     if (const std::size_t equals = name.find('='); equals != std::string_view::npos) {
@@ -87,7 +87,7 @@ Result<ScannedFlags> ScanFlags(const std::vector<std::string>& arguments,
     if (spec->argument.empty()) {
       const std::optional<bool> on = ParseGoBoolean(value.value_or("true"));
       if (!on) {
-        return Invalid("invalid boolean value \"" + authz::Printable(*value) + "\" for -" +
+        return Invalid("invalid boolean value \"" + authz::Shortened(*value) + "\" for -" +
                        std::string(name) + ": parse error, write true or false");
       }
       value = *on ? "true" : "false";

@@ -119,7 +119,7 @@ constexpr std::string_view kPreparing = "Error preparing configuration: ";
 Error Preparing(const std::string& why) { return Invalid(std::string(kPreparing) + why); }
 
 Error BadValue(std::string_view flag, std::string_view value, const std::string& why) {
-  return Invalid("invalid value \"" + authz::Printable(value) + "\" for flag -" +
+  return Invalid("invalid value \"" + authz::Shortened(value) + "\" for flag -" +
                  std::string(flag) + ": " + why);
 }
 
@@ -318,7 +318,7 @@ Status ReadRegistration(const CommandLine& line, Settings* settings) {
     return Ok();
   }
   if (!settings->register_id.empty() && !authz::IsPathSegment(settings->register_id)) {
-    return Preparing("-register-id: \"" + authz::Printable(settings->register_id) +
+    return Preparing("-register-id: \"" + authz::Shortened(settings->register_id) +
                      "\" holds more than letters, digits, '.', '-' and '_'");
   }
   if (settings->public_listen->kind == net::Address::Kind::kUnix) {
@@ -419,9 +419,9 @@ Status ReadWho(const CommandLine& line, const Environment& environment, Settings
     if (const Status status = check_registration(); !status) return status;
     const bool by_proxy_id = !settings->proxy_id.empty();
     if (by_proxy_id && !settings->sidecar_for.empty()) {
-      settings->warnings.push_back("-sidecar-for " + authz::Printable(settings->sidecar_for) +
+      settings->warnings.push_back("-sidecar-for " + authz::Shortened(settings->sidecar_for) +
                                    " is ignored: -proxy-id " +
-                                   authz::Printable(settings->proxy_id) + " wins over it");
+                                   authz::Shortened(settings->proxy_id) + " wins over it");
       settings->sidecar_for.clear();
     }
     const bool from_flag = !line.Text(by_proxy_id ? "proxy-id" : "sidecar-for").empty();
@@ -434,7 +434,7 @@ Status ReadWho(const CommandLine& line, const Environment& environment, Settings
   }
 
   if (!authz::IsPathSegment(settings->service)) {
-    return Preparing("-service: \"" + authz::Printable(settings->service) +
+    return Preparing("-service: \"" + authz::Shortened(settings->service) +
                      "\" holds more than letters, digits, '.', '-' and '_'");
   }
   if (const Status status = ReadListener(line, settings); !status) return status;
@@ -450,13 +450,13 @@ Result<UpstreamSettings> NamedUpstream(std::string_view name, const std::string&
       upstream.type = authz::UpstreamType::kPreparedQuery;
     } else if (!type.empty() && type != "service") {
       return Invalid("Upstream type must be blank, 'service', or 'query'. Got: \"" +
-                     authz::Printable(type) + "\"");
+                     authz::Shortened(type) + "\"");
     }
     name = name.substr(0, dot);
   }
   if (name.empty()) return Invalid("Upstream value has no name before the colon");
   if (!authz::IsPathSegment(name)) {
-    return Invalid("the name in \"" + authz::Printable(text) +
+    return Invalid("the name in \"" + authz::Shortened(text) +
                    "\" holds more than letters, digits, '.', '-' and '_'");
   }
   upstream.name = std::string(name);
@@ -468,7 +468,7 @@ Result<UpstreamSettings> NamedUpstream(std::string_view name, const std::string&
 Result<UpstreamSettings> ParseUpstreamFlag(const std::string& text) {
   const std::size_t colon = text.find(':');
   if (colon == std::string::npos) {
-    return Invalid("Upstream value should be name:addr in \"" + authz::Printable(text) + "\"");
+    return Invalid("Upstream value should be name:addr in \"" + authz::Shortened(text) + "\"");
   }
   const std::string_view whole = text;
   Result<UpstreamSettings> upstream = NamedUpstream(whole.substr(0, colon), text);

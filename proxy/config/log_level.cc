@@ -17,7 +17,7 @@ Result<LogLevel> ParseLogLevel(std::string_view text) {
   if (upper == "INFO") return LogLevel::kInfo;
   if (upper == "WARN") return LogLevel::kWarn;
   if (upper == "ERR" || upper == "ERROR") return LogLevel::kError;
-  return Invalid("Invalid log level: " + authz::Printable(text) +
+  return Invalid("Invalid log level: " + authz::Shortened(text) +
                  ". Valid log levels are: [TRACE DEBUG INFO WARN ERR ERROR]");
 }
 

@@ -199,7 +199,7 @@ class SchemaReader final {
     const std::optional<authz::Action> action = ReadAction(rule, "action");
     if (source && *source != "*" && !authz::IsPathSegment(*source)) {
       rule.Report("source",
-                  "\"" + authz::Printable(*source) + "\" is neither a service's name nor '*'");
+                  "\"" + authz::Shortened(*source) + "\" is neither a service's name nor '*'");
       return;
     }
     if (!source || !action) return;
@@ -207,7 +207,7 @@ class SchemaReader final {
       return other.source_name == *source;
     });
     if (twice) {
-      rule.Report("source", "\"" + authz::Printable(*source) + "\" has a rule already; keep one");
+      rule.Report("source", "\"" + authz::Shortened(*source) + "\" has a rule already; keep one");
       return;
     }
     authz::Intention intention;
@@ -223,7 +223,7 @@ class SchemaReader final {
     if (!text) return std::nullopt;
     if (*text == "allow") return authz::Action::kAllow;
     if (*text == "deny") return authz::Action::kDeny;
-    mapping.Report(key, "\"" + authz::Printable(*text) + "\" is neither allow nor deny");
+    mapping.Report(key, "\"" + authz::Shortened(*text) + "\" is neither allow nor deny");
     return std::nullopt;
   }
 
@@ -378,7 +378,7 @@ class SchemaReader final {
       for (std::size_t j = 0; j < i; ++j) {
         if (!Overlap(listeners_[i].address, listeners_[j].address)) continue;
         listeners_[i].mapping.Report(listeners_[i].key,
-                                     "\"" + authz::Printable(listeners_[i].address.Text()) +
+                                     "\"" + authz::Shortened(listeners_[i].address.Text()) +
                                          "\" clashes with " +
                                          listeners_[j].mapping.PathOf(listeners_[j].key));
         break;

@@ -172,7 +172,7 @@ std::string_view LineOf(std::string_view text, int line) {
 // SyntaxProblem adds the cure of the mistakes that people make most.
 Problem SyntaxProblem(std::string_view text, const YAML::Exception& error) {
   const Position at = At(error.mark);
-  Problem problem{at.line, at.column, "this is not YAML: " + authz::Printable(error.msg)};
+  Problem problem{at.line, at.column, "this is not YAML: " + authz::Shortened(error.msg)};
   const std::string_view line = LineOf(text, at.line);
   const std::string_view indent = line.substr(0, line.find_first_not_of(" \t"));
   if (indent.find('\t') != std::string_view::npos) {
@@ -209,7 +209,7 @@ YamlDocument ReadYamlDocument(std::string_view text) {
   } catch (const YAML::Exception& error) {
     document.problems.push_back(SyntaxProblem(text, error));
   } catch (const std::exception& error) {
-    document.problems.push_back({0, 0, "this is not YAML: " + authz::Printable(error.what())});
+    document.problems.push_back({0, 0, "this is not YAML: " + authz::Shortened(error.what())});
   }
   return document;
 }

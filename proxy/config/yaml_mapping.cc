@@ -35,7 +35,7 @@ bool IsBooleanWord(const YamlNode& node) {
                           authz::EqualIgnoringCase(node.text, "false"));
 }
 
-std::string Quoted(std::string_view text) { return '"' + authz::Printable(text) + '"'; }
+std::string Quoted(std::string_view text) { return '"' + authz::Shortened(text) + '"'; }
 
 constexpr std::string_view kNoValue = "has no value; give it one or leave the key out";
 
@@ -80,7 +80,7 @@ bool YamlMapping::Has(std::string_view key) const {
 
 std::string YamlMapping::PathOf(std::string_view key) const {
   if (key.empty()) return path_;
-  const std::string shown = authz::Printable(key);
+  const std::string shown = authz::Shortened(key);
   return path_.empty() ? shown : path_ + '.' + shown;
 }
 

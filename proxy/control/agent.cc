@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "authz/consul_api.h"
+#include "authz/text.h"
 #include "tls/cleanse.h"
 
 namespace mooring::control {
@@ -193,10 +194,7 @@ std::string UrlEncode(std::string_view text) {
 
 Error Explain(const http::Response& response, const Agent& agent, std::string_view what) {
   // Blotted before it is cut: half a token is too much.
-  std::string said = Trim(agent.Blot(response.body.substr(0, kQuotedFrom)).substr(0, kQuoted));
-  for (char& c : said) {
-    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
-  }
+  const std::string said = authz::Shortened(Trim(agent.Blot(response.body.substr(0, kQuotedFrom))), kQuoted);
   const std::string answer =
       std::string(what) + ": the agent answered " + std::to_string(response.status) + " (" + said + ")";
   if (response.status == 403) {

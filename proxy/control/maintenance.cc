@@ -39,12 +39,13 @@ void Maintenance::Put(bool enable, std::function<void(bool)> done) {
       const std::string error =
           answer ? Explain(*answer, agent_, "maintenance").message : answer.error().message;
       if (error != std::exchange(last_error_, error)) {
-        log_.Warn("agent", enable ? "maintenance not set" : "maintenance not ended",
+        log_.Warn("agent", enable ? log::Literal("maintenance not set") : log::Literal("maintenance not ended"),
                   {{"id", proxy_id_}, {"error", error}});
       }
     } else {
       settled_ = !enable;
-      log_.Info("agent", enable ? "maintenance set for the drain" : "maintenance of a drain ended", {{"id", proxy_id_}});
+      log_.Info("agent", enable ? log::Literal("maintenance set for the drain") : log::Literal("maintenance of a drain ended"),
+                {{"id", proxy_id_}});
     }
     done(taken);
   });

@@ -42,7 +42,7 @@ void Registration::Later(milliseconds delay, void (Registration::*what)()) {
   timer_.Start(delay);
 }
 
-void Registration::Failed(const std::string& what, const Error& why) {
+void Registration::Failed(log::Literal what, const Error& why) {
   if (std::exchange(last_error_, why.message) == why.message) return;
   if (why.code != ErrorCode::kDenied) {
     log_.Warn("agent", what, {{"id", entry_.id}, {"error", why.message}});

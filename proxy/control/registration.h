@@ -47,7 +47,7 @@ class Registration final {
   void Register();
   void Pass();
   void Later(net::milliseconds delay, void (Registration::*what)());
-  void Failed(const std::string& what, const Error& why);
+  void Failed(log::Literal what, const Error& why);
   void TryRemove(int tries_left, std::function<void()> done);
 
   net::Loop& loop_;

@@ -180,9 +180,10 @@ void Inbound::OnSnapshot(Review& review) {
 }
 
 void Inbound::CutLive(const Objection& objection) {
-  worker_.StrangerLog(objection.reason, log::Level::kInfo, "inbound cut",
+  const std::string source = caller_.session()->judgement().id.Uri();
+  worker_.StrangerLog(objection.reason, log::Level::kInfo, "inbound cut", source,
                       {{"reason", CloseReasonName(objection.reason)},
-                       {"source", caller_.session()->judgement().id.Uri()},
+                       {"source", source},
                        {"detail", objection.detail},
                        {"peer", peer_.Text()}});
   caller_.SendAlert(objection.alert);
@@ -190,7 +191,7 @@ void Inbound::CutLive(const Objection& objection) {
 }
 
 void Inbound::RefuseAtOnce(CloseReason reason, const std::string& detail, int alert) {
-  worker_.StrangerLog(reason, log::Level::kError, "inbound refused",
+  worker_.StrangerLog(reason, log::Level::kError, "inbound refused", peer_.Host(),
                       {{"reason", CloseReasonName(reason)}, {"detail", detail}, {"peer", peer_.Text()}});
   // A fatal alert in clear, as it is before any handshake (RFC 8446 5.1 and 6): a reason at the caller's end, too.
   const std::array<std::uint8_t, 7> record{21, 3, 3, 0, 2, 2, static_cast<std::uint8_t>(alert)};
@@ -198,13 +199,14 @@ void Inbound::RefuseAtOnce(CloseReason reason, const std::string& detail, int al
   LetOut(reason);
 }
 
-void Inbound::Refuse(CloseReason reason, log::Level level, std::string_view message,
+void Inbound::Refuse(CloseReason reason, log::Level level, log::Literal message,
                      const std::string& detail, int alert) {
   const bool proven = caller_.session() != nullptr && caller_.session()->handshake_done();
+  const std::string source = proven ? caller_.session()->judgement().id.Uri() : std::string();
   worker_.StrangerLog(
-      reason, level, message,
+      reason, level, message, proven ? source : peer_.Host(),
       {{"reason", CloseReasonName(reason)},
-       {"source", proven ? caller_.session()->judgement().id.Uri() : std::string("unproven")},
+       {"source", proven ? source : std::string("unproven")},
        {"detail", detail},
        {"peer", peer_.Text()}});
   // A fatal alert, not a close_notify: the caller must not take this for a clean end.
@@ -227,7 +229,7 @@ void Inbound::LetOut(CloseReason reason) {
 void Inbound::OnDeadline() {
   switch (stage_) {
     case Stage::kHandshake:
-      worker_.StrangerLog(CloseReason::kHandshakeTimeout, log::Level::kInfo, "inbound refused",
+      worker_.StrangerLog(CloseReason::kHandshakeTimeout, log::Level::kInfo, "inbound refused", peer_.Host(),
                           {{"reason", CloseReasonName(CloseReason::kHandshakeTimeout)},
                            {"peer", peer_.Text()}});
       Over(CloseReason::kHandshakeTimeout);

@@ -47,7 +47,7 @@ class Inbound final : public Connection, public net::StreamObserver {
 
   // Refuse ends a caller that gets no app: its alert is let out, then the connection closes.
   // `alert` goes to a caller whose handshake is done; the others have had that of the handshake.
-  void Refuse(CloseReason reason, log::Level level, std::string_view message, const std::string& detail,
+  void Refuse(CloseReason reason, log::Level level, log::Literal message, const std::string& detail,
               int alert = kAlertInternalError);
   // LetOut gives the peer a moment to read what was sent last.
   void LetOut(CloseReason reason);

@@ -76,7 +76,7 @@ void Outbound::OnSnapshot(Review& review) {
 }
 
 void Outbound::CutLive(const Objection& objection) {
-  worker_.StrangerLog(objection.reason, log::Level::kInfo, "outbound cut",
+  worker_.StrangerLog(objection.reason, log::Level::kInfo, "outbound cut", upstream_,
                       {{"upstream", upstream_},
                        {"reason", CloseReasonName(objection.reason)},
                        {"detail", objection.detail}});
@@ -255,7 +255,7 @@ void Outbound::StartRelay(std::optional<net::Stream::ReadResult> first) {
 
 void Outbound::AttemptFailed(CloseReason reason, const std::string& detail) {
   worker_.mutable_stats().outbound.attempts_failed[static_cast<std::size_t>(reason)].Add();
-  worker_.StrangerLog(reason, log::Level::kWarn, "upstream attempt failed",
+  worker_.StrangerLog(reason, log::Level::kWarn, "upstream attempt failed", Endpoint().Text(),
                       {{"upstream", upstream_},
                        {"endpoint", Endpoint().Text()},
                        {"reason", CloseReasonName(reason)},
@@ -292,7 +292,7 @@ void Outbound::OnDeadline() {
 
 void Outbound::Fail(CloseReason reason) {
   if (attempts_ == 0) {  // failed attempts have had their own line
-    worker_.StrangerLog(reason, log::Level::kWarn, "upstream unreachable",
+    worker_.StrangerLog(reason, log::Level::kWarn, "upstream unreachable", upstream_,
                         {{"upstream", upstream_}, {"reason", CloseReasonName(reason)}});
   }
   app_.ResetOnClose();

@@ -37,9 +37,8 @@ struct DirectionStats {
 struct WorkerStats {
   DirectionStats inbound;
   DirectionStats outbound;
-  Count drain_awaits;        // connections whose end a drain waits for
-  Count accept_pauses;       // accept failed for lack of descriptors or memory
-  Count log_lines_left_out;  // by log::Budget
+  Count drain_awaits;   // connections whose end a drain waits for
+  Count accept_pauses;  // accept failed for lack of descriptors or memory
 };
 
 }  // namespace mooring::data

@@ -51,13 +51,11 @@ void Worker::PostListener(std::string name, ListenerKind kind, net::UniqueFd lis
     };
     callbacks.on_pause = [this, name](int error) {
       stats_.accept_pauses.Add();
-      unsigned long left_out = 0;
-      if (!accept_budget_.Take(loop_.now(), &left_out)) return;
-      log_.Warn("data", "accept paused",
-                {{"listener", name},
-                 {"error", std::strerror(error)},
-                 {"cure", "raise the limit on open files (LimitNOFILE=) or lower the load"},
-                 {"left_out", std::to_string(left_out)}});
+      const char* reason = strerrorname_np(error);
+      log_.WriteRationed(log::Level::kWarn, "data", "accept paused", {reason == nullptr ? "unknown" : reason, name},
+                         {{"listener", name},
+                          {"error", std::strerror(error)},
+                          {"cure", "raise the limit on open files (LimitNOFILE=) or lower the load"}});
     };
     acceptors_[name] = std::make_unique<net::Acceptor>(loop_, std::move(*fd), std::move(callbacks));
   });
@@ -149,19 +147,9 @@ void Worker::Retire(Connection* connection, DirectionStats& stats, CloseReason r
   });
 }
 
-void Worker::StrangerLog(CloseReason reason, log::Level level, std::string_view message,
+void Worker::StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who,
                          log::Fields fields) {
-  if (!log_.Enabled(level)) return;
-  unsigned long left_out = 0;
-  if (!budgets_[static_cast<std::size_t>(reason)].Take(loop_.now(), &left_out)) {
-    stats_.log_lines_left_out.Add();
-    return;
-  }
-  log_.Write(level, "data", message, fields);
-  if (left_out > 0) {
-    log_.Write(level, "data", "lines like this were left out",
-               {{"reason", CloseReasonName(reason)}, {"left_out", std::to_string(left_out)}});
-  }
+  log_.WriteRationed(level, "data", message, {CloseReasonName(reason), who}, fields);
 }
 
 }  // namespace mooring::data

@@ -58,8 +58,9 @@ class Worker final {
   WorkerStats& mutable_stats() { return stats_; }
   // Retire counts the end and destroys the connection after this event. Once per connection.
   void Retire(Connection* connection, DirectionStats& stats, CloseReason reason);
-  // StrangerLog writes a line that a stranger can cause, if the budget of its reason allows.
-  void StrangerLog(CloseReason reason, log::Level level, std::string_view message, log::Fields fields);
+  // StrangerLog writes a line that a stranger can cause, if the ration of its reason allows. `who` has caused it: the SPIFFE ID
+  // where it is proven, else the IP address; outbound the endpoint, or the upstream.
+  void StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who, log::Fields fields);
   // NextIndex spreads connections over endpoints, one counter an upstream.
   std::size_t NextIndex(const std::string& upstream) { return round_robin_[upstream]++; }
 
@@ -79,8 +80,6 @@ class Worker final {
   Rounds<std::unique_ptr<Connection>> rounds_{connections_};
   Drain drain_{loop_, connections_, stats_.drain_awaits};
   std::map<std::string, std::size_t> round_robin_;
-  std::array<log::Budget, kCloseReasons> budgets_;
-  log::Budget accept_budget_;
   net::Timer sweep_;
   bool ended_since_sweep_ = false;  // some connection
   bool trim_due_ = false;

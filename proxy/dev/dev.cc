@@ -1,6 +1,7 @@
 #include "proxy/dev/dev.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <memory>
@@ -10,7 +11,9 @@
 #include "proxy/config/log_level.h"
 #include "proxy/dev/agent.h"
 #include "proxy/http/server.h"
+#include "proxy/log/escape.h"
 #include "proxy/log/log.h"
+#include "proxy/log/output.h"
 #include "proxy/net/address.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/socket.h"
@@ -93,7 +96,7 @@ Result<Options> ParseOptions(const std::vector<std::string>& arguments) {
 }
 
 int Fail(const std::string& message) {
-  std::fprintf(stderr, "==> %s\n", message.c_str());
+  std::fprintf(stderr, "==> %s\n", log::Plain(message).c_str());
   return 1;
 }
 
@@ -135,9 +138,10 @@ int RunDev(const std::vector<std::string>& arguments) {
   const net::Signals interrupt(loop, SIGINT, [&] { loop.Stop(); });
   const net::Signals terminate(loop, SIGTERM, [&] { loop.Stop(); });
   const bool unix_socket = options->address.kind == net::Address::Kind::kUnix;
-  std::printf("Mooring dev agent on %s%s (not for production)\n", unix_socket ? "" : "http://",
-              where.c_str());
-  std::fflush(stdout);
+  (void)log::WriteWithin(STDOUT_FILENO,
+                         "Mooring dev agent on " + std::string(unix_socket ? "" : "http://") + log::Plain(where) +
+                             " (not for production)\n",
+                         net::milliseconds(1'000));
   log.Info("dev", "started", {{"address", where}, {"trust_domain", (*agent)->trust_domain()}});
   loop.Run();
   log.Info("dev", "stopped");

@@ -1,10 +1,12 @@
 #include "proxy/log/log.h"
 
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/sink.h>
 
-#include <cstdio>
-#include <ctime>
+#include <string>
+#include <utility>
+
+#include "proxy/log/escape.h"
 
 namespace mooring::log {
 namespace {
@@ -20,143 +22,75 @@ spdlog::level::level_enum ToSpdlog(Level level) {
   return spdlog::level::info;
 }
 
-std::string_view TextLevel(Level level) {
+Level FromSpdlog(spdlog::level::level_enum level) {
   switch (level) {
-    case Level::kTrace: return "[TRACE]";
-    case Level::kDebug: return "[DEBUG]";
-    case Level::kInfo: return "[INFO] ";
-    case Level::kWarn: return "[WARN] ";
-    case Level::kError: return "[ERROR]";
-  }
-  return "";
-}
-
-std::string_view JsonLevel(Level level) {
-  switch (level) {
-    case Level::kTrace: return "trace";
-    case Level::kDebug: return "debug";
-    case Level::kInfo: return "info";
-    case Level::kWarn: return "warn";
-    case Level::kError: return "error";
-  }
-  return "";
-}
-
-std::string Timestamp() {
-  const auto now = std::chrono::system_clock::now();
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
-  const auto ms =
-      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1,
-                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms);
-}
-
-// Appends text that may come from a stranger, so that it can neither break a line nor a JSON string.
-void AppendEscaped(std::string* out, std::string_view text, bool json) {
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out->push_back('\\');
-      out->push_back(c);
-    } else if (byte < 0x20 || byte >= 0x7f) {
-      *out += json ? fmt::format("\\u{:04x}", byte) : fmt::format("\\x{:02x}", byte);
-    } else {
-      out->push_back(c);
-    }
+    case spdlog::level::trace: return Level::kTrace;
+    case spdlog::level::debug: return Level::kDebug;
+    case spdlog::level::info: return Level::kInfo;
+    case spdlog::level::warn: return Level::kWarn;
+    default: return Level::kError;
   }
 }
 
-bool NeedsQuotes(std::string_view text) {
-  if (text.empty()) return true;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte <= 0x20 || byte >= 0x7f || c == '"' || c == '=' || c == '\\') return true;
+// QueueSink is where spdlog's way of a line ends: finished lines, into the queue.
+class QueueSink final : public spdlog::sinks::sink {
+ public:
+  explicit QueueSink(Queue& queue) : queue_(queue) {}
+  void log(const spdlog::details::log_msg& message) override {
+    queue_.Push(FromSpdlog(message.level), {message.payload.data(), message.payload.size()});
   }
-  return false;
-}
+  void flush() override {}
+  void set_pattern(const std::string&) override {}
+  void set_formatter(std::unique_ptr<spdlog::formatter>) override {}
 
-std::string TextLine(Level level, std::string_view module, std::string_view message, Fields fields) {
-  std::string line = fmt::format("{} {} {}: {}", Timestamp(), TextLevel(level), module, message);
-  std::string_view separator = ": ";
-  for (const Field& field : fields) {
-    line += separator;
-    separator = " ";
-    line += field.key;
-    line += '=';
-    if (NeedsQuotes(field.value)) {
-      line += '"';
-      AppendEscaped(&line, field.value, false);
-      line += '"';
-    } else {
-      line += field.value;
-    }
-  }
-  return line;
-}
+ private:
+  Queue& queue_;
+};
 
-std::string JsonLine(Level level, std::string_view module, std::string_view message, Fields fields) {
-  std::string line = fmt::format(R"({{"@level":"{}","@module":"{}","@timestamp":"{}","@message":")",
-                                 JsonLevel(level), module, Timestamp());
-  AppendEscaped(&line, message, true);
-  line += '"';
-  for (const Field& field : fields) {
-    fmt::format_to(std::back_inserter(line), R"(,"{}":")", field.key);
-    AppendEscaped(&line, field.value, true);
-    line += '"';
+// Front is the Core with spdlog's logger before the queue. spdlog is named in this file alone.
+struct Front final : Core {
+  Front(int fd, Format line_format, Level level)
+      : Core(fd, line_format), logger("mooring", std::make_shared<QueueSink>(queue)) {
+    logger.set_level(ToSpdlog(level));
+    // By itself it would print what goes wrong to standard error, and wait for the reader.
+    logger.set_error_handler([](const std::string&) {});
   }
-  line += '}';
-  return line;
-}
+
+  spdlog::logger logger;
+};
 
 }  // namespace
 
-Log::Log(Level level, bool json)
-    : logger_(std::make_shared<spdlog::logger>(
-          "mooring", std::make_shared<spdlog::sinks::stderr_sink_mt>())),
-      json_(json) {
-  logger_->set_pattern("%v");
-  logger_->set_level(ToSpdlog(level));
-  logger_->flush_on(spdlog::level::trace);
-}
+Log::Log(Level level, bool json, int fd)
+    : level_(level), core_(std::make_shared<Front>(fd, json ? Format::kJson : Format::kText, level)), writer_(core_) {}
 
-Log::~Log() = default;
-
-bool Log::Enabled(Level level) const { return logger_->should_log(ToSpdlog(level)); }
-
-void Log::Write(Level level, std::string_view module, std::string_view message, Fields fields) {
+void Log::Write(Level level, Literal module, Literal message, Fields fields) noexcept {
   if (!Enabled(level)) return;
-  const std::string line =
-      json_ ? JsonLine(level, module, message, fields) : TextLine(level, module, message, fields);
-  logger_->log(ToSpdlog(level), spdlog::string_view_t(line.data(), line.size()));
+  try {
+    const auto now = std::chrono::system_clock::now();
+    const std::string line = MakeLine(core_->format, now, level, module, message, fields);
+    static_cast<Front&>(*core_).logger.log(ToSpdlog(level), spdlog::string_view_t(line.data(), line.size()));
+  } catch (...) {  // no memory for the line
+    core_->queue.Drop(level);
+  }
 }
 
-void Log::Debug(std::string_view module, std::string_view message, Fields fields) {
-  Write(Level::kDebug, module, message, fields);
-}
-void Log::Info(std::string_view module, std::string_view message, Fields fields) {
-  Write(Level::kInfo, module, message, fields);
-}
-void Log::Warn(std::string_view module, std::string_view message, Fields fields) {
-  Write(Level::kWarn, module, message, fields);
-}
-void Log::Err(std::string_view module, std::string_view message, Fields fields) {
-  Write(Level::kError, module, message, fields);
+void Log::WriteRationed(Level level, Literal module, Literal message, Topic topic, Fields fields) noexcept {
+  if (!Enabled(level)) return;
+  const Rations::Taken taken =
+      core_->rations.Take(std::chrono::steady_clock::now(), level, message.view(), topic.reason, topic.who);
+  if (taken.due) core_->queue.WakeAt(*taken.due);
+  if (taken.write) Write(level, module, message, fields);
 }
 
-bool Budget::Take(std::chrono::steady_clock::time_point now, unsigned long* suppressed) {
-  if (now - window_start_ >= kWindow) {
-    window_start_ = now;
-    used_ = 0;
+void Log::Complain(std::string_view text, const std::vector<std::string>& more) noexcept {
+  try {
+    std::string lines = "==> " + Plain(text) + "\n";
+    for (const std::string& line : more) lines += "    " + Plain(line) + "\n";
+    core_->queue.Push(Level::kError, lines);
+  } catch (...) {
+    core_->queue.Drop(Level::kError);
   }
-  if (used_ >= kLines) {
-    ++suppressed_;
-    return false;
-  }
-  ++used_;
-  *suppressed = std::exchange(suppressed_, 0);
-  return true;
 }
 
 }  // namespace mooring::log

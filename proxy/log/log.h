@@ -1,66 +1,69 @@
-// Log: one line an event, as text or as JSON, on standard error. Any thread.
+// Log: one line an event, as text or as JSON, on standard error. Any thread; nothing here blocks or throws.
 //
-// A line is module, message and fields; fields are the facts, so that a machine can read them in both
-// forms. Never pass a key or a token. spdlog does the writing.
+// A line is module, message and fields. Module, message and keys are the program's own words; fields are the facts, raw, and are
+// escaped where lines are made (line.h). Never pass a key or a token. Lines go through a bounded queue to one writer: a reader
+// who does not read costs lines, which are counted, and nothing else.
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <chrono>
-#include <initializer_list>
 #include <memory>
-#include <string>
 #include <string_view>
-#include <utility>
+#include <vector>
 
-namespace spdlog {
-class logger;
-}
+#include "proxy/log/line.h"
+#include "proxy/log/literal.h"
+#include "proxy/log/queue.h"
+#include "proxy/log/rations.h"
+#include "proxy/log/writer.h"
 
 namespace mooring::log {
 
-enum class Level { kTrace, kDebug, kInfo, kWarn, kError };
-
-struct Field {
-  std::string_view key;
-  std::string value;
+// Topic is what a ration is for: lines with one message and one reason. `who` caused this one, raw.
+struct Topic {
+  std::string_view reason;  // lives as long as the program: the name of a close reason or of an errno
+  std::string_view who;
 };
-using Fields = std::initializer_list<Field>;
 
 class Log final {
  public:
-  Log(Level level, bool json);
-  ~Log();
+  // Standard error stays the caller's; tests give another descriptor.
+  Log(Level level, bool json, int fd = 2);
   Log(const Log&) = delete;
   Log& operator=(const Log&) = delete;
 
-  bool Enabled(Level level) const;
-  void Write(Level level, std::string_view module, std::string_view message, Fields fields = {});
+  // failure is why nothing can be written (no thread to be had), an errno value, or 0.
+  int failure() const { return writer_.failure(); }
 
-  void Debug(std::string_view module, std::string_view message, Fields fields = {});
-  void Info(std::string_view module, std::string_view message, Fields fields = {});
-  void Warn(std::string_view module, std::string_view message, Fields fields = {});
-  void Err(std::string_view module, std::string_view message, Fields fields = {});
+  bool Enabled(Level level) const { return level >= level_; }
+  void Write(Level level, Literal module, Literal message, Fields fields = {}) noexcept;
+  void Debug(Literal module, Literal message, Fields fields = {}) noexcept { Write(Level::kDebug, module, message, fields); }
+  void Info(Literal module, Literal message, Fields fields = {}) noexcept { Write(Level::kInfo, module, message, fields); }
+  void Warn(Literal module, Literal message, Fields fields = {}) noexcept { Write(Level::kWarn, module, message, fields); }
+  void Err(Literal module, Literal message, Fields fields = {}) noexcept { Write(Level::kError, module, message, fields); }
+
+  // WriteRationed is for lines that strangers can cause. The first Rations::kLines of a window are written, the others are counted;
+  // a summary at the window's end says how many, and who caused most of them.
+  void WriteRationed(Level level, Literal module, Literal message, Topic topic, Fields fields) noexcept;
+
+  // Complain writes "==> text", and each of `more` in a line of its own below: what a person at a terminal should see when the
+  // program cannot go on. No log line, in neither form.
+  void Complain(std::string_view text, const std::vector<std::string>& more = {}) noexcept;
+
+  // Flush waits until what is queued has been written, as long as `limit`; false if it has not.
+  bool Flush(std::chrono::milliseconds limit) { return core_->queue.AwaitEmpty(std::chrono::steady_clock::now() + limit); }
+  // Close writes what is queued, within a second; what comes later is dropped. Before std::_Exit; otherwise the destructor does it.
+  void Close() noexcept { writer_.Close(Writer::kCloseTime); }
+
+  struct Report {
+    Counts dropped;                  // nobody read, or it could not be written
+    std::vector<LeftOut> left_out;   // by rations
+  };
+  Report report() const { return {core_->queue.Dropped(), core_->rations.Totals()}; }
 
  private:
-  std::shared_ptr<spdlog::logger> logger_;
-  const bool json_;
-};
-
-// Budget keeps lines that a stranger can cause from filling a disk: kLines in each kWindow, the rest is
-// counted, and the next line that passes says how many were left out. One thread.
-class Budget final {
- public:
-  static constexpr int kLines = 10;
-  static constexpr std::chrono::seconds kWindow{10};
-
-  // Take is true if a line may be written now; *suppressed is how many were not since the last one.
-  bool Take(std::chrono::steady_clock::time_point now, unsigned long* suppressed);
-
- private:
-  std::chrono::steady_clock::time_point window_start_{};
-  int used_ = 0;
-  unsigned long suppressed_ = 0;
+  const Level level_;
+  const std::shared_ptr<Core> core_;
+  Writer writer_;
 };
 
 }  // namespace mooring::log

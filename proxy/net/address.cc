@@ -20,7 +20,7 @@ constexpr std::size_t kMaxUnixPath = sizeof(sockaddr_un::sun_path) - 1;  // the 
 constexpr std::size_t kMaxHostBytes = 253;                               // RFC 1035 2.3.4, as text
 constexpr std::size_t kMaxLabelBytes = 63;
 
-std::string Quoted(std::string_view text) { return '"' + authz::Printable(text) + '"'; }
+std::string Quoted(std::string_view text) { return '"' + authz::Shortened(text) + '"'; }
 
 Error NotAnAddress(std::string_view text, const std::string& why) {
   return Invalid(Quoted(text) + " is not an address: " + why);
@@ -157,9 +157,9 @@ Result<Address> ParseAddress(std::string_view text, std::optional<std::string_vi
   Address address;
   if (host.empty() && !bracketed) {
     if (!default_host) {
-      return NotAnAddress(text, "the host is missing; write 127.0.0.1:" + authz::Printable(port) +
+      return NotAnAddress(text, "the host is missing; write 127.0.0.1:" + authz::Shortened(port) +
                                     " for this machine alone, or 0.0.0.0:" +
-                                    authz::Printable(port) + " for every interface");
+                                    authz::Shortened(port) + " for every interface");
     }
     host = *default_host;
   }

@@ -1,6 +1,7 @@
 #include "proxy/net/loop.h"
 
 #include <sys/epoll.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include <array>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "proxy/net/name_service.h"
+#include "proxy/log/output.h"
 #include "proxy/net/socket.h"
 
 namespace mooring::net {
@@ -18,7 +20,9 @@ namespace {
 // Check ends the process when libuv refuses what it can only refuse by our mistake.
 void Check(int rc, const char* what) {
   if (rc == 0) return;
-  std::fprintf(stderr, "mooring: %s: %s\n", what, uv_strerror(rc));
+  std::array<char, 256> text{};
+  std::snprintf(text.data(), text.size(), "mooring: %s: %s\n", what, uv_strerror(rc));
+  (void)log::WriteWithin(STDERR_FILENO, text.data(), milliseconds(200));  // a reader that does not read keeps nobody alive
   std::abort();
 }
 

@@ -133,14 +133,20 @@ bool SocketAddress::IsLoopback() const {
 }
 
 std::string SocketAddress::Text() const {
+  if (family() == AF_INET) return Host() + ":" + std::to_string(port());
+  if (family() == AF_INET6) return "[" + Host() + "]:" + std::to_string(port());
+  return Host();
+}
+
+std::string SocketAddress::Host() const {
   char host[INET6_ADDRSTRLEN] = {};
   if (family() == AF_INET) {
     inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr, host, sizeof host);
-    return std::string(host) + ":" + std::to_string(port());
+    return host;
   }
   if (family() == AF_INET6) {
     inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr, host, sizeof host);
-    return "[" + std::string(host) + "]:" + std::to_string(port());
+    return host;
   }
   if (family() == AF_UNIX && length_ > offsetof(sockaddr_un, sun_path)) {
     return "unix:" + std::string(reinterpret_cast<const sockaddr_un*>(&storage_)->sun_path);

@@ -46,6 +46,7 @@ class SocketAddress final {
   const sockaddr* raw() const { return reinterpret_cast<const sockaddr*>(&storage_); }
   socklen_t length() const { return length_; }
   std::string Text() const;  // as Address::Text
+  std::string Host() const;  // the IP address alone; of a unix socket as Text
   std::uint16_t port() const;
   SocketAddress WithPort(std::uint16_t port) const;  // IPv4 and IPv6
   bool IsLoopback() const;  // 127.0.0.0/8 or ::1

@@ -1,12 +1,14 @@
 #include "proxy/sidecar/messages.h"
 
+#include "proxy/log/escape.h"
+
 namespace mooring::sidecar {
 namespace {
 
 void Line(std::string* out, std::string label, const std::string& value) {
   label += ": ";
   out->append(label.size() < 20 ? 20 - label.size() : 0, ' ');
-  *out += label + value + "\n";
+  *out += label + log::Plain(value) + "\n";
 }
 
 }  // namespace
@@ -39,11 +41,10 @@ std::string NoSidecar(const std::string& service_id, std::size_t services_seen,
                 "with a connect sidecar_service";
 }
 
-std::string ManySidecars(const std::string& service_id, const std::vector<std::string>& proxy_ids) {
+std::string ChooseOne(const std::vector<std::string>& proxy_ids) {
   std::string list;
   for (const std::string& id : proxy_ids) list += (list.empty() ? "" : ", ") + id;
-  return "More than one sidecar proxy registered for " + service_id +
-         ".\n    Start proxy with -proxy-id and one of the following IDs: " + list;
+  return "Start proxy with -proxy-id and one of the following IDs: " + list;
 }
 
 }  // namespace mooring::sidecar

@@ -14,6 +14,7 @@ namespace mooring::sidecar {
 std::string StartFacts(const config::Settings& settings, const control::Agent* agent);
 
 std::string NoSidecar(const std::string& service_id, std::size_t services_seen, const std::string& token_name);
-std::string ManySidecars(const std::string& service_id, const std::vector<std::string>& proxy_ids);
+// ChooseOne is what stands below "More than one sidecar proxy registered for ...".
+std::string ChooseOne(const std::vector<std::string>& proxy_ids);
 
 }  // namespace mooring::sidecar

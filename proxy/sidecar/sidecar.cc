@@ -48,6 +48,7 @@ Sidecar::~Sidecar() {
   // What is pending goes to disk while all documents are still followed.
   if (store_ && !store_->Close()) {
     log_.Warn("sidecar", "the disk of the state directory does not answer; ending without it");
+    log_.Close();
     std::_Exit(exit_code_);  // joining its thread could take for ever
   }
   // The drain and the listeners first: they post to the workers, which must still be there.
@@ -75,7 +76,7 @@ void Sidecar::Apply(control::ProxyConfig config) {
   for (const std::string& warning : config.warnings) {
     if (std::find(said_warnings_.begin(), said_warnings_.end(), warning) != said_warnings_.end()) continue;
     said_warnings_.push_back(warning);
-    log_.Warn("config", warning);
+    log_.Warn("config", "configuration", {{"warning", warning}});
   }
   const bool new_service = !config_ || config_->service != config.service;
   const bool first = !config_;
@@ -221,8 +222,8 @@ void Sidecar::CheckLeaf() {
   leaf_said_ = leaf.serial();
   leaf_said_left_ = left;
   log_.Write(over ? log::Level::kError : log::Level::kWarn, "sidecar",
-             over ? "leaf certificate has expired: no new connection is served"
-                  : "leaf certificate is near its end; the agent has not renewed it yet",
+             over ? log::Literal("leaf certificate has expired: no new connection is served")
+                  : log::Literal("leaf certificate is near its end; the agent has not renewed it yet"),
              {{"serial", leaf.serial()}, {"seconds_left", std::to_string(left.count())}});
 }
 

@@ -79,7 +79,7 @@ class Sidecar final {
   // The end, in order.
   void OnTerminate();
   void Exit(int code);
-  void Fatal(const std::string& message);
+  void Fatal(const std::string& message, const std::vector<std::string>& more = {});  // one line, and lines below it
 
   std::string StatusJson() const;
 

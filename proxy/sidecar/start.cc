@@ -1,9 +1,9 @@
 // The sidecar's start, in order: agent, state, admin, workers, and where the configuration comes from.
 #include <unistd.h>
 
-#include <cstdio>
 #include <utility>
 
+#include "proxy/log/output.h"
 #include "proxy/sidecar/messages.h"
 #include "proxy/sidecar/sidecar.h"
 
@@ -15,11 +15,12 @@ using net::milliseconds;
 
 // Descriptors that are not connections: listeners, agent connections, libuv, logs.
 constexpr unsigned long kReservedFiles = 100;
+constexpr milliseconds kStdoutTime{1'000};
 
 }  // namespace
 
 Status Sidecar::Prepare() {
-  for (const std::string& warning : settings_.warnings) log_.Warn("config", warning);
+  for (const std::string& warning : settings_.warnings) log_.Warn("config", "configuration", {{"warning", warning}});
   const unsigned long files = net::RaiseFileLimit();
   log_.Info("sidecar", "open files",
             {{"limit", std::to_string(files)},
@@ -55,8 +56,10 @@ Status Sidecar::Prepare() {
       [this](const std::string& name, const Error& error) { OnListenerFailed(name, error); },
       [this] { CheckReady(); });
   tick_.Start(milliseconds(0));
-  std::printf("Mooring proxy starting...\n%s", StartFacts(settings_, agent_.get()).c_str());
-  std::fflush(stdout);
+  // Nobody may read this either, and that must not hold up the start.
+  if (!log::WriteWithin(STDOUT_FILENO, "Mooring proxy starting...\n" + StartFacts(settings_, agent_.get()), kStdoutTime)) {
+    log_.Warn("sidecar", "standard output is not read or cannot be written; the start's message is not complete there");
+  }
   if (!settings_.proxy_id.empty()) {
     WatchConfig(settings_.proxy_id);
   } else if (!settings_.sidecar_for.empty()) {
@@ -154,7 +157,7 @@ void Sidecar::FindProxyId() {
                        NoSidecar(settings_.sidecar_for, found->services_seen, agent_->TokenName())};
         }
         if (found->proxy_ids.size() > 1) {
-          Fatal(ManySidecars(settings_.sidecar_for, found->proxy_ids));
+          Fatal("More than one sidecar proxy registered for " + settings_.sidecar_for + ".", {ChooseOne(found->proxy_ids)});
           return Ok();
         }
         const std::string id = found->proxy_ids.front();

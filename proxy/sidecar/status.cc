@@ -79,6 +79,23 @@ json DirectionJson(const std::vector<std::unique_ptr<data::Worker>>& workers,
           {"closed", ReasonsJson(workers, direction, &data::DirectionStats::closed)}};
 }
 
+// LogJson is what the log does not hold, since the start. `at_least`: the count of that one may be higher.
+json LogJson(const log::Log::Report& report) {
+  json dropped{{"lines", report.dropped.Total()}};
+  for (std::size_t i = 0; i < log::kLevels; ++i) dropped[log::LevelName(static_cast<log::Level>(i))] = report.dropped.of[i];
+  std::uint64_t lines = 0;
+  json topics = json::array();
+  for (const log::LeftOut& topic : report.left_out) {
+    lines += topic.lines;
+    json largest = json::array();
+    for (const log::HeavyHitters::Hitter& hitter : topic.largest) {
+      largest.push_back({{"who", hitter.who}, {"lines", hitter.at_least}, {"at_least", !hitter.exact}});
+    }
+    topics.push_back({{"message", topic.message}, {"reason", topic.reason}, {"lines", topic.lines}, {"largest", largest}});
+  }
+  return {{"dropped", dropped}, {"left_out", {{"lines", lines}, {"topics", topics}}}};
+}
+
 }  // namespace
 
 std::string Sidecar::StatusJson() const {
@@ -171,14 +188,12 @@ std::string Sidecar::StatusJson() const {
       ReasonsJson(workers_, &data::WorkerStats::outbound, &data::DirectionStats::attempts_failed);
   out["connections"] = {{"inbound", DirectionJson(workers_, &data::WorkerStats::inbound)},
                         {"outbound", outbound}};
-  std::int64_t pauses = 0, left_out = 0;
-  for (const auto& worker : workers_) {
-    pauses += worker->stats().accept_pauses.value();
-    left_out += worker->stats().log_lines_left_out.value();
-  }
+  std::int64_t pauses = 0;
+  for (const auto& worker : workers_) pauses += worker->stats().accept_pauses.value();
   out["accept_pauses"] = pauses;
-  out["log_lines_left_out"] = left_out;
-  return out.dump(2, ' ', false, json::error_handler_t::replace);
+  out["log"] = LogJson(log_.report());
+  // ASCII, so that it can be looked at on a terminal, whatever an agent or a peer is called.
+  return out.dump(2, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
 }
 
 }  // namespace mooring::sidecar

@@ -6,13 +6,14 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "authz/text.h"
+#include "proxy/log/escape.h"
 
 namespace mooring::sidecar {
 namespace {
 
 using nlohmann::json;
 
+constexpr std::size_t kMaxCell = 160;  // bytes
 constexpr std::array<const char*, 5> kUnits{"s", "m", "h", "d", ""};
 
 // Span writes seconds as people read them: 0.4s, 12s, 3m20s, 5h10m, 2d3h.
@@ -37,7 +38,7 @@ std::string Span(const json& seconds) {
 }
 
 std::string Text(const json& value) {
-  if (value.is_string()) return value.get_ref<const std::string&>().empty() ? "-" : authz::Printable(value.get<std::string>());
+  if (value.is_string()) return value.get_ref<const std::string&>().empty() ? "-" : log::Plain(value.get<std::string>(), kMaxCell);
   if (value.is_null()) return "-";
   return value.dump();
 }
@@ -144,13 +145,36 @@ std::string Connections(const json& status) {
   return table.Draw();
 }
 
+// Log is what the log does not hold; nothing if it holds everything.
+std::string Log(const json& status) {
+  const json log = status.value("log", json::object());
+  const json dropped = log.value("dropped", json::object());
+  const json left_out = log.value("left_out", json::object());
+  std::string out;
+  if (dropped.value("lines", 0U) > 0) {
+    out += "log lines lost, because nobody read them or the disk was full: " + Text(dropped, "lines") + " (" +
+           Text(dropped, "error") + " error, " + Text(dropped, "warn") + " warn, " + Text(dropped, "info") + " info)\n\n";
+  }
+  if (left_out.value("lines", 0U) == 0) return out;
+  Table table({"LOG LINES LEFT OUT", "REASON", "LINES", "MOST OF THEM"});
+  for (const json& topic : left_out.value("topics", json::array())) {
+    std::string largest;
+    for (const json& one : topic.value("largest", json::array())) {
+      largest += (largest.empty() ? "" : ", ") + Text(one, "who") + (one.value("at_least", false) ? " at least " : " ") +
+                 Text(one, "lines");
+    }
+    table.Add({Text(topic, "message"), Text(topic, "reason"), Text(topic, "lines"), largest});
+  }
+  return out + table.Draw();
+}
+
 }  // namespace
 
 Result<std::string> StatusTable(std::string_view status_json) {
   const json status = json::parse(status_json, nullptr, false);
   if (!status.is_object() || !status.contains("watches")) return Invalid("this is no status of a mooring");
   try {
-    return Facts(status) + Watches(status) + Listeners(status) + Upstreams(status) + Connections(status);
+    return Facts(status) + Watches(status) + Listeners(status) + Upstreams(status) + Connections(status) + Log(status);
   } catch (const json::exception& error) {
     return Invalid(std::string("this is no status of a mooring: ") + error.what());
   }

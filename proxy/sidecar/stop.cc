@@ -1,5 +1,4 @@
 // The sidecar's end: from the signal to the exit code. The drain in between is drain.h's.
-#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -18,7 +17,10 @@ constexpr milliseconds kSameSignal{1'000};
 void Sidecar::OnTerminate() {
   if (state_ == State::kDraining) {
     if (loop_.now() - terminated_at_ < kSameSignal) return;
-    if (std::exchange(hurrying_, true)) std::_Exit(0);
+    if (std::exchange(hurrying_, true)) {
+      log_.Close();
+      std::_Exit(0);
+    }
     log_.Warn("sidecar", "another signal: ending at once");
     terminated_at_ = loop_.now();
     drain_->Hurry();
@@ -44,10 +46,10 @@ void Sidecar::Exit(int code) {
   loop_.Stop();
 }
 
-void Sidecar::Fatal(const std::string& message) {
+void Sidecar::Fatal(const std::string& message, const std::vector<std::string>& more) {
   if (std::exchange(exiting_, true)) return;
   exit_code_ = 1;
-  std::fprintf(stderr, "==> %s\n", message.c_str());
+  log_.Complain(message, more);
   if (registration_) {
     // It needs the inbound side alone, so an upstream's port that is taken may be found out after it.
     registration_->Remove([this] { loop_.Stop(); });

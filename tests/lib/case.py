@@ -113,8 +113,8 @@ class Process:
         environment.update(env or {})
         with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
             # Same process group as the test process: the runner can end the whole group.
-            self.popen = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                                          env=environment, cwd=cwd or case.directory, **options)
+            self.popen = subprocess.Popen(self.argv, env=environment, cwd=cwd or case.directory,
+                                          **{"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err, **options})
         case.processes.append(self)
         case.undo(self.close)
 

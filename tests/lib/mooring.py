@@ -52,11 +52,11 @@ class Mooring:
 
     kind = "mooring"
 
-    def __init__(self, case, arguments, env=None, ready=True, name="mooring", seconds=15.0):
+    def __init__(self, case, arguments, env=None, ready=True, name="mooring", seconds=15.0, **options):
         self.case = case
         self.expect_exit = 0
         self._ended = False
-        self.process = Process(case, [os.environ["MOORING_BIN"], *arguments], name, env=env)
+        self.process = Process(case, [os.environ["MOORING_BIN"], *arguments], name, env=env, **options)
         case.undo(self.close)
         self._admin = None
         if ready:
@@ -76,14 +76,14 @@ class Mooring:
         return cls(case, ["connect", "proxy", *defaults, *flags], env, ready, name)
 
     @classmethod
-    def from_yaml(cls, case, settings, env=None, ready=True, name="mooring", level="DEBUG"):
-        """from_yaml runs `mooring proxy -config` with the settings, a dict or YAML text."""
+    def from_yaml(cls, case, settings, env=None, ready=True, name="mooring", level="DEBUG", **options):
+        """from_yaml runs `mooring proxy -config` with the settings, a dict or YAML text; options are Process's."""
         if isinstance(settings, dict):
             settings = {"admin": {"address": "127.0.0.1:0"}, "log_level": level, "drain_delay": "0s",
                         "drain_time": "0s", **({} if READS_GUARDED else {"allow_core": True}), **settings}
             settings = yaml_text(settings) + "\n"
         path = case.write(f"{name}-{len(case.processes)}.yaml", settings)
-        return cls(case, ["proxy", "-config", path], env, ready, name)
+        return cls(case, ["proxy", "-config", path], env, ready, name, **options)
 
     @property
     def pid(self):

@@ -16,7 +16,7 @@ KNOWS = {
     "proxy/state": {"proxy/net", "proxy/log", "tls", "authz"},
     "proxy/control": {"proxy/state", "proxy/data", "proxy/config", "proxy/http", "proxy/net", "proxy/log", "tls",
                       "authz"},
-    "proxy/admin": {"proxy/http", "proxy/net", "authz"},
+    "proxy/admin": {"proxy/http", "proxy/net", "proxy/log", "authz"},
     "proxy/sidecar": {"proxy/admin", "proxy/control", "proxy/state", "proxy/data", "proxy/config", "proxy/http",
                       "proxy/net", "proxy/log", "tls", "authz"},
     "proxy/dev": {"proxy/http", "proxy/config", "proxy/net", "proxy/log", "tls", "authz"},

@@ -87,11 +87,8 @@ TEST_CASE("address: a host that resolvers read in different ways is refused") {
   }
 }
 
-TEST_CASE("address: control characters are refused and never reach the message") {
-  const Result<Address> address = ParseAddress("a\n\x1b[2J:80");
-  REQUIRE_FALSE(address);
-  CHECK(address.error().message.find('\n') == std::string::npos);
-  CHECK(address.error().message.find('\x1b') == std::string::npos);
+TEST_CASE("address: control characters are refused") {
+  CHECK_FALSE(ParseAddress("a\n\x1b[2J:80"));
   CHECK_FALSE(ParseAddress(std::string_view("127.0.0.1\0x:80", 14)));
 }
 

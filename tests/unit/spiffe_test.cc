@@ -1,4 +1,5 @@
 #include "authz/spiffe.h"
+#include "authz/text.h"
 
 #include <doctest/doctest.h>
 
@@ -171,12 +172,23 @@ TEST_CASE("spiffe: a trust domain has 255 bytes at most") {
   CHECK_FALSE(IsTrustDomain(std::string(256, 'a')));
 }
 
-TEST_CASE("spiffe: a refusal's message holds no raw bytes of a stranger") {
-  const auto id = ParseServiceId(kGood + "\n2026-01-01 forged line\x1b[2J\x7f\xff\"\\");
+TEST_CASE("spiffe: a refusal's message repeats what was sent as it is, and not all of it") {
+  const std::string sent = kGood + "\n\x1b[2J\xff\"\\";
+  const auto id = ParseServiceId(sent);
   REQUIRE_FALSE(id.has_value());
-  for (const char c : id.error().message) CHECK((c >= ' ' && c <= '~'));
-  CHECK(id.error().message.find("\\x0a2026") != std::string::npos);
-  CHECK(id.error().message.find("\\x1b[2J\\x7f\\xff\\x22\\x5c") != std::string::npos);
+  CHECK(id.error().message.find('"' + sent + '"') != std::string::npos);
+  const auto longer = ParseServiceId(kGood + std::string(5000, 'a'));
+  REQUIRE_FALSE(longer.has_value());
+  CHECK(longer.error().message.size() < 400);
+  CHECK(longer.error().message.find("aaa...") != std::string::npos);
+}
+
+TEST_CASE("text: a name is shortened between two characters, with a mark") {
+  CHECK(Shortened("abcd", 4) == "abcd");
+  CHECK(Shortened("abcde", 4) == "abcd...");
+  CHECK(Shortened("abc\xc3\xa9", 4) == "abc...");
+  CHECK(Shortened("a\xf0\x9f\x9a\xa2z", 4) == "a...");
+  CHECK(Shortened("\x80\x80\x80\x80\x80\x80", 4) == "\x80\x80\x80\x80...");
 }
 
 TEST_CASE("spiffe: any single byte changed or added gives another identity or none") {

@@ -52,6 +52,11 @@ struct Home {
     if (!store) FAIL(store.error().message);
     return std::move(*store);
   }
+  // Lines is how many times the text has been logged.
+  std::size_t Lines(const std::string& text) {
+    REQUIRE(log.Flush(milliseconds{10'000}));
+    return log_lines.Count(text);
+  }
   std::string Folder() const { return dir / "service.web"; }
   std::string Path() const { return Folder() + "/state"; }
 
@@ -121,8 +126,8 @@ TEST_CASE("a document is on disk soon after it was kept, and there for the next 
   CHECK(saved->body == "ROOTS");
   CHECK(saved->headers == Headers{{"x-consul-index", "12"}});
   CHECK(std::chrono::system_clock::now() - saved->confirmed < std::chrono::minutes(1));
-  CHECK(home.log_lines.Count("ERROR") == 0);
-  CHECK(home.log_lines.Count("WARN") == 0);
+  CHECK(home.Lines("ERROR") == 0);
+  CHECK(home.Lines("WARN") == 0);
 }
 
 TEST_CASE("changes that come together are saved together, and saves keep their distance") {
@@ -289,12 +294,12 @@ TEST_CASE("a failed save is said once and tried again; an ordinary body waits fo
   RunUntil(home.loop, [&] { return !store->view().error.empty(); });
   CHECK(store->view().error.find("mode is 0755") != std::string::npos);
   home.Pass(milliseconds{150});  // some tries more
-  CHECK(home.log_lines.Count("state not saved; going on from memory") == 1);
-  CHECK(home.log_lines.Count("state saved again") == 0);
+  CHECK(home.Lines("state not saved; going on from memory") == 1);
+  CHECK(home.Lines("state saved again") == 0);
   REQUIRE(chmod(home.Folder().c_str(), 0700) == 0);
   home.Await({{"a", "A2"}});
   RunUntil(home.loop, [&] { return store->view().error.empty(); });
-  CHECK(home.log_lines.Count("state saved again") == 1);
+  CHECK(home.Lines("state saved again") == 1);
 }
 
 TEST_CASE("a secret whose save has failed is not kept in memory but asked for again") {
@@ -367,7 +372,7 @@ TEST_CASE("documents whose file was removed or damaged are asked for again") {
   }
   store->Keep(tickets["a"], {}, all["a"] = "changed");
   home.Await(all);
-  CHECK(home.log_lines.Count(reason) == 1);
+  CHECK(home.Lines(reason) == 1);
 }
 
 TEST_CASE("a write beyond the limit on file sizes fails the save, not the process") {
@@ -406,7 +411,7 @@ TEST_CASE("while another process holds the lock the state is read but not writte
   auto first = home.Open();
   auto second = home.Open();
   CHECK(second->view().error == "another process holds " + home.Folder() + "/lock");
-  CHECK(home.log_lines.Count("going on from memory") == 1);
+  CHECK(home.Lines("going on from memory") == 1);
   const auto a = Follow(*second, "a");
   CHECK(BodyOf(second->Saved(a)) == "A");
   second->Keep(a, {}, "A2");
@@ -414,7 +419,7 @@ TEST_CASE("while another process holds the lock the state is read but not writte
   CHECK(home.Bodies() == std::map<std::string, std::string>{{"a", "A"}});
   first.reset();
   home.Await({{"a", "A2"}});
-  RunUntil(home.loop, [&] { return home.log_lines.Count("state saved again") == 1; });
+  RunUntil(home.loop, [&] { return home.Lines("state saved again") == 1; });
 }
 
 TEST_CASE("a store that knows nothing leaves the file of another alone") {
@@ -447,8 +452,8 @@ TEST_CASE("state saved for another proxy, agent or datacenter is not used") {
   }
   auto store = home.Open();
   CHECK_FALSE(store->Saved(Follow(*store, "a")));
-  CHECK(home.log_lines.Count("[ERROR] state: saved state not used") == 1);
-  CHECK(home.log_lines.Count(reason) == 1);
+  CHECK(home.Lines("[ERROR] state: saved state not used") == 1);
+  CHECK(home.Lines(reason) == 1);
   store->Keep(Follow(*store, "b"), {}, "B");
   home.Await({{"b", "B"}});
 }
@@ -465,12 +470,12 @@ TEST_CASE("the datacenter is learnt from the file, and a live one that differs e
   SUBCASE("the same") {
     store->SetDatacenter("dc1");
     CHECK(BodyOf(store->Saved(Follow(*store, "b"))) == "B");
-    CHECK(home.log_lines.Count("ERROR") == 0);
+    CHECK(home.Lines("ERROR") == 0);
   }
   SUBCASE("another") {
     store->SetDatacenter("dc2");
     CHECK_FALSE(store->Saved(Follow(*store, "b")));
-    CHECK(home.log_lines.Count("saved state not used") == 1);
+    CHECK(home.Lines("saved state not used") == 1);
     store->Keep(a, {}, "A2");
     store.reset();
     CHECK(home.Bodies() == std::map<std::string, std::string>{{"a", "A2"}});
@@ -502,8 +507,8 @@ TEST_CASE("a state file that cannot be trusted means a cold start that says why"
     reason = "its checksum is wrong: it is damaged or cut short";
   }
   auto store = home.Open();
-  CHECK(home.log_lines.Count("[ERROR] state: saved state not used") == 1);
-  CHECK(home.log_lines.Count(reason) == 1);
+  CHECK(home.Lines("[ERROR] state: saved state not used") == 1);
+  CHECK(home.Lines(reason) == 1);
   const auto a = Follow(*store, "a");
   CHECK_FALSE(store->Saved(a));
   store->Keep(a, {}, "A2");
