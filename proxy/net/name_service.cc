@@ -7,20 +7,21 @@ namespace {
 
 bool IsLocalhost(const std::string& host) { return host == "localhost" || host == "localhost."; }
 
-// RFC 6761 6.3: localhost is both loopback addresses, even if /etc/hosts gives it one alone.
-void AddLoopback(std::vector<SocketAddress>* found) {
-  for (const char* literal : {"::1", "127.0.0.1"}) {
-    const auto address = SocketAddress::FromLiteral(Address::Tcp(literal, 0));
-    bool there = !address;
-    for (const SocketAddress& each : *found) there = there || each == *address;
-    if (!there) found->push_back(*address);
+// RFC 6761 6.3: localhost is the loopback addresses, whoever else has an opinion. IPv4 first, for that is where most programs
+// listen that do so on one alone. Not asked of c-ares: 1.18 loses ten bytes each time where /etc/hosts has no localhost.
+std::vector<SocketAddress> Loopback() {
+  std::vector<SocketAddress> both;
+  for (const char* literal : {"127.0.0.1", "::1"}) {
+    if (const auto address = SocketAddress::FromLiteral(Address::Tcp(literal, 0))) both.push_back(*address);
   }
+  return both;
 }
 
 }  // namespace
 
 NameService::NameService(Loop& loop)
-    : random_(std::random_device()()),
+    : loop_(loop),
+      random_(std::random_device()()),
       wake_(loop, [this] { names_.Tick(); }),
       names_({[this](const std::string& host, NameKind kind, Dns::Callback callback) {
                 LookUp(host, kind, [host, callback = std::move(callback)](Dns::Found found) {
@@ -35,13 +36,12 @@ NameService::NameService(Loop& loop)
       sources_(loop) {}
 
 void NameService::LookUp(const std::string& host, NameKind kind, Dns::Callback callback) {
+  if (IsLocalhost(host)) {
+    loop_.Defer([callback = std::move(callback)] { callback(Loopback()); });
+    return;
+  }
   dns_.LookUp(host, [this, host, kind, callback = std::move(callback)](Dns::Found found) {
-    if (IsLocalhost(host)) {
-      std::vector<SocketAddress> both;
-      if (found) both = *std::move(found);
-      AddLoopback(&both);
-      callback(std::move(both));
-    } else if (!found && found.error().code == ErrorCode::kNotFound && NameSources::MachineHasOthers()) {
+    if (!found && found.error().code == ErrorCode::kNotFound && NameSources::MachineHasOthers()) {
       sources_.LookUp(host, kind, callback);
     } else {
       callback(std::move(found));

@@ -26,6 +26,7 @@ class NameService final {
  private:
   void LookUp(const std::string& host, NameKind kind, Dns::Callback callback);
 
+  Loop& loop_;
   std::minstd_rand random_;
   Timer wake_;
   Names names_;

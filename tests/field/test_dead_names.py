@@ -162,7 +162,7 @@ def test_a_local_app_whose_name_dies_is_served_where_it_was(case):
 
 
 def test_a_local_app_whose_name_is_dead_from_the_start_is_served_once_it_resolves(case):
-    """Consul's proxy takes the calls meanwhile and ends them after 10 s; Mooring does not listen yet."""
+    """Consul's proxy takes calls meanwhile and ends them without a byte; Mooring does not listen yet."""
     machine = Machine(case, otherwise="silent")
     api = scripted.Agent(case)
     subject = Subject.scripted(case, api, app_host=name("app"), ready=False)
