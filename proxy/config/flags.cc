@@ -86,6 +86,9 @@ constexpr std::array kFlags = {
              "confirmed, 2m or more; 0, the default, has no limit."},
     FlagSpec{"max-answer-size", "size",
              "Largest answer to take from the agent, such as 8MiB; 64MiB by default."},
+    FlagSpec{"max-agent-connections", "number",
+             "Most connections to the agent at a time, 8 by default. With more, more upstreams are watched by a blocking "
+             "query; an agent admits 200 of one address."},
     FlagSpec{"on-revoke", "policy",
              "Live connections that intentions, default or roots come to forbid: close (the "
              "default) or keep."},
@@ -216,6 +219,16 @@ Status ReadState(const CommandLine& line, const Environment& environment, Settin
     const Result<std::size_t> size = ParseSize(*text);
     if (!size) return BadValue("max-answer-size", *text, size.error().message);
     settings->agent.max_answer_size = *size;
+  }
+  if (const std::optional<std::string> text = line.Find("max-agent-connections")) {
+    unsigned& most = settings->agent.max_connections;
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), most);
+    if (error != std::errc{} || end != text->data() + text->size() || most < kLeastAgentConnections ||
+        most > kMostAgentConnections) {
+      return BadValue("max-agent-connections", *text,
+                      "write a number from " + std::to_string(kLeastAgentConnections) + " to " +
+                          std::to_string(kMostAgentConnections));
+    }
   }
   return Ok();
 }

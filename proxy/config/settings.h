@@ -37,6 +37,7 @@ struct AgentSettings {
   std::string partition;        // CONSUL_PARTITION, sent as partition=
   bool stale = false;           // -stale: read from any server
   std::size_t max_answer_size = std::size_t{64} << 20;  // bytes of one answer; a larger one is refused
+  unsigned max_connections = 8;  // to the agent at a time, kLeastAgentConnections or more
 };
 
 struct UpstreamSettings {
@@ -119,5 +120,10 @@ struct Settings {
 
 // kLeastMaxStale: what has not changed is confirmed about once a minute, so less would be no outage.
 inline constexpr milliseconds kLeastMaxStale{120'000};
+
+// kLeastAgentConnections: configuration, roots, leaf and intentions wait on one each, one upstream does, and one is shared.
+inline constexpr unsigned kLeastAgentConnections = 6;
+// An agent admits 200 from one address by default, for all its clients there.
+inline constexpr unsigned kMostAgentConnections = 150;
 
 }  // namespace mooring::config

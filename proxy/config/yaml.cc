@@ -449,6 +449,8 @@ class SchemaReader final {
         mapping.Report("max_answer_size", size.error().message);
       }
     }
+    agent->max_connections = mapping.Number("max_agent_connections", kLeastAgentConnections, kMostAgentConnections)
+                                 .value_or(agent->max_connections);
   }
 
   const std::string_view base_dir_;

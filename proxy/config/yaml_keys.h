@@ -27,10 +27,10 @@ inline constexpr Keys<2> kRuleKeys{"source", "action"};
 inline constexpr Keys<9> kUpstreamKeys{"service",   "query",           "datacenter",
                                        "listen",    "socket_mode",     "endpoints",
                                        "spiffe_id", "connect_timeout", "idle_timeout"};
-inline constexpr Keys<13> kAgentKeys{"address",   "token",       "token_file", "ca_file",
+inline constexpr Keys<14> kAgentKeys{"address",   "token",       "token_file", "ca_file",
                                      "ca_path",   "client_cert", "client_key", "tls_server_name",
                                      "namespace", "partition",   "stale",      "verify",
-                                     "max_answer_size"};
+                                     "max_answer_size", "max_agent_connections"};
 inline constexpr Keys<1> kAdminKeys{"address"};
 
 }  // namespace mooring::config

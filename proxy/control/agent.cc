@@ -42,14 +42,16 @@ std::string Base64(std::string_view text) {
 Result<std::unique_ptr<Agent>> Agent::Make(net::Loop& loop, log::Log& log,
                                            const config::AgentSettings& settings) {
   std::unique_ptr<Agent> agent(new Agent(loop, log, settings));
-  agent->endpoint_.address = settings.address;
-  agent->endpoint_.verify_name = settings.tls_server_name;
-  agent->endpoint_.max_body = settings.max_answer_size;
+  http::Endpoint endpoint;
+  endpoint.address = settings.address;
+  endpoint.verify_name = settings.tls_server_name;
+  endpoint.max_body = settings.max_answer_size;
   if (settings.https) {
     auto context = tls::Context::ForHttps(settings.tls);
     if (!context) return context.error();
-    agent->endpoint_.https = *context;
+    endpoint.https = *context;
   }
+  agent->connections_ = std::make_unique<AgentConnections>(loop, std::move(endpoint), settings.max_connections);
   if (!settings.token_file.empty()) {
     if (auto read = agent->ReadTokenFile(); !read) {
       return Invalid("Error loading token file: " + read.error().message);
@@ -67,10 +69,6 @@ Agent::Agent(net::Loop& loop, log::Log& log, const config::AgentSettings& settin
             settings.address.Text() + settings.path_prefix) {}
 
 Agent::~Agent() = default;
-
-std::unique_ptr<http::Client> Agent::NewClient() const {
-  return std::make_unique<http::Client>(loop_, endpoint_);
-}
 
 Status Agent::ReadTokenFile() {
   // Looked at before it is read: a write in between is then seen at the next look.
@@ -163,8 +161,8 @@ void Agent::NameToken(std::function<void(const std::string&)> callback) {
   }
   wanting_name_.push_back(std::move(callback));
   if (wanting_name_.size() > 1) return;  // asked already
-  if (!accessor_client_) accessor_client_ = NewClient();
-  accessor_client_->Send(NewRequest("GET", "/v1/acl/token/self", ""), [this](const Result<http::Response>& answer) {
+  if (!accessor_asker_) accessor_asker_ = NewAsker();
+  accessor_asker_->Send(NewRequest("GET", "/v1/acl/token/self", ""), [this](const Result<http::Response>& answer) {
     std::string name = TokenName();
     if (answer && answer->status == 200) {
       const auto accessor = authz::ParseTokenAccessor(answer->body);

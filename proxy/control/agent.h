@@ -1,7 +1,6 @@
 // Agent: how this process speaks to its local Consul agent: address, TLS, token, common query parameters.
 //
-// Makes requests; sends none itself (each user owns an http::Client made by NewClient). The token file is
-// looked at again for every request and read when it has changed, so a rotated token is in force with the
+// Makes requests, which their users send by an Asker made by NewAsker. The token file is looked at again for every request and read when it has changed, so a rotated token is in force with the
 // next one. Also what all watches share: the store of the last good answers, the limit of staleness, and the
 // word that the agent is back. Loop thread only.
 #pragma once
@@ -9,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +16,7 @@
 #include "authz/result.h"
 #include "proxy/config/file.h"
 #include "proxy/config/settings.h"
+#include "proxy/control/agent_connections.h"
 #include "proxy/http/client.h"
 #include "proxy/log/log.h"
 #include "proxy/state/store.h"
@@ -31,7 +32,11 @@ class Agent final {
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
 
-  std::unique_ptr<http::Client> NewClient() const;
+  std::unique_ptr<Asker> NewAsker(AgentConnections::Own own = AgentConnections::Own::kNone) {
+    return std::make_unique<Asker>(*connections_, own);
+  }
+  AgentConnections& connections() { return *connections_; }
+  const AgentConnections& connections() const { return *connections_; }
 
   // NewRequest fills in token, prefix and common parameters. `path` starts with /v1; `query` is already
   // encoded, without the question mark, and may be empty.
@@ -45,6 +50,10 @@ class Agent final {
   // failed before: 300 ms after the start, or, if the agent has answered anybody since, 300 ms from now.
   net::MonotonicTime SavedFrom() const;
   void NoteAnswer() { has_answered_ = true; }
+
+  // NoteServers: Consul's servers have answered, not this agent's cache. ServersSeen is when they last did.
+  void NoteServers() { servers_seen_ = loop_.now(); }
+  std::optional<net::MonotonicTime> ServersSeen() const { return servers_seen_; }
 
   void SetMaxStale(net::milliseconds limit) { max_stale_ = limit; }
   net::milliseconds max_stale() const { return max_stale_; }  // 0: no limit
@@ -77,7 +86,6 @@ class Agent final {
   const config::AgentSettings settings_;
   const net::MonotonicTime started_at_;
   std::string name_;
-  http::Endpoint endpoint_;
   std::string file_token_;
   config::FileLook file_look_;  // what the token file looked like when it was read
   bool file_error_said_ = false;
@@ -86,7 +94,9 @@ class Agent final {
   net::milliseconds max_stale_{0};
   std::map<const void*, std::function<void()>> waiting_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  std::unique_ptr<http::Client> accessor_client_;
+  std::optional<net::MonotonicTime> servers_seen_;
+  std::unique_ptr<AgentConnections> connections_;
+  std::unique_ptr<Asker> accessor_asker_;  // of connections_, so destroyed before it
   std::vector<std::function<void(const std::string&)>> wanting_name_;
 };
 

@@ -45,6 +45,7 @@ class AgentIdentity final : public IdentitySource {
   static Watch::Options RootsOptions() {
     Watch::Options options;
     options.name = "roots";
+    options.own = AgentConnections::Own::kRoots;
     options.path = "/v1/agent/connect/ca/roots";  // open to every token, and to none
     return options;
   }
@@ -52,6 +53,7 @@ class AgentIdentity final : public IdentitySource {
   static Watch::Options LeafOptions(const std::string& service) {
     Watch::Options options;
     options.name = "leaf";
+    options.own = AgentConnections::Own::kLeaf;
     options.path = "/v1/agent/connect/ca/leaf/" + UrlEncode(service);
     options.needs = "service:write on \"" + service + "\"";
     options.secret = true;

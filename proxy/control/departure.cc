@@ -12,6 +12,7 @@ using net::milliseconds;
 
 constexpr milliseconds kAsk{1'000};
 constexpr milliseconds kSettle{2'000};
+constexpr milliseconds kLookAgain{200};
 constexpr milliseconds kSpread{200};
 constexpr milliseconds kAskUnseenAgain{500};
 constexpr milliseconds kUnseenAtMost{15'000};
@@ -50,7 +51,7 @@ Departure::Departure(net::Loop& loop, log::Log& log, Agent& agent, std::string s
       registration_(registration),
       maintenance_(maintenance),
       id_(registration != nullptr ? registration->id() : maintenance->proxy_id()),
-      client_(agent.NewClient()),
+      asker_(agent.NewAsker()),
       leave_(loop, [this] { Leave(); }),
       settle_(loop, [this] {
         if (state_ == State::kStaying) Stay("the agent does not answer");
@@ -65,7 +66,7 @@ void Departure::Begin(std::function<void()> settled) {
   settle_.Start(kSettle);
   http::Request request = agent_.NewRequest("GET", "/v1/agent/checks", "");
   request.deadline = kAsk;
-  client_->Send(std::move(request), [this](const Result<http::Response>& answer) { OnChecks(answer); });
+  asker_->Send(std::move(request), [this](const Result<http::Response>& answer) { OnChecks(answer); });
 }
 
 void Departure::OnChecks(const Result<http::Response>& answer) {
@@ -93,6 +94,9 @@ void Departure::OnChecks(const Result<http::Response>& answer) {
   options.path = "/v1/health/connect/" + UrlEncode(service_);
   options.query = "passing=true";
   options.keep = false;
+  // Over the shared connection: a drain opens none of its own.
+  options.blocking = Watch::Blocking::kNone;
+  options.poll_interval = kLookAgain;
   options.partial = Watch::Options::Partial::kNever;
   options.needs = "service:read on \"" + service_ + "\" and node:read";
   instances_.emplace(loop_, log_, agent_, options, [this](const http::Response& response) { return TakeInstances(response); });
@@ -190,7 +194,7 @@ void Departure::AwaitUnseen(std::function<void()> done) {
 void Departure::AskUnseen() {
   http::Request request = agent_.NewRequest("GET", "/v1/agent/checks", "");
   request.deadline = kAsk;
-  client_->Send(std::move(request), [this](const Result<http::Response>& answer) {
+  asker_->Send(std::move(request), [this](const Result<http::Response>& answer) {
     if (answer && answer->status == 200) {
       const auto checks = authz::ParseServiceChecks(answer->body, id_);
       const auto down = [](const authz::ServiceChecks::Probe& probe) { return probe.critical; };
@@ -213,7 +217,7 @@ void Departure::Finish(std::function<void()> done) {
   instances_.reset();
   leave_.Stop();
   settle_.Stop();
-  client_->Cancel();
+  asker_->Cancel();
   if (registration_ != nullptr) {
     registration_->Remove(std::move(done));
     return;

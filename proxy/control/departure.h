@@ -17,7 +17,6 @@
 #include "proxy/control/maintenance.h"
 #include "proxy/control/registration.h"
 #include "proxy/control/watch.h"
-#include "proxy/http/client.h"
 #include "proxy/log/log.h"
 #include "proxy/net/loop.h"
 
@@ -67,7 +66,7 @@ class Departure final {
   Registration* const registration_;
   Maintenance* const maintenance_;
   const std::string id_;  // the instance's
-  std::unique_ptr<http::Client> client_;
+  std::unique_ptr<Asker> asker_;
   std::optional<Watch> instances_;
   net::Timer leave_;   // until we leave: instances that drain together see each other go
   net::Timer settle_;  // the longest that an agent may hold up a drain

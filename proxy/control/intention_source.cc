@@ -15,6 +15,7 @@ constexpr milliseconds kAskDefault{30'000};
 Watch::Options MatchOptions(const std::string& service) {
   Watch::Options options;
   options.name = "intentions";
+  options.own = AgentConnections::Own::kIntentions;
   options.path = "/v1/connect/intentions/match";
   options.query = "by=destination&name=" + UrlEncode(service);
   options.poll_interval = kPollMatch;
@@ -26,6 +27,7 @@ Watch::Options MatchOptions(const std::string& service) {
 Watch::Options ListOptions() {
   Watch::Options options;
   options.name = "intention_list";
+  options.own = AgentConnections::Own::kIntentions;
   options.path = "/v1/connect/intentions";
   options.needs = "intentions:read";
   options.keep = false;  // it only wakes us
@@ -36,6 +38,7 @@ Watch::Options ListOptions() {
 Watch::Options AuthorizeOptions(const std::string& service) {
   Watch::Options options;
   options.name = "intention_default";
+  options.own = AgentConnections::Own::kIntentions;
   options.path = "/v1/agent/connect/authorize";
   options.method = "POST";
   options.blocking = Watch::Blocking::kNone;

@@ -2,7 +2,7 @@
 //
 // The list comes from the match endpoint. Agents of Consul 1.8 give it no index to wait on: there the list
 // of all intentions is waited on instead and the match asked again after each change, or, if that list is
-// refused, the match is polled twice a second.
+// refused, the match is polled twice a second. All of it goes over one connection, before that is used to wait again.
 // The default is what the agent's authorize endpoint answers for a source that no entry covers; the
 // default-policy header may only tighten it. It is asked again after every change of the list, when the
 // agent comes back, and every 30 s; an answer that fails leaves the last one in force. Loop thread only.

@@ -21,7 +21,7 @@ Maintenance::Maintenance(net::Loop& loop, log::Log& log, Agent& agent, std::stri
     : log_(log),
       agent_(agent),
       proxy_id_(std::move(proxy_id)),
-      client_(agent.NewClient()),
+      asker_(agent.NewAsker()),
       again_(loop, [this] { std::exchange(after_again_, nullptr)(); }) {}
 
 bool Maintenance::IsOurs(const std::string& reason) { return reason == kReason; }
@@ -32,7 +32,7 @@ void Maintenance::Put(bool enable, std::function<void(bool)> done) {
       std::string("enable=") + (enable ? "true" : "false") +
           (enable ? "&reason=" + UrlEncode(kReason) : std::string()));
   request.deadline = kLeave;
-  client_->Send(std::move(request), [this, enable, done = std::move(done)](
+  asker_->Send(std::move(request), [this, enable, done = std::move(done)](
                                         const Result<http::Response>& answer) {
     const bool taken = answer && answer->status == 200;
     if (!taken) {
@@ -73,10 +73,10 @@ void Maintenance::TryEnd(int tries_left, std::function<void()> done) {
 }
 
 void Maintenance::Undo() {
-  if (settled_ || client_->busy()) return;
+  if (settled_ || asker_->busy()) return;
   http::Request request = agent_.NewRequest("GET", "/v1/agent/checks", "");
   request.deadline = kAsk;
-  client_->Send(std::move(request), [this](const Result<http::Response>& answer) {
+  asker_->Send(std::move(request), [this](const Result<http::Response>& answer) {
     if (!answer || answer->status >= 500 || answer->status == 429) return;  // the next call asks again
     if (answer->status != 200) {
       settled_ = true;

@@ -7,7 +7,6 @@
 #include <string>
 
 #include "proxy/control/agent.h"
-#include "proxy/http/client.h"
 #include "proxy/log/log.h"
 #include "proxy/net/loop.h"
 
@@ -40,7 +39,7 @@ class Maintenance final {
   log::Log& log_;
   Agent& agent_;
   const std::string proxy_id_;
-  std::unique_ptr<http::Client> client_;
+  std::unique_ptr<Asker> asker_;
   net::Timer again_;
   std::function<void()> after_again_;
   bool settled_ = false;  // the agent has said that no maintenance of ours is in force

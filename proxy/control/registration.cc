@@ -26,7 +26,7 @@ Registration::Registration(net::Loop& loop, log::Log& log, Agent& agent, Entry e
       log_(log),
       agent_(agent),
       entry_(std::move(entry)),
-      client_(agent.NewClient()),
+      asker_(agent.NewAsker()),
       timer_(loop, [this] {
         if (after_timer_) {
           std::exchange(after_timer_, nullptr)();
@@ -77,7 +77,7 @@ void Registration::Register() {
   request.headers["content-type"] = "application/json";
   request.body = body.dump();
   request.deadline = kAsk;
-  client_->Send(std::move(request), [this](Result<http::Response> answer) {
+  asker_->Send(std::move(request), [this](Result<http::Response> answer) {
     if (answer && answer->status == 200) {
       registered_ = true;
       last_error_.clear();
@@ -99,7 +99,7 @@ void Registration::Pass() {
   http::Request request =
       agent_.NewRequest("PUT", "/v1/agent/check/pass/" + UrlEncode(CheckId(entry_)), "");
   request.deadline = kAsk;
-  client_->Send(std::move(request), [this](Result<http::Response> answer) {
+  asker_->Send(std::move(request), [this](Result<http::Response> answer) {
     if (answer && answer->status == 200) {
       if (!last_error_.empty()) agent_.SayBack();
       last_error_.clear();
@@ -129,7 +129,7 @@ void Registration::Suspend(std::function<void(bool)> done) {
   http::Request request = agent_.NewRequest(
       "PUT", "/v1/agent/check/fail/" + UrlEncode(CheckId(entry_)), "note=" + UrlEncode(kDrainReason));
   request.deadline = kLeave;
-  client_->Send(std::move(request), [this, done = std::move(done)](const Result<http::Response>& answer) {
+  asker_->Send(std::move(request), [this, done = std::move(done)](const Result<http::Response>& answer) {
     const bool taken = answer && answer->status == 200;
     if (!taken) Later(kHeartbeat, &Registration::Pass);
     done(taken);
@@ -155,7 +155,7 @@ void Registration::TryRemove(int tries_left, std::function<void()> done) {
   http::Request request =
       agent_.NewRequest("PUT", "/v1/agent/service/deregister/" + UrlEncode(entry_.id), "");
   request.deadline = kLeave;
-  client_->Send(std::move(request), [this, tries_left, done = std::move(done)](
+  asker_->Send(std::move(request), [this, tries_left, done = std::move(done)](
                                         const Result<http::Response>& answer) mutable {
     // 404: somebody else has removed it, which is what we want.
     if (answer && (answer->status == 200 || answer->status == 404)) {

@@ -10,7 +10,6 @@
 #include <string>
 
 #include "proxy/control/agent.h"
-#include "proxy/http/client.h"
 #include "proxy/log/log.h"
 #include "proxy/net/loop.h"
 
@@ -54,7 +53,7 @@ class Registration final {
   log::Log& log_;
   Agent& agent_;
   const Entry entry_;
-  std::unique_ptr<http::Client> client_;
+  std::unique_ptr<Asker> asker_;
   net::Timer timer_;
   void (Registration::*next_)() = nullptr;
   std::function<void()> after_timer_;

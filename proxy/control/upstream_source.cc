@@ -23,7 +23,8 @@ std::string NameOf(const config::UpstreamSettings& upstream) {
   return name;
 }
 
-Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale) {
+Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale,
+                            const std::shared_ptr<data::LastUse>& use) {
   Watch::Options options;
   options.name = "upstream:" + NameOf(upstream);
   const std::string dc =
@@ -36,6 +37,7 @@ Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale
   } else {
     options.path = "/v1/health/connect/" + UrlEncode(upstream.name);
     options.query = "passing=true" + (dc.empty() ? dc : "&" + dc);
+    options.last_used = [use] { return use->at(); };
   }
   if (stale) options.query += "&stale";
   options.needs = "service:read on \"" + upstream.name + "\" and node:read";
@@ -60,7 +62,7 @@ UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
       believe_empty_(loop, [this] { names_.Set(Addresses()); }) {
   if (settings_.endpoints.empty() && agent != nullptr) {
     const bool query = settings_.type == authz::UpstreamType::kPreparedQuery;
-    watch_.emplace(loop, log, *agent, WatchOptions(settings_, agent->stale()),
+    watch_.emplace(loop, log, *agent, WatchOptions(settings_, agent->stale(), use_),
                    [this, query](const http::Response& response) {
                      return query ? TakeQuery(response) : TakeInstances(response);
                    });
@@ -102,8 +104,7 @@ bool UpstreamSource::HoldOn(const std::vector<authz::Instance>& instances) {
   const bool nobody = std::all_of(instances.begin(), instances.end(),
                                   [](const authz::Instance& instance) { return instance.critical; });
   return nobody && !names_.endpoints().empty() &&
-         (believe_empty_.running() || watch_->state().phase == Watch::State::Phase::kRetrying ||
-          watch_->state().source == Watch::State::Source::kDisk);
+         (believe_empty_.running() || watch_->AfterLoss());
 }
 
 std::vector<net::Address> UpstreamSource::Addresses() const {
@@ -164,6 +165,7 @@ void UpstreamSource::Publish() {
   rules->connect_timeout = connect_timeout_;
   rules->idle_timeout = idle_timeout_;
   rules->stale = watch_ && watch_->TooOld();
+  rules->use = use_;
   if (settings_.spiffe_id) {
     rules->identity = settings_.spiffe_id;
   } else if (own_) {

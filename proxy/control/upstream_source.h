@@ -61,6 +61,7 @@ class UpstreamSource final {
   const net::milliseconds connect_timeout_;
   const net::milliseconds idle_timeout_;
   const OnChange on_change_;
+  const std::shared_ptr<data::LastUse> use_ = std::make_shared<data::LastUse>();
   std::optional<Watch> watch_;
   EndpointNames names_;
   net::Timer believe_empty_;

@@ -1,14 +1,12 @@
 #include "proxy/control/watch.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
-#include <map>
 #include <string_view>
 #include <utility>
 
+#include "proxy/control/answer_headers.h"
 #include "tls/cleanse.h"
-#include "tls/digest.h"
 
 namespace mooring::control {
 namespace {
@@ -20,7 +18,17 @@ constexpr milliseconds kFirstBackoff{250};
 // state is promised.
 constexpr milliseconds kMaxBackoff{8'000};
 constexpr milliseconds kMaxPatience{10'000};  // what a Retry-After may ask for
-constexpr milliseconds kAnswerTime{10'000};  // what an agent may take beyond the wait it was asked for
+// What an agent may take beyond the wait it was asked for. More than it takes itself to give up a server (7 s): a question
+// that is given up before its answer keeps its connection at the agent.
+constexpr milliseconds kAnswerTime{10'000};
+// Where upstreams take turns: the wait of a blocking query, after which another may have its connection, and the pause between
+// two polls of one. A change that is polled is to be seen within 3 s.
+constexpr milliseconds kWaitInTurn{3'000};
+constexpr milliseconds kPollInTurn{2'500};
+constexpr milliseconds kLeastPause{100};
+// Who has a seat waits for a connection that short requests are using, before it is polled instead.
+constexpr milliseconds kSeatAgain{30};
+constexpr unsigned kSeatTries = 10;
 // Answers may follow each other at once this often, then at this rate: an agent that re-issues leaves in a
 // loop (25 a second were seen) must not keep us busy, and a change must not wait.
 constexpr double kBurst = 4;
@@ -28,39 +36,11 @@ constexpr double kPerSecond = 4;
 // An index that cannot be waited on, or that never moves though the answer came at once, must not spin.
 constexpr milliseconds kNoSpin{1'000};
 constexpr std::chrono::minutes kSayAgain{5};
-constexpr std::size_t kVersionDigits = 12;
-constexpr char kFilteredHeader[] = "x-consul-results-filtered-by-acls";
-constexpr std::chrono::minutes kClockSlack{5};  // between the clocks of two runs
-
-std::optional<std::uint64_t> ParseNumber(const std::string* text) {
-  if (text == nullptr) return std::nullopt;
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (error != std::errc{} || end != text->data() + text->size()) return std::nullopt;
-  return value;
-}
+constexpr std::uint64_t kMaxAge = std::uint64_t{365} * 24 * 3600;
+constexpr std::chrono::minutes kKeepUnproven{1};  // so old a confirmation is not written to disk as a new one
 
 std::string DocumentName(const Watch::Options& options) {
   return options.name + " " + options.path + "?" + options.query;
-}
-
-// What is looked at besides the body.
-std::map<std::string, std::string> KeptHeaders(const http::Response& response) {
-  std::map<std::string, std::string> kept;
-  for (const char* name : {"x-consul-translate-addresses", "x-consul-default-acl-policy", kFilteredHeader}) {
-    if (const std::string* value = response.Header(name)) kept[name] = *value;
-  }
-  return kept;
-}
-
-// Where the agent numbers nothing, the content tells one version from another.
-std::string ContentVersion(const http::Response& response) {
-  return tls::Sha256Hex(response.body).substr(0, kVersionDigits);
-}
-
-bool Says(const http::Response& response, const std::string& header, std::string_view value) {
-  const std::string* text = response.Header(header);
-  return text != nullptr && *text == value;
 }
 
 }  // namespace
@@ -72,12 +52,13 @@ Watch::Watch(net::Loop& loop, log::Log& log, Agent& agent, Options options, Appl
       options_(std::move(options)),
       apply_(std::move(apply)),
       document_(DocumentName(options_)),
-      client_(agent.NewClient()),
+      asker_(agent.NewAsker(options_.own)),
       timer_(loop, [this] { Send(); }),
       restore_(loop, [this] { Restore(); }),
       allowance_(kBurst),
       allowance_at_(loop.now()),
       random_(std::random_device{}()) {
+  if (options_.last_used) player_.emplace(agent_.connections().turns(), options_.last_used);
   if (options_.keep && agent_.store() != nullptr) {
     ticket_ = agent_.store()->Follow(document_, options_.secret, [this] { Refresh(); });
   }
@@ -91,9 +72,13 @@ Watch::~Watch() {
 void Watch::Start() { Send(); }
 
 void Watch::Refresh() {
+  if (asker_->busy() && blocking_) {
+    AskAside();
+    return;
+  }
   refresh_wanted_ = true;
   // A question that does not block is answered soon, and asked again then; cut short each time, it might never be.
-  if (client_->busy() && !blocking_) return;
+  if (asker_->busy()) return;
   timer_.Stop();
   Send();
 }
@@ -101,15 +86,11 @@ void Watch::Refresh() {
 void Watch::Stop() {
   timer_.Stop();
   restore_.Stop();
-  client_->Cancel();
+  asker_->Cancel();
+  if (aside_) aside_->Cancel();
+  if (player_) player_->StandUp();
   refresh_wanted_ = false;
   agent_.ForgetWaiting(this);
-}
-
-bool Watch::TooOld() const {
-  const bool asked_once = options_.blocking == Blocking::kNone && options_.poll_interval.count() == 0;
-  return !asked_once && agent_.max_stale().count() > 0 && state_.fresh_at &&
-         loop_.now() - *state_.fresh_at > agent_.max_stale();
 }
 
 void Watch::Send() {
@@ -117,6 +98,42 @@ void Watch::Send() {
     const auto wait = std::chrono::duration_cast<milliseconds>(agent_.SavedFrom() - loop_.now());
     restore_.Start(std::max(wait, milliseconds(0)));
   }
+  // After a failure the first question is not a blocking one: it says at once that the agent is back.
+  const bool anew = refresh_wanted_ || failures_ > 0;
+  const bool can_wait = (options_.blocking == Blocking::kIndex && state_.index > 0) ||
+                        (options_.blocking == Blocking::kHash && !hash_.empty());
+  blocking_ = can_wait && !anew;
+  if (options_.blocking == Blocking::kNone) {
+    state_.polled = false;
+  } else {
+    const bool own = options_.own != AgentConnections::Own::kNone;
+    const bool seat = own || (player_ && player_->MayWait());
+    if (seat && !own && blocking_ && !asker_->CanWait() && ++seat_tries_ <= kSeatTries) {
+      blocking_ = false;
+      timer_.Start(kSeatAgain);
+      return;
+    }
+    state_.polled = !seat || (blocking_ && !asker_->CanWait());
+    blocking_ = blocking_ && !state_.polled;
+  }
+  seat_tries_ = 0;
+  refresh_wanted_ = false;
+  const bool verify = std::exchange(verify_, false);
+  cached_ = state_.polled && player_ && agent_.connections().turns().Contended() && !verify;
+  if (!state_.polled) polled_before_ = false;
+  if (player_ && blocking_) player_->Sit();
+  Asker::Manner manner;
+  manner.waits = blocking_;
+  manner.rank = failures_ > 0 ? Asker::Rank::kRetry
+                : options_.own != AgentConnections::Own::kNone || state_.source == State::Source::kNone
+                    ? Asker::Rank::kFirst
+                    : Asker::Rank::kPoll;
+  http::Request request = NewQuestion(blocking_, cached_);
+  sent_at_ = loop_.now();
+  asker_->Send(std::move(request), manner, [this](Result<http::Response> answer) { OnAnswer(std::move(answer)); });
+}
+
+http::Request Watch::NewQuestion(bool waits, bool cached) {
   std::string query = options_.query;
   const auto add = [&query](const std::string& text) {
     if (!query.empty()) query += '&';
@@ -124,30 +141,52 @@ void Watch::Send() {
   };
   milliseconds deadline = kAnswerTime;
   sent_index_ = 0;
-  // After a failure the first question is not a blocking one: it says at once that the agent is back.
-  if (!refresh_wanted_ && failures_ == 0) {
-    const std::string wait = "wait=" + std::to_string(options_.wait.count()) + "ms";
-    if (options_.blocking == Blocking::kIndex && state_.index > 0) {
+  if (waits) {
+    const milliseconds wait =
+        player_ && agent_.connections().turns().Contended() ? std::min(kWaitInTurn, options_.wait) : options_.wait;
+    if (options_.blocking == Blocking::kIndex) {
       sent_index_ = state_.index;
       add("index=" + std::to_string(state_.index));
-      add(wait);
-      deadline += options_.wait + options_.wait / 16;  // the server adds up to a sixteenth
-    } else if (options_.blocking == Blocking::kHash && !hash_.empty()) {
+    } else {
       add("hash=" + UrlEncode(hash_));
-      add(wait);
-      deadline += options_.wait + options_.wait / 16;
     }
+    add("wait=" + std::to_string(wait.count()) + "ms");
+    deadline += wait + wait / 16;  // the server adds up to a sixteenth
   }
-  refresh_wanted_ = false;
+  if (cached) add("cached");
   http::Request request = agent_.NewRequest(options_.method, options_.path, query);
   request.body = options_.body;
   request.deadline = deadline;
-  request.blocking = blocking_ = deadline > kAnswerTime;
-  sent_at_ = loop_.now();
-  client_->Send(std::move(request), [this](Result<http::Response> answer) { OnAnswer(std::move(answer)); });
+  request.blocking = waits;
+  request.repeatable = true;  // a watch only asks
+  return request;
+}
+
+// A blocking query is never given up for a question that somebody wants answered at once: it goes beside it.
+void Watch::AskAside() {
+  if (!aside_) aside_ = agent_.NewAsker();
+  if (aside_->busy()) return;
+  const std::uint64_t sent_index = sent_index_;  // of the blocking query, which goes on
+  http::Request request = NewQuestion(false, false);
+  sent_index_ = sent_index;
+  aside_->Send(std::move(request), {Asker::Rank::kFirst, false},
+               [this](Result<http::Response> answer) { TakeAside(std::move(answer)); });
+}
+
+void Watch::TakeAside(Result<http::Response> answer) {
+  if (!answer) return;
+  // Of another version the blocking query tells, in order.
+  const std::string* hash = answer->Header("x-consul-contenthash");
+  const bool same = options_.blocking == Blocking::kHash
+                        ? hash != nullptr && *hash == hash_
+                        : HeaderNumber(*answer, "x-consul-index").value_or(0) == state_.index;
+  if (answer->status == 200 && same && !Distrust(*answer) && apply_(*answer)) Keep(*answer);
+  tls::Cleanse(&answer->body);
 }
 
 void Watch::OnAnswer(Result<http::Response> answer) {
+  blocking_ = false;
+  if (player_) player_->StandUp();
   if (answer) agent_.NoteAnswer();
   if (!answer) {
     Fail(answer.error(), milliseconds(0));
@@ -155,7 +194,7 @@ void Watch::OnAnswer(Result<http::Response> answer) {
   }
   if (answer->status != 200) {
     milliseconds at_least{0};
-    if (const auto seconds = ParseNumber(answer->Header("retry-after"))) {
+    if (const auto seconds = HeaderNumber(*answer, "retry-after")) {
       at_least = std::min(milliseconds(static_cast<milliseconds::rep>(std::min<std::uint64_t>(*seconds, 10) * 1000)),
                           kMaxPatience);
     }
@@ -168,66 +207,30 @@ void Watch::OnAnswer(Result<http::Response> answer) {
     Fail(*distrust, milliseconds(0));
     return;
   }
-  Status applied = apply_(*answer);
-  if (!applied) {
-    tls::Cleanse(&answer->body);
-    Fail({applied.error().code, options_.name + ": " + applied.error().message}, milliseconds(0));
+  const bool behind = cached_ && IsBehind(*answer);
+  if (behind && verify_) {
+    Send();
     return;
   }
-  if (ticket_) {
-    agent_.store()->Keep(*ticket_, KeptHeaders(*answer), answer->body);
+  const std::size_t hash = std::hash<std::string_view>{}(answer->body);
+  // What is polled again and again is mostly the same again.
+  const bool news = !cached_ || hash != body_hash_ || state_.phase != State::Phase::kOk;
+  if (!behind && news) {
+    Status applied = apply_(*answer);
+    if (!applied) {
+      tls::Cleanse(&answer->body);
+      Fail({applied.error().code, options_.name + ": " + applied.error().message}, milliseconds(0));
+      return;
+    }
+    body_hash_ = hash;
   }
-  Succeed(*answer);
+  const bool proven = ConfirmedAt() && loop_.now() - *ConfirmedAt() < kKeepUnproven;
+  if (!behind && (news || proven)) Keep(*answer);
+  Succeed(*answer, behind);
   if (options_.secret) tls::Cleanse(&answer->body);
 }
 
-std::optional<Error> Watch::Distrust(const http::Response& response) {
-  using Partial = Options::Partial;
-  if (options_.partial == Partial::kUnmarked) return std::nullopt;
-  const bool nothing_better = options_.partial == Partial::kInsteadOfNothing && state_.source == State::Source::kNone;
-  if (Says(response, "x-consul-knownleader", "false") && !nothing_better) {
-    return Error{ErrorCode::kUnavailable,
-                 options_.name + ": not taken up: the answer comes from a server with no known leader"};
-  }
-  const bool filtered = Says(response, kFilteredHeader, "true");
-  // A token that has never seen the whole list gets its changes all the same.
-  const bool no_less = nothing_better || (options_.partial == Partial::kInsteadOfNothing && state_.filtered);
-  if (filtered && !no_less) {
-    state_.refusal = options_.name + ": not taken up: the answer was filtered by ACLs; a permission is missing from " +
-                     agent_.TokenName();
-    return Error{ErrorCode::kDenied, state_.refusal};
-  }
-  return std::nullopt;
-}
-
-void Watch::Restore() {
-  if (!ticket_ || state_.source != State::Source::kNone) return;
-  auto saved = agent_.store()->Saved(*ticket_);
-  if (!saved) return;
-  const auto age = std::chrono::system_clock::now() - saved->confirmed;
-  http::Response response;
-  response.status = 200;
-  response.from_disk = true;
-  response.headers = std::move(saved->headers);
-  response.body = std::move(saved->body);
-  std::string version = ContentVersion(response);
-  Status applied = apply_(response);
-  tls::Cleanse(&response.body);
-  if (!applied) {
-    log_.Err("agent", "saved state not used", {{"watch", options_.name}, {"reason", applied.error().message}});
-    return;
-  }
-  state_.source = State::Source::kDisk;
-  state_.filtered = Says(response, kFilteredHeader, "true");
-  state_.version = std::move(version);
-  state_.fresh_at = loop_.now() - std::chrono::duration_cast<net::MonotonicTime::duration>(age);
-  // A time of confirmation that has not come yet proves no age: with a limit it is beyond it.
-  if (age < -kClockSlack) state_.fresh_at = net::MonotonicTime{} - std::chrono::hours(24 * 365);
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(age).count();
-  log_.Warn("agent", "serving from saved state", {{"watch", options_.name}, {"age_seconds", std::to_string(seconds)}});
-}
-
-void Watch::Succeed(const http::Response& response) {
+void Watch::Succeed(const http::Response& response, bool behind) {
   const bool recovered = state_.phase == State::Phase::kRetrying;
   if (recovered) {
     log_.Info("agent", "watch recovered", {{"watch", options_.name}, {"agent", agent_.name()}});
@@ -238,21 +241,30 @@ void Watch::Succeed(const http::Response& response) {
   refusal_said_at_.reset();
   state_.phase = State::Phase::kOk;
   state_.source = State::Source::kAgent;
-  state_.filtered = Says(response, kFilteredHeader, "true");
+  state_.filtered = HeaderSays(response, kFilteredHeader, "true");
   state_.last_error.clear();
   state_.refusal.clear();
-  state_.fresh_at = loop_.now();
+  state_.cached = cached_;
+  state_.fresh_at = answered_at_ = loop_.now();
+  if (cached_) {
+    *state_.fresh_at -= std::chrono::seconds(std::min<std::uint64_t>(HeaderNumber(response, "age").value_or(0), kMaxAge));
+  } else if (options_.partial != Options::Partial::kUnmarked) {
+    agent_.NoteServers();  // no cache of the agent's lies in between
+    cached_index_ = std::exchange(behind_index_, 0);
+  }
   ++state_.updates;
-
-  const net::MonotonicTime now = loop_.now();
-  const bool came_at_once = now - sent_at_ < kNoSpin;
+  if (recovered) agent_.SayBack();
+  if (behind) {
+    Next(false);
+    return;
+  }
   state_.version.clear();
-  bool can_wait = false;
+  state_.can_wait = false;
   bool unmoved = false;
   switch (options_.blocking) {
     case Blocking::kIndex: {
-      const std::uint64_t index = ParseNumber(response.Header("x-consul-index")).value_or(0);
-      can_wait = index > 0;
+      const std::uint64_t index = HeaderNumber(response, "x-consul-index").value_or(0);
+      state_.can_wait = index > 0;
       unmoved = sent_index_ != 0 && index == sent_index_;
       state_.index = index < sent_index_ ? 0 : index;  // backwards: the agent's state is a new one
       state_.version = index > 0 ? std::to_string(index) : std::string();
@@ -260,8 +272,8 @@ void Watch::Succeed(const http::Response& response) {
     }
     case Blocking::kHash: {
       const std::string* hash = response.Header("x-consul-contenthash");
-      can_wait = hash != nullptr && !hash->empty();
-      const std::string next = can_wait ? *hash : std::string();
+      state_.can_wait = hash != nullptr && !hash->empty();
+      const std::string next = state_.can_wait ? *hash : std::string();
       unmoved = next == hash_ && !hash_.empty();
       hash_ = next;
       state_.version = next;
@@ -270,18 +282,32 @@ void Watch::Succeed(const http::Response& response) {
     case Blocking::kNone:
       break;
   }
-  state_.can_wait = can_wait;
   if (state_.version.empty()) state_.version = ContentVersion(response);
-  if (recovered) agent_.SayBack();
+  Next(unmoved);
+}
+
+// Next arranges for the next question after a good answer.
+void Watch::Next(bool unmoved) {
+  const net::MonotonicTime now = loop_.now();
+  const auto since = std::chrono::duration_cast<milliseconds>(now - sent_at_);
   if (refresh_wanted_) {
     Send();
     return;
   }
-  if (!can_wait) {
+  if (state_.polled) {
+    // From question to question; the first pause is any part of it, so that all are not asked at one moment.
+    milliseconds pause = kPollInTurn - since;
+    if (!std::exchange(polled_before_, true)) {
+      pause = milliseconds(std::uniform_int_distribution<milliseconds::rep>(0, kPollInTurn.count())(random_));
+    }
+    timer_.Start(std::max(pause, kLeastPause));
+    return;
+  }
+  if (!state_.can_wait) {
     if (options_.poll_interval.count() > 0) timer_.Start(options_.poll_interval);
     return;
   }
-  if (unmoved && came_at_once) {
+  if (unmoved && since < kNoSpin) {
     timer_.Start(kNoSpin);
     return;
   }

@@ -1,5 +1,6 @@
-// Watch: keeps one document of the agent's API up to date by blocking queries. The one abstraction for all
-// of them, and the one place where retries, rate, trust in an answer and staleness are decided.
+// Watch: keeps one document of the agent's API up to date, by blocking queries or, where connections are short
+// (agent_connections.h), by polls. The one abstraction for all of them, and the one place where retries, rate, trust in an
+// answer and staleness are decided.
 //
 // Rules of the protocol (consul's blocking queries): the index of an answer goes into the next request; an
 // index that went backwards starts again without one; an index of 0 or none cannot be waited on, so the
@@ -49,7 +50,12 @@ class Watch final {
     enum class Partial { kUnmarked, kInsteadOfNothing, kNever };
     Partial partial = Partial::kUnmarked;
     net::milliseconds poll_interval{1'000};  // without an index to wait on; 0: only on Refresh
-    net::milliseconds wait{60'000};
+    // At the agent a process that ended leaves its connections behind for this long.
+    net::milliseconds wait{20'000};
+    // A connection of its own, for its blocking query; kNone: one of those that are shared.
+    AgentConnections::Own own = AgentConnections::Own::kNone;
+    // Set for an upstream: when it was in use last. It takes turns with the others in waiting for a change.
+    std::function<net::MonotonicTime()> last_used;
   };
   // Apply takes a 200's body up, whole or not at all. An error means that it was not usable: it is
   // counted, logged once and asked for again later.
@@ -67,6 +73,8 @@ class Watch final {
     std::string last_error;     // empty after an answer was taken up
     std::optional<net::MonotonicTime> fresh_at;  // when the agent last confirmed what is in force
     bool can_wait = true;       // false: the agent gives no index for this document
+    bool polled = false;        // asked in turn, for want of a connection to wait on
+    bool cached = false;        // the last answer was the agent's cache's
     std::string refusal;    // the agent's last word was a no (403, 404, filtered by ACLs and not taken up): which one
     bool filtered = false;  // what is in force came marked as filtered by ACLs
   };
@@ -89,6 +97,13 @@ class Watch final {
 
   // TooOld: what is in force has not been confirmed for longer than max_stale. The one judge of staleness.
   bool TooOld() const;
+  // ConfirmedAt is when what is in force was last known to be what Consul's servers say; nothing: not known. An answer of
+  // the agent's cache proves nothing about them: then it is when they last answered any watch, or earlier.
+  std::optional<net::MonotonicTime> ConfirmedAt() const;
+  // AfterLoss: what is in force was learnt before a connection to the agent was lost; it may have been restarted since.
+  bool AfterLoss() const;
+  // Blocks: it waits for a change by a blocking query; otherwise it is polled.
+  bool Blocks() const { return options_.blocking != Blocking::kNone && state_.can_wait && !state_.polled; }
 
   const State& state() const { return state_; }
   const std::string& name() const { return options_.name; }
@@ -96,11 +111,18 @@ class Watch final {
 
  private:
   void Send();
+  http::Request NewQuestion(bool waits, bool cached);
+  void AskAside();
+  void TakeAside(Result<http::Response> answer);
+  // IsBehind: an answer of the agent's cache is older than what is in force, or of another life of the agent.
+  bool IsBehind(const http::Response& response);
+  void Keep(const http::Response& response);
+  void Next(bool unmoved);
   void Restore();
   std::optional<Error> Distrust(const http::Response& response);
   void SayRefused(const Error& error);
   void OnAnswer(Result<http::Response> answer);
-  void Succeed(const http::Response& response);
+  void Succeed(const http::Response& response, bool behind);
   void Fail(const Error& error, net::milliseconds at_least);
   net::milliseconds Backoff();
 
@@ -112,7 +134,9 @@ class Watch final {
   const std::string document_;                  // its name in the store
   std::optional<state::Store::Ticket> ticket_;  // none: not kept
   std::function<void(const Error&)> on_error_;
-  std::unique_ptr<http::Client> client_;
+  std::optional<Turns::Player> player_;  // none: it takes no turns
+  std::unique_ptr<Asker> asker_;
+  std::unique_ptr<Asker> aside_;  // for a question beside a blocking query
   net::Timer timer_;
   net::Timer restore_;
   bool restore_armed_ = false;
@@ -123,6 +147,14 @@ class Watch final {
   net::MonotonicTime sent_at_{};
   bool refresh_wanted_ = false;
   bool blocking_ = false;  // the question under way
+  bool cached_ = false;    // the question under way is for the agent's cache
+  bool verify_ = false;    // the next one is not: what the servers say decides
+  std::uint64_t cached_index_ = 0;  // a cached answer of this index, though it is behind, is known to be no news
+  std::uint64_t behind_index_ = 0;  // that of the answer which made us verify
+  bool polled_before_ = false;
+  unsigned seat_tries_ = 0;
+  std::size_t body_hash_ = 0;       // of the last answer taken up
+  std::optional<net::MonotonicTime> answered_at_;  // when that was
   unsigned failures_ = 0;  // in a row
   double allowance_ = 0;   // token bucket of immediate re-asks
   net::MonotonicTime allowance_at_{};

@@ -41,6 +41,7 @@ void Outbound::Begin() {
   const bool configured = snapshot != nullptr && found != snapshot->upstreams.end();
   const milliseconds limit = configured ? found->second->connect_timeout : UpstreamRules{}.connect_timeout;
   give_up_ = worker_.loop().now() + limit;
+  if (configured && found->second->use) found->second->use->Note(worker_.loop().now());
   deadline_.Start(limit);
   Find();
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "authz/intention.h"
+#include "proxy/data/last_use.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/socket.h"
 #include "tls/context.h"
@@ -47,6 +48,7 @@ struct UpstreamRules {
   milliseconds connect_timeout{5'000};       // TCP and TLS of all attempts together
   milliseconds idle_timeout{0};              // 0: none
   bool stale = false;  // the endpoints are older than max_stale
+  std::shared_ptr<LastUse> use;  // noted at each connection of the app; null: nobody asks
 };
 
 // LivePolicy: what becomes of connections that live.

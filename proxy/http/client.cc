@@ -85,7 +85,7 @@ const std::string* Response::Header(const std::string& lower_case_name) const {
 
 class Client::Impl final : public net::StreamObserver {
  public:
-  using Rejection = Client::Rejection;
+  using Trouble = Client::Trouble;
 
   Impl(net::Loop& loop, Endpoint endpoint)
       : loop_(loop),
@@ -100,7 +100,7 @@ class Client::Impl final : public net::StreamObserver {
     request_ = std::move(request);
     callback_ = std::move(callback);
     retried_ = false;
-    rejection_ = Rejection::kNone;
+    trouble_ = Trouble::kNone;
     refusal_ = FaultOf(request_);
     if (!refusal_.empty()) {
       stage_ = Stage::kRefused;
@@ -127,7 +127,7 @@ class Client::Impl final : public net::StreamObserver {
 
   bool busy() const { return stage_ != Stage::kIdle; }
   bool connected() const { return stream_ && (stage_ == Stage::kIdle || stage_ == Stage::kAnswer); }
-  Rejection rejection() const { return rejection_; }
+  Trouble trouble() const { return trouble_; }
 
   void CloseIdle() {
     if (!busy()) CloseAll();
@@ -163,6 +163,7 @@ class Client::Impl final : public net::StreamObserver {
     resolver_.Resolve(endpoint_.address, [this, generation = generation_](auto found) {
       if (generation != generation_) return;
       if (!found) {
+        trouble_ = Trouble::kUnreachable;
         Fail(found.error().message);
         return;
       }
@@ -183,7 +184,7 @@ class Client::Impl final : public net::StreamObserver {
       net::ConnectStart start = net::StartConnect(address);
       if (start.error != 0) {
         // Made, and reset within the call: the kernel has thrown away what came.
-        if (start.error == ECONNRESET) rejection_ = Rejection::kUnanswered;
+        if (start.error == ECONNRESET) trouble_ = Trouble::kUnanswered;
         NoteFailure(std::strerror(start.error));
         continue;
       }
@@ -206,6 +207,7 @@ class Client::Impl final : public net::StreamObserver {
       poller_->Set(net::Poller::kWrite);
       return;
     }
+    if (trouble_ == Trouble::kNone) trouble_ = Trouble::kUnreachable;
     Fail(last_failure_);
   }
 
@@ -246,14 +248,14 @@ class Client::Impl final : public net::StreamObserver {
         return;
       case tls::Progress::kClosed:
       case tls::Progress::kFailed:
-        if (stream_->session()->failure() == tls::Failure::kNone) rejection_ = Rejection::kUnanswered;
+        if (stream_->session()->failure() == tls::Failure::kNone) trouble_ = Trouble::kUnanswered;
         AttemptFailed("TLS handshake: " + StreamFailure("the connection was closed"));
         return;
     }
   }
 
   void Begin() {
-    rejection_ = Rejection::kNone;  // another address may have been tried before
+    trouble_ = Trouble::kNone;  // another address may have been tried before
     Await();
     // Who turns us away says so before it has read anything, and may reset the connection behind it: what is sent then could
     // cost us the answer.
@@ -372,7 +374,7 @@ class Client::Impl final : public net::StreamObserver {
       Open();
       return;
     }
-    if (!reused_ && !parser_.begun()) rejection_ = Rejection::kUnanswered;
+    if (!reused_ && !parser_.begun()) trouble_ = Trouble::kUnanswered;
     Fail(why);
   }
 
@@ -383,7 +385,7 @@ class Client::Impl final : public net::StreamObserver {
     response.body = std::move(parser_.message().body);
     // A request that is not out yet, or bytes beyond the answer: the next answer could be a wrong
     // one.
-    if (!reused_ && response.status == 429 && !parser_.message().keep_alive) rejection_ = Rejection::kTooMany;
+    if (!reused_ && response.status == 429 && !parser_.message().keep_alive) trouble_ = Trouble::kTooMany;
     const bool keep = in_step && transmitted_ && parser_.message().keep_alive && stream_->pending() == 0 &&
                       !stream_->BufferedInput() && !stream_->read_ended() && !stale_endpoint_;
     if (!keep) CloseAll();
@@ -419,15 +421,19 @@ class Client::Impl final : public net::StreamObserver {
         return;
       }
       case Stage::kResolving:
+        trouble_ = Trouble::kUnreachable;
         Fail("the name was not resolved" + limit);
         return;
       case Stage::kConnecting:
+        trouble_ = Trouble::kUnreachable;
         Fail("no connection" + limit);
         return;
       case Stage::kTls:
+        trouble_ = Trouble::kSilent;
         Fail("no TLS connection" + limit);
         return;
       case Stage::kAnswer:
+        trouble_ = Trouble::kSilent;
         Fail((parser_.begun() ? "no whole answer" : "no answer") + limit);
         return;
     }
@@ -454,7 +460,7 @@ class Client::Impl final : public net::StreamObserver {
   bool retried_ = false;  // this request has been sent twice
   bool transmitted_ = false;  // the request is on its way, or with the stream
   bool stale_endpoint_ = false;
-  Rejection rejection_ = Rejection::kNone;
+  Trouble trouble_ = Trouble::kNone;
 };
 
 Client::Client(net::Loop& loop, Endpoint endpoint)
@@ -467,7 +473,7 @@ void Client::Cancel() { impl_->Cancel(); }
 bool Client::busy() const { return impl_->busy(); }
 bool Client::connected() const { return impl_->connected(); }
 void Client::CloseIdle() { impl_->CloseIdle(); }
-Client::Rejection Client::rejection() const { return impl_->rejection(); }
+Client::Trouble Client::trouble() const { return impl_->trouble(); }
 void Client::SetEndpoint(Endpoint endpoint) { impl_->SetEndpoint(std::move(endpoint)); }
 
 }  // namespace mooring::http

@@ -76,10 +76,15 @@ class Client final {
   bool busy() const;
   bool connected() const;  // there is a connection, over which a request is under way or the next one may go
   void CloseIdle();        // lets go of a connection that no request is under way on
-  // Rejection is what became of the last request's connection, if it was a new one: ended by the other side before a byte
-  // of an answer, or by 429 Too Many Requests (RFC 6585 4) and the end of the connection.
-  enum class Rejection { kNone, kUnanswered, kTooMany };
-  Rejection rejection() const;
+  // Trouble is what became of the last request's connection, besides its answer or error.
+  enum class Trouble {
+    kNone,
+    kUnreachable,  // no connection could be made
+    kSilent,       // there was one, and no whole answer in time
+    kUnanswered,   // a new one was ended by the other side before a byte of an answer
+    kTooMany,      // a new one was answered by 429 Too Many Requests (RFC 6585 4) and ended
+  };
+  Trouble trouble() const;
   // SetEndpoint changes where the next request goes (new TLS files); the idle connection is closed.
   void SetEndpoint(Endpoint endpoint);
 

@@ -69,6 +69,9 @@ std::vector<std::string> Sidecar::NotReady() const {
 
 std::vector<std::string> Sidecar::Degraded() const {
   std::vector<std::string> reasons;
+  if (const std::string complaint = agent_ ? agent_->connections().Complaint() : std::string(); !complaint.empty()) {
+    reasons.push_back(complaint);
+  }
   for (const auto& [name, source] : upstreams_) {
     const std::string refusal = source->Refusal();
     if (!refusal.empty()) reasons.push_back("upstream " + UpstreamName(*source) + ": " + refusal);

@@ -50,6 +50,7 @@ class Sidecar final {
 
   // The start, in order.
   Status Prepare();
+  void ReserveConnections();
   Status OpenStore();
   void FindProxyId();
   void TakeProxyId(const std::string& proxy_id);

@@ -30,6 +30,7 @@ Status Sidecar::Prepare() {
     if (!agent) return Invalid("Error connecting to Consul agent: " + agent.error().message);
     agent_ = std::move(*agent);
     agent_->SetMaxStale(settings_.max_stale);
+    ReserveConnections();
     if (Status opened = OpenStore(); !opened) return opened;
   } else if (!settings_.state_dir.empty() && !settings_.state_dir_from_environment) {
     log_.Warn("sidecar", "state_dir has no effect: nothing comes from an agent");
@@ -99,6 +100,13 @@ void Sidecar::ProbePublic() {
     fd.Reset();
     if (address.kind == net::Address::Kind::kUnix) unlink(address.path.c_str());
   });
+}
+
+void Sidecar::ReserveConnections() {
+  const bool configured = !settings_.proxy_id.empty() || !settings_.sidecar_for.empty();
+  const bool inbound = configured || settings_.public_listen;
+  agent_->connections().Reserve((configured ? 1u : 0u) + (settings_.identity ? 0u : 2u) +
+                                (inbound && !settings_.intentions ? 1u : 0u));
 }
 
 Status Sidecar::OpenStore() {
@@ -184,6 +192,7 @@ void Sidecar::WatchConfig(const std::string& proxy_id) {
   options.name = "proxy_config";
   options.path = "/v1/agent/service/" + control::UrlEncode(proxy_id);
   options.blocking = control::Watch::Blocking::kHash;
+  options.own = control::AgentConnections::Own::kConfiguration;
   options.needs = "service:read on the name that " + proxy_id + " is registered under";
   config_watch_ = std::make_unique<control::Watch>(
       loop_, log_, *agent_, options, [this](const http::Response& response) -> Status {

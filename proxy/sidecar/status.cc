@@ -40,11 +40,12 @@ json WatchJson(const control::Watch& watch, net::MonotonicTime now) {
     case control::Watch::State::Source::kAgent: out["source"] = "agent"; break;
     case control::Watch::State::Source::kDisk: out["source"] = "disk"; break;
   }
+  out["asks"] = watch.Blocks() ? "blocking" : "polled";
+  out["cached"] = state.cached;
   out["version"] = state.version;
   out["stale"] = watch.TooOld();
-  out["age_seconds"] = state.fresh_at
-                           ? json(std::chrono::duration<double>(now - *state.fresh_at).count())
-                           : json(nullptr);
+  const auto confirmed = watch.ConfirmedAt();
+  out["age_seconds"] = confirmed ? json(std::chrono::duration<double>(now - *confirmed).count()) : json(nullptr);
   return out;
 }
 
@@ -153,6 +154,14 @@ std::string Sidecar::StatusJson() const {
   if (admin_) {
     out["listeners"].push_back(
         {{"name", "admin"}, {"address", admin_->address()}, {"state", "open"}, {"error", ""}});
+  }
+  out["agent"] = nullptr;
+  if (agent_) {
+    const control::AgentConnections& connections = agent_->connections();
+    out["agent"] = {{"address", agent_->name()},
+                    {"connections", connections.open()},
+                    {"max_connections", connections.limit()},
+                    {"error", connections.Complaint()}};
   }
   out["upstreams"] = json::array();
   out["watches"] = json::array();

@@ -86,6 +86,11 @@ std::string Facts(const json& status) {
   if (const json intentions = status.value("intentions", json()); intentions.is_object()) {
     out += "intentions  " + Text(intentions, "count") + ", others: " + Text(intentions, "default") + "\n";
   }
+  if (const json agent = status.value("agent", json()); agent.is_object()) {
+    out += "agent  " + Text(agent, "address") + "  connections " + Text(agent, "connections") + " of " +
+           Text(agent, "max_connections") + "\n";
+    if (Text(agent, "error") != "-") out += "  " + Text(agent, "error") + "\n";
+  }
   if (const json file = status.value("state_file", json()); file.is_object()) {
     out += "state  " + Text(file, "file") + "  saved " +
            (file.value("saved_seconds_ago", json()).is_null() ? std::string("never")
@@ -99,10 +104,10 @@ std::string Facts(const json& status) {
 }
 
 std::string Watches(const json& status) {
-  Table table({"WATCH", "STATE", "SOURCE", "VERSION", "AGE", "ERRORS", "LAST ERROR"});
+  Table table({"WATCH", "STATE", "ASKS", "SOURCE", "VERSION", "AGE", "ERRORS", "LAST ERROR"});
   for (const json& watch : status.value("watches", json::array())) {
     table.Add({Text(watch, "name"), Text(watch, "state") + (watch.value("stale", false) ? " (too old)" : ""),
-               Text(watch, "source"), Text(watch, "version"), Span(watch.value("age_seconds", json())),
+               Text(watch, "asks") + (watch.value("cached", false) ? ", cached" : ""), Text(watch, "source"), Text(watch, "version"), Span(watch.value("age_seconds", json())),
                Text(watch, "errors"), Text(watch, "last_error")});
   }
   return table.Draw();

@@ -22,10 +22,12 @@ class Consul:
 
     acl: default policy "deny" or "allow" with ACLs on; None leaves ACLs off. ca: extra CA configuration,
     e.g. {"private_key_type": "rsa", "private_key_bits": 2048}. https: (certificate, key, ca) paths; the
-    HTTPS port then also asks for a client certificate. socket: also serve on a unix socket.
+    HTTPS port then also asks for a client certificate. socket: also serve on a unix socket. limits: of the agent, e.g.
+    {"http_max_conns_per_client": 20}.
     """
 
-    def __init__(self, case, keep_state=False, acl=None, ca=None, https=None, socket=False, log_level="INFO"):
+    def __init__(self, case, keep_state=False, acl=None, ca=None, https=None, socket=False, log_level="INFO",
+                 limits=None):
         self.case = case
         self.binary = peer_binary("consul")
         self.port = free_port()
@@ -51,6 +53,8 @@ class Consul:
             config.update(cert_file=str(certificate), key_file=str(key), ca_file=str(authority),
                           verify_incoming_https=True)
         config["ports"] = ports
+        if limits:
+            config["limits"] = limits
         self.arguments = ["agent"]
         if keep_state:
             config.update(server=True, bootstrap_expect=1, data_dir=str(case.directory / "consul-data"))

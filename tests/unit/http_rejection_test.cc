@@ -18,7 +18,7 @@ using net::milliseconds;
 using test::Get;
 using test::Loopback;
 using test::RunUntil;
-using Rejection = http::Client::Rejection;
+using Trouble = http::Client::Trouble;
 
 // As an agent of Consul 1.21 says it.
 constexpr char kTooMany[] =
@@ -60,7 +60,7 @@ class Doorman final {
 
 struct Outcome {
   Result<http::Response> answer;
-  Rejection rejection;
+  Trouble trouble;
 };
 
 // Try sends a request with a body of that size. With `slow` the loop is so slow that all is over before it looks again.
@@ -78,7 +78,7 @@ Outcome Try(Doorman& doorman, std::size_t body, bool slow) {
   };
   if (slow) loop.Post(dawdle);
   RunUntil(loop, [&] { return got.has_value(); });
-  return {std::move(*got), client.rejection()};
+  return {std::move(*got), client.trouble()};
 }
 
 }  // namespace
@@ -94,7 +94,7 @@ TEST_CASE("http client: a 429 before the request is read is the answer, though a
         REQUIRE_MESSAGE(outcome.answer.has_value(), outcome.answer.error().message);
         CHECK(outcome.answer->status == 429);
         CHECK(outcome.answer->body.starts_with("Your IP"));
-        CHECK(outcome.rejection == Rejection::kTooMany);
+        CHECK(outcome.trouble == Trouble::kTooMany);
       }
     }
   }
@@ -105,10 +105,10 @@ TEST_CASE("http client: a new connection that is ended without a word is told fr
     Doorman doorman("", milliseconds{10}, end);
     const Outcome outcome = Try(doorman, 0, false);
     CHECK_FALSE(outcome.answer.has_value());
-    CHECK(outcome.rejection == Rejection::kUnanswered);
+    CHECK(outcome.trouble == Trouble::kUnanswered);
   }
   Doorman doorman("HTTP/1.1 2", milliseconds{10}, Doorman::End::kClose);
   const Outcome outcome = Try(doorman, 0, false);
   CHECK_FALSE(outcome.answer.has_value());
-  CHECK(outcome.rejection == Rejection::kNone);
+  CHECK(outcome.trouble == Trouble::kNone);
 }

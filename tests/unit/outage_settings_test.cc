@@ -51,9 +51,10 @@ bool Holds(const std::string& text, const char* part) {
 TEST_CASE("outage settings: flags and YAML say the same") {
   for (const Settings& settings :
        {Flags({"-state-dir", "/var/lib/m", "-cache-private-key=false", "-max-stale", "5m", "-on-revoke", "keep",
-               "-revoke-grace", "3s", "-max-connection-age", "1h", "-allow-core", "-max-answer-size", "8MiB"}),
+               "-revoke-grace", "3s", "-max-connection-age", "1h", "-allow-core", "-max-answer-size", "8MiB",
+               "-max-agent-connections", "20"}),
         Yaml("state_dir: /var/lib/m\ncache_private_key: false\nmax_stale: 5m\non_revoke: keep\nrevoke_grace: 3s\n"
-             "max_connection_age: 1h\nallow_core: true\nagent: {max_answer_size: 8MiB}\n")}) {
+             "max_connection_age: 1h\nallow_core: true\nagent: {max_answer_size: 8MiB, max_agent_connections: 20}\n")}) {
     CHECK(settings.state_dir == "/var/lib/m");
     CHECK_FALSE(settings.state_dir_from_environment);
     CHECK_FALSE(settings.cache_private_key);
@@ -63,6 +64,7 @@ TEST_CASE("outage settings: flags and YAML say the same") {
     CHECK(settings.max_connection_age == milliseconds(3'600'000));
     CHECK(settings.allow_core);
     CHECK(settings.agent.max_answer_size == std::size_t{8} << 20);
+    CHECK(settings.agent.max_connections == 20);
   }
 }
 
@@ -76,6 +78,7 @@ TEST_CASE("outage settings: by default the key is kept, revoked connections end,
     CHECK(settings.max_connection_age.count() == 0);
     CHECK_FALSE(settings.allow_core);
     CHECK(settings.agent.max_answer_size == std::size_t{64} << 20);
+    CHECK(settings.agent.max_connections == 8);
   }
 }
 
@@ -100,6 +103,11 @@ TEST_CASE("outage settings: bad values are refused with the cure") {
   CHECK(Holds(YamlProblem("max_stale: 30s\n"), "2m or more"));
   CHECK(Holds(FlagsProblem({"-max-answer-size", "lots"}), "such as 64MiB"));
   CHECK(Holds(YamlProblem("agent: {max_answer_size: 2GiB}\n"), "such as 64MiB"));
+  for (const char* number : {"5", "151", "-1", "8x"}) {
+    INFO(number);
+    CHECK(Holds(FlagsProblem({"-max-agent-connections", number}), "from 6 to 150"));
+    CHECK(Holds(YamlProblem(std::string("agent: {max_agent_connections: ") + number + "}\n"), "6 to 150"));
+  }
 }
 
 TEST_CASE("sizes: bytes, KiB and MiB within bounds") {

@@ -86,6 +86,7 @@ void CheckDefaults(const Settings& settings) {
   CHECK(settings.agent.stale == defaults.agent.stale);
   CHECK(settings.agent.tls.verify == defaults.agent.tls.verify);
   CHECK(settings.agent.max_answer_size == defaults.agent.max_answer_size);
+  CHECK(settings.agent.max_connections == defaults.agent.max_connections);
   CHECK(settings.cache_private_key == defaults.cache_private_key);
   CHECK(settings.max_stale == defaults.max_stale);
   CHECK(settings.on_revoke == defaults.on_revoke);
@@ -170,7 +171,8 @@ TEST_CASE("reference file: a setting beyond Consul's is spelt as its flag") {
   const std::string usage = ConnectProxyUsage();
   for (const char* key : {"no_wait", "advertise", "connect_timeout", "idle_timeout", "drain_delay",
                           "drain_time", "drain_quiet", "workers", "handshake_timeout", "local_connect_timeout", "state_dir",
-                          "cache_private_key", "max_stale", "max_answer_size", "on_revoke",
+                          "cache_private_key", "max_stale", "max_answer_size",
+                          "max_agent_connections", "on_revoke",
                           "revoke_grace", "max_connection_age", "allow_core"}) {
     std::string flag = std::string("\n  -") + key;
     std::replace(flag.begin(), flag.end(), '_', '-');

@@ -12,9 +12,10 @@ constexpr char kStatus[] = R"({
   "leaf": {"spiffe_id": "spiffe://t.consul/ns/default/dc/dc1/svc/web", "seconds_left": 200, "expiring": true},
   "roots": {"trust_domain": "t.consul", "count": 2}, "intentions": {"count": 3, "default": "deny"},
   "state_file": {"file": "/s/state", "saved_seconds_ago": 4.25, "error": "disk full", "documents": 5, "private_key": false},
+  "agent": {"address": "http://127.0.0.1:8500", "connections": 6, "max_connections": 8, "error": "no more"},
   "watches": [
-    {"name": "roots", "state": "ok", "source": "agent", "version": "12", "age_seconds": 0.5, "errors": 0, "last_error": "", "stale": false},
-    {"name": "leaf", "state": "retrying", "source": "disk", "version": "", "age_seconds": 7201, "errors": 9, "last_error": "refused\u001b[31m", "stale": true}],
+    {"name": "roots", "state": "ok", "asks": "blocking", "cached": false, "source": "agent", "version": "12", "age_seconds": 0.5, "errors": 0, "last_error": "", "stale": false},
+    {"name": "leaf", "state": "retrying", "asks": "polled", "cached": true, "source": "disk", "version": "", "age_seconds": 7201, "errors": 9, "last_error": "refused\u001b[31m", "stale": true}],
   "listeners": [{"name": "public", "address": "0.0.0.0:8443", "state": "open", "error": ""}],
   "upstreams": [{"name": "db", "known": true, "endpoints": ["10.0.0.1:1", "10.0.0.2:1"], "spiffe_id": null}],
   "connections": {"inbound": {"active": 1, "total": 2, "bytes_in": 3, "bytes_out": 4, "closed": {"done": 1}}, "outbound": {}}
@@ -32,10 +33,11 @@ TEST_CASE("status table: each watch shows version, age, source and last error") 
   REQUIRE(table);
   CHECK(Holds(*table, "web  ready  up 1d2h"));
   CHECK(Holds(*table, "ends in 3m20s  NOT RENEWED YET"));
-  CHECK(Holds(*table, "roots  ok                  agent   12       0.5s"));
-  CHECK(Holds(*table, "leaf   retrying (too old)  disk    -        2h    9       refused"));
+  CHECK(Holds(*table, "roots  ok                  blocking        agent   12       0.5s"));
+  CHECK(Holds(*table, "leaf   retrying (too old)  polled, cached  disk    -        2h    9       refused"));
   CHECK(Holds(*table, "saved 4.2s ago, without the private key"));
   CHECK(Holds(*table, "not saved: disk full"));
+  CHECK(Holds(*table, "agent  http://127.0.0.1:8500  connections 6 of 8\n  no more\n"));
   CHECK(Holds(*table, "db        2          -"));
   CHECK(Holds(*table, "inbound      1       2      3         4          done 1"));
 }

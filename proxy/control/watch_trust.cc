@@ -1,0 +1,93 @@
+// Watch: which answers are believed, how old what is in force is, and what an earlier run left on disk.
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "proxy/control/answer_headers.h"
+#include "proxy/control/watch.h"
+#include "tls/cleanse.h"
+
+namespace mooring::control {
+namespace {
+constexpr std::chrono::minutes kClockSlack{5};  // between the clocks of two runs
+}  // namespace
+
+bool Watch::TooOld() const {
+  const bool asked_once = options_.blocking == Blocking::kNone && options_.poll_interval.count() == 0;
+  if (asked_once || agent_.max_stale().count() == 0 || !state_.fresh_at) return false;
+  const auto confirmed = ConfirmedAt();
+  return !confirmed || loop_.now() - *confirmed > agent_.max_stale();
+}
+
+std::optional<net::MonotonicTime> Watch::ConfirmedAt() const {
+  if (!state_.cached || !state_.fresh_at) return state_.fresh_at;
+  const auto seen = agent_.ServersSeen();
+  return seen ? std::min(*seen, *state_.fresh_at) : seen;
+}
+
+bool Watch::AfterLoss() const {
+  return state_.phase == State::Phase::kRetrying || state_.source == State::Source::kDisk ||
+         (state_.polled && answered_at_ && *answered_at_ <= agent_.connections().last_loss());
+}
+
+std::optional<Error> Watch::Distrust(const http::Response& response) {
+  using Partial = Options::Partial;
+  if (options_.partial == Partial::kUnmarked) return std::nullopt;
+  const bool nothing_better = options_.partial == Partial::kInsteadOfNothing && state_.source == State::Source::kNone;
+  if (HeaderSays(response, "x-consul-knownleader", "false") && !nothing_better) {
+    return Error{ErrorCode::kUnavailable,
+                 options_.name + ": not taken up: the answer comes from a server with no known leader"};
+  }
+  const bool filtered = HeaderSays(response, kFilteredHeader, "true");
+  // A token that has never seen the whole list gets its changes all the same.
+  const bool no_less = nothing_better || (options_.partial == Partial::kInsteadOfNothing && state_.filtered);
+  if (filtered && !no_less) {
+    state_.refusal = options_.name + ": not taken up: the answer was filtered by ACLs; a permission is missing from " +
+                     agent_.TokenName();
+    return Error{ErrorCode::kDenied, state_.refusal};
+  }
+  return std::nullopt;
+}
+
+bool Watch::IsBehind(const http::Response& response) {
+  const std::uint64_t index = HeaderNumber(response, "x-consul-index").value_or(0);
+  if (index >= state_.index) return false;
+  if (index == 0 || index != cached_index_) {
+    behind_index_ = index;
+    verify_ = true;
+  }
+  return true;
+}
+
+void Watch::Keep(const http::Response& response) {
+  if (ticket_) agent_.store()->Keep(*ticket_, KeptHeaders(response), response.body);
+}
+
+void Watch::Restore() {
+  if (!ticket_ || state_.source != State::Source::kNone) return;
+  auto saved = agent_.store()->Saved(*ticket_);
+  if (!saved) return;
+  const auto age = std::chrono::system_clock::now() - saved->confirmed;
+  http::Response response;
+  response.status = 200;
+  response.from_disk = true;
+  response.headers = std::move(saved->headers);
+  response.body = std::move(saved->body);
+  std::string version = ContentVersion(response);
+  Status applied = apply_(response);
+  tls::Cleanse(&response.body);
+  if (!applied) {
+    log_.Err("agent", "saved state not used", {{"watch", options_.name}, {"reason", applied.error().message}});
+    return;
+  }
+  state_.source = State::Source::kDisk;
+  state_.filtered = HeaderSays(response, kFilteredHeader, "true");
+  state_.version = std::move(version);
+  state_.fresh_at = loop_.now() - std::chrono::duration_cast<net::MonotonicTime::duration>(age);
+  // A time of confirmation that has not come yet proves no age: with a limit it is beyond it.
+  if (age < -kClockSlack) state_.fresh_at = net::MonotonicTime{} - std::chrono::hours(24 * 365);
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(age).count();
+  log_.Warn("agent", "serving from saved state", {{"watch", options_.name}, {"age_seconds", std::to_string(seconds)}});
+}
+
+}  // namespace mooring::control
