@@ -5,6 +5,7 @@
 #include "tls/boringssl.h"
 #include "tls/https.h"
 #include "tls/peer_memory.h"
+#include "tls/session.h"
 
 namespace mooring::tls {
 namespace {
@@ -32,10 +33,6 @@ constexpr char kGroups[] = "X25519:P-256";
 constexpr char kGroups[] = "X25519MLKEM768:X25519:P-256";
 #endif
 
-// Bytes of certificates that a peer may send: ten RSA-4096 certificates with room to spare, so that
-// a stranger cannot have us buffer BoringSSL's default of 100 KiB a connection.
-constexpr std::size_t kMaxCertificateBytes = 64 * 1024;
-
 Error Refused(const char* what) {
   return {ErrorCode::kInternal, std::string("BoringSSL refuses the ") + what + ": " + TakeErrors()};
 }
@@ -59,7 +56,8 @@ Result<bssl::UniquePtr<SSL_CTX>> NewSslCtx() {
   SSL_CTX_set_session_cache_mode(ctx.get(), SSL_SESS_CACHE_OFF);
   SSL_CTX_set_options(ctx.get(), SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_early_data_enabled(ctx.get(), 0);
-  SSL_CTX_set_max_cert_list(ctx.get(), kMaxCertificateBytes);
+  // BoringSSL's limit on certificates is its limit on every message of a handshake.
+  SSL_CTX_set_max_cert_list(ctx.get(), kMostHandshakeMessage);
   return ctx;
 }
 

@@ -139,6 +139,21 @@ Progress Session::Impl::Fail(Failure kind, std::string text) {
   return Progress::kFailed;
 }
 
+// A ClientHello that announces too much in its first record, of which BoringSSL would wait for the end (RFC 8446 4 and 5.1). What is
+// split into smaller records BoringSSL finds.
+bool Session::Impl::HelloIsTooLong() {
+  constexpr std::uint8_t kHandshakeRecord = 22;
+  constexpr std::uint8_t kClientHello = 1;
+  if (hello_head_size == hello_head.size() || SSL_is_server(ssl.get()) == 0) return false;
+  const std::size_t count = std::min(wire->in.size(), hello_head.size() - hello_head_size);
+  std::copy_n(wire->in.begin(), count, hello_head.begin() + static_cast<std::ptrdiff_t>(hello_head_size));
+  hello_head_size += count;
+  if (hello_head_size < hello_head.size() || hello_head[0] != kHandshakeRecord || hello_head[5] != kClientHello) return false;
+  const std::size_t length = std::size_t{hello_head[6]} << 16U | std::size_t{hello_head[7]} << 8U | hello_head[8];
+  const std::size_t record = std::size_t{hello_head[3]} << 8U | hello_head[4];
+  return record >= 4 && length > kMostHandshakeMessage;
+}
+
 Progress Session::Impl::FailFromQueue() {
   Diagnosis diagnosis = Diagnose(!handshake_done);
   alert = diagnosis.alert;
@@ -239,6 +254,10 @@ Progress Session::Handshake(Wire& wire) {
   if (impl_->failure != Failure::kNone) return Progress::kFailed;
   if (impl_->handshake_done) return Progress::kDone;
   const Attach attached(*impl_, wire);
+  if (impl_->HelloIsTooLong()) {
+    SSL_send_fatal_alert(impl_->ssl.get(), SSL_AD_ILLEGAL_PARAMETER);
+    return impl_->Fail(Failure::kProtocol, "EXCESSIVE_MESSAGE_SIZE");
+  }
   const int result = SSL_do_handshake(impl_->ssl.get());
   if (result == 1) {
     // BoringSSL asks the verifier about full handshakes, and about resumed ones on the dialling side only.

@@ -24,6 +24,11 @@ enum class Progress {
                // now
 };
 
+// kMostHandshakeMessage is the longest message of a handshake that is taken, in bytes; a longer one is refused at its length field
+// (RFC 8446 4), before it has come. Ten RSA-4096 certificates, or a ClientHello with post-quantum key shares and a ticket, stay
+// below half of it.
+inline constexpr std::size_t kMostHandshakeMessage = std::size_t{32} << 10;
+
 // Failure is why a session failed, a closed list with names for logs and counters (FailureName).
 enum class Failure {
   kNone,

@@ -1,6 +1,9 @@
 // Private to session.cc and session_data.cc: what a Session is made of.
 #pragma once
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -26,6 +29,7 @@ struct Session::Impl {
   Progress FailRefused();  // by the judgement
   Progress Fail(Failure kind, std::string text);
   Progress FailFromQueue();
+  bool HelloIsTooLong();
   Progress Read(std::span<std::uint8_t> plain, std::size_t* length);
 
   std::shared_ptr<const Context> context;
@@ -42,6 +46,8 @@ struct Session::Impl {
   Failure failure = Failure::kNone;
   int alert = -1;
   std::string failure_text;
+  std::array<std::uint8_t, 9> hello_head{};  // accepting side: the first bytes that came, up to ClientHello's length field
+  std::size_t hello_head_size = 0;
   bool handshake_done = false;
   bool ask_ssl = true;  // SSL_read has more to say
   bool close_notify_sent = false;

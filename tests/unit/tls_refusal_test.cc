@@ -215,6 +215,31 @@ TEST_CASE("session: alerts in plain, before any handshake message") {
   CHECK(closed.session->alert() == -1);
 }
 
+TEST_CASE("session: a ClientHello above the limit is refused at its length field, however its records are cut") {
+  const Mesh mesh;
+  const Bytes head{22, 3, 1, 0x40, 0, 1};  // a record of 16 KiB with a ClientHello
+  for (const std::size_t length : {kMostHandshakeMessage, kMostHandshakeMessage + 1, std::size_t{0xffffff}}) {
+    CAPTURE(length);
+    Bytes bytes = head;
+    for (const unsigned shift : {16U, 8U, 0U}) bytes.push_back(static_cast<std::uint8_t>(length >> shift));
+    const bool refused = length > kMostHandshakeMessage;
+    for (const bool in_pieces : {false, true}) {
+      CAPTURE(in_pieces);
+      End server = Accepting(mesh);
+      for (const std::uint8_t byte : bytes) {
+        server.in.push_back(byte);
+        if (in_pieces) server.Handshake();
+      }
+      server.Handshake();
+      CHECK(server.last == (refused ? Progress::kFailed : Progress::kWantInput));
+      if (!refused) continue;
+      CHECK(server.session->failure() == Failure::kProtocol);
+      CHECK(server.session->failure_text() == "EXCESSIVE_MESSAGE_SIZE");
+      CHECK(server.out.size() == 7);
+    }
+  }
+}
+
 TEST_CASE("session: random bytes never get through a handshake") {
   const Mesh mesh;
   std::uint32_t state = 12345;
