@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace mooring::net {
@@ -13,17 +14,14 @@ constexpr int kAcceptsAtEnd = 4096;
 }  // namespace
 
 Acceptor::Acceptor(Loop& loop, UniqueFd listening, Callbacks callbacks)
-    : loop_(loop), fd_(std::move(listening)), callbacks_(std::move(callbacks)), resume_(loop, [this] {
-        poller_->Set(Poller::kRead);
-        OnReady();
-      }) {
+    : loop_(loop), fd_(std::move(listening)), callbacks_(std::move(callbacks)), resume_(loop, [this] { Resume(); }) {
   const auto on_ready = [this](Poller::Ready ready) {
     // An error event stops the polling; taking it up again after the pause keeps the listener alive.
     if (ready.error) {
-      resume_.Start(kAcceptPause);
-      return;
+      Hold();
+    } else if (!holds_) {
+      OnReady();
     }
-    OnReady();
   };
   poller_.emplace(loop_, fd_.get(), on_ready, Poller::Sharing::kShared);
   poller_->Set(Poller::kRead);
@@ -42,13 +40,33 @@ void Acceptor::AcceptWaiting() {
   }
 }
 
+void Acceptor::Hold() {
+  holds_ = true;
+  poller_->Set(Poller::kNone);
+  resume_.Start(pause_);
+  pause_ = std::min(pause_ * 2, kLongestPause);
+}
+
+void Acceptor::Resume() {
+  if (!holds_) return;
+  holds_ = false;
+  resume_.Stop();
+  poller_->Set(Poller::kRead);
+  OnReady();
+}
+
 bool Acceptor::AcceptOne() {
+  if (callbacks_.has_room && !callbacks_.has_room()) {
+    Hold();
+    return false;
+  }
   sockaddr_storage peer{};
   socklen_t length = sizeof peer;
   UniqueFd fd(accept4(fd_.get(), reinterpret_cast<sockaddr*>(&peer), &length,
                       SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (fd) {
     lost_in_a_row_ = 0;
+    pause_ = kFirstPause;
     callbacks_.on_accept(std::move(fd), SocketAddress::FromRaw(reinterpret_cast<sockaddr*>(&peer), length));
     return true;
   }
@@ -72,8 +90,7 @@ bool Acceptor::AcceptOne() {
       [[fallthrough]];  // not single connections are lost but all of them: going on would spin
     default:  // EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, ...: the queue keeps the client; we wait
       lost_in_a_row_ = 0;
-      poller_->Set(Poller::kNone);
-      resume_.Start(kAcceptPause);
+      Hold();
       callbacks_.on_pause(error);
       return false;
   }

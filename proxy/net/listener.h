@@ -1,8 +1,10 @@
 // Acceptor: takes connections from a listening socket on one loop, and survives every failure of accept.
 //
 // The listening descriptor is opened once by the control thread (so that a bind error is known there and
-// at once) and shared by the workers, each with an Acceptor on a duplicate of it. When the process runs out of descriptors or
-// memory it pauses and tries again, quarter of a second later; it never ends and never spins.
+// at once) and shared by the workers, each with an Acceptor on a duplicate of it. When its owner has no room, or the process runs
+// out of descriptors or memory, it holds: the kernel's queue keeps the clients. It goes on at Resume, which the owner calls when
+// something of its own came free, and by itself soon after (kFirstPause, then longer and longer up to kLongestPause), for what
+// came free elsewhere. It never ends and never spins.
 #pragma once
 
 #include <functional>
@@ -13,13 +15,16 @@
 
 namespace mooring::net {
 
-inline constexpr milliseconds kAcceptPause{250};
-
 class Acceptor final {
  public:
+  static constexpr milliseconds kFirstPause{10};
+  static constexpr milliseconds kLongestPause{250};
+
   struct Callbacks {
     std::function<void(UniqueFd fd, const SocketAddress& peer)> on_accept;
-    std::function<void(int error)> on_pause;  // accept failed with this errno; paused for kAcceptPause
+    std::function<void(int error)> on_pause;  // accept failed with this errno; it holds
+    // Asked before each accept. False: there is no room, hold. Absent: there always is.
+    std::function<bool()> has_room = nullptr;
   };
   // `listening` is a duplicate that this Acceptor owns.
   Acceptor(Loop& loop, UniqueFd listening, Callbacks callbacks);
@@ -31,16 +36,24 @@ class Acceptor final {
   // so that no client that the kernel has greeted is dropped by closing the listener.
   void AcceptWaiting();
 
+  // Holds: clients may be waiting, and it does not look for them.
+  bool Holds() const { return holds_; }
+  // Resume looks at once, if it holds. Not from inside a callback of this Acceptor.
+  void Resume();
+
  private:
   void OnReady();
   // AcceptOne is true when a further one may be waiting.
   bool AcceptOne();
+  void Hold();
 
   Loop& loop_;
   UniqueFd fd_;
   Callbacks callbacks_;
   std::optional<Poller> poller_;
   Timer resume_;
+  milliseconds pause_ = kFirstPause;
+  bool holds_ = false;
   int lost_in_a_row_ = 0;  // accepts that failed by a dead connection, without a good one between
 };
 
