@@ -5,11 +5,14 @@
 #include "proxy/log/escape.h"
 
 namespace mooring::admin {
+namespace {
+constexpr std::size_t kConnections = 16;  // data/limits.cc keeps descriptors for them
+}
 
 Admin::Admin(net::Loop& loop, net::UniqueFd listening, Sources sources)
     : sources_(std::move(sources)),
       address_(net::SocketAddress::LocalOf(listening.get()).Text()),
-      server_(loop, std::move(listening), http::ServerLimits{},
+      server_(loop, std::move(listening), http::ServerLimits{.connections = kConnections},
               [this](const http::ServerRequest& request, http::Server::Reply reply) { reply(Answer(request)); }) {}
 
 http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {

@@ -12,6 +12,7 @@
 namespace mooring::config {
 
 inline constexpr unsigned kMaxWorkers = 256;
+inline constexpr unsigned kMostHandshakes = 1'000'000;
 
 // Overlap: two listeners on these addresses cannot both be bound. A host name overlaps only with
 // itself; port 0 overlaps with nothing.

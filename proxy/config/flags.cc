@@ -115,6 +115,14 @@ constexpr std::array kFlags = {
              "After the signal to stop, a connection that has been silent this long between two exchanges is "
              "closed, 200ms by default; 0 never."},
     FlagSpec{"workers", "number", "Threads that carry connections, 1 by default."},
+    FlagSpec{"memory-limit", "size",
+             "What the process may use, such as 64MiB; by default its control group's limit, or else a quarter of the "
+             "machine's memory. Divided between connections, handshakes and buffers."},
+    FlagSpec{"max-handshakes", "number",
+             "Handshakes of callers under way at once; beyond it the oldest ends. By default from -memory-limit."},
+    FlagSpec{"handshake-memory", "size", "What they may hold together. By default a part of -memory-limit."},
+    FlagSpec{"buffer-memory", "size",
+             "Bytes read and not yet taken; above it reading waits. By default a part of -memory-limit."},
 };
 
 constexpr std::string_view kPreparing = "Error preparing configuration: ";
@@ -233,17 +241,49 @@ Status ReadState(const CommandLine& line, const Environment& environment, Settin
   return Ok();
 }
 
+// ReadNumber reads a whole number of that range.
+Result<unsigned> ReadNumber(std::string_view flag, const std::string& text, unsigned most) {
+  unsigned number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size() || number == 0 || number > most) {
+    return BadValue(flag, text, "write a number from 1 to " + std::to_string(most));
+  }
+  return number;
+}
+
+Status ReadLimits(const CommandLine& line, Settings* settings) {
+  struct Target {
+    std::string_view flag;
+    std::optional<std::size_t>* value;
+    SizeRange range;
+  };
+  const std::array<Target, 3> targets{{{"memory-limit", &settings->memory_limit, kMemoryLimitRange},
+                                       {"handshake-memory", &settings->handshake_memory, kMemoryPartRange},
+                                       {"buffer-memory", &settings->buffer_memory, kMemoryPartRange}}};
+  for (const Target& target : targets) {
+    const std::optional<std::string> text = line.Find(target.flag);
+    if (!text) continue;
+    const Result<std::size_t> size = ParseSize(*text, target.range);
+    if (!size) return BadValue(target.flag, *text, size.error().message);
+    *target.value = *size;
+  }
+  if (const std::optional<std::string> text = line.Find("max-handshakes")) {
+    const Result<unsigned> number = ReadNumber("max-handshakes", *text, kMostHandshakes);
+    if (!number) return number.error();
+    settings->max_handshakes = *number;
+  }
+  return Ok();
+}
+
 // ReadProcess reads what concerns the process and not the mesh.
 Status ReadProcess(const CommandLine& line, Settings* settings) {
   if (const Status status = ReadDurations(line, settings); !status) return status;
   if (const std::optional<std::string> text = line.Find("workers")) {
-    const auto [end, error] =
-        std::from_chars(text->data(), text->data() + text->size(), settings->workers);
-    if (error != std::errc{} || end != text->data() + text->size() || settings->workers == 0 ||
-        settings->workers > kMaxWorkers) {
-      return BadValue("workers", *text, "write a number from 1 to " + std::to_string(kMaxWorkers));
-    }
+    const Result<unsigned> workers = ReadNumber("workers", *text, kMaxWorkers);
+    if (!workers) return workers.error();
+    settings->workers = *workers;
   }
+  if (const Status status = ReadLimits(line, settings); !status) return status;
   if (const std::string text = line.Text("admin-addr"); !text.empty()) {
     Result<net::Address> address = net::ParseAddress(text);
     if (!address) return BadValue("admin-addr", text, address.error().message);

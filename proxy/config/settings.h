@@ -112,6 +112,12 @@ struct Settings {
   milliseconds drain_quiet{200};      // a connection that is silent so long between exchanges is idle; 0: none is
   unsigned workers = 1;
 
+  // What connections may hold (data/limits.h). Absent: made of memory_limit, and that of the control group's or the machine's.
+  std::optional<std::size_t> memory_limit;      // bytes, of the whole process
+  std::optional<unsigned> max_handshakes;       // under way, on the public listener
+  std::optional<std::size_t> handshake_memory;  // bytes
+  std::optional<std::size_t> buffer_memory;     // bytes
+
   std::vector<std::string> warnings;  // said once in the log at start
 
   // NeedsAgent: something is to come from the agent.

@@ -1,27 +1,45 @@
 #include "proxy/config/size.h"
 
+#include <array>
 #include <charconv>
 #include <string>
 
 namespace mooring::config {
 namespace {
-constexpr std::size_t kLeast = std::size_t{1} << 10;
-constexpr std::size_t kMost = std::size_t{1} << 30;
+
+struct Unit {
+  std::string_view name;
+  std::size_t bytes;
+};
+constexpr std::array<Unit, 4> kUnits{
+    {{"GiB", std::size_t{1} << 30}, {"MiB", std::size_t{1} << 20}, {"KiB", std::size_t{1} << 10}, {"", 1}}};
+
+std::string Text(std::size_t size) {
+  for (const Unit& unit : kUnits) {
+    // 1024MiB is what people write, rather than 1GiB.
+    const bool good = size % unit.bytes == 0 && (size > unit.bytes || unit.bytes == 1024);
+    if (good) return std::to_string(size / unit.bytes) + std::string(unit.name);
+  }
+  return std::to_string(size);
+}
+
 }  // namespace
 
-Result<std::size_t> ParseSize(std::string_view text) {
+Result<std::size_t> ParseSize(std::string_view text, SizeRange range) {
   std::size_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  const bool known = unit.empty() || unit == "KiB" || unit == "MiB";
-  if (error != std::errc{} || !known) {
-    return Invalid("write a number of bytes, or of KiB or MiB, such as 64MiB");
+  const std::string_view name(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  const Unit* known = nullptr;
+  for (const Unit& unit : kUnits) {
+    if (unit.name == name) known = &unit;
   }
-  const std::size_t factor = unit == "MiB" ? std::size_t{1} << 20 : unit == "KiB" ? 1024 : 1;
-  if (number > kMost / factor || number * factor < kLeast) {
-    return Invalid("it must be from 1KiB to 1024MiB");
+  if (error != std::errc{} || known == nullptr) {
+    return Invalid("write a number of bytes, or of KiB, MiB or GiB, such as 64MiB");
   }
-  return number * factor;
+  if (number > range.most / known->bytes || number * known->bytes < range.least) {
+    return Invalid("it must be from " + Text(range.least) + " to " + Text(range.most) + ", such as 64MiB");
+  }
+  return number * known->bytes;
 }
 
 }  // namespace mooring::config

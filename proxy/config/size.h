@@ -1,4 +1,4 @@
-// Sizes as people write them in flags and YAML: 65536, 512KiB, 64MiB. Pure.
+// Sizes as people write them in flags and YAML: 65536, 512KiB, 64MiB, 2GiB. Pure.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,15 @@
 
 namespace mooring::config {
 
-// ParseSize reads a number of bytes, KiB or MiB, from 1 KiB to 1024 MiB.
-Result<std::size_t> ParseSize(std::string_view text);
+// SizeRange is what makes sense for one setting, in bytes.
+struct SizeRange {
+  std::size_t least = std::size_t{1} << 10;
+  std::size_t most = std::size_t{1} << 30;
+};
+inline constexpr SizeRange kMemoryLimitRange{std::size_t{32} << 20, std::size_t{1} << 40};
+inline constexpr SizeRange kMemoryPartRange{std::size_t{1} << 20, std::size_t{1} << 40};
+
+// ParseSize reads a number of bytes, KiB, MiB or GiB within the range.
+Result<std::size_t> ParseSize(std::string_view text, SizeRange range = {});
 
 }  // namespace mooring::config

@@ -344,6 +344,15 @@ class SchemaReader final {
         file.Duration("max_connection_age", Zero::kAllowed).value_or(settings_.max_connection_age);
   }
 
+  static std::optional<std::size_t> Size(const YamlMapping& mapping, std::string_view key, SizeRange range = {}) {
+    const std::optional<std::string> text = mapping.Text(key);
+    if (!text) return std::nullopt;
+    const Result<std::size_t> size = ParseSize(*text, range);
+    if (size) return *size;
+    mapping.Report(key, size.error().message);
+    return std::nullopt;
+  }
+
   void ReadProcess(const YamlMapping& file) {
     settings_.allow_core = file.Boolean("allow_core").value_or(settings_.allow_core);
     if (const std::optional<std::string> text = file.Text("log_level")) {
@@ -356,6 +365,10 @@ class SchemaReader final {
     }
     settings_.log_json = file.Boolean("log_json").value_or(settings_.log_json);
     settings_.workers = file.Number("workers", 1, kMaxWorkers).value_or(settings_.workers);
+    settings_.memory_limit = Size(file, "memory_limit", kMemoryLimitRange);
+    settings_.max_handshakes = file.Number("max_handshakes", 1, kMostHandshakes);
+    settings_.handshake_memory = Size(file, "handshake_memory", kMemoryPartRange);
+    settings_.buffer_memory = Size(file, "buffer_memory", kMemoryPartRange);
     struct Target {
       std::string_view key;
       milliseconds* value;
@@ -441,14 +454,7 @@ class SchemaReader final {
     agent->partition = mapping.Name("partition").value_or(agent->partition);
     agent->stale = mapping.Boolean("stale").value_or(agent->stale);
     agent->tls.verify = mapping.Boolean("verify").value_or(agent->tls.verify);
-    if (const std::optional<std::string> text = mapping.Text("max_answer_size")) {
-      const Result<std::size_t> size = ParseSize(*text);
-      if (size) {
-        agent->max_answer_size = *size;
-      } else {
-        mapping.Report("max_answer_size", size.error().message);
-      }
-    }
+    agent->max_answer_size = Size(mapping, "max_answer_size").value_or(agent->max_answer_size);
     agent->max_connections = mapping.Number("max_agent_connections", kLeastAgentConnections, kMostAgentConnections)
                                  .value_or(agent->max_connections);
   }

@@ -12,13 +12,14 @@ namespace mooring::config {
 template <std::size_t kCount>
 using Keys = std::array<std::string_view, kCount>;
 
-inline constexpr Keys<28> kFileKeys{
+inline constexpr Keys<32> kFileKeys{
     "service",         "proxy_id",     "sidecar_for",       "no_wait",    "identity",
     "public_listener", "intentions",   "upstreams",         "agent",      "admin",
     "register",        "register_id",  "advertise",         "state_dir",  "cache_private_key",
     "max_stale",       "on_revoke",    "revoke_grace",      "allow_core", "max_connection_age",
     "log_level",       "log_json",     "connect_timeout",   "workers",    "idle_timeout",
-    "drain_delay",     "drain_time",   "drain_quiet"};
+    "drain_delay",     "drain_time",   "drain_quiet",       "memory_limit", "max_handshakes",
+    "handshake_memory", "buffer_memory"};
 inline constexpr Keys<3> kIdentityKeys{"certificate", "private_key", "roots"};
 inline constexpr Keys<5> kPublicListenerKeys{"address", "socket_mode", "local_app",
                                              "handshake_timeout", "local_connect_timeout"};

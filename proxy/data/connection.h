@@ -4,17 +4,17 @@
 // over it says so once (Worker::Retire), and is destroyed after the event under way.
 #pragma once
 
+#include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 
+#include "proxy/data/admission.h"
 #include "proxy/data/close_reason.h"
 #include "proxy/data/review.h"
 #include "proxy/net/loop.h"
 
 namespace mooring::data {
-
-// Which side a listener is for, and so which kind of connection it accepts: Inbound or Outbound.
-enum class ListenerKind { kPublic, kUpstream };
 
 class Connection {
  public:
@@ -30,6 +30,8 @@ class Connection {
   virtual void OnSnapshot(Review& review) = 0;
   // OnSweep comes every net::kLivenessCheck: the moment to look for a peer that has died.
   virtual void OnSweep() = 0;
+  // OwesAnswer: the client has sent something that has not been looked at.
+  virtual bool OwesAnswer() const = 0;
   // IsAwaited: a drain that begins now waits for its end. Not for a caller who has proven nothing yet, or is being refused.
   virtual bool IsAwaited() const = 0;
   // EndIfQuiet ends it cleanly, by close_notify and FIN, if it is between exchanges and has been silent for `quiet`; a handshake
@@ -43,6 +45,9 @@ class Connection {
   bool drain_awaits_ = false;             // Drain's: its end is awaited
   net::MonotonicTime drain_ends_from_{};  // Drain's: not before this moment
   std::list<std::unique_ptr<Connection>>::iterator position_;
+  std::optional<std::list<Connection*>::iterator> unproven_;  // while it has not proven who it is
+  net::MonotonicTime accepted_at_{};
+  std::int64_t handshake_bytes_ = 0;                          // as counted by Admission
   bool retired_ = false;
 };
 

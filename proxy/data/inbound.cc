@@ -65,8 +65,11 @@ void Inbound::ContinueHandshake() {
   since_ = worker_.loop().now();
   switch (caller_.Handshake(true)) {
     case tls::Progress::kWantInput:
+      worker_.HandshakeHolds(this, caller_.handshake_bytes());
       return;
     case tls::Progress::kDone:
+      worker_.Proven(this);
+      caller_.CountKept(&worker_.buffers());
       deadline_.Stop();
       if (caller_.session()->resumed()) worker_.mutable_stats().inbound.resumed.Add();
       caller_.WantRead(false);  // nothing of the caller's is read before there is somebody to read it
@@ -160,6 +163,7 @@ void Inbound::OnDialed(net::UniqueFd fd, int error) {
   stage_ = Stage::kRelay;
   since_ = worker_.loop().now();
   app_.emplace(worker_.loop(), std::move(fd), this);
+  app_->CountKept(&worker_.buffers());
   relay_.emplace(worker_.loop(), *app_, caller_, rules.idle_timeout,
                  [this](CloseReason reason) { Over(reason); });
   relay_->Start();

@@ -25,6 +25,7 @@ class Inbound final : public Connection, public net::StreamObserver {
   void Cut(CloseReason reason) override;
   void OnSnapshot(Review& review) override;
   void OnSweep() override;
+  bool OwesAnswer() const override { return net::Unread(caller_.fd()) > 0; }
   bool IsAwaited() const override;
   bool EndIfQuiet(net::milliseconds quiet) override;
 

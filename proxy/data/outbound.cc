@@ -34,6 +34,7 @@ Outbound::Outbound(Worker& worker, std::string upstream, net::UniqueFd app)
 Outbound::~Outbound() = default;
 
 void Outbound::Begin() {
+  app_.CountKept(&worker_.buffers());
   app_.WantRead(false);  // but a reset is noticed, and ends the search for an instance
   const Snapshot* snapshot = worker_.snapshot().get();
   const auto found = snapshot == nullptr ? std::map<std::string, std::shared_ptr<const UpstreamRules>>::const_iterator{}
@@ -141,6 +142,7 @@ void Outbound::OnConnected(net::UniqueFd fd, int error) {
   const authz::ServiceId& expected = known ? *rules->second->identity : *rules_->identity;
   stage_ = Stage::kHandshake;
   peer_.emplace(worker_.loop(), std::move(fd), this);
+  peer_->CountKept(&worker_.buffers());
   const std::string place = try_tickets_ ? Endpoint().Text() : std::string();
   peer_->StartTls(tls::Session::Connect(identity_->client, expected.Sni(), expected, place));
   peer_->WantRead(true);
@@ -225,7 +227,7 @@ void Outbound::OnProven() {
 }
 
 void Outbound::OnFirstAnswer() {
-  const net::Stream::ReadResult result = peer_->Read();
+  const net::Stream::ReadResult result = peer_->Read(peer_->MayKeep() ? net::kReadBurst : net::kRecord);
   switch (result.status) {
     case net::Stream::ReadStatus::kAgain:
       app_.WantRead(true);

@@ -28,6 +28,7 @@ class Outbound final : public Connection, public net::StreamObserver {
   void Cut(CloseReason reason) override;
   void OnSnapshot(Review& review) override;
   void OnSweep() override;
+  bool OwesAnswer() const override { return net::Unread(app_.fd()) > 0; }
   bool IsAwaited() const override { return stage_ != Stage::kOver; }
   bool EndIfQuiet(net::milliseconds quiet) override;
 

@@ -51,16 +51,24 @@ void Relay::OnReadable(Stream& stream) {
 // Appetite is how much to take from `source` at once: what its sink could refuse has to be kept. In a turn that is full nobody
 // becomes heavy at the others' expense.
 std::size_t Relay::Appetite(Stream& source) {
-  if (loop_.TurnIsFull()) return net::kRecord;
+  if (loop_.TurnIsFull() || !source.MayKeep()) return net::kRecord;
   if (!source.IsBulk() || loop_.ServesLight()) return net::kReadBurst;
   return std::clamp(Other(source).Room() / net::kRecord * net::kRecord, net::kReadBurst, net::kLargeBurst);
+}
+
+// MayRead is false while memory is tight and the sink's kernel takes nothing; the sink says when it does (OnDrained).
+bool Relay::MayRead(Stream& source) {
+  if (source.MayKeep() || Other(source).TakesNow()) return true;
+  source.WantRead(false);
+  Other(source).AwaitRoom();
+  return false;
 }
 
 void Relay::Pump(Stream& source) {
   // A stream that has to stand back is reported again in the next turn.
   if (source.IsHeavy() && loop_.TurnIsFull() && !source.BufferedInput()) return;
   for (int burst = 0; burst < kBurstsPerEvent; ++burst) {
-    if (source.read_ended()) return;
+    if (source.read_ended() || !MayRead(source)) return;
     Take(source, source.Read(Appetite(source)));
     if (state_ != State::kPumping || Other(source).pending() > 0) return;
     if (!source.BufferedInput()) return;

@@ -1,7 +1,8 @@
 // Relay: two established legs, two pipes, each with its own end.
 //
 // Rules: bytes that the sink's kernel does not take stop the source until they are gone, so a direction
-// keeps at most one burst (net::kReadBurst). Bulk streams share each turn of the loop (net::kTurnBytes), so that a small
+// keeps at most one burst (net::kReadBurst). While memory is tight nothing is read that would have to be kept: a record at a
+// time, and only when the sink's kernel takes it; whoever waits is woken by its own sink, not by the memory. Bulk streams share each turn of the loop (net::kTurnBytes), so that a small
 // message on another connection waits a bounded time. The end of one direction is passed on behind its bytes (FIN
 // <-> close_notify) and leaves the other open. A reset is passed on as a reset, after the bytes that came
 // before it, and never as a clean end. When both directions have ended, the legs close within a second.
@@ -51,6 +52,7 @@ class Relay final : public net::StreamObserver {
 
   net::Stream& Other(net::Stream& stream) { return &stream == &a_ ? b_ : a_; }
   std::size_t Appetite(net::Stream& source);
+  bool MayRead(net::Stream& source);
   void Pump(net::Stream& source);
   void Take(net::Stream& source, const net::Stream::ReadResult& result);
   void CheckEnds();

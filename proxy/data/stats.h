@@ -39,6 +39,7 @@ struct WorkerStats {
   DirectionStats outbound;
   Count drain_awaits;   // connections whose end a drain waits for
   Count accept_pauses;  // accept failed for lack of descriptors or memory
+  Count handshakes_shed;  // unproven callers ended to make room for others
 };
 
 }  // namespace mooring::data

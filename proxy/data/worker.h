@@ -12,6 +12,7 @@
 #include <string>
 #include <thread>
 
+#include "proxy/data/admission.h"
 #include "proxy/data/connection.h"
 #include "proxy/data/drain.h"
 #include "proxy/data/rounds.h"
@@ -25,7 +26,8 @@ namespace mooring::data {
 
 class Worker final {
  public:
-  explicit Worker(log::Log& log);
+  // Workers of one process share an Admission; without one there are no limits but the kernel's.
+  explicit Worker(log::Log& log, std::shared_ptr<Admission> admission = nullptr);
   ~Worker();  // cuts what is left (kDrainTimeout), ends the thread
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -56,6 +58,11 @@ class Worker final {
   const std::shared_ptr<const Snapshot>& snapshot() const { return snapshot_; }
   log::Log& log() { return log_; }
   WorkerStats& mutable_stats() { return stats_; }
+  net::MemoryMeter& buffers() { return admission_->buffers(); }
+  // A caller is unproven from its accept on. HandshakeHolds says what its handshake has collected beyond kHandshakeCost, in
+  // bytes; where that is too much, the caller with most is ended (Cut), perhaps this one. Proven is the end of that.
+  void HandshakeHolds(Connection* connection, std::size_t bytes);
+  void Proven(Connection* connection);
   // Retire counts the end and destroys the connection after this event. Once per connection.
   void Retire(Connection* connection, DirectionStats& stats, CloseReason reason);
   // StrangerLog writes a line that a stranger can cause, if the ration of its reason allows. `who` has caused it: the SPIFFE ID
@@ -65,20 +72,38 @@ class Worker final {
   std::size_t NextIndex(const std::string& upstream) { return round_robin_[upstream]++; }
 
  private:
+  struct Listening {
+    ListenerKind kind = ListenerKind::kPublic;
+    std::unique_ptr<net::Acceptor> acceptor;
+  };
+
   void Sweep();
   void TrimHeap();
+  // HasRoom is asked before each accept. It makes room for a caller by ending those that have had their time to prove
+  // themselves and did not, the oldest first: silent ones after kSilentFor, the others after kUnprovenFor. So a flood of
+  // strangers comes round quickly, and a caller that goes on with its handshake is not pushed out by those behind it.
+  bool HasRoom(ListenerKind kind);
+  bool ShedOldest(Room why);  // false: there is none that has had its time
+  void ShedLargest();         // of the older ones, the one that has sent most
+  void NoteShed(Room why, std::int64_t ended);
+  void AwaitRoom();
   void Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd, const net::SocketAddress& peer);
+  void Left(Connection* connection);
+  void ResumeAcceptors();
+  void OnAcceptPause(const std::string& name, int error);
 
   log::Log& log_;
+  const std::shared_ptr<Admission> admission_;
   net::Loop loop_;
   std::thread thread_;
   WorkerStats stats_;
   // This loop only.
   std::shared_ptr<const Snapshot> snapshot_;
-  std::map<std::string, std::unique_ptr<net::Acceptor>> acceptors_;
+  std::map<std::string, Listening> acceptors_;
   std::list<std::unique_ptr<Connection>> connections_;
   Rounds<std::unique_ptr<Connection>> rounds_{connections_};
   Drain drain_{loop_, connections_, stats_.drain_awaits};
+  std::list<Connection*> unproven_;  // callers, the oldest first
   std::map<std::string, std::size_t> round_robin_;
   net::Timer sweep_;
   bool ended_since_sweep_ = false;  // some connection

@@ -259,6 +259,11 @@ std::size_t FreeSendBuffer(int fd) {
   return limit > used ? std::size_t{limit - used} / 16 * 15 : 0;
 }
 
+unsigned long FileLimit() {
+  rlimit limit{};
+  return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
+}
+
 unsigned long RaiseFileLimit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;

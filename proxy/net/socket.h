@@ -101,6 +101,9 @@ int Unread(int fd);
 // told. What the kernel's own bookkeeping needs is allowed for.
 std::size_t FreeSendBuffer(int fd);
 
+// FileLimit is the soft limit on open files, 0 if it cannot be told.
+unsigned long FileLimit();
+
 // RaiseFileLimit lifts the soft limit on open files to the hard one and returns what is in force.
 unsigned long RaiseFileLimit();
 

@@ -1,5 +1,6 @@
 #include "proxy/net/stream.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -21,6 +22,20 @@ Stream::Stream(Loop& loop, UniqueFd fd, StreamObserver* observer)
 
 Stream::~Stream() {
   poller_.reset();  // before the descriptor: libuv must not see its number again under another socket
+  if (meter_ != nullptr) meter_->Add(-static_cast<std::int64_t>(counted_));
+}
+
+void Stream::CountKept(MemoryMeter* meter) {
+  meter_ = meter;
+  Recount();
+}
+
+void Stream::Recount() {
+  if (meter_ == nullptr) return;
+  const std::size_t kept = carry_.capacity() + pending_.capacity();
+  if (kept == counted_) return;
+  meter_->Add(static_cast<std::int64_t>(kept) - static_cast<std::int64_t>(counted_));
+  counted_ = kept;
 }
 
 void Stream::OnReady(Poller::Ready ready) {
@@ -39,6 +54,12 @@ void Stream::OnReady(Poller::Ready ready) {
   if (ready.other) {
     errors_unwatched_ = true;
     UpdateInterest();
+  }
+  if (ready.write && pending() == 0 && awaits_room_) {
+    awaits_room_ = false;
+    UpdateInterest();
+    observer_->OnDrained(*this);
+    return;
   }
   if (ready.write && pending() > 0) {
     if (!FlushPending()) {
@@ -64,7 +85,7 @@ void Stream::UpdateInterest() {
     interest |= Poller::kErrors;
   }
   // A failed socket is writable for ever, and nothing more can be sent on it.
-  if (pending() > 0 && error_ == 0) interest |= Poller::kWrite;
+  if ((pending() > 0 || awaits_room_) && error_ == 0) interest |= Poller::kWrite;
   poller_->Set(interest);
 }
 
@@ -91,6 +112,7 @@ tls::Progress Stream::Handshake(bool readable) {
         return tls::Progress::kFailed;
       }
       const auto fresh = scratch.first(static_cast<std::size_t>(got));
+      handshake_in_ += fresh.size();
       more = fresh.size() == scratch.size();
       if (carry_.empty()) {
         input = fresh;
@@ -103,6 +125,7 @@ tls::Progress Stream::Handshake(bool readable) {
     tls::Wire wire{input, out};
     const tls::Progress progress = session_->Handshake(wire);
     std::vector<std::uint8_t>(wire.in.begin(), wire.in.end()).swap(carry_);
+    Recount();
     if (!out.empty() && !SendOrKeep(out)) return tls::Progress::kFailed;
     // After a short read the socket is empty, or will make another event.
     if (progress != tls::Progress::kWantInput || !more) return progress;
@@ -164,6 +187,7 @@ Stream::ReadResult Stream::ReadTls(std::size_t most) {
   std::vector<std::uint8_t> early;
   if (!carry_.empty()) {
     early.swap(carry_);
+    Recount();
     cipher = early;
   } else {
     auto scratch = loop_.cipher_scratch().first(most);
@@ -221,6 +245,18 @@ bool Stream::Write(std::span<const std::uint8_t> bytes) {
 
 std::size_t Stream::Room() const { return pending() == 0 ? FreeSendBuffer(fd_.get()) : 0; }
 
+bool Stream::TakesNow() const {
+  if (error_ != 0) return true;  // the next write says so; waiting for room would be in vain
+  if (pending() > 0) return false;
+  pollfd look{.fd = fd_.get(), .events = POLLOUT, .revents = 0};
+  return poll(&look, 1, 0) == 1;
+}
+
+void Stream::AwaitRoom() {
+  awaits_room_ = true;
+  UpdateInterest();
+}
+
 bool Stream::SendOrKeep(std::span<const std::uint8_t> bytes, int flags) {
   sent_since_check_ = true;
   if (pending() == 0) {
@@ -238,6 +274,7 @@ bool Stream::SendOrKeep(std::span<const std::uint8_t> bytes, int flags) {
     if (bytes.empty()) return true;
   }
   pending_.insert(pending_.end(), bytes.begin(), bytes.end());
+  Recount();
   UpdateInterest();
   return true;
 }
@@ -258,6 +295,7 @@ bool Stream::FlushPending() {
   }
   pending_sent_ = 0;
   std::vector<std::uint8_t>().swap(pending_);  // an idle connection holds no buffer
+  Recount();
   return true;
 }
 

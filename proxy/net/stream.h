@@ -14,6 +14,7 @@
 
 #include "proxy/net/liveness.h"
 #include "proxy/net/loop.h"
+#include "proxy/net/memory_meter.h"
 #include "proxy/net/socket.h"
 #include "tls/session.h"
 
@@ -26,7 +27,7 @@ class Stream;
 class StreamObserver {
  public:
   virtual void OnReadable(Stream& stream) = 0;  // Read will not just say kAgain, or says why it never will
-  virtual void OnDrained(Stream& stream) = 0;   // everything written has reached the kernel
+  virtual void OnDrained(Stream& stream) = 0;   // everything written has reached the kernel; or: AwaitRoom is over
   virtual void OnBroken(Stream& stream) = 0;    // reset or dead, noticed while not reading; error() has the errno
 
  protected:
@@ -59,6 +60,13 @@ class Stream final {
   void StartTls(std::unique_ptr<tls::Session> session);
   tls::Progress Handshake(bool readable);
   tls::Session* session() { return session_.get(); }
+  // handshake_bytes are what the handshake may have collected: all that came, and of ours what the kernel did not take.
+  std::size_t handshake_bytes() const { return handshake_in_ + pending(); }
+
+  // CountKept has the bytes that this stream keeps counted in `meter`, which must outlive it, from now on.
+  void CountKept(MemoryMeter* meter);
+  // MayKeep: there is no want of memory that forbids to read what a sink may not take at once.
+  bool MayKeep() const { return meter_ == nullptr || !meter_->IsTight(); }
 
   // WantRead turns OnReadable on or off. A stream that is off still notices a reset (OnBroken).
   void WantRead(bool on);
@@ -80,6 +88,9 @@ class Stream final {
   // Room is how much the kernel will take of a Write for certain; 0 when in doubt.
   std::size_t Room() const;
   std::size_t pending() const { return pending_.size() - pending_sent_; }
+  // TakesNow: the kernel takes a record or so at this moment. AwaitRoom has OnDrained called when it does again.
+  bool TakesNow() const;
+  void AwaitRoom();
 
   // EndWrite ends our direction after what is pending: FIN, or close_notify on a TLS leg. Idempotent.
   void EndWrite();
@@ -126,6 +137,7 @@ class Stream final {
   void CompleteEndWrite();
   void SendFin();
   void AfterFlush();
+  void Recount();  // after every change of what is kept
 
   Loop& loop_;
   StreamObserver* observer_;
@@ -136,6 +148,10 @@ class Stream final {
   std::vector<std::uint8_t> carry_;    // ciphertext that came with the end of the handshake
   std::vector<std::uint8_t> pending_;  // wire bytes the kernel has not taken; empty and without memory when idle
   std::size_t pending_sent_ = 0;
+  MemoryMeter* meter_ = nullptr;
+  std::size_t counted_ = 0;  // in meter_
+  std::size_t handshake_in_ = 0;
+  bool awaits_room_ = false;
   bool want_read_ = false;
   bool bulk_ = false;
   bool heavy_ = false;

@@ -51,6 +51,7 @@ class Sidecar final {
   // The start, in order.
   Status Prepare();
   void ReserveConnections();
+  void MakeWorkers();
   Status OpenStore();
   void FindProxyId();
   void TakeProxyId(const std::string& proxy_id);
@@ -83,6 +84,7 @@ class Sidecar final {
   void Fatal(const std::string& message, const std::vector<std::string>& more = {});  // one line, and lines below it
 
   std::string StatusJson() const;
+  std::string AdmissionJson() const;
 
   net::Loop& loop_;
   log::Log& log_;
@@ -94,6 +96,7 @@ class Sidecar final {
 
   std::unique_ptr<state::Store> store_;  // outlives the watches, which unfollow it at their end
   std::unique_ptr<control::Agent> agent_;
+  std::shared_ptr<data::Admission> admission_;
   std::vector<std::unique_ptr<data::Worker>> workers_;
   std::optional<control::ProxyConfig> config_;
   std::unique_ptr<control::Watch> find_proxy_;

@@ -13,18 +13,13 @@ namespace {
 using control::ListenerSet;
 using net::milliseconds;
 
-// Descriptors that are not connections: listeners, agent connections, libuv, logs.
-constexpr unsigned long kReservedFiles = 100;
 constexpr milliseconds kStdoutTime{1'000};
 
 }  // namespace
 
 Status Sidecar::Prepare() {
   for (const std::string& warning : settings_.warnings) log_.Warn("config", "configuration", {{"warning", warning}});
-  const unsigned long files = net::RaiseFileLimit();
-  log_.Info("sidecar", "open files",
-            {{"limit", std::to_string(files)},
-             {"connections_at_once", std::to_string(files > kReservedFiles ? (files - kReservedFiles) / 2 : 0)}});
+  (void)net::RaiseFileLimit();
   if (settings_.NeedsAgent()) {
     auto agent = control::Agent::Make(loop_, log_, settings_.agent);
     if (!agent) return Invalid("Error connecting to Consul agent: " + agent.error().message);
@@ -48,10 +43,7 @@ Status Sidecar::Prepare() {
     });
     if (exiting_) return Ok();
   }
-  for (unsigned i = 0; i < settings_.workers; ++i) {
-    workers_.push_back(std::make_unique<data::Worker>(log_));
-    workers_.back()->Start();
-  }
+  MakeWorkers();
   listeners_ = std::make_unique<ListenerSet>(
       loop_, log_, workers_,
       [this](const std::string& name, const Error& error) { OnListenerFailed(name, error); },

@@ -200,6 +200,7 @@ std::string Sidecar::StatusJson() const {
   std::int64_t pauses = 0;
   for (const auto& worker : workers_) pauses += worker->stats().accept_pauses.value();
   out["accept_pauses"] = pauses;
+  if (admission_) out["admission"] = json::parse(AdmissionJson());
   out["log"] = LogJson(log_.report());
   // ASCII, so that it can be looked at on a terminal, whatever an agent or a peer is called.
   return out.dump(2, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);

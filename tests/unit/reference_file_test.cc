@@ -173,7 +173,8 @@ TEST_CASE("reference file: a setting beyond Consul's is spelt as its flag") {
                           "drain_time", "drain_quiet", "workers", "handshake_timeout", "local_connect_timeout", "state_dir",
                           "cache_private_key", "max_stale", "max_answer_size",
                           "max_agent_connections", "on_revoke",
-                          "revoke_grace", "max_connection_age", "allow_core"}) {
+                          "revoke_grace", "max_connection_age", "allow_core", "memory_limit",
+                          "max_handshakes", "handshake_memory", "buffer_memory"}) {
     std::string flag = std::string("\n  -") + key;
     std::replace(flag.begin(), flag.end(), '_', '-');
     INFO(flag);

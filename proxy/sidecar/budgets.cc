@@ -1,0 +1,82 @@
+// What connections may hold: found at the start, said in the log, shown in /status. And the workers, who share it.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "proxy/data/admission.h"
+#include "proxy/sidecar/memory_limit.h"
+#include "proxy/sidecar/sidecar.h"
+
+namespace mooring::sidecar {
+namespace {
+
+std::string MiB(std::size_t bytes) { return std::to_string(bytes >> 20) + "MiB"; }
+
+MemoryLimit LimitOf(const config::Settings& settings) {
+  if (settings.memory_limit) return {*settings.memory_limit, "memory_limit"};
+  return FindMemoryLimit();
+}
+
+data::Limits LimitsOf(const config::Settings& settings, std::size_t memory) {
+  // Nobody says how much there is: the kernel alone limits.
+  data::Limits limits = memory == 0 ? data::Limits::None() : data::Limits::FromMemory(memory, settings.workers);
+  if (settings.handshake_memory) {
+    limits.handshake_memory = std::min(*settings.handshake_memory, limits.memory);
+    limits.handshakes = std::max<std::size_t>(limits.handshake_memory / data::kHandshakeCost, 1);
+  }
+  if (settings.max_handshakes) limits.handshakes = *settings.max_handshakes;
+  if (settings.buffer_memory) limits.buffer_memory = std::min(*settings.buffer_memory, limits.memory);
+  return limits;
+}
+
+}  // namespace
+
+void Sidecar::MakeWorkers() {
+  const MemoryLimit memory = LimitOf(settings_);
+  const data::Limits limits = LimitsOf(settings_, memory.bytes);
+  admission_ = std::make_shared<data::Admission>(limits, settings_.workers);
+  log_.Info("sidecar", "memory",
+            {{"limit", memory.bytes == 0 ? "unknown" : MiB(memory.bytes)},
+             {"from", memory.source},
+             {"connections_at_once", std::to_string(limits.memory / data::kConnectionCost)},
+             {"handshakes_at_once", std::to_string(limits.handshakes)},
+             {"handshake_memory", MiB(limits.handshake_memory)},
+             {"buffer_memory", MiB(limits.buffer_memory)}});
+  // With a listener of either direction: the rest is not known yet.
+  const auto files = static_cast<std::int64_t>(net::FileLimit());
+  const data::Shares shares = data::Shares::Of(files, settings_.workers, 1, 1);
+  log_.Info("sidecar", "open files",
+            {{"limit", std::to_string(files)},
+             {"connections_at_once", std::to_string((files - shares.reserved) / data::kDescriptorsEach)},
+             {"of_one_direction", std::to_string(shares.inbound / data::kDescriptorsEach)},
+             {"reserved", std::to_string(shares.reserved)}});
+  for (unsigned i = 0; i < settings_.workers; ++i) {
+    workers_.push_back(std::make_unique<data::Worker>(log_, admission_));
+    workers_.back()->Start();
+  }
+}
+
+std::string Sidecar::AdmissionJson() const {
+  const data::Limits& limits = admission_->limits();
+  const data::Shares shares = admission_->shares();
+  std::int64_t shed = 0;
+  for (const auto& worker : workers_) shed += worker->stats().handshakes_shed.value();
+  const auto descriptors = [this](data::ListenerKind kind) {
+    return admission_->connections(kind) * data::kDescriptorsEach;
+  };
+  return nlohmann::json{
+      {"memory", {{"limit", limits.memory}, {"connection", data::kConnectionCost}}},
+      {"buffers", {{"limit", limits.buffer_memory}, {"held", admission_->buffers().kept()}}},
+      {"handshakes",
+       {{"limit", limits.handshakes},
+        {"under_way", admission_->handshakes()},
+        {"memory_limit", limits.handshake_memory},
+        {"held", admission_->handshake_bytes()},
+        {"ended_to_make_room", shed}}},
+      {"descriptors",
+       {{"reserved", shares.reserved},
+        {"inbound", {{"share", shares.inbound}, {"held", descriptors(data::ListenerKind::kPublic)}}},
+        {"outbound", {{"share", shares.outbound}, {"held", descriptors(data::ListenerKind::kUpstream)}}}}}}
+      .dump();
+}
+
+}  // namespace mooring::sidecar
