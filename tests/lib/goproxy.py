@@ -13,7 +13,7 @@ class GoProxy:
     kind = "go"
 
     def __init__(self, case, agent, service, app=None, upstream=None, listen=None, token=None,
-                 upstream_listen=None, flags=(), ready=True):
+                 upstream_listen=None, flags=(), ready=True, wrap=()):
         self.port = listen or free_port()
         self.address = ("127.0.0.1", self.port)
         address = agent if isinstance(agent, str) else agent.address
@@ -26,7 +26,7 @@ class GoProxy:
             argv += ["-upstream", f"{upstream}:{upstream_listen or self.port}"]
         if token:
             argv += ["-token", token]
-        self.process = Process(case, [*argv, *flags], f"go-{service}")
+        self.process = Process(case, [*wrap, *argv, *flags], f"go-{service}")
         if not ready:
             return
         self.process.wait_log("Parsed TLS identity", 20)

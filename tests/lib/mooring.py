@@ -52,18 +52,18 @@ class Mooring:
 
     kind = "mooring"
 
-    def __init__(self, case, arguments, env=None, ready=True, name="mooring", seconds=15.0, **options):
+    def __init__(self, case, arguments, env=None, ready=True, name="mooring", seconds=15.0, wrap=(), **options):
         self.case = case
         self.expect_exit = 0
         self._ended = False
-        self.process = Process(case, [os.environ["MOORING_BIN"], *arguments], name, env=env, **options)
+        self.process = Process(case, [*wrap, os.environ["MOORING_BIN"], *arguments], name, env=env, **options)
         case.undo(self.close)
         self._admin = None
         if ready:
             self.wait_ready(seconds)
 
     @classmethod
-    def connect_proxy(cls, case, *flags, env=None, ready=True, name="mooring", level="DEBUG"):
+    def connect_proxy(cls, case, *flags, env=None, ready=True, name="mooring", level="DEBUG", wrap=()):
         """connect_proxy runs `mooring connect proxy` with these flags. It drains in no time unless the flags
         say otherwise: a test's end should not take longer than the test."""
         defaults = []
@@ -73,11 +73,12 @@ class Mooring:
                 defaults += [flag, value]
         if not READS_GUARDED:
             defaults.append("-allow-core")
-        return cls(case, ["connect", "proxy", *defaults, *flags], env, ready, name)
+        return cls(case, ["connect", "proxy", *defaults, *flags], env, ready, name, wrap=wrap)
 
     @classmethod
     def from_yaml(cls, case, settings, env=None, ready=True, name="mooring", level="DEBUG", **options):
-        """from_yaml runs `mooring proxy -config` with the settings, a dict or YAML text; options are Process's."""
+        """from_yaml runs `mooring proxy -config` with the settings, a dict or YAML text; options are Process's,
+        and wrap are words before the program, which end in an exec of what follows them."""
         if isinstance(settings, dict):
             settings = {"admin": {"address": "127.0.0.1:0"}, "log_level": level, "drain_delay": "0s",
                         "drain_time": "0s", **({} if READS_GUARDED else {"allow_core": True}), **settings}

@@ -23,7 +23,8 @@ class Static:
     an upstream `db` whose endpoint the test plays. Callers named web may come in, others may not."""
 
     def __init__(self, case, behaviour=apps.echo, authority=None, endpoints=None, public=None, upstream=None,
-                 rules=None, default="deny", receive_buffer=None, env=None, ready=True, process=None, **settings):
+                 rules=None, default="deny", receive_buffer=None, env=None, ready=True, process=None, wrap=(),
+                 **settings):
         self.case = case
         self.authority = authority or certs.Authority()
         self.roots = self.authority.pem
@@ -39,7 +40,7 @@ class Static:
             "intentions": {"default": default, "rules": rules},
             "upstreams": [{"service": "db", "listen": "127.0.0.1:0", "endpoints": addresses,
                            **(upstream or {})}],
-            **settings}, env=env, ready=ready, **(process or {}))
+            **settings}, env=env, ready=ready, wrap=wrap, **(process or {}))
         if ready:
             self.public, self.upstream = self.mooring.public, self.mooring.upstream("db")
         self.web = self.authority.leaf("web")
