@@ -5,14 +5,18 @@ import threading
 from lib import apps, certs, check, tlspeer
 from lib.case import now, sanitized, slowness
 from lib.cgroup import Cgroup
-from lib.crowd import Crowd, Holder, say
+from lib.crowd import Crowd, Holder, say, small_network
 from lib.mooring import Mooring
 from lib.ports import free_port
 from lib.static import Static, identity_files
 
-EXPECTED_SECONDS = 20
+EXPECTED_SECONDS = 12
 MIB = 1 << 20
 ALERT_ILLEGAL_PARAMETER = 47
+
+
+def setup_module(case):
+    small_network(case)
 
 
 def room(case):
@@ -180,7 +184,7 @@ class Meshed:
 
 
 def slow_peers(case, side):
-    count = case.scale(1500, 2800)
+    count = case.scale(1300, 2800)
     group = room(case)
     holder, echo = Holder(case), apps.App(case, apps.echo)
     outbound = side == "outbound"

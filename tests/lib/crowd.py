@@ -9,6 +9,9 @@ import socket
 import struct
 import threading
 import time
+from pathlib import Path
+
+from lib import namespaces
 
 
 def raise_file_limit():
@@ -30,6 +33,15 @@ def say(text):
     if path := os.environ.get("MOORING_FIGURES"):
         with open(path, "a") as file:
             file.write(text + "\n")
+
+
+def small_network(case):
+    """small_network takes the test into a network of its own whose sockets have small buffers. The kernel's memory for TCP is
+    one for the whole machine: thousands of connections that are stuffed to the brim have it reset those of others ("TCP: out
+    of memory")."""
+    namespaces.own_network(case, "a crowd of stuffed connections")
+    for name, most in (("tcp_rmem", 131072), ("tcp_wmem", 16384)):
+        Path(f"/proc/sys/net/ipv4/{name}").write_text(f"4096 16384 {most}")
 
 
 class Crowd:
