@@ -5,6 +5,7 @@
 #include <openssl/nid.h>
 
 #include <algorithm>
+#include <new>
 
 #include "authz/text.h"
 
@@ -26,6 +27,12 @@ std::string TakeErrors() {
   return text.empty() ? "unknown reason" : text;
 }
 
+void ClearErrors() {
+  bool starved = false;
+  while (const std::uint32_t packed = ERR_get_error()) starved = starved || ERR_GET_REASON(packed) == ERR_R_MALLOC_FAILURE;
+  if (starved) throw std::bad_alloc();
+}
+
 std::string NameText(const X509_NAME* name) {
   // RFC 2253 without its escapes for control characters and UTF-8: messages are raw.
   constexpr unsigned long kNameForm = XN_FLAG_RFC2253 & ~static_cast<unsigned long>(ASN1_STRFLGS_ESC_CTRL | ASN1_STRFLGS_ESC_MSB);
@@ -34,7 +41,7 @@ std::string NameText(const X509_NAME* name) {
   std::size_t length = 0;
   if (!bio || X509_NAME_print_ex(bio.get(), name, 0, kNameForm) < 0 ||
       !BIO_mem_contents(bio.get(), &data, &length)) {
-    ERR_clear_error();
+    ClearErrors();
     return "(unprintable name)";
   }
   if (length == 0) return "(empty name)";
@@ -55,7 +62,7 @@ std::string HexWithColons(std::span<const std::uint8_t> bytes) {
 std::string SerialText(const X509* certificate) {
   bssl::UniquePtr<BIGNUM> number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr));
   if (!number) {
-    ERR_clear_error();
+    ClearErrors();
     return {};
   }
   std::vector<std::uint8_t> bytes(std::max<std::size_t>(BN_num_bytes(number.get()), 1));
@@ -68,7 +75,7 @@ bool ReadTime(const ASN1_TIME* time, WallTime* out) {
   int days = 0;
   int rest = 0;
   const bool good = epoch && ASN1_TIME_diff(&days, &rest, epoch.get(), time) == 1;
-  ERR_clear_error();
+  ClearErrors();
   if (!good) return false;
   // A year-9999 date, "no expiry" by RFC 5280 4.1.2.5, does not fit nanoseconds: the last that
   // does.
@@ -84,7 +91,7 @@ bssl::UniquePtr<X509> ParseDer(std::span<const std::uint8_t> der) {
   const std::uint8_t* cursor = der.data();
   bssl::UniquePtr<X509> certificate(d2i_X509(nullptr, &cursor, static_cast<long>(der.size())));
   if (!certificate || cursor != der.data() + der.size()) {
-    ERR_clear_error();
+    ClearErrors();
     return nullptr;
   }
   return certificate;
@@ -93,7 +100,7 @@ bssl::UniquePtr<X509> ParseDer(std::span<const std::uint8_t> der) {
 const char* WeakKey(X509* certificate) {
   bssl::UniquePtr<EVP_PKEY> key(X509_get_pubkey(certificate));
   if (!key) {
-    ERR_clear_error();
+    ClearErrors();
     return "its key is of a kind that is not supported";
   }
   switch (EVP_PKEY_id(key.get())) {

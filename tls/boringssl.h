@@ -90,6 +90,10 @@ inline constexpr std::uint16_t kFirstGroup = SSL_GROUP_X25519_MLKEM768;
 // Left there, an error would be blamed on the next call, of another connection perhaps.
 std::string TakeErrors();
 
+// ClearErrors empties it. If a lack of memory stood in it, that is std::bad_alloc, as it is for us: else what there was no memory
+// to read would be judged as wrong, or as not there.
+void ClearErrors();
+
 // NameText is a distinguished name for people, printable and bounded.
 std::string NameText(const X509_NAME* name);
 

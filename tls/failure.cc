@@ -69,6 +69,8 @@ const char* FailureName(Failure failure) {
       return "no_common_cipher";
     case Failure::kProtocol:
       return "protocol_error";
+    case Failure::kMemory:
+      return "out_of_memory";
   }
   return "none";
 }
@@ -77,6 +79,7 @@ Diagnosis Diagnose(bool during_handshake) {
   Diagnosis diagnosis;
   while (const std::uint32_t packed = ERR_get_error()) {
     const int reason = ERR_GET_REASON(packed);
+    if (reason == ERR_R_MALLOC_FAILURE) return {Failure::kMemory, -1, Refusal::kNone, "no memory was to be had"};
     const char* name = ERR_reason_error_string(packed);
     if (!diagnosis.text.empty()) diagnosis.text += ", ";
     diagnosis.text += name != nullptr ? name : "error " + std::to_string(reason);

@@ -130,7 +130,7 @@ Refusal RefusalOf(int error) {
 
 bool IsIpLiteral(const std::string& host) {
   const bssl::UniquePtr<ASN1_OCTET_STRING> bytes(a2i_IPADDRESS(host.c_str()));
-  ERR_clear_error();
+  ClearErrors();
   return bytes != nullptr;
 }
 
@@ -200,7 +200,7 @@ Judgement JudgeHost(X509_STORE* roots, std::span<const std::span<const std::uint
   }
   const bssl::UniquePtr<X509_STORE_CTX> ctx(X509_STORE_CTX_new());
   if (!ctx || X509_STORE_CTX_init(ctx.get(), roots, leaf.get(), hints.get()) != 1) {
-    ERR_clear_error();
+    ClearErrors();
     return {Refusal::kUnknownCa, "out of memory", {}};
   }
   X509_VERIFY_PARAM* param = X509_STORE_CTX_get0_param(ctx.get());
@@ -214,14 +214,14 @@ Judgement JudgeHost(X509_STORE* roots, std::span<const std::span<const std::uint
                         ? X509_VERIFY_PARAM_set1_ip_asc(param, host.c_str())
                         : X509_VERIFY_PARAM_set1_host(param, host.data(), host.size());
   if (host.empty() || named != 1) {
-    ERR_clear_error();
+    ClearErrors();
     return {Refusal::kWrongIdentity, "\"" + authz::Shortened(host) + "\" is not a host name", {}};
   }
   if (X509_verify_cert(ctx.get()) == 1) {
-    ERR_clear_error();
+    ClearErrors();
     return {};
   }
-  ERR_clear_error();
+  ClearErrors();
   const int error = X509_STORE_CTX_get_error(ctx.get());
   std::string detail = X509_verify_cert_error_string(error);
   const X509* culprit = X509_STORE_CTX_get_current_cert(ctx.get());

@@ -14,7 +14,7 @@ std::vector<std::string> CertificateUris(const X509* certificate) {
   std::vector<std::string> uris;
   const bssl::UniquePtr<GENERAL_NAMES> names(static_cast<GENERAL_NAMES*>(
       X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
-  ERR_clear_error();
+  ClearErrors();
   if (!names) return uris;
   for (const GENERAL_NAME* name : names.get()) {
     if (name->type != GEN_URI) continue;
@@ -27,7 +27,7 @@ std::vector<std::string> CertificateUris(const X509* certificate) {
 
 Judgement CheckLeaf(X509* leaf) {
   const std::uint32_t flags = X509_get_extension_flags(leaf);
-  ERR_clear_error();
+  ClearErrors();
   if ((flags & EXFLAG_INVALID) != 0) {
     return Refuse(Refusal::kMalformed, "an extension is damaged or stands there twice");
   }

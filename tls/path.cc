@@ -149,7 +149,7 @@ class Search final {
     }
     if (!ready || X509_STORE_CTX_init(ctx.get(), bundle_.no_store.get(), sent_.front().get(),
                                       hints.get()) != 1) {
-      ERR_clear_error();
+      ClearErrors();
       return {Refusal::kUnknownCa, "out of memory", {}};
     }
     X509_STORE_CTX_set0_trusted_stack(ctx.get(), anchors.get());
@@ -165,7 +165,7 @@ class Search final {
     X509_VERIFY_PARAM_set_depth(param, static_cast<int>(kMaxChain));
     X509_VERIFY_PARAM_set_time(param, std::chrono::system_clock::to_time_t(now_));
     const bool good = X509_verify_cert(ctx.get()) == 1;
-    ERR_clear_error();
+    ClearErrors();
     if (good) return CheckStrength(X509_STORE_CTX_get0_chain(ctx.get()));
 
     const int error = X509_STORE_CTX_get_error(ctx.get());

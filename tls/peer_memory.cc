@@ -12,7 +12,12 @@ PeerMemory::Place& PeerMemory::Touch(const std::string& name) {
   }
   if (places_.size() == kMostPlaces) Drop(std::prev(places_.end()));
   places_.push_front({name, {}, false, 0});
-  by_name_.emplace(places_.front().name, places_.begin());
+  try {
+    by_name_.emplace(places_.front().name, places_.begin());
+  } catch (...) {
+    places_.pop_front();
+    throw;
+  }
   return places_.front();
 }
 

@@ -116,7 +116,7 @@ Result<bssl::UniquePtr<EVP_PKEY>> ReadPrivateKey(std::string_view pem) {
           "the private key is encrypted: give it unencrypted, readable by this user only");
     }
     if (key) return Invalid("there is more than one private key");
-    ERR_clear_error();
+    ClearErrors();
     key = ParseKey(*block);
     if (!key) {
       return Invalid("the private key (" + block->kind +

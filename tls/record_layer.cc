@@ -51,6 +51,8 @@ std::size_t TakeSize(Input bytes) {
 
 }  // namespace
 
+void RecordLayer::PrepareThread() { (void)Spare(); }
+
 void RecordLayer::Begin(SSL* ssl, std::uint64_t most_per_key) {
   ssl_ = ssl;
   most_per_key_ = most_per_key;
@@ -109,6 +111,7 @@ bool RecordLayer::TakeOver(std::optional<TrafficKey>& key, bool reading, std::ui
   if (!bssl::SSL_get_traffic_secrets(ssl_, &reads, &writes)) return false;
   const auto secret = reading ? reads : writes;
   key = TrafficKey::Make(SSL_get_current_cipher(ssl_), {secret.data(), secret.size()}, number);
+  if (!key) ClearErrors();
   if (reading) by_ssl_ = true;  // BoringSSL may be in the middle of a message of several records
   return key.has_value();
 }

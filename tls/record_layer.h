@@ -26,6 +26,9 @@ class RecordLayer final {
   // Records of a direction that BoringSSL passes before the layer takes it over.
   static constexpr std::uint64_t kBoringSslFirst = 4;
 
+  // PrepareThread: see tls::PrepareThread.
+  static void PrepareThread();
+
   // Begin is for the end of the handshake. `most_per_key`: records that are sealed under one key before a new one (RFC 8446 5.5).
   void Begin(SSL* ssl, std::uint64_t most_per_key);
 

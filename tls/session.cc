@@ -1,5 +1,7 @@
 #include "tls/session.h"
 
+#include <openssl/rand.h>
+
 #include <algorithm>
 #include <new>
 #include <utility>
@@ -35,6 +37,7 @@ int WriteWire(BIO* bio, const char* data, int length) {
     const std::span<const std::uint8_t> records(reinterpret_cast<const std::uint8_t*>(data), static_cast<std::size_t>(length));
     return impl->records.FromSsl(*impl->wire, records) ? length : -1;
   } catch (const std::bad_alloc&) {
+    impl->starved = true;
     return -1;
   }
 }
@@ -60,6 +63,7 @@ ssl_verify_result_t VerifyPeer(SSL* ssl, std::uint8_t* out_alert) {
     if (impl->judgement.refusal == Refusal::kNone) return ssl_verify_ok;
     *out_alert = AlertFor(impl->judgement.refusal);
   } catch (...) {
+    impl->starved = true;
     impl->judgement.refusal = Refusal::kUnknownCa;
     *out_alert = SSL_AD_INTERNAL_ERROR;
   }
@@ -86,7 +90,7 @@ bssl::UniquePtr<SSL> NewSsl(Session::Impl& impl) {
   BIO_set_init(bio.get(), 1);
   BIO* shared = bio.release();
   SSL_set_bio(ssl.get(), shared, shared);  // takes the one reference for both directions
-  SSL_set_app_data(ssl.get(), &impl);
+  if (SSL_set_app_data(ssl.get(), &impl) != 1) throw std::bad_alloc();
   SSL_set_custom_verify(ssl.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, VerifyPeer);
   SSL_set_renegotiate_mode(ssl.get(), ssl_renegotiate_never);
   // Frees after the handshake what only handshakes need; the peer's chain stays, in the session.
@@ -124,7 +128,7 @@ void Session::Impl::JudgePeer() {
   judged_at = std::chrono::system_clock::now();
   judgement = JudgeNow();
   judged = true;
-  ERR_clear_error();
+  ClearErrors();
 }
 
 Judgement Session::Impl::JudgeNow() const {
@@ -155,6 +159,7 @@ bool Session::Impl::HelloIsTooLong() {
 }
 
 Progress Session::Impl::FailFromQueue() {
+  if (starved) return Fail(Failure::kMemory, "no memory was to be had");
   Diagnosis diagnosis = Diagnose(!handshake_done);
   alert = diagnosis.alert;
   if (diagnosis.failure != Failure::kCertificate)
@@ -195,6 +200,15 @@ int KeepTicket(SSL* ssl, SSL_SESSION* ticket) {
   return 1;
 }
 
+void PrepareThread() {
+  RecordLayer::PrepareThread();
+  // BoringSSL's own of this thread: its random numbers and its error queue.
+  std::uint8_t byte = 0;
+  RAND_bytes(&byte, 1);
+  OPENSSL_PUT_ERROR(SSL, ERR_R_INTERNAL_ERROR);
+  ERR_clear_error();
+}
+
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Session::~Session() = default;
 
@@ -219,7 +233,7 @@ std::unique_ptr<Session> Session::Connect(std::shared_ptr<const Context> context
   if (impl->shared().kind != Context::Impl::Kind::kMeshClient) {
     impl->Fail(Failure::kProtocol, "this context is not for dialling");
   } else if (SSL_set_tlsext_host_name(impl->ssl.get(), sni.c_str()) != 1) {
-    ERR_clear_error();
+    ClearErrors();
     impl->Fail(Failure::kProtocol, "\"" + authz::Shortened(sni) + "\" cannot be sent as SNI");
   } else if (!endpoint.empty()) {
     impl->place = endpoint + ' ' + expected.Uri();
@@ -244,7 +258,7 @@ std::unique_ptr<Session> Session::ConnectHttps(std::shared_ptr<const Context> co
   if (impl->shared().kind != Context::Impl::Kind::kHttps) {
     impl->Fail(Failure::kProtocol, "this context is not for https");
   } else if (!IsIpLiteral(host) && SSL_set_tlsext_host_name(impl->ssl.get(), host.c_str()) != 1) {
-    ERR_clear_error();
+    ClearErrors();
     impl->Fail(Failure::kProtocol, "\"" + authz::Shortened(host) + "\" cannot be sent as SNI");
   }
   return std::unique_ptr<Session>(new Session(std::move(impl)));
@@ -284,7 +298,8 @@ bool Session::handshake_done() const { return impl_->handshake_done; }
 bool Session::resumed() const { return impl_->handshake_done && SSL_session_reused(impl_->ssl.get()) == 1; }
 
 bool Session::MayFailOverTicket() const {
-  return impl_->offered_ticket && !impl_->judged && impl_->failure != Failure::kCertificate;
+  return impl_->offered_ticket && !impl_->judged && impl_->failure != Failure::kCertificate &&
+         impl_->failure != Failure::kMemory;
 }
 
 void Session::TicketFailed() const {

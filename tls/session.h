@@ -38,8 +38,13 @@ enum class Failure {
   kVersion,         // no common protocol version
   kNoCommonCipher,  // no common cipher suite, group or signature algorithm
   kProtocol,        // any other violation
+  kMemory,          // there was none to be had, on our side
 };
 const char* FailureName(Failure failure);
+
+// PrepareThread takes what a thread's first session would: the C library ends the process where it has no memory to note that an
+// object of a thread is to be destroyed with it. To be called when a thread that will serve sessions begins.
+void PrepareThread();
 
 class Session final {
  public:
@@ -74,7 +79,7 @@ class Session final {
   bool Write(Wire& wire, std::span<const std::uint8_t> plain);
 
   // CloseNotify ends our direction; Read goes on working (RFC 8446 6.1). Idempotent. Never call it
-  // before an abort: the peer would take it for a clean end.
+  // before an abort: the peer would take it for a clean end. Without memory for it: std::bad_alloc.
   void CloseNotify(Wire& wire);
 
   // SendAlert ends the session by a fatal alert of ours (RFC 8446 6.2); nothing may be written

@@ -1,5 +1,6 @@
 // Session once the handshake is done: data in both directions, and their ends.
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "tls/session.h"
@@ -85,7 +86,9 @@ void Session::CloseNotify(Wire& wire) {
   const Attach attached(*impl_, wire);
   impl_->close_notify_sent = true;
   // Once only: a second SSL_shutdown would wait for the peer's close_notify and choke on its data.
-  SSL_shutdown(impl_->ssl.get());
+  if (SSL_shutdown(impl_->ssl.get()) >= 0) return;
+  // An end that is not sent must not look sent: the peer would wait for it for ever.
+  if (impl_->FailFromQueue() == Progress::kFailed && impl_->failure == Failure::kMemory) throw std::bad_alloc();
 }
 
 void Session::SendAlert(Wire& wire, int description) {

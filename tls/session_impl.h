@@ -43,6 +43,7 @@ struct Session::Impl {
   bool judged = false;
   WallTime judged_at;
   Judgement judgement;
+  bool starved = false;  // memory ran out below BoringSSL, where no exception may pass
   Failure failure = Failure::kNone;
   int alert = -1;
   std::string failure_text;

@@ -59,7 +59,7 @@ Result<std::shared_ptr<const TrustBundle>> TrustBundle::Make(
     for (bssl::UniquePtr<X509>& root : *certificates) {
       // Also fills the extension cache, so that threads that judge find it ready.
       const bool is_ca = X509_check_ca(root.get()) == 1;
-      ERR_clear_error();
+      ClearErrors();
       if (!is_ca) {
         return Invalid("root number " + std::to_string(i + 1) + ", " +
                        NameText(X509_get_subject_name(root.get())) + ", is not a CA certificate");

@@ -2,6 +2,8 @@
 
 #include <openssl/sha.h>
 
+#include <algorithm>
+
 #include "tls/boringssl.h"
 
 namespace mooring::tls {
@@ -31,6 +33,8 @@ std::optional<authz::ServiceId> Verdicts::Find(const Key& key, WallTime now) con
 
 void Verdicts::Remember(const Key& key, const authz::ServiceId& id, TimeSpan valid) {
   const std::lock_guard lock(mutex_);
+  // Room to remember the order in comes first: what is in good_ alone would never go again.
+  if (order_.size() == order_.capacity()) order_.reserve(std::min(kMost, std::max<std::size_t>(16, 2 * order_.size())));
   const auto [entry, added] = good_.insert_or_assign(key, Good{id, valid});
   if (!added) return;
   if (order_.size() < kMost) {

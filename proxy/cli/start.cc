@@ -1,10 +1,16 @@
 #include "proxy/cli/start.h"
 
+#include <sys/resource.h>
+
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <exception>
+#include <new>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "proxy/cli/memory_guard.h"
@@ -13,13 +19,25 @@
 #include "proxy/sidecar/sidecar.h"
 
 namespace mooring::cli {
-int Start(config::Settings settings) {
+namespace {
+
+// The kernel lets this thread's stack grow as it is used, and ends the process where the limit on address space (RLIMIT_AS) leaves
+// it no room: so it takes what it will need before others can. Only the far end is touched, which costs one page.
+constexpr std::size_t kStack = std::size_t{1} << 20U;
+
+void GrowStack() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur < 4 * kStack) return;
+  const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  *reinterpret_cast<volatile char*>(here - kStack) = 0;
+}
+
+int Run(config::Settings settings) {
   const bool guarded = settings.allow_core || GuardMemory();
   const std::string refused = guarded ? std::string() : std::strerror(errno);
   log::Log log(settings.log_level, settings.log_json);
   if (log.failure() != 0) {
-    std::fprintf(stderr, "==> cannot start the thread that writes the log: %s (TasksMax= in the unit, ulimit -u)\n",
-                 std::strerror(log.failure()));
+    std::fprintf(stderr, "==> no thread to write the log: %s; %s\n", std::strerror(log.failure()), net::CureOf(log.failure()));
     return 1;
   }
   if (settings.allow_core) log.Warn("sidecar", "allow_core: a core file of this process holds the private key");
@@ -36,6 +54,24 @@ int Start(config::Settings settings) {
     std::signal(SIGINT, SIG_IGN);
   }
   return code;
+}
+
+}  // namespace
+
+int Start(config::Settings settings) {
+  std::string message;
+  try {
+    GrowStack();
+    return Run(std::move(settings));
+  } catch (const std::bad_alloc&) {
+    message = std::string("no memory to start with; ") + net::CureOf(ENOMEM);
+  } catch (const std::system_error& error) {
+    message = net::Explain(error);
+  } catch (const std::exception& error) {
+    message = error.what();
+  }
+  std::fprintf(stderr, "==> %s\n", message.c_str());
+  return 1;
 }
 
 }  // namespace mooring::cli

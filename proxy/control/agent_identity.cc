@@ -22,7 +22,10 @@ class AgentIdentity final : public IdentitySource {
                [this](const http::Response& response) { return TakeRoots(response.body); }),
         leaf_(loop, log, agent, LeafOptions(service),
               [this](const http::Response& response) { return TakeLeaf(response.body); }),
-        retry_(loop, [this] { Settle(pairing_.SetLeaf(leaf_value_)); }) {}
+        retry_(loop, [this] {
+          retry_.Start(kRetryLeaf);  // Settle stops it, unless memory runs out before
+          Settle(pairing_.SetLeaf(leaf_value_));
+        }) {}
 
   void Start() override {
     roots_.Start();
@@ -102,11 +105,11 @@ class AgentIdentity final : public IdentitySource {
 
   void Settle(const Status& verdict) {
     if (!verdict) {
+      retry_.Start(kRetryLeaf);
       if (last_problem_ != verdict.error().message) {
         log_.Warn("control", "leaf certificate not taken up yet", {{"error", verdict.error().message}});
       }
       last_problem_ = verdict.error().message;
-      retry_.Start(kRetryLeaf);
     } else {
       last_problem_.clear();
       retry_.Stop();

@@ -53,6 +53,8 @@ void ListenerSet::Update(const std::map<std::string, Wanted>& wanted) {
 }
 
 void ListenerSet::Open(const std::string& name, Entry* entry) {
+  // What is cut short by a lack of memory is tried again, too.
+  if (!retry_.running()) retry_.Start(kRetryBind);
   // Even a literal goes through the resolver: one path, and no callback from inside Update.
   if (std::exchange(entry->resolving, true)) return;
   resolver_.Resolve(entry->wanted.address,
@@ -93,12 +95,16 @@ Status ListenerSet::Bind(const std::string& name, const std::vector<net::SocketA
     }
     shares.push_back(std::move(share));
   }
+  // All that needs memory comes first: a listener that is open for some workers only, or for none, would look open.
+  std::string bound_to = net::SocketAddress::LocalOf(fd->get()).Text();
+  std::vector<std::unique_ptr<net::Task>> tasks;
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    tasks.push_back(workers_[i]->MakeListenerTask(name, entry->wanted.kind, std::move(shares[i])));
+  }
   entry->fd = std::move(*fd);
   entry->error.clear();
-  entry->bound = net::SocketAddress::LocalOf(entry->fd.get()).Text();
-  for (std::size_t i = 0; i < workers_.size(); ++i) {
-    workers_[i]->PostListener(name, entry->wanted.kind, std::move(shares[i]));
-  }
+  entry->bound = std::move(bound_to);
+  for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->loop().Post(std::move(tasks[i]));
   log_.Info("control", "listener open", {{"name", name}, {"address", entry->bound}});
   return Ok();
 }
@@ -117,12 +123,11 @@ void ListenerSet::Close(const std::string& name, Entry* entry) {
   for (auto& worker : workers_) {
     ++*releases_;
     // Runs on the worker; the count is looked at on our loop alone, and only while this object lives.
-    worker->PostCloseListener(
-        name, [this, &loop = loop_, releases = std::weak_ptr<std::size_t>(releases_)] {
-          loop.Post([this, releases] {
-            if (const auto left = releases.lock(); left && --*left == 0) Retry();
-          });
-        });
+    auto task = std::make_shared<std::unique_ptr<net::Task>>(
+        std::make_unique<net::Task>([this, releases = std::weak_ptr<std::size_t>(releases_)] {
+          if (const auto left = releases.lock(); left && --*left == 0) Retry();
+        }));
+    worker->PostCloseListener(name, [&loop = loop_, task] { loop.Post(std::move(*task)); });
   }
   log_.Info("control", "listener closed", {{"name", name}, {"address", entry->bound}});
 }
@@ -138,8 +143,10 @@ void ListenerSet::CloseKind(data::ListenerKind kind, std::function<void()> done)
   // function's own, so that `done` runs once, whatever is open.
   auto left = std::make_shared<std::atomic<std::size_t>>(1);
   // The loop, not this: a later signal may have ended this object by then.
-  const auto release = [&loop = loop_, left, done = std::move(done)] {
-    if (left->fetch_sub(1) == 1) loop.Post(done);
+  // Made here, so that the last worker cannot fail to hand it back.
+  auto task = std::make_shared<std::unique_ptr<net::Task>>(std::make_unique<net::Task>(std::move(done)));
+  const auto release = [&loop = loop_, left, task] {
+    if (left->fetch_sub(1) == 1) loop.Post(std::move(*task));
   };
   for (auto it = entries_.begin(); it != entries_.end();) {
     auto& [name, entry] = *it;

@@ -57,6 +57,7 @@ void Registration::Failed(log::Literal what, const Error& why) {
 }
 
 void Registration::Register() {
+  Later(kAsk + kRetry, &Registration::Register);  // should memory run out before the answer is dealt with
   asked_ = true;
   nlohmann::json body{
       {"Kind", "connect-proxy"},
@@ -96,6 +97,7 @@ void Registration::Register() {
 }
 
 void Registration::Pass() {
+  Later(kAsk + kRetry, &Registration::Pass);  // as above
   http::Request request =
       agent_.NewRequest("PUT", "/v1/agent/check/pass/" + UrlEncode(CheckId(entry_)), "");
   request.deadline = kAsk;

@@ -93,7 +93,23 @@ void Watch::Stop() {
   agent_.ForgetWaiting(this);
 }
 
-void Watch::Send() {
+void Watch::Send() noexcept {
+  try {
+    Ask();
+  } catch (...) {
+    CutShort();
+  }
+}
+
+// CutShort: there was no memory to ask with, or to take the answer up with. What was learnt stays, and the question is asked anew.
+void Watch::CutShort() noexcept {
+  ++failures_;
+  ++state_.errors;
+  state_.phase = State::Phase::kRetrying;
+  timer_.Start(Backoff());
+}
+
+void Watch::Ask() {
   if (!std::exchange(restore_armed_, true) && ticket_) {
     const auto wait = std::chrono::duration_cast<milliseconds>(agent_.SavedFrom() - loop_.now());
     restore_.Start(std::max(wait, milliseconds(0)));
@@ -130,7 +146,14 @@ void Watch::Send() {
                     : Asker::Rank::kPoll;
   http::Request request = NewQuestion(blocking_, cached_);
   sent_at_ = loop_.now();
-  asker_->Send(std::move(request), manner, [this](Result<http::Response> answer) { OnAnswer(std::move(answer)); });
+  asker_->Send(std::move(request), manner, [this](Result<http::Response> answer) {
+    try {
+      OnAnswer(std::move(answer));
+    } catch (...) {
+      CutShort();
+      throw;  // to the keeper of the loop, who says so
+    }
+  });
 }
 
 http::Request Watch::NewQuestion(bool waits, bool cached) {

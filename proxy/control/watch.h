@@ -110,7 +110,6 @@ class Watch final {
   const std::string& needs() const { return options_.needs; }
 
  private:
-  void Send();
   http::Request NewQuestion(bool waits, bool cached);
   void AskAside();
   void TakeAside(Result<http::Response> answer);
@@ -118,6 +117,9 @@ class Watch final {
   bool IsBehind(const http::Response& response);
   void Keep(const http::Response& response);
   void Next(bool unmoved);
+  void Send() noexcept;
+  void Ask();
+  void CutShort() noexcept;
   void Restore();
   std::optional<Error> Distrust(const http::Response& response);
   void SayRefused(const Error& error);

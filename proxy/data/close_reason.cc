@@ -40,6 +40,7 @@ const char* CloseReasonName(CloseReason reason) {
     case CloseReason::kConnectTimeout: return "connect_timeout";
     case CloseReason::kConnectFailed: return "connect_failed";
     case CloseReason::kOutOfResources: return "out_of_resources";
+    case CloseReason::kInternalError: return "internal_error";
   }
   return "unknown";
 }
@@ -64,6 +65,7 @@ CloseReason FromRefusal(tls::Refusal refusal) {
 CloseReason FromSession(const tls::Session& session) {
   switch (session.failure()) {
     case tls::Failure::kNone: return CloseReason::kHandshakeAborted;
+    case tls::Failure::kMemory: return CloseReason::kOutOfResources;
     case tls::Failure::kCertificate: return FromRefusal(session.judgement().refusal);
     case tls::Failure::kAlert: return CloseReason::kPeerAlert;
     case tls::Failure::kNotTls: return CloseReason::kNotTls;

@@ -45,9 +45,10 @@ enum class CloseReason {
   kConnectRefused,        // one attempt: refused, reset or unreachable
   kConnectTimeout,        // one attempt, or all of them: the deadline passed
   kConnectFailed,         // no endpoint could be reached and proven
-  kOutOfResources,        // descriptors, memory or ports ran out
+  kOutOfResources,        // descriptors, memory, ports or epoll watches ran out
+  kInternalError,         // a mistake of ours, which this connection has paid for; see the log
 };
-inline constexpr std::size_t kCloseReasons = static_cast<std::size_t>(CloseReason::kOutOfResources) + 1;
+inline constexpr std::size_t kCloseReasons = static_cast<std::size_t>(CloseReason::kInternalError) + 1;
 
 const char* CloseReasonName(CloseReason reason);
 

@@ -1,7 +1,8 @@
 // Connection: one proxied connection from accept to its CloseReason, as the worker sees it.
 //
 // Inbound and Outbound are the two kinds. A connection is on its worker's list all its life; when it is
-// over it says so once (Worker::Retire), and is destroyed after the event under way.
+// over it says so once (Worker::Retire), and is destroyed after the event under way. It is the Keeper of its sockets and timers:
+// what escapes from one of their callbacks, wherever that stood, ends this connection and no other.
 #pragma once
 
 #include <cstdint>
@@ -16,15 +17,16 @@
 
 namespace mooring::data {
 
-class Connection {
+class Connection : public net::Keeper {
  public:
-  explicit Connection(ListenerKind kind) : kind_(kind) {}
+  Connection(net::Loop& loop, ListenerKind kind) : kind_(kind) { loop.Adopt(this); }
   virtual ~Connection() = default;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
   ListenerKind kind() const { return kind_; }
-  // Cut ends it now, by a reset on both legs.
-  virtual void Cut(CloseReason reason) = 0;
+  virtual void Begin() = 0;  // may end the connection at once
+  // Cut ends it now, by a reset on both legs, at every stage of its life. It takes no memory.
+  virtual void Cut(CloseReason reason) noexcept = 0;
   // OnSnapshot: the worker has a new snapshot. The connection may be waiting for something in it, and `review`
   // says whether it may still be.
   virtual void OnSnapshot(Review& review) = 0;
@@ -49,6 +51,7 @@ class Connection {
   net::MonotonicTime accepted_at_{};
   std::int64_t handshake_bytes_ = 0;                          // as counted by Admission
   bool retired_ = false;
+  Connection* next_retired_ = nullptr;
 };
 
 }  // namespace mooring::data

@@ -15,7 +15,9 @@ Dialer::Dialer(net::Loop& loop, net::ConnectStart start, net::milliseconds deadl
     return;
   }
   fd_ = std::move(start.fd);
-  poller_.emplace(loop, fd_.get(), [this](net::Poller::Ready) { Report(net::PendingError(fd_.get())); });
+  poller_.emplace(loop, fd_.get(), [this](net::Poller::Ready ready) {
+    Report(ready.refused != 0 ? ready.refused : net::PendingError(fd_.get()));
+  });
   poller_->Set(net::Poller::kWrite);
   timer_.Start(deadline);
 }

@@ -49,7 +49,9 @@ void Drain::Look() {
   const net::MonotonicTime now = loop_.now();
   for (auto& connection : connections_) {  // one may retire inside the call; it stays on the list until after this event
     if (!connection->drain_awaits_ || quiet_.count() == 0 || now < connection->drain_ends_from_) continue;
-    if (connection->EndIfQuiet(quiet_)) Release(*connection);
+    loop_.Attend(connection.get(), [&] {
+      if (connection->EndIfQuiet(quiet_)) Release(*connection);
+    });
   }
   if (awaited_.value() > 0) look_.Start(kLook);
 }

@@ -16,13 +16,13 @@ constexpr net::milliseconds kRefusalTime{1'000};
 constexpr int kAlertCertificateExpired = 45;
 }  // namespace
 
-Inbound::Inbound(Worker& worker, net::UniqueFd caller, const net::SocketAddress& peer)
-    : Connection(ListenerKind::kPublic),
+Inbound::Inbound(Worker& worker, net::UniqueFd&& caller, const net::SocketAddress& peer)
+    : Connection(worker.loop(), ListenerKind::kPublic),
       worker_(worker),
       peer_(peer),
       begun_with_(worker.snapshot()),
-      caller_(worker.loop(), std::move(caller), this),
       deadline_(worker.loop(), [this] { OnDeadline(); }),
+      caller_(worker.loop(), std::move(caller), this),
       since_(worker.loop().now()) {}
 
 Inbound::~Inbound() = default;
@@ -256,6 +256,9 @@ void Inbound::OnBroken(net::Stream&) {
   // The caller has reset while the app was being dialled, or while it was being refused.
   if (stage_ == Stage::kRefusing) {
     Over(refusal_);
+  } else if (net::IsShortage(caller_.error())) {
+    worker_.LogShortage("inbound ended", peer_.Text(), caller_.error());
+    Cut(CloseReason::kOutOfResources);
   } else if (stage_ == Stage::kDial) {
     Over(CloseReason::kReset);
   } else if (stage_ == Stage::kHandshake) {
@@ -263,14 +266,15 @@ void Inbound::OnBroken(net::Stream&) {
   }
 }
 
-void Inbound::Cut(CloseReason reason) {
-  if (stage_ == Stage::kRelay) {
-    relay_->Cut(reason);
-    return;
-  }
+void Inbound::Cut(CloseReason reason) noexcept {
+  if (relay_) relay_->Cut(reason);
+  if (stage_ == Stage::kOver) return;
   caller_.ResetOnClose();
+  if (app_) app_->ResetOnClose();
   Over(reason);
 }
+
+void Inbound::OnEscaped() noexcept { Cut(worker_.OnConnectionEscaped("inbound ended")); }
 
 void Inbound::OnSweep() {
   if (stage_ != Stage::kRelay) return;
@@ -302,7 +306,7 @@ bool Inbound::EndIfQuiet(net::milliseconds quiet) {
   return true;
 }
 
-void Inbound::Over(CloseReason reason) {
+void Inbound::Over(CloseReason reason) noexcept {
   if (stage_ == Stage::kOver) return;
   stage_ = Stage::kOver;
   deadline_.Stop();

@@ -18,16 +18,18 @@ class Worker;
 // The methods stand in the order of a connection's life.
 class Inbound final : public Connection, public net::StreamObserver {
  public:
-  Inbound(Worker& worker, net::UniqueFd caller, const net::SocketAddress& peer);
+  // `caller` is taken, or nothing of it if this throws.
+  Inbound(Worker& worker, net::UniqueFd&& caller, const net::SocketAddress& peer);
   ~Inbound() override;
 
-  void Begin();  // may end the connection at once
-  void Cut(CloseReason reason) override;
+  void Begin() override;
+  void Cut(CloseReason reason) noexcept override;
   void OnSnapshot(Review& review) override;
   void OnSweep() override;
   bool OwesAnswer() const override { return net::Unread(caller_.fd()) > 0; }
   bool IsAwaited() const override;
   bool EndIfQuiet(net::milliseconds quiet) override;
+  void OnEscaped() noexcept override;
 
  private:
   static constexpr int kAlertInternalError = 80;  // TLS alert description, RFC 8446 6.2
@@ -55,13 +57,13 @@ class Inbound final : public Connection, public net::StreamObserver {
   // CutLive ends the relay, with an alert to the caller.
   void CutLive(const Objection& objection);
   // Over is the end of every life.
-  void Over(CloseReason reason);
+  void Over(CloseReason reason) noexcept;
 
   Worker& worker_;
   const net::SocketAddress peer_;
   std::shared_ptr<const Snapshot> begun_with_;  // the snapshot of the handshake
-  net::Stream caller_;
   net::Timer deadline_;  // of the handshake or the refusal; while relaying, the grace of an objection
+  net::Stream caller_;
   net::MonotonicTime since_;  // when the caller was last heard of in the handshake; when the relay began
   std::optional<Objection> objection_;  // live, but only until the grace is over
   Stage stage_ = Stage::kHandshake;

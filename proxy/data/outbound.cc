@@ -22,14 +22,19 @@ CloseReason FromErrno(int error) {
   return net::IsShortage(error) ? CloseReason::kOutOfResources : CloseReason::kConnectRefused;
 }
 
+// LostFor is for an attempt that was connected already.
+CloseReason LostFor(int error) {
+  return net::IsShortage(error) ? CloseReason::kOutOfResources : CloseReason::kConnectRefused;
+}
+
 }  // namespace
 
-Outbound::Outbound(Worker& worker, std::string upstream, net::UniqueFd app)
-    : Connection(ListenerKind::kUpstream),
+Outbound::Outbound(Worker& worker, std::string upstream, net::UniqueFd&& app)
+    : Connection(worker.loop(), ListenerKind::kUpstream),
       worker_(worker),
       upstream_(std::move(upstream)),
-      app_(worker.loop(), std::move(app), this),
-      deadline_(worker.loop(), [this] { OnDeadline(); }) {}
+      deadline_(worker.loop(), [this] { OnDeadline(); }),
+      app_(worker.loop(), std::move(app), this) {}
 
 Outbound::~Outbound() = default;
 
@@ -113,7 +118,8 @@ void Outbound::TryNext() {
   const std::size_t count = rules_->endpoints.size();
   const milliseconds remaining = Remaining();
   if (attempts_ == count || remaining.count() <= 0) {
-    Fail(attempts_ == count && count > 1 ? CloseReason::kConnectFailed : last_failure_);
+    const bool ours = last_failure_ == CloseReason::kOutOfResources;  // not the endpoints' doing
+    Fail(attempts_ == count && count > 1 && !ours ? CloseReason::kConnectFailed : last_failure_);
     return;
   }
   const auto shares = static_cast<milliseconds::rep>(std::min(count - attempts_, kShares));
@@ -235,9 +241,10 @@ void Outbound::OnFirstAnswer() {
     case net::Stream::ReadStatus::kFailed: {
       // Refused after all, and no byte of the app's has gone: another instance may do.
       app_.WantRead(false);
-      const bool alert = peer_->session()->failure() == tls::Failure::kAlert;
-      AttemptFailed(alert ? CloseReason::kPeerAlert : CloseReason::kConnectRefused,
-                    alert ? peer_->session()->failure_text() : std::strerror(peer_->error()));
+      const tls::Failure failure = peer_->session()->failure();
+      const bool told = failure == tls::Failure::kAlert || failure == tls::Failure::kMemory;
+      AttemptFailed(told ? FromSession(*peer_->session()) : LostFor(peer_->error()),
+                    told ? peer_->session()->failure_text() : std::strerror(peer_->error()));
       return;
     }
     case net::Stream::ReadStatus::kData:
@@ -305,23 +312,27 @@ void Outbound::Fail(CloseReason reason) {
 void Outbound::OnDrained(net::Stream&) {}
 
 void Outbound::OnBroken(net::Stream& stream) {
-  if (&stream == &app_) {
+  if (&stream == &app_ && net::IsShortage(app_.error())) {
+    worker_.LogShortage("outbound ended", upstream_, app_.error());
+    Cut(CloseReason::kOutOfResources);
+  } else if (&stream == &app_) {
     Over(CloseReason::kReset);  // the app has given up; nobody is owed an answer
   } else if (stage_ == Stage::kHandshake && peer_->session()->MayFailOverTicket()) {
     TryWithoutTicket();
   } else if (stage_ == Stage::kHandshake || stage_ == Stage::kProven) {
-    AttemptFailed(CloseReason::kConnectRefused, std::strerror(stream.error()));
+    AttemptFailed(LostFor(stream.error()), std::strerror(stream.error()));
   }
 }
 
-void Outbound::Cut(CloseReason reason) {
-  if (stage_ == Stage::kRelay) {
-    relay_->Cut(reason);
-    return;
-  }
+void Outbound::Cut(CloseReason reason) noexcept {
+  if (relay_) relay_->Cut(reason);
+  if (stage_ == Stage::kOver) return;
   app_.ResetOnClose();
+  if (peer_) peer_->ResetOnClose();
   Over(reason);
 }
+
+void Outbound::OnEscaped() noexcept { Cut(worker_.OnConnectionEscaped("outbound ended")); }
 
 void Outbound::OnSweep() {
   if (stage_ != Stage::kRelay && stage_ != Stage::kProven) return;
@@ -352,7 +363,7 @@ bool Outbound::EndIfQuiet(milliseconds quiet) {
   return true;
 }
 
-void Outbound::Over(CloseReason reason) {
+void Outbound::Over(CloseReason reason) noexcept {
   if (stage_ == Stage::kOver) return;
   stage_ = Stage::kOver;
   deadline_.Stop();

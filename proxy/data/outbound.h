@@ -21,16 +21,18 @@ class Worker;
 // The methods stand in the order of a connection's life.
 class Outbound final : public Connection, public net::StreamObserver {
  public:
-  Outbound(Worker& worker, std::string upstream, net::UniqueFd app);
+  // `app` is taken, or nothing of it if this throws.
+  Outbound(Worker& worker, std::string upstream, net::UniqueFd&& app);
   ~Outbound() override;
 
-  void Begin();  // may end the connection at once
-  void Cut(CloseReason reason) override;
+  void Begin() override;
+  void Cut(CloseReason reason) noexcept override;
   void OnSnapshot(Review& review) override;
   void OnSweep() override;
   bool OwesAnswer() const override { return net::Unread(app_.fd()) > 0; }
   bool IsAwaited() const override { return stage_ != Stage::kOver; }
   bool EndIfQuiet(net::milliseconds quiet) override;
+  void OnEscaped() noexcept override;
 
  private:
   // kProven: TLS is done on our side, no byte has passed. In TLS 1.3 the peer may still refuse our
@@ -55,7 +57,7 @@ class Outbound final : public Connection, public net::StreamObserver {
   void AttemptFailed(CloseReason reason, const std::string& detail);
   // Fail ends it without an instance: the app sees a reset, never a clean end.
   void Fail(CloseReason reason);
-  void Over(CloseReason reason);
+  void Over(CloseReason reason) noexcept;
 
   net::milliseconds Remaining() const;
   const net::SocketAddress& Endpoint() const;  // of the attempt under way
@@ -64,10 +66,10 @@ class Outbound final : public Connection, public net::StreamObserver {
   const std::string upstream_;
   std::shared_ptr<const UpstreamRules> rules_;
   std::shared_ptr<const Identity> identity_;
-  net::Stream app_;
   // Of the attempt under way, of the whole while waiting, the idle limit once proven; while relaying, the grace
   // of an objection.
   net::Timer deadline_;
+  net::Stream app_;
   net::MonotonicTime proven_at_{};
   std::optional<Objection> objection_;  // live, but only until the grace is over
   Stage stage_ = Stage::kWaiting;

@@ -156,7 +156,7 @@ void Relay::Close(CloseReason reason) {
   timer_.Start(kLastBytes);
 }
 
-void Relay::Cut(CloseReason reason) {
+void Relay::Cut(CloseReason reason) noexcept {
   if (ended()) {
     Done();
     return;
@@ -187,10 +187,10 @@ void Relay::CheckPeers() {
 }
 
 void Relay::Reset(Stream& failed) {
+  const tls::Failure failure = failed.session() != nullptr ? failed.session()->failure() : tls::Failure::kNone;
   reason_ = CloseReason::kReset;
-  if (failed.session() != nullptr && failed.session()->failure() == tls::Failure::kAlert) {
-    reason_ = CloseReason::kPeerAlert;
-  }
+  if (failure == tls::Failure::kAlert) reason_ = CloseReason::kPeerAlert;
+  if (failure == tls::Failure::kMemory || net::IsShortage(failed.error())) reason_ = CloseReason::kOutOfResources;
   state_ = State::kResetting;
   survivor_ = &Other(failed);
   failed.WantRead(false);

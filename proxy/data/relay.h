@@ -20,7 +20,7 @@ namespace mooring::data {
 
 class Relay final : public net::StreamObserver {
  public:
-  // `on_done` is called once, last of all; it may not destroy the Relay at once (it posts that). The streams must outlive the
+  // `on_done` is called once, last of all, takes no memory; it may not destroy the Relay at once (it posts that). The streams must outlive the
   // Relay and be idle: handshakes done, nothing pending, not reading. idle_timeout 0: none.
   Relay(net::Loop& loop, net::Stream& a, net::Stream& b, net::milliseconds idle_timeout,
         std::function<void(CloseReason)> on_done);
@@ -33,7 +33,7 @@ class Relay final : public net::StreamObserver {
 
   // Cut ends both legs at once, by a reset, for a reason of the owner's (drain_timeout). What has ended cleanly already is not
   // reset after the fact.
-  void Cut(CloseReason reason);
+  void Cut(CloseReason reason) noexcept;
 
   // BetweenExchanges: nobody owes `client`, one of the legs, an answer. The last byte came from the other leg, or none ever came;
   // nothing has moved for `quiet`, and nothing is on its way in our memory or the kernel's.

@@ -3,11 +3,14 @@
 #include <malloc.h>
 
 #include <cstring>
+#include <new>
+#include <system_error>
 #include <utility>
-#include <vector>
 
 #include "proxy/data/inbound.h"
 #include "proxy/data/outbound.h"
+#include "proxy/net/thread.h"
+#include "tls/session.h"
 
 namespace mooring::data {
 namespace {
@@ -30,21 +33,22 @@ const char* Shortage(Room room) {
   return "";
 }
 
+constexpr net::milliseconds kOpenAgain{100};  // a listener that there was no memory for
+
 }  // namespace
 
 Worker::Worker(log::Log& log, std::shared_ptr<Admission> admission)
     : log_(log),
       admission_(admission ? std::move(admission) : std::make_shared<Admission>(Limits::None(), 1)),
-      sweep_(loop_, [this] { Sweep(); }) {}
+      open_again_(loop_, [this] { OpenListeners(); }),
+      reap_(loop_, [this] { Reap(); }),
+      sweep_(loop_, [this] { Sweep(); }) {
+  loop_.SetKeeper(this);
+}
 
 Worker::~Worker() {
   if (thread_.joinable()) {
-    loop_.Post([this] {
-      acceptors_.clear();
-      for (auto& connection : connections_) connection->Cut(CloseReason::kDrainTimeout);
-    });
-    // A second task: the posts of Retire come before it, so nothing is alive when the loop ends.
-    loop_.Post([this] { loop_.PostStop(); });
+    loop_.PostStop();
     thread_.join();
   }
   admission_->Forget(this);
@@ -54,39 +58,67 @@ Worker::~Worker() {
 
 void Worker::Start() {
   sweep_.Start(net::kLivenessCheck);
-  thread_ = std::thread([this] { loop_.Run(); });
+  thread_ = net::StartThread("a worker", [this] {
+    tls::PrepareThread();
+    loop_.Run();
+    acceptors_.clear();
+    for (auto& connection : connections_) connection->Cut(CloseReason::kDrainTimeout);
+  });
 }
 
 void Worker::PostSnapshot(std::shared_ptr<const Snapshot> snapshot) {
   loop_.Post([this, snapshot = std::move(snapshot)]() mutable {
     const std::shared_ptr<const Snapshot> before = std::exchange(snapshot_, std::move(snapshot));
     Review review(before.get(), *snapshot_);
-    // A connection may retire inside the call; it stays on the list until after this event.
-    for (auto& connection : connections_) connection->OnSnapshot(review);
+    // A connection may retire inside the call; it stays on the list until after this event. One that cannot be judged ends.
+    for (auto& connection : connections_) {
+      loop_.Attend(connection.get(), [&] { connection->OnSnapshot(review); });
+    }
   });
 }
 
-void Worker::PostListener(std::string name, ListenerKind kind, net::UniqueFd listening) {
-  // std::function wants a copyable task, a descriptor is not one.
-  auto fd = std::make_shared<net::UniqueFd>(std::move(listening));
-  loop_.Post([this, name = std::move(name), kind, fd] {
-    net::Acceptor::Callbacks callbacks;
-    callbacks.on_accept = [this, name, kind](net::UniqueFd accepted, const net::SocketAddress& peer) {
-      Admit(name, kind, std::move(accepted), peer);
-    };
-    callbacks.on_pause = [this, name](int error) { OnAcceptPause(name, error); };
-    callbacks.has_room = [this, kind] { return HasRoom(kind); };
-    Listening& entry = acceptors_[name];
-    if (!entry.acceptor) admission_->AddListeners(kind, kDescriptorsEach);  // this one, and the socket that it is a duplicate of
-    entry = {kind, std::make_unique<net::Acceptor>(loop_, std::move(*fd), std::move(callbacks))};
+std::unique_ptr<net::Task> Worker::MakeListenerTask(std::string name, ListenerKind kind, net::UniqueFd listening) {
+  // All that the worker could lack memory for in taking it over is made here; and std::function wants a copyable task.
+  auto opening = std::make_shared<std::list<Opening>>();
+  opening->push_back({std::move(name), kind, std::move(listening)});
+  return std::make_unique<net::Task>([this, opening] {
+    opening_.splice(opening_.end(), *opening);
+    OpenListeners();
   });
+}
+
+void Worker::OpenListeners() {
+  open_again_.Start(kOpenAgain);
+  while (!opening_.empty()) {
+    Open(opening_.front());
+    opening_.pop_front();
+  }
+  open_again_.Stop();
+}
+
+void Worker::Open(Opening& opening) {
+  net::Acceptor::Callbacks callbacks;
+  callbacks.on_accept = [this, name = opening.name, kind = opening.kind](net::UniqueFd accepted,
+                                                                         const net::SocketAddress& peer) {
+    Admit(name, kind, std::move(accepted), peer);
+  };
+  callbacks.on_pause = [this, name = opening.name](int error) { OnAcceptPause(name, error); };
+  callbacks.has_room = [this, kind = opening.kind] { return HasRoom(kind); };
+  Listening& entry = acceptors_[opening.name];
+  auto acceptor = std::make_unique<net::Acceptor>(loop_, std::move(opening.listening), std::move(callbacks));
+  // This one, and the socket that it is a duplicate of.
+  if (!entry.acceptor) admission_->AddListeners(opening.kind, kDescriptorsEach);
+  entry = {opening.kind, std::move(acceptor)};
 }
 
 void Worker::PostCloseListener(std::string name, std::function<void()> done) {
   loop_.Post([this, name = std::move(name), done = std::move(done)] {
+    opening_.remove_if([&](const Opening& opening) { return opening.name == name; });
     if (const auto found = acceptors_.find(name); found != acceptors_.end()) {
-      found->second.acceptor->AcceptWaiting();
-      admission_->AddListeners(found->second.kind, -kDescriptorsEach);
+      if (found->second.acceptor) {
+        found->second.acceptor->AcceptWaiting();
+        admission_->AddListeners(found->second.kind, -kDescriptorsEach);
+      }
       acceptors_.erase(found);
     }
     if (done) done();
@@ -118,13 +150,15 @@ void Worker::PostCutAll() {
 }
 
 void Worker::Sweep() {
+  sweep_.Start(rounds_.Pause(net::kLivenessCheck));
   // A connection may retire inside the call; it stays on the list until after this event.
-  const bool first = rounds_.Next([](std::unique_ptr<Connection>& connection) { connection->OnSweep(); });
+  const bool first = rounds_.Next([this](std::unique_ptr<Connection>& connection) {
+    loop_.Attend(connection.get(), [&] { connection->OnSweep(); });
+  });
   if (first) {
     loop_.TrimScratch();
     TrimHeap();
   }
-  sweep_.Start(rounds_.Pause(net::kLivenessCheck));
 }
 
 // The allocator keeps what ended connections had, for the next; when no next come, it is given back.
@@ -144,11 +178,13 @@ void Worker::OnAcceptPause(const std::string& name, int error) {
   log_.WriteRationed(log::Level::kWarn, "data", "accept paused", {reason == nullptr ? "unknown" : reason, name},
                      {{"listener", name},
                       {"error", std::strerror(error)},
-                      {"cure", "raise the limit on open files (LimitNOFILE=) or lower the load"}});
+                      {"cure", net::CureOf(error)}});
 }
 
 void Worker::ResumeAcceptors() {
-  for (auto& [name, listening] : acceptors_) listening.acceptor->Resume();
+  for (auto& [name, listening] : acceptors_) {
+    if (listening.acceptor) listening.acceptor->Resume();
+  }
 }
 
 void Worker::AwaitRoom() {
@@ -212,25 +248,18 @@ void Worker::HandshakeHolds(Connection* connection, std::size_t bytes) {
   }
 }
 
-void Worker::Proven(Connection* connection) {
+void Worker::Proven(Connection* connection) noexcept {
   if (!connection->unproven_) return;
   unproven_.erase(*connection->unproven_);
   connection->unproven_.reset();
   admission_->AddHandshakes(-1, -std::exchange(connection->handshake_bytes_, 0));
 }
 
-void Worker::Left(Connection* connection) {
-  const ListenerKind kind = connection->kind_;
-  rounds_.Leaving(connection->position_);
-  connections_.erase(connection->position_);
-  admission_->Leave(kind);
-  admission_->WakeWaiting();
-}
-
 void Worker::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
                    const net::SocketAddress& peer) {
+  const bool inbound = kind == ListenerKind::kPublic;
+  DirectionStats& stats = inbound ? stats_.inbound : stats_.outbound;
   if (const Room room = admission_->Ask(kind); room == Room::kNoMemory) {
-    DirectionStats& stats = kind == ListenerKind::kPublic ? stats_.inbound : stats_.outbound;
     stats.total.Add();
     stats.closed[static_cast<std::size_t>(CloseReason::kOutOfResources)].Add();
     net::SetResetOnClose(fd.get());
@@ -242,41 +271,96 @@ void Worker::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
                  {"peer", peer.Text()}});
     return;
   }
-  const auto admit = [this, kind](auto connection, DirectionStats& stats) {
-    stats.active.Add();
+  Connection* connection = nullptr;
+  loop_.Attend(nullptr, [&] {
     stats.total.Add();
-    auto* raw = connection.get();
-    connections_.push_front(std::move(connection));
-    raw->position_ = connections_.begin();
+    bool listed = false;
+    std::optional<std::list<Connection*>::iterator> unproven;
+    try {
+      connections_.emplace_front();
+      listed = true;
+      if (inbound) {
+        connections_.front() = std::make_unique<Inbound>(*this, std::move(fd), peer);
+        unproven = unproven_.insert(unproven_.end(), connections_.front().get());
+      } else {
+        connections_.front() = std::make_unique<Outbound>(*this, name, std::move(fd));
+      }
+    } catch (...) {
+      if (fd) net::SetResetOnClose(fd.get());  // never begun is no clean end
+      if (listed) connections_.pop_front();
+      const CloseReason reason = inbound ? OnConnectionEscaped("inbound ended") : OnConnectionEscaped("outbound ended");
+      stats.closed[static_cast<std::size_t>(reason)].Add();
+      return;
+    }
+    connection = connections_.front().get();
+    connection->position_ = connections_.begin();
+    stats.active.Add();
     admission_->Enter(kind);
-    if (kind == ListenerKind::kPublic) {
-      raw->unproven_ = unproven_.insert(unproven_.end(), raw);
-      raw->accepted_at_ = loop_.now();
-      raw->handshake_bytes_ = kHandshakeCost;
+    if (unproven) {
+      connection->unproven_ = unproven;
+      connection->accepted_at_ = loop_.now();
+      connection->handshake_bytes_ = kHandshakeCost;
       admission_->AddHandshakes(1, kHandshakeCost);
     }
-    raw->Begin();
-  };
-  switch (kind) {
-    case ListenerKind::kPublic:
-      admit(std::make_unique<Inbound>(*this, std::move(fd), peer), stats_.inbound);
-      return;
-    case ListenerKind::kUpstream:
-      admit(std::make_unique<Outbound>(*this, name, std::move(fd)), stats_.outbound);
-      return;
-  }
+  });
+  if (connection != nullptr) loop_.Attend(connection, [connection] { connection->Begin(); });
 }
 
-void Worker::Retire(Connection* connection, DirectionStats& stats, CloseReason reason) {
+void Worker::Retire(Connection* connection, DirectionStats& stats, CloseReason reason) noexcept {
   if (std::exchange(connection->retired_, true)) return;
   Proven(connection);  // or not: it is no handshake under way any more
   ended_since_sweep_ = true;
   drain_.Retired(*connection);
   stats.active.Add(-1);
   stats.closed[static_cast<std::size_t>(reason)].Add();
-  // Its own code is on the stack, and a walk over connections_ may be under way: take it off the list later.
-  loop_.Defer([this, connection] { Left(connection); });
+  // Its own code is on the stack, and a walk over connections_ may be under way: it is taken off the list later.
+  connection->next_retired_ = std::exchange(retired_, connection);
+  reap_.Arm();
 }
+
+void Worker::Reap() {
+  while (retired_ != nullptr) {
+    Connection* const connection = std::exchange(retired_, retired_->next_retired_);
+    const ListenerKind kind = connection->kind_;
+    rounds_.Leaving(connection->position_);
+    connections_.erase(connection->position_);
+    admission_->Leave(kind);
+  }
+  admission_->WakeWaiting();
+}
+
+CloseReason Worker::OnConnectionEscaped(log::Literal message) noexcept {
+  CloseReason reason = CloseReason::kInternalError;
+  const char* what = "an exception of no known kind";
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    reason = CloseReason::kOutOfResources;
+    what = "no memory was to be had";
+  } catch (const std::system_error& error) {
+    if (net::IsShortage(error.code().value())) reason = CloseReason::kOutOfResources;
+    what = std::strerror(error.code().value());
+  } catch (const std::exception& error) {
+    what = error.what();
+  } catch (...) {
+  }
+  try {
+    StrangerLog(reason, reason == CloseReason::kInternalError ? log::Level::kError : log::Level::kWarn, message, what,
+                {{"reason", CloseReasonName(reason)}, {"error", what}});
+  } catch (...) {  // not even for a line; the count of the reason says it
+  }
+  return reason;
+}
+
+void Worker::LogShortage(log::Literal message, const std::string& whose, int error) {
+  StrangerLog(CloseReason::kOutOfResources, log::Level::kWarn, message, whose,
+              {{"reason", CloseReasonName(CloseReason::kOutOfResources)},
+               {"of", whose},
+               {"error", std::strerror(error)},
+               {"cure", net::CureOf(error)}});
+}
+
+void Worker::OnEscaped() noexcept { (void)OnConnectionEscaped("a worker could not do all that it had to"); }
 
 void Worker::StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who,
                          log::Fields fields) {

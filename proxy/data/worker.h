@@ -10,7 +10,9 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
 
 #include "proxy/data/admission.h"
 #include "proxy/data/connection.h"
@@ -24,7 +26,7 @@
 
 namespace mooring::data {
 
-class Worker final {
+class Worker final : public net::Keeper {
  public:
   // Workers of one process share an Admission; without one there are no limits but the kernel's.
   explicit Worker(log::Log& log, std::shared_ptr<Admission> admission = nullptr);
@@ -32,12 +34,16 @@ class Worker final {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  void Start();  // starts the thread
+  void Start();  // starts the thread; throws as net::StartThread does
 
   void PostSnapshot(std::shared_ptr<const Snapshot> snapshot);
   // PostListener accepts from `listening` (the worker owns this descriptor) under a name that is the key
   // in Snapshot::upstreams. An earlier listener of the same name is replaced.
-  void PostListener(std::string name, ListenerKind kind, net::UniqueFd listening);
+  void PostListener(std::string name, ListenerKind kind, net::UniqueFd listening) {
+    loop_.Post(MakeListenerTask(std::move(name), kind, std::move(listening)));
+  }
+  // MakeListenerTask is the part of PostListener that needs memory; the rest is to post the task to loop().
+  std::unique_ptr<net::Task> MakeListenerTask(std::string name, ListenerKind kind, net::UniqueFd listening);
   // PostCloseListener takes what the kernel has queued and stops accepting; live connections go on. `done` runs on the
   // worker's thread.
   void PostCloseListener(std::string name, std::function<void()> done);
@@ -62,9 +68,13 @@ class Worker final {
   // A caller is unproven from its accept on. HandshakeHolds says what its handshake has collected beyond kHandshakeCost, in
   // bytes; where that is too much, the caller with most is ended (Cut), perhaps this one. Proven is the end of that.
   void HandshakeHolds(Connection* connection, std::size_t bytes);
-  void Proven(Connection* connection);
-  // Retire counts the end and destroys the connection after this event. Once per connection.
-  void Retire(Connection* connection, DirectionStats& stats, CloseReason reason);
+  void Proven(Connection* connection) noexcept;
+  // Retire counts the end and destroys the connection after this event. Once per connection. It takes no memory.
+  void Retire(Connection* connection, DirectionStats& stats, CloseReason reason) noexcept;
+  // OnConnectionEscaped tells what a connection has to end for, inside the handler of what escaped from it, and logs it.
+  CloseReason OnConnectionEscaped(log::Literal message) noexcept;
+  // LogShortage says that a leg of a connection could not be had or kept; `whose` is its peer or upstream.
+  void LogShortage(log::Literal message, const std::string& whose, int error);
   // StrangerLog writes a line that a stranger can cause, if the ration of its reason allows. `who` has caused it: the SPIFFE ID
   // where it is proven, else the IP address; outbound the endpoint, or the upstream.
   void StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who, log::Fields fields);
@@ -72,13 +82,22 @@ class Worker final {
   std::size_t NextIndex(const std::string& upstream) { return round_robin_[upstream]++; }
 
  private:
+  struct Opening {
+    std::string name;
+    ListenerKind kind = ListenerKind::kPublic;
+    net::UniqueFd listening;
+  };
   struct Listening {
     ListenerKind kind = ListenerKind::kPublic;
-    std::unique_ptr<net::Acceptor> acceptor;
+    std::unique_ptr<net::Acceptor> acceptor;  // null: there was no memory for it yet
   };
 
+  void OnEscaped() noexcept override;  // from work that is no connection's
+  void Reap();
   void Sweep();
   void TrimHeap();
+  void OpenListeners();
+  void Open(Opening& opening);
   // HasRoom is asked before each accept. It makes room for a caller by ending those that have had their time to prove
   // themselves and did not, the oldest first: silent ones after kSilentFor, the others after kUnprovenFor. So a flood of
   // strangers comes round quickly, and a caller that goes on with its handshake is not pushed out by those behind it.
@@ -88,7 +107,6 @@ class Worker final {
   void NoteShed(Room why, std::int64_t ended);
   void AwaitRoom();
   void Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd, const net::SocketAddress& peer);
-  void Left(Connection* connection);
   void ResumeAcceptors();
   void OnAcceptPause(const std::string& name, int error);
 
@@ -99,8 +117,12 @@ class Worker final {
   WorkerStats stats_;
   // This loop only.
   std::shared_ptr<const Snapshot> snapshot_;
+  std::list<Opening> opening_;  // not accepting yet: there was no memory for it
+  net::Timer open_again_;
   std::map<std::string, Listening> acceptors_;
   std::list<std::unique_ptr<Connection>> connections_;
+  Connection* retired_ = nullptr;
+  net::Chore reap_;
   Rounds<std::unique_ptr<Connection>> rounds_{connections_};
   Drain drain_{loop_, connections_, stats_.drain_awaits};
   std::list<Connection*> unproven_;  // callers, the oldest first

@@ -91,8 +91,8 @@ class Client::Impl final : public net::StreamObserver {
       : loop_(loop),
         endpoint_(std::move(endpoint)),
         resolver_(loop),
-        deadline_(loop, [this] { OnDeadline(); }),
-        attempt_(loop, [this] { OnAttemptTimeout(); }),
+        deadline_(loop, [this] { Try([this] { OnDeadline(); }); }),
+        attempt_(loop, [this] { Try([this] { OnAttemptTimeout(); }); }),
         parser_(Parser::Kind::kResponse, {kMaxHeader, endpoint_.max_body}) {}
 
   void Send(Request request, Callback callback) {
@@ -101,22 +101,14 @@ class Client::Impl final : public net::StreamObserver {
     callback_ = std::move(callback);
     retried_ = false;
     trouble_ = Trouble::kNone;
-    refusal_ = FaultOf(request_);
-    if (!refusal_.empty()) {
-      stage_ = Stage::kRefused;
+    try {
+      Start();
+    } catch (...) {  // the callback never runs inside Send
+      CloseAll();
+      stage_ = Stage::kStarved;
       deadline_.Start(net::milliseconds{0});
-      return;
     }
-    deadline_.Start(request_.deadline);
-    if (!stream_ || !(request_.repeatable || MayRepeat(request_.method))) {
-      Open();
-      return;
-    }
-    reused_ = true;
-    Await();
-    if (!Transmit()) Open();
   }
-
   void Cancel() {
     if (!busy()) return;
     CloseAll();
@@ -141,9 +133,51 @@ class Client::Impl final : public net::StreamObserver {
   }
 
  private:
-  enum class Stage { kIdle, kRefused, kResolving, kConnecting, kTls, kAnswer };
+  enum class Stage { kIdle, kRefused, kStarved, kResolving, kConnecting, kTls, kAnswer };
 
   // Everything below that ends a request calls the callback last: it may destroy this object.
+
+  // Try takes a step of the request. Where memory runs out in the middle, the request has failed.
+  template <typename Step>
+  void Try(const Step& step) noexcept {
+    try {
+      step();
+    } catch (...) {
+      GiveUp();
+    }
+  }
+
+  void GiveUp() noexcept {
+    CloseAll();
+    if (busy()) Tell(Error{ErrorCode::kUnavailable, "out of memory"});  // short enough to need none
+  }
+
+  // Tell ends the request. What escapes from the callback is none of this object's business, which may be gone by then.
+  void Tell(Result<Response> answer) noexcept {
+    stage_ = Stage::kIdle;
+    deadline_.Stop();
+    const Callback callback = std::exchange(callback_, nullptr);
+    loop_.Attend(nullptr, [&] { callback(std::move(answer)); });
+  }
+
+  // Start begins with what Send has been given.
+  void Start() {
+    refusal_ = FaultOf(request_);
+    if (!refusal_.empty()) {
+      stage_ = Stage::kRefused;
+      deadline_.Start(net::milliseconds{0});
+      return;
+    }
+    deadline_.Start(request_.deadline);
+    if (!stream_ || !(request_.repeatable || MayRepeat(request_.method))) {
+      Open();
+      return;
+    }
+    reused_ = true;
+    Await();
+    if (!Transmit()) Open();
+  }
+
 
   void CloseAll() {
     ++generation_;  // a look-up under way answers into the void
@@ -162,14 +196,16 @@ class Client::Impl final : public net::StreamObserver {
     stage_ = Stage::kResolving;
     resolver_.Resolve(endpoint_.address, [this, generation = generation_](auto found) {
       if (generation != generation_) return;
-      if (!found) {
-        trouble_ = Trouble::kUnreachable;
-        Fail(found.error().message);
-        return;
-      }
-      addresses_ = *std::move(found);
-      next_address_ = 0;
-      ConnectNext();
+      Try([&] {
+        if (!found) {
+          trouble_ = Trouble::kUnreachable;
+          Fail(found.error().message);
+          return;
+        }
+        addresses_ = *std::move(found);
+        next_address_ = 0;
+        ConnectNext();
+      });
     });
   }
 
@@ -195,14 +231,16 @@ class Client::Impl final : public net::StreamObserver {
         return;
       }
       poller_.emplace(loop_, connecting_.get(), [this](net::Poller::Ready ready) {
-        const int error = net::PendingError(connecting_.get());
+        const int error = ready.refused != 0 ? ready.refused : net::PendingError(connecting_.get());
         // A connection that was made, and ended before we saw it, may hold an answer.
         const bool ended = error == ECONNRESET || error == EPIPE;
-        if (!ended && (error != 0 || ready.error)) {
-          AttemptFailed(error != 0 ? std::strerror(error) : "connecting failed");
-          return;
-        }
-        OnConnected();
+        Try([&] {
+          if (!ended && (error != 0 || ready.error)) {
+            AttemptFailed(error != 0 ? std::strerror(error) : "connecting failed");
+          } else {
+            OnConnected();
+          }
+        });
       });
       poller_->Set(net::Poller::kWrite);
       return;
@@ -288,6 +326,10 @@ class Client::Impl final : public net::StreamObserver {
   }
 
   void OnReadable(net::Stream&) override {
+    Try([this] { GoOn(); });
+  }
+
+  void GoOn() {
     switch (stage_) {
       case Stage::kTls:
         GoOnWithTls(true);
@@ -297,6 +339,7 @@ class Client::Impl final : public net::StreamObserver {
         return;
       case Stage::kIdle:
       case Stage::kRefused:
+      case Stage::kStarved:
       case Stage::kResolving:
       case Stage::kConnecting:
         // The other side closes the idle connection or speaks out of turn; records of TLS itself
@@ -309,6 +352,10 @@ class Client::Impl final : public net::StreamObserver {
   void OnDrained(net::Stream&) override {}
 
   void OnBroken(net::Stream&) override {
+    Try([this] { Break(); });
+  }
+
+  void Break() {
     if (stage_ == Stage::kTls) {
       AttemptFailed(StreamFailure("the connection broke"));
     } else if (stage_ == Stage::kAnswer) {
@@ -389,19 +436,13 @@ class Client::Impl final : public net::StreamObserver {
     const bool keep = in_step && transmitted_ && parser_.message().keep_alive && stream_->pending() == 0 &&
                       !stream_->BufferedInput() && !stream_->read_ended() && !stale_endpoint_;
     if (!keep) CloseAll();
-    stage_ = Stage::kIdle;
-    deadline_.Stop();
-    const Callback callback = std::exchange(callback_, nullptr);
-    callback(std::move(response));
+    Tell(std::move(response));
   }
 
   void Fail(const std::string& why) {
     Error error{ErrorCode::kUnavailable, endpoint_.address.Text() + ": " + why};
     CloseAll();
-    stage_ = Stage::kIdle;
-    deadline_.Stop();
-    const Callback callback = std::exchange(callback_, nullptr);
-    callback(std::move(error));
+    Tell(std::move(error));
   }
 
   void OnAttemptTimeout() {
@@ -414,12 +455,12 @@ class Client::Impl final : public net::StreamObserver {
     switch (stage_) {
       case Stage::kIdle:
         return;
-      case Stage::kRefused: {
-        stage_ = Stage::kIdle;
-        const Callback callback = std::exchange(callback_, nullptr);
-        callback(Invalid("request not sent: " + refusal_));
+      case Stage::kRefused:
+        Tell(Invalid("request not sent: " + refusal_));
         return;
-      }
+      case Stage::kStarved:
+        GiveUp();
+        return;
       case Stage::kResolving:
         trouble_ = Trouble::kUnreachable;
         Fail("the name was not resolved" + limit);

@@ -63,7 +63,8 @@ class Client final {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  // Send starts a request; one under way is cancelled without its callback. The callback never runs
+  // Send starts a request; one under way is cancelled without its callback. Where memory runs out on the way, that is an Error
+  // (kUnavailable), too. The callback never runs
   // inside Send, and may call Send or destroy the Client. Any status is a Response; an Error
   // (kUnavailable) is no whole answer: refused, cut short, too large, late, not HTTP; the text says
   // which. kInvalid: a method, target or header that would break the request's framing (a token

@@ -131,7 +131,13 @@ class Server::Impl final {
   }
   void Answer(std::uint64_t connection, std::uint64_t request, ServerResponse response) {
     const auto found = connections_.find(connection);
-    if (found != connections_.end()) found->second->Answer(request, std::move(response));
+    if (found == connections_.end()) return;
+    try {
+      found->second->Answer(request, std::move(response));
+    } catch (...) {
+      Forget(connection);
+      throw;
+    }
   }
 
  private:
@@ -143,7 +149,7 @@ class Server::Impl final {
         : server_(server),
           id_(id),
           parser_(Parser::Kind::kRequest, {.header = kMaxHeader, .body = server.limits_.body}),
-          timer_(server.loop_, [this] { OnTimer(); }),
+          timer_(server.loop_, [this] { Try([this] { OnTimer(); }); }),
           stream_(server.loop_, std::move(fd), this) {
       stream_.WantRead(true);
       timer_.Start(server.limits_.idle_time);
@@ -291,7 +297,24 @@ class Server::Impl final {
       return stream_.Write(BytesOf("HTTP/1.1 100 Continue\r\n\r\n"));
     }
 
+    // Try takes a step. A client for whom memory runs out in the middle is forgotten, if the step has not done that already.
+    template <typename Step>
+    void Try(const Step& step) {
+      const std::weak_ptr<Impl* const> server = server_.self_;
+      const std::uint64_t id = id_;
+      try {
+        step();
+      } catch (...) {
+        if (Impl* alive = Alive(server)) alive->Forget(id);
+        throw;  // to the keeper of the loop, who says so
+      }
+    }
+
     void OnReadable(net::Stream&) override {
+      Try([this] { GoOn(); });
+    }
+
+    void GoOn() {
       if (stage_ == Stage::kLinger) {
         if (stream_.Discard()) server_.Forget(id_);
         return;
@@ -318,6 +341,10 @@ class Server::Impl final {
     }
 
     void OnDrained(net::Stream&) override {
+      Try([this] { GoOnWriting(); });
+    }
+
+    void GoOnWriting() {
       if (stage_ == Stage::kLinger) {
         timer_.Start(kLinger);
       } else if (stage_ == Stage::kRequest && !parser_.begun()) {
@@ -378,7 +405,13 @@ class Server::Impl final {
 
   void GoOn(std::uint64_t id) {
     const auto found = connections_.find(id);
-    if (found != connections_.end()) found->second->ServeAhead();
+    if (found == connections_.end()) return;
+    try {
+      found->second->ServeAhead();
+    } catch (...) {
+      Forget(id);
+      throw;
+    }
   }
 
   net::Loop& loop_;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <new>
 #include <utility>
 
 namespace mooring::net {
@@ -50,7 +51,11 @@ struct Dns::Channel {
     options.timeout = kFirstTry;
     options.tries = kTries;
     options.sock_state_cb = [](void* self, ares_socket_t fd, int read, int write) {
-      static_cast<Channel*>(self)->Watch(fd, read != 0, write != 0);
+      try {
+        static_cast<Channel*>(self)->Watch(fd, read != 0, write != 0);
+      } catch (const std::bad_alloc&) {  // C is above. Without a Poller the try's time runs out
+        static_cast<Channel*>(self)->sockets.erase(fd);
+      }
     };
     options.sock_state_cb_data = this;
     const int status = ares_init_options(&raw, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
@@ -73,6 +78,7 @@ struct Dns::Channel {
   }
 
   void OnReady(int fd, Poller::Ready ready) {
+    if (ready.refused != 0) return;  // not watched: the try's time runs out, and the next one has another socket
     const bool failed = ready.error || ready.other;
     ares_process_fd(raw, ready.read || failed ? fd : ARES_SOCKET_BAD, ready.write || failed ? fd : ARES_SOCKET_BAD);
     if (const auto found = sockets.find(fd); failed && found != sockets.end()) {

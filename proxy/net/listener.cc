@@ -13,17 +13,19 @@ constexpr int kAcceptsPerEvent = 32;
 constexpr int kAcceptsAtEnd = 4096;
 }  // namespace
 
-Acceptor::Acceptor(Loop& loop, UniqueFd listening, Callbacks callbacks)
-    : loop_(loop), fd_(std::move(listening)), callbacks_(std::move(callbacks)), resume_(loop, [this] { Resume(); }) {
+Acceptor::Acceptor(Loop& loop, UniqueFd&& listening, Callbacks callbacks)
+    : loop_(loop), callbacks_(std::move(callbacks)), resume_(loop, [this] { Resume(); }) {
   const auto on_ready = [this](Poller::Ready ready) {
     // An error event stops the polling; taking it up again after the pause keeps the listener alive.
     if (ready.error) {
       Hold();
+      if (ready.refused != 0) callbacks_.on_pause(ready.refused);
     } else if (!holds_) {
       OnReady();
     }
   };
-  poller_.emplace(loop_, fd_.get(), on_ready, Poller::Sharing::kShared);
+  poller_.emplace(loop_, listening.get(), on_ready, Poller::Sharing::kShared);
+  fd_ = std::move(listening);
   poller_->Set(Poller::kRead);
 }
 

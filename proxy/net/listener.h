@@ -26,8 +26,8 @@ class Acceptor final {
     // Asked before each accept. False: there is no room, hold. Absent: there always is.
     std::function<bool()> has_room = nullptr;
   };
-  // `listening` is a duplicate that this Acceptor owns.
-  Acceptor(Loop& loop, UniqueFd listening, Callbacks callbacks);
+  // `listening` is a duplicate that this Acceptor owns; nothing of it is taken if this throws.
+  Acceptor(Loop& loop, UniqueFd&& listening, Callbacks callbacks);
   ~Acceptor();
   Acceptor(const Acceptor&) = delete;
   Acceptor& operator=(const Acceptor&) = delete;

@@ -1,23 +1,26 @@
 #include "proxy/net/loop.h"
 
-#include <sys/epoll.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
+#include <system_error>
 #include <utility>
 
-#include "proxy/net/name_service.h"
 #include "proxy/log/output.h"
-#include "proxy/net/socket.h"
+#include "proxy/net/loop_parts.h"
+#include "proxy/net/name_service.h"
 
 namespace mooring::net {
 namespace {
 
-// Check ends the process when libuv refuses what it can only refuse by our mistake.
+std::system_error Refused(int error, const char* what) { return {error, std::generic_category(), what}; }
+
+}  // namespace
+
 void Check(int rc, const char* what) {
   if (rc == 0) return;
   std::array<char, 256> text{};
@@ -26,139 +29,6 @@ void Check(int rc, const char* what) {
   std::abort();
 }
 
-// Close frees a handle in its close callback, the only moment when libuv has forgotten it.
-template <typename H>
-void Close(H* handle) {
-  uv_close(reinterpret_cast<uv_handle_t*>(&handle->uv),
-           [](uv_handle_t* raw) { delete static_cast<H*>(raw->data); });
-}
-
-// Events taken from the kernel at once: deferred tasks and timers wait for one such batch at most.
-constexpr int kBatch = 256;
-constexpr std::size_t kTimersKept = 256;  // unused handles of about 200 bytes, for the connections to come
-
-void CheckErrno(bool good, const char* what) { Check(good ? 0 : -errno, what); }
-
-}  // namespace
-
-struct Poller::Handle {
-  int fd = -1;
-  bool shared = false;
-  std::function<void(Ready)> on_ready;
-  unsigned interest = kNone;  // what is wanted
-  unsigned watched = kNone;   // what the kernel knows
-  bool detached = false;      // the Poller is gone; the function itself stays, it may be running
-  bool changed = false;       // on the list of changed ones
-  Handle* next_changed = nullptr;
-  Handle* next_dead = nullptr;
-};
-
-namespace {
-std::uint32_t ToEpoll(unsigned interest) {
-  std::uint32_t events = 0;  // failures and hang-ups are always reported
-  if ((interest & Poller::kRead) != 0) events |= EPOLLIN;
-  if ((interest & Poller::kWrite) != 0) events |= EPOLLOUT;
-  return events;
-}
-}  // namespace
-
-// Sockets is the epoll set. The kernel hears of a change of interest before it is asked for events again, not at once: most
-// changes are taken back, or end with the socket, within the same batch. A dead handle may stand in the batch under
-// way and on the list of changed ones, so it goes after both.
-struct Loop::Sockets {
-  Sockets() : set(epoll_create1(EPOLL_CLOEXEC)) { CheckErrno(static_cast<bool>(set), "epoll"); }
-  ~Sockets() {
-    ClearDead();
-    Check(alive == 0 ? 0 : UV_EBUSY, "event loop destroyed before its sockets");
-  }
-  Sockets(const Sockets&) = delete;
-  Sockets& operator=(const Sockets&) = delete;
-
-  void Control(int operation, int fd, std::uint32_t events, Poller::Handle* handle) const {
-    epoll_event event{};
-    event.events = events;
-    event.data.ptr = handle;
-    CheckErrno(epoll_ctl(set.get(), operation, fd, &event) == 0, "poll");
-  }
-  void Note(Poller::Handle* handle) {
-    if (std::exchange(handle->changed, true)) return;
-    handle->next_changed = std::exchange(changed, handle);
-  }
-  void Unwatch(Poller::Handle* handle) const {
-    if (std::exchange(handle->watched, Poller::kNone) != Poller::kNone) Control(EPOLL_CTL_DEL, handle->fd, 0, nullptr);
-  }
-  void ApplyChanges() {
-    while (changed != nullptr) {
-      Poller::Handle* handle = std::exchange(changed, changed->next_changed);
-      handle->changed = false;
-      if (handle->detached || handle->interest == handle->watched) continue;
-      if (handle->interest == Poller::kNone) {
-        Unwatch(handle);
-        continue;
-      }
-      const int operation = handle->watched == Poller::kNone ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-      const std::uint32_t events = ToEpoll(handle->interest) | (handle->shared ? std::uint32_t{EPOLLEXCLUSIVE} : 0);
-      Control(operation, handle->fd, events, handle);
-      handle->watched = handle->interest;
-    }
-  }
-  void ClearDead() {
-    for (; dead != nullptr; --alive) delete std::exchange(dead, dead->next_dead);
-  }
-
-  UniqueFd set;
-  int alive = 0;
-  Poller::Handle* changed = nullptr;
-  Poller::Handle* dead = nullptr;
-  std::array<epoll_event, kBatch> batch{};
-};
-
-struct Timer::Handle {
-  uv_timer_t uv{};
-  std::function<void()> on_fire;
-  bool detached = false;  // the Timer is gone; the function itself stays, it may be running
-  Handle* next = nullptr;
-};
-
-// Timers keeps handles for reuse: closing one costs libuv a turn of its loop, a system call, and every connection has
-// some. A handle whose Timer is gone rests until the batch is served, because its function may be running.
-struct Loop::Timers {
-  Timer::Handle* Take(uv_loop_t* loop) {
-    Timer::Handle* handle = free;
-    if (handle != nullptr) {
-      free = handle->next;
-      --kept;
-      handle->detached = false;
-      return handle;
-    }
-    handle = new Timer::Handle;
-    Check(uv_timer_init(loop, &handle->uv), "timer");
-    handle->uv.data = handle;
-    return handle;
-  }
-  void ClearResting(std::size_t keep) {
-    while (resting != nullptr) {
-      Timer::Handle* handle = std::exchange(resting, resting->next);
-      handle->on_fire = nullptr;
-      if (kept < keep) {
-        handle->next = std::exchange(free, handle);
-        ++kept;
-      } else {
-        Close(handle);
-      }
-    }
-  }
-  void CloseAll() {
-    ClearResting(0);
-    while (free != nullptr) Close(std::exchange(free, free->next));
-    kept = 0;
-  }
-
-  Timer::Handle* resting = nullptr;
-  Timer::Handle* free = nullptr;
-  std::size_t kept = 0;
-};
-
 Loop::Loop()
     : loop_(std::make_unique<uv_loop_t>()),
       wake_(std::make_unique<uv_async_t>()),
@@ -166,16 +36,41 @@ Loop::Loop()
       timers_(std::make_unique<Timers>()),
       cipher_(kLargeBurst),
       plain_(kLargeBurst + 2 * kRecordPayload) {
-  Check(uv_loop_init(loop_.get()), "event loop");
-  Check(uv_async_init(loop_.get(), wake_.get(),
-                      [](uv_async_t* async) { static_cast<Loop*>(async->data)->RunTasks(); }),
-        "event loop wake-up");
+  if (const int rc = uv_loop_init(loop_.get()); rc != 0) throw Refused(-rc, "no event loop");
+  int error = Watch(loop_->async_io_watcher.fd);
+  if (error == 0) error = sockets_->Control(EPOLL_CTL_ADD, uv_backend_fd(loop_.get()), EPOLLIN, nullptr);
+  if (error == 0) {
+    error = -uv_async_init(loop_.get(), wake_.get(),
+                           [](uv_async_t* async) { static_cast<Loop*>(async->data)->RunTasks(); });
+  }
+  if (error != 0) {
+    uv_loop_close(loop_.get());
+    throw Refused(error, "no event loop");
+  }
   wake_->data = this;
-  sockets_->Control(EPOLL_CTL_ADD, uv_backend_fd(loop_.get()), EPOLLIN, nullptr);
+  uv_run(loop_.get(), UV_RUN_NOWAIT);  // libuv finds them watched
+  uv_changed_ = false;
+}
+
+// Watch puts one of libuv's own descriptors into libuv's epoll set before libuv does: it takes one that is there already for
+// watched, and ends the process where it cannot add one itself (uv__io_poll). 0 or an errno.
+int Loop::Watch(int uv_descriptor) const {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = uv_descriptor;
+  if (epoll_ctl(uv_backend_fd(loop_.get()), EPOLL_CTL_ADD, uv_descriptor, &event) == 0 || errno == EEXIST) return 0;
+  return errno;
 }
 
 Loop::~Loop() {
   name_service_.reset();  // look-ups that nobody waits for any more
+  while (tasks_) tasks_ = std::move(tasks_->next);  // one by one: as a chain they would be destroyed recursively
+  if (unusable_) {
+    // libuv's next turn would end the process; closing needs one. What it holds goes with the process.
+    static const auto kept = std::make_pair(loop_.release(), wake_.release());
+    (void)kept;
+    return;
+  }
   uv_close(reinterpret_cast<uv_handle_t*>(wake_.get()), nullptr);
   timers_->CloseAll();
   // What is left to run: close callbacks. A handle that somebody still owns would keep this loop for ever, so it is found
@@ -197,12 +92,20 @@ void Loop::Run() {
   stopped_ = false;
   while (!stopped_) {
     sockets_->ApplyChanges();
+    sockets_->ReportRefused(*this);
     sockets_->ClearDead();
     timers_->ClearResting(kTimersKept);
-    const bool waiting = !deferred_.empty() || uv_changed_;
-    const int count = epoll_wait(sockets_->set.get(), sockets_->batch.data(), kBatch,
-                                 waiting ? 0 : uv_backend_timeout(loop_.get()));
-    CheckErrno(count >= 0 || errno == EINTR, "epoll");
+    const bool waiting = !deferred_.empty() || chores_ != nullptr || uv_changed_ || sockets_->changed != nullptr;
+    int count = epoll_wait(sockets_->set.get(), sockets_->batch.data(), kBatch,
+                           waiting ? 0 : uv_backend_timeout(loop_.get()));
+    if (count < 0) {
+      Check(errno == EINTR || IsShortage(errno) ? 0 : -errno, "epoll");
+      if (errno != EINTR) {
+        const timespec moment{.tv_sec = 0, .tv_nsec = 1'000'000};
+        nanosleep(&moment, nullptr);  // no memory even to wait: timers go on, and this does not spin
+      }
+      count = 0;
+    }
     uv_update_time(loop_.get());
     bool uv_ready = std::exchange(uv_changed_, false);
     // The kernel's order is who became ready first, and the longest wait is shortest in that order. But those that stay ready
@@ -225,12 +128,30 @@ void Loop::Run() {
       RunDeferred();
     }
   }
+  if (escaped_) std::rethrow_exception(std::exchange(escaped_, nullptr));
 }
 
-void Loop::RunDeferred() {
-  // By index: a task may defer another.
-  for (std::size_t i = 0; i < deferred_.size(); ++i) std::exchange(deferred_[i], nullptr)();
-  deferred_.clear();
+void Loop::Escaped(Keeper* keeper) noexcept {
+  if (keeper == nullptr) keeper = loop_keeper_;
+  if (keeper != nullptr) {
+    keeper->OnEscaped();
+    return;
+  }
+  if (!escaped_) escaped_ = std::current_exception();
+  Stop();
+}
+
+void Loop::RunDeferred() noexcept {
+  while (!deferred_.empty() || chores_ != nullptr) {
+    // By index: a task may defer another.
+    for (std::size_t i = 0; i < deferred_.size(); ++i) Attend(nullptr, std::exchange(deferred_[i], nullptr));
+    deferred_.clear();
+    while (chores_ != nullptr) {
+      Chore* chore = std::exchange(chores_, chores_->next_);
+      chore->armed_ = false;
+      Attend(nullptr, chore->run_);
+    }
+  }
 }
 
 void Loop::Stop() { stopped_ = true; }
@@ -252,27 +173,37 @@ void Loop::TrimScratch() {
   tls::WireBytes().swap(out_);
 }
 
-void Loop::Post(std::function<void()> task) {
+void Loop::Post(std::unique_ptr<Task> task) noexcept {
   {
     const std::lock_guard lock(mutex_);
-    tasks_.push_back(std::move(task));
+    Task* const last = task.get();
+    (tasks_ ? last_task_->next : tasks_) = std::move(task);
+    last_task_ = last;
     has_tasks_.store(true, std::memory_order_release);
   }
   uv_async_send(wake_.get());
 }
 
-void Loop::PostStop() {
-  Post([this] { Stop(); });
-}
-
-void Loop::RunTasks() {
-  std::vector<std::function<void()>> tasks;
+void Loop::PostStop() noexcept {
   {
     const std::lock_guard lock(mutex_);
-    tasks.swap(tasks_);
+    stop_posted_ = true;
+    has_tasks_.store(true, std::memory_order_release);
+  }
+  uv_async_send(wake_.get());
+}
+
+void Loop::RunTasks() noexcept {
+  std::unique_ptr<Task> task;
+  bool stop = false;
+  {
+    const std::lock_guard lock(mutex_);
+    task = std::move(tasks_);
+    stop = std::exchange(stop_posted_, false);
     has_tasks_.store(false, std::memory_order_relaxed);
   }
-  for (auto& task : tasks) task();
+  for (; task; task = std::move(task->next)) Attend(nullptr, task->run);
+  if (stop) Stop();
 }
 
 NameService& Loop::name_service() {
@@ -284,94 +215,50 @@ MonotonicTime Loop::now() const {
   return MonotonicTime(milliseconds(static_cast<std::int64_t>(uv_now(loop_.get()))));
 }
 
-Timer::Timer(Loop& loop, std::function<void()> on_fire) : loop_(loop), handle_(loop.timers_->Take(loop.raw())) {
-  handle_->on_fire = std::move(on_fire);
+Chore::~Chore() {
+  if (!armed_) return;
+  Chore** link = &loop_.chores_;
+  while (*link != this) link = &(*link)->next_;
+  *link = next_;
 }
 
-Timer::~Timer() {
-  uv_timer_stop(&handle_->uv);
-  handle_->detached = true;
-  handle_->next = std::exchange(loop_.timers_->resting, handle_);
-}
-
-void Timer::Start(milliseconds delay) {
-  // libuv counts from the start of the event; after a long event that would fire early.
-  uv_update_time(handle_->uv.loop);
-  const auto ms = static_cast<std::uint64_t>(delay.count() < 0 ? 0 : delay.count());
-  uv_timer_start(
-      &handle_->uv,
-      [](uv_timer_t* raw) {
-        auto* handle = static_cast<Handle*>(raw->data);
-        if (!handle->detached) handle->on_fire();
-      },
-      ms, 0);
-}
-
-void Timer::Stop() { uv_timer_stop(&handle_->uv); }
-
-bool Timer::running() const {
-  return uv_is_active(reinterpret_cast<const uv_handle_t*>(&handle_->uv)) != 0;
-}
-
-Poller::Poller(Loop& loop, int fd, std::function<void(Ready)> on_ready, Sharing sharing)
-    : loop_(loop), handle_(new Handle) {
-  handle_->fd = fd;
-  handle_->shared = sharing == Sharing::kShared;
-  handle_->on_ready = std::move(on_ready);
-  ++loop_.sockets_->alive;
-}
-
-Poller::~Poller() {
-  handle_->detached = true;
-  loop_.sockets_->Unwatch(handle_);  // at once: the descriptor is closed next
-  handle_->next_dead = std::exchange(loop_.sockets_->dead, handle_);
-}
-
-unsigned Poller::interest() const { return handle_->interest; }
-
-void Poller::Set(unsigned interest) {
-  handle_->interest = interest;
-  if (interest != handle_->watched) loop_.sockets_->Note(handle_);
-}
-
-void Poller::Serve(Handle* handle, Loop& loop, std::uint32_t events) {
-  if (handle->detached || handle->interest == kNone) return;
-  Ready ready;
-  const bool shut = (events & EPOLLHUP) != 0;
-  if ((events & EPOLLERR) != 0) {
-    ready.error = true;
-    handle->interest = kNone;
-    loop.sockets_->Unwatch(handle);
-  } else {
-    // The interest may have changed since the kernel made the event.
-    ready.read = (handle->interest & kRead) != 0 && (shut || (events & EPOLLIN) != 0);
-    ready.write = (handle->interest & kWrite) != 0 && (shut || (events & EPOLLOUT) != 0);
-    ready.other = (handle->interest & kErrors) != 0 && shut;
-    if (!ready.read && !ready.write && !ready.other) return;
-  }
-  handle->on_ready(ready);  // may destroy the Poller; the Handle lives until the batch is served
+void Chore::Arm() noexcept {
+  if (std::exchange(armed_, true)) return;
+  next_ = std::exchange(loop_.chores_, this);
 }
 
 struct Signals::Handle {
   uv_signal_t uv{};
+  Loop* loop = nullptr;
   std::function<void()> on_signal;
   bool detached = false;
 };
 
 Signals::Signals(Loop& loop, int signal_number, std::function<void()> on_signal)
     : handle_(new Handle) {
+  handle_->loop = &loop;
   handle_->on_signal = std::move(on_signal);
-  Check(uv_signal_init(loop.raw(), &handle_->uv), "signal");
+  int error = -uv_signal_init(loop.raw(), &handle_->uv);
+  if (error != 0) {
+    delete std::exchange(handle_, nullptr);  // libuv does not know it
+    throw Refused(error, "no signals");
+  }
   handle_->uv.data = handle_;
+  error = loop.Watch(loop.raw()->signal_pipefd[0]);
+  loop.unusable_ = error != 0;
   loop.uv_changed_ = true;
-  Check(uv_signal_start(
-            &handle_->uv,
-            [](uv_signal_t* raw, int) {
-              auto* handle = static_cast<Handle*>(raw->data);
-              if (!handle->detached) handle->on_signal();
-            },
-            signal_number),
-        "signal");
+  if (error == 0) {
+    error = -uv_signal_start(
+        &handle_->uv,
+        [](uv_signal_t* raw, int) {
+          auto* handle = static_cast<Handle*>(raw->data);
+          if (!handle->detached) handle->loop->Attend(nullptr, handle->on_signal);
+        },
+        signal_number);
+  }
+  if (error == 0) return;
+  Close(handle_);
+  throw Refused(error, "no signals");
 }
 
 Signals::~Signals() {

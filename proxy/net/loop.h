@@ -7,15 +7,21 @@
 // (uv_backend_fd: that is how libuv wants to be embedded).
 //
 // One Loop per thread. Everything here belongs to the loop's thread, except Loop::Post and Loop::PostStop.
+//
+// Shortage: whatever comes out of a callback as an exception is caught where the Loop calls it, and handed to the Keeper of that
+// callback; it never passes through libuv's C. What must not fail takes no memory: Start and Stop of a Timer, Set of a
+// Poller, Chore::Arm, Post of a Task, every destructor.
 #pragma once
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "proxy/net/pages.h"
@@ -51,9 +57,29 @@ inline constexpr std::size_t kLightTurnBytes = 4 * kReadBurst;
 inline constexpr std::size_t kHeavyRead = 16384;
 inline constexpr milliseconds kLightFor{100};  // that long after the last small message
 
+// Keeper answers for callbacks: a connection for those of its sockets and timers, the owner of a loop for the rest.
+class Keeper {
+ public:
+  // OnEscaped is called inside the handler of what came out of a callback, a failed allocation most of all; the callback has
+  // stopped wherever it stood. It may be called when memory is short, so it may do nothing that it cannot do without.
+  virtual void OnEscaped() noexcept = 0;
+
+ protected:
+  ~Keeper() = default;
+};
+
+// Task is work for another thread's loop, made beforehand, so that handing it over cannot fail.
+struct Task {
+  explicit Task(std::function<void()> work) : run(std::move(work)) {}
+  std::function<void()> run;
+  std::unique_ptr<Task> next;  // the Loop's
+};
+
+class Chore;
+
 class Loop final {
  public:
-  Loop();
+  Loop();  // throws std::bad_alloc, or std::system_error where the kernel has no descriptor, memory or epoll watch left
   ~Loop();  // aborts if a handle is still open: an object of this file outlived its loop
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -62,13 +88,34 @@ class Loop final {
   void Run();
   void Stop();
 
+  // SetKeeper names who answers for callbacks that have no other keeper. Without one, the first that escapes ends Run, which
+  // throws it. The keeper must outlive Run.
+  void SetKeeper(Keeper* keeper) { loop_keeper_ = keeper; }
+  // Attend runs `act`, and hands what escapes to `keeper` (null: the loop's own). What is made meanwhile to call back (Poller,
+  // Timer) has the same keeper for its life: it must be the keeper's own, and the keeper must outlive it and the event in which it
+  // was destroyed.
+  template <typename Act>
+  void Attend(Keeper* keeper, const Act& act) noexcept {
+    Keeper* const before = std::exchange(keeper_, keeper);
+    try {
+      act();
+    } catch (...) {
+      Escaped(keeper);
+    }
+    keeper_ = before;
+  }
+
+  // Adopt is for a Keeper under construction: what is made from here to the end of the callback under way is `keeper`'s.
+  void Adopt(Keeper* keeper) { keeper_ = keeper; }
+
   // Post runs `task` on the loop's thread, after the event under way and before the next one, so that what another thread
   // has decided holds for every event served after it; tasks keep their order. Any thread. Tasks still waiting when the loop is
   // destroyed are dropped.
-  void Post(std::function<void()> task);
+  void Post(std::function<void()> task) { Post(std::make_unique<Task>(std::move(task))); }
+  void Post(std::unique_ptr<Task> task) noexcept;
   // Defer is Post for the loop's own thread, without a system call: runs `task` once the events at hand are served.
   void Defer(std::function<void()> task) { deferred_.push_back(std::move(task)); }
-  void PostStop();  // any thread
+  void PostStop() noexcept;  // any thread; after the tasks posted before
 
   MonotonicTime now() const;  // cached at the start of the event, as libuv keeps it
 
@@ -96,25 +143,35 @@ class Loop final {
   uv_loop_s* raw() { return loop_.get(); }
 
  private:
+  friend class Chore;
   friend class Poller;
   friend class Signals;
   friend class Timer;
   struct Sockets;
   struct Timers;
 
-  void RunTasks();
-  void RunDeferred();
+  int Watch(int uv_descriptor) const;
+  void Escaped(Keeper* keeper) noexcept;
+  void RunTasks() noexcept;
+  void RunDeferred() noexcept;
 
   std::unique_ptr<uv_loop_s> loop_;
   std::unique_ptr<uv_async_s> wake_;
   std::unique_ptr<Sockets> sockets_;
   std::unique_ptr<Timers> timers_;
   bool stopped_ = false;
+  bool unusable_ = false;   // libuv holds a descriptor that it cannot watch
   bool uv_changed_ = true;  // libuv has descriptors that its next turn will begin to watch
+  Keeper* loop_keeper_ = nullptr;
+  Keeper* keeper_ = nullptr;  // of the callback that is running
+  std::exception_ptr escaped_;
   std::vector<std::function<void()>> deferred_;
+  Chore* chores_ = nullptr;
   std::mutex mutex_;
-  std::vector<std::function<void()>> tasks_;  // guarded by mutex_
-  std::atomic<bool> has_tasks_ = false;       // written under mutex_, read without
+  std::unique_ptr<Task> tasks_;          // guarded by mutex_
+  Task* last_task_ = nullptr;            // guarded by mutex_
+  bool stop_posted_ = false;             // guarded by mutex_
+  std::atomic<bool> has_tasks_ = false;  // or a stop; written under mutex_, read without
   std::unique_ptr<NameService> name_service_;
   Pages cipher_, plain_;
   tls::WireBytes out_;
@@ -123,6 +180,23 @@ class Loop final {
   std::size_t first_ = 0;  // where in the kernel's list a turn begins
   bool large_bursts_ = false;  // since the last TrimScratch
   bool trim_due_ = false;
+};
+
+// Chore is what has to be done once the events at hand are served, whenever that comes up: it is made once, by its owner.
+class Chore final {
+ public:
+  Chore(Loop& loop, std::function<void()> run) : loop_(loop), run_(std::move(run)) {}
+  ~Chore();
+  Chore(const Chore&) = delete;
+  Chore& operator=(const Chore&) = delete;
+  void Arm() noexcept;  // armed twice, it runs once
+
+ private:
+  friend class Loop;
+  Loop& loop_;
+  const std::function<void()> run_;
+  bool armed_ = false;
+  Chore* next_ = nullptr;
 };
 
 // Timer fires once per Start. Starting a running one moves it.
@@ -153,7 +227,8 @@ class Poller final {
     bool read = false;
     bool write = false;
     bool other = false;  // both directions are shut: would be reported for ever
-    bool error = false;  // the socket has failed; polling has stopped, the interest is kNone now
+    bool error = false;  // the socket has failed, or is not watched; polling has stopped, the interest is kNone now
+    int refused = 0;     // with `error`: the errno by which the kernel would not watch it. The socket itself may be well
   };
 
   // Shared: several loops wait for the same socket, and one of them is enough to wake (EPOLLEXCLUSIVE). The kernel takes the loop
@@ -166,7 +241,8 @@ class Poller final {
   Poller(const Poller&) = delete;
   Poller& operator=(const Poller&) = delete;
 
-  // Set changes what is waited for, from the loop's next turn on. What is taken back before costs no system call.
+  // Set changes what is waited for, from the loop's next turn on. What is taken back before costs no system call. Where the
+  // kernel has no watch or memory left for it then, on_ready is told (Ready::refused); asked for again at once, it will fail again.
   void Set(unsigned interest);
   unsigned interest() const;
 
@@ -182,7 +258,7 @@ class Poller final {
 // Signals calls back on the loop's thread for each delivery of one signal.
 class Signals final {
  public:
-  Signals(Loop& loop, int signal_number, std::function<void()> on_signal);
+  Signals(Loop& loop, int signal_number, std::function<void()> on_signal);  // throws like Loop
   ~Signals();
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;

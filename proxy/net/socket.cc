@@ -212,7 +212,25 @@ ConnectStart StartConnect(const SocketAddress& address) {
 
 bool IsShortage(int error) {
   return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
-         error == EADDRNOTAVAIL || error == EAGAIN;
+         error == EADDRNOTAVAIL || error == EAGAIN || error == ENOSPC;
+}
+
+const char* CureOf(int error) {
+  switch (error) {
+    case EMFILE: return "raise the limit on open files (LimitNOFILE=) or lower the load";
+    case ENFILE: return "raise fs.file-max, the limit of the whole machine";
+    case ENOSPC: return "programs of this user hold all epoll watches: stop the one that does, or raise fs.epoll.max_user_watches";
+    case EADDRNOTAVAIL: return "no local port is free: widen net.ipv4.ip_local_port_range";
+    case EAGAIN: return "raise the limit on threads (LimitNPROC=, TasksMax=, ulimit -u) or configure fewer workers";
+    case ENOMEM:
+    case ENOBUFS: return "raise the limit on memory (MemoryMax=, LimitAS=) or lower the load";
+    default: return "";
+  }
+}
+
+std::string Explain(const std::system_error& error) {
+  const std::string cure = CureOf(error.code().value());
+  return std::string(error.what()) + (cure.empty() ? "" : "; " + cure);
 }
 
 int PendingError(int fd) {

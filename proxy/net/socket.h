@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "authz/result.h"
@@ -71,8 +72,12 @@ struct ConnectStart {
 };
 ConnectStart StartConnect(const SocketAddress& address);
 
-// IsShortage: this errno is a lack of descriptors, memory or ports on our side, no fault of the peer's.
+// IsShortage: this errno is a lack of descriptors, memory, ports, threads or epoll watches on our side, no fault of the peer's.
 bool IsShortage(int error);
+// CureOf says what an operator can do about a shortage; empty for any other errno.
+const char* CureOf(int error);
+// Explain is the message of a Loop, or a thread, that could not be made, with the cure.
+std::string Explain(const std::system_error& error);
 
 // PendingError reads and clears SO_ERROR.
 int PendingError(int fd);

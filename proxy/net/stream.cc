@@ -17,7 +17,12 @@ constexpr std::size_t kSmallRead = 4096;
 
 Stream::Stream(Loop& loop, UniqueFd fd, StreamObserver* observer)
     : loop_(loop), observer_(observer), fd_(std::move(fd)) {
-  poller_.emplace(loop, fd_.get(), [this](Poller::Ready ready) { OnReady(ready); });
+  try {
+    poller_.emplace(loop, fd_.get(), [this](Poller::Ready ready) { OnReady(ready); });
+  } catch (...) {
+    ResetOnClose();  // a leg that never came to be must not look like a clean end to its peer
+    throw;
+  }
 }
 
 Stream::~Stream() {
@@ -39,6 +44,11 @@ void Stream::Recount() {
 }
 
 void Stream::OnReady(Poller::Ready ready) {
+  if (ready.refused != 0) {  // the socket may be well, but nothing would be heard of it
+    error_ = ready.refused;
+    observer_->OnBroken(*this);
+    return;
+  }
   if (ready.error) {
     // Data that arrived before a reset is still readable and comes first; a reader finds the error itself.
     if (want_read_ && !read_ended_) {

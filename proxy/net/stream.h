@@ -28,7 +28,8 @@ class StreamObserver {
  public:
   virtual void OnReadable(Stream& stream) = 0;  // Read will not just say kAgain, or says why it never will
   virtual void OnDrained(Stream& stream) = 0;   // everything written has reached the kernel; or: AwaitRoom is over
-  virtual void OnBroken(Stream& stream) = 0;    // reset or dead, noticed while not reading; error() has the errno
+  // Reset or dead, noticed while not reading, or not to be watched (IsShortage); error() has the errno.
+  virtual void OnBroken(Stream& stream) = 0;
 
  protected:
   ~StreamObserver() = default;

@@ -1,6 +1,8 @@
 // What connections may hold: found at the start, said in the log, shown in /status. And the workers, who share it.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
 
 #include "proxy/data/admission.h"
 #include "proxy/sidecar/memory_limit.h"
@@ -30,7 +32,8 @@ data::Limits LimitsOf(const config::Settings& settings, std::size_t memory) {
 
 }  // namespace
 
-void Sidecar::MakeWorkers() {
+// StartWorkers is content with fewer than configured, but not with none.
+Status Sidecar::StartWorkers() {
   const MemoryLimit memory = LimitOf(settings_);
   const data::Limits limits = LimitsOf(settings_, memory.bytes);
   admission_ = std::make_shared<data::Admission>(limits, settings_.workers);
@@ -50,9 +53,20 @@ void Sidecar::MakeWorkers() {
              {"of_one_direction", std::to_string(shares.inbound / data::kDescriptorsEach)},
              {"reserved", std::to_string(shares.reserved)}});
   for (unsigned i = 0; i < settings_.workers; ++i) {
-    workers_.push_back(std::make_unique<data::Worker>(log_, admission_));
-    workers_.back()->Start();
+    try {
+      auto worker = std::make_unique<data::Worker>(log_, admission_);
+      worker->Start();
+      workers_.push_back(std::move(worker));
+    } catch (const std::system_error& error) {
+      if (workers_.empty()) return Error{ErrorCode::kUnavailable, net::Explain(error)};
+      log_.Warn("sidecar", "fewer workers than configured",
+                {{"workers", std::to_string(workers_.size())},
+                 {"configured", std::to_string(settings_.workers)},
+                 {"error", net::Explain(error)}});
+      break;
+    }
   }
+  return Ok();
 }
 
 std::string Sidecar::AdmissionJson() const {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <new>
 #include <utility>
 
 #include "proxy/net/name_service.h"
@@ -15,6 +16,8 @@ using net::milliseconds;
 
 constexpr char kPublic[] = "public";
 constexpr milliseconds kTick{1'000};
+constexpr milliseconds kPublishAgain{250};  // after a failed try
+constexpr milliseconds kEndAnyway{5'000};
 
 // StaticIntentions reads the file's sources as the file means them: a name is a service of our own
 // namespace, `*` is every caller of every namespace.
@@ -36,15 +39,24 @@ Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings)
       log_(log),
       settings_(std::move(settings)),
       started_at_(loop.now()),
+      publish_(loop,
+               [this] {
+                 if (!exiting_) Publish();
+               }),
+      publish_again_(loop, [this] { Changed(); }),
+      end_anyway_(loop, [this] { Exit(0); }),
       tick_(loop,
             [this] {
+              tick_.Start(kTick);  // first: it goes on whatever becomes of this one
               CheckReady();
               CheckLeaf();
               CheckAges();
-              tick_.Start(kTick);
-            }) {}
+            }) {
+  loop_.SetKeeper(this);
+}
 
 Sidecar::~Sidecar() {
+  loop_.SetKeeper(nullptr);
   // What is pending goes to disk while all documents are still followed.
   if (store_ && !store_->Close()) {
     log_.Warn("sidecar", "the disk of the state directory does not answer; ending without it");
@@ -80,16 +92,21 @@ void Sidecar::Apply(control::ProxyConfig config) {
   }
   const bool new_service = !config_ || config_->service != config.service;
   const bool first = !config_;
+  // Before the configuration that it is for is in force: there may be no memory for it.
+  std::unique_ptr<control::IdentitySource> identity;
+  if (new_service) {
+    identity = settings_.identity
+                   ? control::MakeFileIdentity(loop_, log_, *settings_.identity, [this] { Changed(); })
+                   : control::MakeAgentIdentity(loop_, log_, *agent_, config.service, [this] { Changed(); });
+  }
   config_ = std::move(config);
+  if (new_service) {
+    identity_ = std::move(identity);
+    intentions_.reset();
+  }
   if (first && config_->public_listen) ProbePublic();
   if (exiting_) return;
-  if (new_service) {
-    identity_ = settings_.identity
-                    ? control::MakeFileIdentity(loop_, log_, *settings_.identity, [this] { Changed(); })
-                    : control::MakeAgentIdentity(loop_, log_, *agent_, config_->service, [this] { Changed(); });
-    intentions_.reset();
-    identity_->Start();
-  }
+  if (new_service) identity_->Start();
   if (config_->public_listen && !settings_.intentions && !intentions_) {
     intentions_ = std::make_unique<control::IntentionSource>(loop_, log_, *agent_, config_->service,
                                                              [this] { Changed(); });
@@ -112,28 +129,46 @@ void Sidecar::FollowLocalApp() {
 }
 
 void Sidecar::ApplyUpstreams() {
+  // The new ones first: should there be no memory for one, all that were known stay.
   std::map<std::string, std::unique_ptr<control::UpstreamSource>> next;
   for (const control::NamedUpstream& upstream : config_->upstreams) {
     const auto old = upstreams_.find(upstream.listener);
-    if (old != upstreams_.end() && old->second->settings() == upstream.settings) {
-      next.insert(upstreams_.extract(old));
-      continue;
-    }
+    if (old != upstreams_.end() && old->second->settings() == upstream.settings) continue;
     auto source = std::make_unique<control::UpstreamSource>(
         loop_, log_, agent_.get(), upstream.settings, config_->connect_timeout, config_->idle_timeout,
         [this] { Changed(); });
     source->Start();
     next[upstream.listener] = std::move(source);
   }
+  for (const control::NamedUpstream& upstream : config_->upstreams) {
+    if (const auto old = upstreams_.find(upstream.listener); old != upstreams_.end() && !next.contains(upstream.listener)) {
+      next.insert(upstreams_.extract(old));
+    }
+  }
   upstreams_ = std::move(next);
 }
 
-void Sidecar::Changed() {
-  if (std::exchange(change_pending_, true)) return;
-  loop_.Post([this] {
-    change_pending_ = false;
-    if (!exiting_) Publish();
-  });
+void Sidecar::Changed() noexcept { publish_.Arm(); }
+
+void Sidecar::OnEscaped() noexcept {
+  publish_again_.Start(kPublishAgain);
+  // A drain that has lost one of its steps still ends.
+  if (state_ == State::kDraining && !end_anyway_.running()) {
+    end_anyway_.Start(settings_.drain_time + settings_.drain_quiet + kEndAnyway);
+  }
+  const char* what = "an exception of no known kind";
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    what = "no memory was to be had";
+  } catch (const std::exception& error) {
+    what = error.what();
+  } catch (...) {
+  }
+  try {
+    log_.Err("sidecar", "work was cut short; going on with what was known", {{"error", what}});
+  } catch (...) {  // not even for this line; there will be others
+  }
 }
 
 void Sidecar::Publish() {

@@ -34,7 +34,7 @@
 
 namespace mooring::sidecar {
 
-class Sidecar final {
+class Sidecar final : public net::Keeper {
  public:
   Sidecar(net::Loop& loop, log::Log& log, config::Settings settings);
   ~Sidecar();
@@ -51,8 +51,8 @@ class Sidecar final {
   // The start, in order.
   Status Prepare();
   void ReserveConnections();
-  void MakeWorkers();
   Status OpenStore();
+  Status StartWorkers();
   void FindProxyId();
   void TakeProxyId(const std::string& proxy_id);
   void WatchConfig(const std::string& proxy_id);
@@ -64,7 +64,9 @@ class Sidecar final {
   void ApplyUpstreams();
 
   // Every change.
-  void Changed();  // coalesces: Publish runs once after the event under way
+  void Changed() noexcept;  // coalesces: Publish runs once after the events at hand
+  // OnEscaped: work was cut short, most likely for lack of memory. What was known stays; it is published again a moment later.
+  void OnEscaped() noexcept override;
   void Publish();
   void UpdateListeners();
   void OnListenerFailed(const std::string& name, const Error& error);
@@ -118,7 +120,9 @@ class Sidecar final {
   std::vector<std::string> said_warnings_;
   std::string leaf_said_;                 // serial of the leaf that was last warned about
   std::chrono::seconds leaf_said_left_{0};  // what it had left then
-  bool change_pending_ = false;
+  net::Chore publish_;
+  net::Timer publish_again_;
+  net::Timer end_anyway_;
   bool started_ = false;  // everything wanted has been open once: a bind failure is no longer fatal
   net::Timer tick_;       // leaf expiry
   std::optional<Drain> drain_;

@@ -1,6 +1,7 @@
 // The sidecar's start, in order: agent, state, admin, workers, and where the configuration comes from.
 #include <unistd.h>
 
+#include <system_error>
 #include <utility>
 
 #include "proxy/log/output.h"
@@ -43,7 +44,7 @@ Status Sidecar::Prepare() {
     });
     if (exiting_) return Ok();
   }
-  MakeWorkers();
+  if (Status started = StartWorkers(); !started) return started;
   listeners_ = std::make_unique<ListenerSet>(
       loop_, log_, workers_,
       [this](const std::string& name, const Error& error) { OnListenerFailed(name, error); },

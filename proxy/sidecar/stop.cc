@@ -17,7 +17,7 @@ constexpr milliseconds kSameSignal{1'000};
 void Sidecar::OnTerminate() {
   if (state_ == State::kDraining) {
     if (loop_.now() - terminated_at_ < kSameSignal) return;
-    if (std::exchange(hurrying_, true)) {
+    if (std::exchange(hurrying_, true) || !drain_) {  // without: there was no memory to begin it with
       log_.Close();
       std::_Exit(0);
     }
@@ -42,8 +42,8 @@ void Sidecar::OnTerminate() {
 void Sidecar::Exit(int code) {
   if (std::exchange(exiting_, true)) return;
   exit_code_ = code;
-  log_.Info("sidecar", "stopped");
   loop_.Stop();
+  log_.Info("sidecar", "stopped");
 }
 
 void Sidecar::Fatal(const std::string& message, const std::vector<std::string>& more) {

@@ -1,9 +1,30 @@
 #include "proxy/state/disk.h"
 
 #include <csignal>
+#include <new>
 #include <utility>
 
+#include "proxy/net/thread.h"
+
 namespace mooring::state {
+namespace {
+
+constexpr std::chrono::milliseconds kWaitForMemory{100};
+
+// Insist does `what` again until there is memory for it: nobody else can.
+template <typename What>
+void Insist(const What& what) {
+  for (;;) {
+    try {
+      what();
+      return;
+    } catch (const std::bad_alloc&) {
+      std::this_thread::sleep_for(kWaitForMemory);
+    }
+  }
+}
+
+}  // namespace
 
 Disk::Disk(std::string directory, std::string subdirectory, std::optional<Folder> folder,
            std::function<void()> on_done)
@@ -11,7 +32,7 @@ Disk::Disk(std::string directory, std::string subdirectory, std::optional<Folder
       subdirectory_(std::move(subdirectory)),
       folder_(std::move(folder)),
       on_done_(std::move(on_done)),
-      thread_([this] { Work(); }) {}
+      thread_(net::StartThread("saving the state", [this] { Work(); })) {}
 
 Disk::~Disk() {
   {
@@ -57,13 +78,14 @@ void Disk::Work() {
       if (!job_) return;
       job = std::exchange(job_, std::nullopt);
     }
-    Outcome outcome = Save(directory_, subdirectory_, &folder_, std::move(*job));
+    Outcome outcome;
+    Insist([&] { outcome = Save(directory_, subdirectory_, &folder_, *job); });
     {
       const std::lock_guard lock(mutex_);
       outcome_.emplace(std::move(outcome));
     }
     changed_.notify_all();
-    on_done_();
+    Insist(on_done_);
   }
 }
 

@@ -132,6 +132,7 @@ Ledger::Kept Ledger::Keep(Ticket ticket, const Headers& headers, std::string_vie
 
 std::vector<Item> Ledger::TakeItems(Prune prune) {
   std::vector<Item> items;
+  items.reserve(records_.size());
   for (auto at = records_.begin(); at != records_.end();) {
     auto& [name, record] = *at;
     if (prune == Prune::kYes && !record.waiting && record.followers == 0) {
@@ -141,15 +142,20 @@ std::vector<Item> Ledger::TakeItems(Prune prune) {
       continue;
     }
     if (!record.digest.empty() && !Withheld(record)) {
-      record.saving = record.body.has_value();
       items.push_back({.name = name,
                        .headers = record.headers,
                        .confirmed = record.confirmed,
                        .digest = record.digest,
-                       .body = std::exchange(record.body, std::nullopt),
+                       .body = std::nullopt,
                        .secret = record.secret});
     }
     ++at;
+  }
+  // Last, when nothing can fail any more: a body that is taken out comes back by Settle alone.
+  for (Item& item : items) {
+    Record& record = records_.find(item.name)->second;
+    record.saving = record.body.has_value();
+    item.body = std::exchange(record.body, std::nullopt);
   }
   return items;
 }

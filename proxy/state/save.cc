@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string_view>
+#include <new>
 #include <utility>
 
 #include "tls/cleanse.h"
@@ -121,11 +122,16 @@ Status Write(const Folder& folder, const Job& job, Outcome* outcome) {
 }  // namespace
 
 Outcome Save(const std::string& directory, const std::string& subdirectory,
-             std::optional<Folder>* folder, Job job) {
+             std::optional<Folder>* folder, Job& job) {
   Outcome outcome;
+  outcome.items.reserve(job.items.size());  // from here on nothing of them is lost
   for (Item& item : job.items) outcome.items.push_back({.item = std::move(item)});
-  outcome.status = Prepare(directory, subdirectory, folder);
-  if (outcome.status) outcome.status = Write(**folder, job, &outcome);
+  try {
+    outcome.status = Prepare(directory, subdirectory, folder);
+    if (outcome.status) outcome.status = Write(**folder, job, &outcome);
+  } catch (const std::bad_alloc&) {
+    outcome.status = Error{ErrorCode::kUnavailable, "out of memory"};
+  }
   for (Outcome::Done& done : outcome.items) {
     if (!outcome.status) done.written = done.older = false;
     if (done.item.body && (outcome.status || done.item.secret)) {

@@ -50,7 +50,7 @@ struct Outcome {
 
 // Save does one job on *folder, which is opened when it is nullopt and kept open for the next.
 Outcome Save(const std::string& directory, const std::string& subdirectory,
-             std::optional<Folder>* folder, Job job);
+             std::optional<Folder>* folder, Job& job);
 
 // HeldElsewhere is the error text for a lock that another process holds.
 std::string HeldElsewhere(const Folder& folder);

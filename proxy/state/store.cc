@@ -80,7 +80,16 @@ Store::Store(net::Loop& loop, log::Log& log, Options options, std::optional<Fold
       options_(std::move(options)),
       file_(PathOfFile(options_)),
       ledger_(options_.keep_private_key),
-      timer_(loop, [this] { OnTimer(); }),
+      timer_(loop,
+             [this] {
+               try {
+                 OnTimer();
+               } catch (...) {
+                 Unsaved(options_.timing.retry);
+                 Schedule();
+                 throw;
+               }
+             }),
       grace_(loop, [this] { OnGrace(); }),
       self_(std::make_shared<Store*>(this)),
       disk_(options_.directory, options_.subdirectory, std::move(folder),

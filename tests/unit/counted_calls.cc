@@ -5,10 +5,22 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
+
 namespace mooring::test {
 namespace {
 thread_local Calls* counted = nullptr;
+std::atomic<int> no_watches = 0;
+std::atomic<int> spared_watches = 0;
 }  // namespace
+
+NoWatches::NoWatches(int error, int spared) {
+  spared_watches = spared;
+  no_watches = error;
+}
+
+NoWatches::~NoWatches() { no_watches = 0; }
 
 CountedCalls::CountedCalls(Calls& calls) { counted = &calls; }
 
@@ -34,6 +46,14 @@ ssize_t send(int fd, const void* bytes, size_t size, int flags) {
 
 int epoll_ctl(int set, int operation, int fd, epoll_event* event) noexcept {
   if (mooring::test::counted != nullptr) ++mooring::test::counted->epoll_ctl;
+  if (const int error = mooring::test::no_watches; error != 0 && operation == EPOLL_CTL_ADD && --mooring::test::spared_watches < 0) {
+    // What the kernel knows already it says first, as it does without watches.
+    if (syscall(SYS_epoll_ctl, set, operation, fd, event) == 0) {
+      syscall(SYS_epoll_ctl, set, EPOLL_CTL_DEL, fd, nullptr);
+      errno = error;
+    }
+    return -1;
+  }
   return static_cast<int>(syscall(SYS_epoll_ctl, set, operation, fd, event));
 }
 }

@@ -21,4 +21,14 @@ class CountedCalls final {
   CountedCalls& operator=(const CountedCalls&) = delete;
 };
 
+// NoWatches makes every epoll_ctl of the process that asks for a new watch fail with `error` while it lives, the first `spared`
+// ones excepted. One at a time.
+class NoWatches final {
+ public:
+  explicit NoWatches(int error, int spared = 0);
+  ~NoWatches();
+  NoWatches(const NoWatches&) = delete;
+  NoWatches& operator=(const NoWatches&) = delete;
+};
+
 }  // namespace mooring::test

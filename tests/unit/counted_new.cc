@@ -3,15 +3,41 @@
 #include <malloc.h>
 #include <string.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <new>
+
+#include "tests/unit/failing_new.h"
 
 namespace mooring::test {
 namespace {
 // Plain data: operator new runs before and after every other object of a thread.
 thread_local bool counting = false;
 thread_local Allocations counted;
+thread_local bool failing = false;
+thread_local std::size_t asked = 0;
+thread_local std::size_t failed = 0;
+thread_local std::size_t fail_from = 0;
+thread_local std::size_t fail_count = 0;
 }  // namespace
+
+void FailingNew::Arm(std::size_t n, std::size_t count) {
+  asked = failed = 0;
+  fail_from = n;
+  fail_count = count;
+  failing = true;
+}
+
+FailingNew::Told FailingNew::Lift() {
+  failing = false;
+  return {asked, failed};
+}
+
+bool FailingNew::Fails() {
+  if (!failing || ++asked < fail_from || failed >= fail_count) return false;
+  ++failed;
+  return true;
+}
 
 CountedNew::CountedNew() {
   counted = {};
@@ -27,14 +53,40 @@ Allocations CountedNew::so_far() const { return counted; }
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 extern "C" {
-// glibc's own malloc, under the name that stays when a program defines malloc. What it gives, glibc's free takes back.
+// glibc's own, under the names that stay when a program defines malloc. What they give, glibc's free takes back.
 void* __libc_malloc(std::size_t size);
+void* __libc_calloc(std::size_t count, std::size_t size);
+void* __libc_realloc(void* memory, std::size_t size);
 
 void* malloc(std::size_t size) {
   if (mooring::test::counting) ++mooring::test::counted.by_malloc;
-  return __libc_malloc(size);
+  if (!mooring::test::FailingNew::Fails()) return __libc_malloc(size);
+  errno = ENOMEM;
+  return nullptr;
+}
+void* calloc(std::size_t count, std::size_t size) {
+  if (!mooring::test::FailingNew::Fails()) return __libc_calloc(count, size);
+  errno = ENOMEM;
+  return nullptr;
+}
+void* realloc(void* memory, std::size_t size) {
+  if (size == 0 || !mooring::test::FailingNew::Fails()) return __libc_realloc(memory, size);
+  errno = ENOMEM;
+  return nullptr;
 }
 }
+
+namespace {
+void* Allocate(std::size_t size) { return std::malloc(size); }  // counts, and fails
+}  // namespace
+
+#else
+
+namespace {
+void* Allocate(std::size_t size) { return mooring::test::FailingNew::Fails() ? nullptr : std::malloc(size); }
+}  // namespace
+
+#endif
 
 namespace {
 
@@ -53,7 +105,7 @@ void* TakeOrThrow(const Take& take) {
 
 // The array and nothrow forms of the library call these (C++20 [new.delete]).
 void* operator new(std::size_t size) {
-  return TakeOrThrow([&] { return std::malloc(size == 0 ? 1 : size); });
+  return TakeOrThrow([&] { return Allocate(size == 0 ? 1 : size); });
 }
 void* operator new(std::size_t size, std::align_val_t alignment) {
   return TakeOrThrow([&] {
@@ -74,7 +126,7 @@ std::size_t OPENSSL_memory_get_size(void* memory);
 
 void* OPENSSL_memory_alloc(std::size_t size) {
   if (mooring::test::counting) ++mooring::test::counted.by_boringssl;
-  return std::malloc(size);
+  return Allocate(size);
 }
 void OPENSSL_memory_free(void* memory) {
   explicit_bzero(memory, malloc_usable_size(memory));
@@ -82,5 +134,3 @@ void OPENSSL_memory_free(void* memory) {
 }
 std::size_t OPENSSL_memory_get_size(void* memory) { return malloc_usable_size(memory); }
 }
-
-#endif
