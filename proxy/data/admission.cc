@@ -18,7 +18,7 @@ void Admission::ReadFileLimit() {
 Shares Admission::shares() const {
   return Shares::Of(file_limit_.load(std::memory_order_relaxed), workers_,
                     listeners_[Index(ListenerKind::kPublic)].load(std::memory_order_relaxed),
-                    listeners_[Index(ListenerKind::kUpstream)].load(std::memory_order_relaxed));
+                    listeners_[Index(ListenerKind::kUpstream)].load(std::memory_order_relaxed), limits_.agent_connections);
 }
 
 bool Admission::DescriptorsFit(ListenerKind kind) const {

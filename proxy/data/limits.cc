@@ -16,7 +16,7 @@ constexpr std::size_t kLostPart = 8;
 // Standard streams, the log, the look-ups, the certificates and the state file while they are read or written; the connections of
 // the agent and the admin port, which have limits of their own.
 constexpr std::int64_t kOwnFiles = 24;
-constexpr std::int64_t kAgentFiles = 16;
+constexpr std::int64_t kAgentFiles = 8;  // beside its connections: those that are just being closed
 constexpr std::int64_t kAdminFiles = 16;
 constexpr std::int64_t kLoopFiles = 8;
 // What the other direction can count on, at most; more than that belongs to whoever comes first.
@@ -41,9 +41,9 @@ Limits Limits::FromMemory(std::size_t memory, unsigned workers) {
 }
 
 Shares Shares::Of(std::int64_t limit, std::int64_t workers, std::int64_t public_listeners,
-                  std::int64_t upstream_listeners) {
-  const std::int64_t wanted =
-      kOwnFiles + kAgentFiles + kAdminFiles + kLoopFiles * (workers + 1) + public_listeners + upstream_listeners;
+                  std::int64_t upstream_listeners, std::int64_t agent_connections) {
+  const std::int64_t wanted = kOwnFiles + kAgentFiles + agent_connections + kAdminFiles + kLoopFiles * (workers + 1) +
+                              public_listeners + upstream_listeners;
   Shares shares;
   shares.reserved = std::min(wanted, limit / 2);
   const std::int64_t free = std::max<std::int64_t>(limit - shares.reserved, kDescriptorsEach);

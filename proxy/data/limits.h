@@ -18,6 +18,7 @@ struct Limits {
   std::size_t handshakes = 0;        // under way, on the public side
   std::size_t handshake_memory = 0;  // what they hold
   std::size_t buffer_memory = 0;     // bytes read and not yet taken; above it, nothing is read that would have to be kept
+  unsigned agent_connections = 8;    // at most; they need descriptors, too
 
   // None is for tests of other things.
   static Limits None();
@@ -33,8 +34,9 @@ struct Shares {
   std::int64_t reserved = 0;  // for the agent, the admin port, the state file, listeners, the loops and the log
 
   // `limit` is RLIMIT_NOFILE. A direction without a listener leaves its share to the other one.
+  // `agent_connections` are those to the agent, at most.
   static Shares Of(std::int64_t limit, std::int64_t workers, std::int64_t public_listeners,
-                   std::int64_t upstream_listeners);
+                   std::int64_t upstream_listeners, std::int64_t agent_connections = 8);
 };
 
 }  // namespace mooring::data

@@ -31,6 +31,7 @@ struct Dns::Question {
   Channel* channel = nullptr;
   std::string host;
   Callback callback;
+  std::unique_ptr<Question> next;  // of those that there was no memory to answer
 };
 
 struct Dns::Channel {
@@ -106,7 +107,7 @@ struct Dns::Channel {
   bool retired = false;  // takes no new ones
 };
 
-Dns::Dns(Loop& loop) : loop_(loop) {
+Dns::Dns(Loop& loop) : loop_(loop), tell_lost_(loop, [this] { TellLost(); }) {
   static const int library = ares_library_init(ARES_LIB_INIT_ALL);  // nothing but a counter, on Linux
   (void)library;
 }
@@ -160,7 +161,7 @@ void Dns::LookUp(const std::string& host, Callback callback) {
 void Dns::Ask(std::unique_ptr<Question> question) {
   Channel* channel = CurrentChannel();
   if (channel == nullptr) {
-    Answered(std::move(question), Error{ErrorCode::kUnavailable, "out of descriptors or memory"});
+    Answered(question, Error{ErrorCode::kUnavailable, "out of descriptors or memory"});
     return;
   }
   question->channel = channel;
@@ -173,40 +174,61 @@ void Dns::Ask(std::unique_ptr<Question> question) {
   ares_getaddrinfo(
       channel->raw, raw->host.c_str(), nullptr, &hints,
       [](void* self, int status, int, ares_addrinfo* list) {
+        const std::unique_ptr<ares_addrinfo, decltype(&ares_freeaddrinfo)> owned(list, ares_freeaddrinfo);
         std::unique_ptr<Question> mine(static_cast<Question*>(self));
         Dns& dns = *mine->dns;
         --mine->channel->open;
-        std::vector<SocketAddress> found;
-        if (list != nullptr) {
-          for (const ares_addrinfo_node* node = list->nodes; node != nullptr; node = node->ai_next) {
-            found.push_back(SocketAddress::FromRaw(node->ai_addr, static_cast<socklen_t>(node->ai_addrlen)));
-          }
-          ares_freeaddrinfo(list);
-        }
         if (dns.ending_) return;
-        if (status == ARES_EDESTRUCTION) {
-          dns.again_.push_back(std::move(mine));
-        } else if (status == ARES_SUCCESS && !found.empty()) {
-          dns.Answered(std::move(mine), std::move(found));
-        } else if (status == ARES_SUCCESS || status == ARES_ENODATA) {
-          dns.Answered(std::move(mine), Error{ErrorCode::kNotFound, "the name has no address"});
-        } else if (status == ARES_ENOTFOUND) {
-          dns.Answered(std::move(mine), Error{ErrorCode::kNotFound, "no such name"});
-        } else if (status == ARES_ETIMEOUT) {
-          dns.Answered(std::move(mine), Error{ErrorCode::kUnavailable, "no DNS server answers"});
-        } else if (status == ARES_ECONNREFUSED) {
-          dns.Answered(std::move(mine), Error{ErrorCode::kNotFound, "no DNS server can be reached"});
-        } else {
-          dns.Answered(std::move(mine), Error{ErrorCode::kUnavailable, ares_strerror(status)});
+        try {
+          dns.Take(mine, status, list);
+        } catch (const std::bad_alloc&) {  // C is above
+          dns.Lost(std::move(mine));
         }
       },
       raw);
   channel->Arm();
 }
 
-void Dns::Answered(std::unique_ptr<Question> question, Found found) {
-  answers_.emplace_back(
-      [callback = std::move(question->callback), found = std::move(found)] { callback(found); });
+void Dns::Take(std::unique_ptr<Question>& question, int status, const ares_addrinfo* list) {
+  if (status == ARES_EDESTRUCTION) {
+    again_.push_back(std::move(question));
+    return;
+  }
+  std::vector<SocketAddress> found;
+  for (const ares_addrinfo_node* node = list == nullptr ? nullptr : list->nodes; node != nullptr; node = node->ai_next) {
+    found.push_back(SocketAddress::FromRaw(node->ai_addr, static_cast<socklen_t>(node->ai_addrlen)));
+  }
+  if (status == ARES_SUCCESS && !found.empty()) {
+    Answered(question, std::move(found));
+  } else if (status == ARES_SUCCESS || status == ARES_ENODATA) {
+    Answered(question, Error{ErrorCode::kNotFound, "the name has no address"});
+  } else if (status == ARES_ENOTFOUND) {
+    Answered(question, Error{ErrorCode::kNotFound, "no such name"});
+  } else if (status == ARES_ETIMEOUT) {
+    Answered(question, Error{ErrorCode::kUnavailable, "no DNS server answers"});
+  } else if (status == ARES_ECONNREFUSED) {
+    Answered(question, Error{ErrorCode::kNotFound, "no DNS server can be reached"});
+  } else {
+    Answered(question, Error{ErrorCode::kUnavailable, ares_strerror(status)});
+  }
+}
+
+void Dns::Lost(std::unique_ptr<Question> question) noexcept {
+  question->next = std::move(lost_);
+  lost_ = std::move(question);
+  tell_lost_.Arm();
+}
+
+void Dns::TellLost() {
+  if (!lost_) return;
+  const std::unique_ptr<Question> question = std::move(lost_);
+  lost_ = std::move(question->next);
+  if (lost_) tell_lost_.Arm();  // before what may fail again
+  question->callback(Error{ErrorCode::kUnavailable, "out of memory"});
+}
+
+void Dns::Answered(const std::unique_ptr<Question>& question, Found found) {
+  answers_.emplace_back([callback = question->callback, found = std::move(found)] { callback(found); });
   if (answers_.size() > 1) return;  // Deliver is on its way
   loop_.Defer([this, alive = std::weak_ptr<bool>(alive_)] {
     if (!alive.expired()) Deliver();

@@ -16,6 +16,8 @@
 #include "proxy/net/loop.h"
 #include "proxy/net/socket.h"
 
+struct ares_addrinfo;
+
 namespace mooring::net {
 
 class Dns final {
@@ -43,7 +45,12 @@ class Dns final {
   static FilesLook LookAtFiles();
   Channel* CurrentChannel();
   void Ask(std::unique_ptr<Question> question);
-  void Answered(std::unique_ptr<Question> question, Found found);
+  // Take makes an answer of c-ares' ours; `question` stays if this throws.
+  void Take(std::unique_ptr<Question>& question, int status, const ares_addrinfo* list);
+  void Answered(const std::unique_ptr<Question>& question, Found found);
+  // Lost is for a question whose answer there was no memory for; TellLost fails it after the event under way.
+  void Lost(std::unique_ptr<Question> question) noexcept;
+  void TellLost();
   void Deliver();
   // Settle ends channels that nobody needs any more, and begins again after a change of the files.
   void Settle();
@@ -53,6 +60,8 @@ class Dns final {
   FilesLook look_{};
   std::vector<std::unique_ptr<Question>> again_;    // their channel ended before they were answered
   std::vector<std::function<void()>> answers_;      // to be told after the event under way
+  std::unique_ptr<Question> lost_;
+  Chore tell_lost_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   bool ending_ = false;
 };

@@ -9,6 +9,7 @@
 #include <deque>
 #include <fstream>
 #include <mutex>
+#include <new>
 #include <sstream>
 #include <utility>
 
@@ -39,9 +40,11 @@ NameSources::Found GetAddresses(const std::string& host) {
 }  // namespace
 
 struct NameSources::Lane {
+  // Made whole before it is handed to a thread, where nothing may fail.
   struct Job {
     std::string host;
-    Callback callback;
+    std::shared_ptr<Found> found;
+    std::unique_ptr<net::Task> tell;  // calls back with what `found` holds then
   };
   std::size_t most = 0;
   std::size_t threads = 0;
@@ -97,9 +100,11 @@ bool NameSources::MachineHasOthers() {
 }
 
 void NameSources::LookUp(const std::string& host, NameKind kind, Callback callback) {
+  const auto found = std::make_shared<Found>(Error{ErrorCode::kUnavailable, "out of memory"});
+  auto tell = std::make_unique<net::Task>([found, callback = std::move(callback)] { callback(*found); });
   const std::lock_guard lock(shared_->mutex);
   Lane& lane = shared_->lanes[kind == NameKind::kOwn ? 0 : 1];
-  lane.waiting.push_back({host, std::move(callback)});
+  lane.waiting.push_back({host, found, std::move(tell)});
   if (lane.threads >= lane.most) return;
   // Signals are the loop's.
   sigset_t all, before;
@@ -121,9 +126,8 @@ void NameSources::LookUp(const std::string& host, NameKind kind, Callback callba
   }
   if (lane.threads > 0) return;  // another one will come to it
   for (Lane::Job& job : std::exchange(lane.waiting, {})) {
-    shared_->loop->Post([callback = std::move(job.callback)] {
-      callback(Error{ErrorCode::kUnavailable, "no thread can be started for a look-up (limit of processes, memory)"});
-    });
+    *job.found = Error{ErrorCode::kUnavailable, "no thread can be started for a look-up (limit of processes, memory)"};
+    shared_->loop->Post(std::move(job.tell));
   }
 }
 
@@ -136,10 +140,13 @@ void* NameSources::Work(void* raw) {
     Lane::Job job = std::move(lane.waiting.front());
     lane.waiting.pop_front();
     lock.unlock();
-    Found found = GetAddresses(job.host);
+    try {
+      *job.found = GetAddresses(job.host);
+    } catch (const std::bad_alloc&) {  // it holds that word already
+    }
     lock.lock();
     if (shared->loop == nullptr) break;
-    shared->loop->Post([callback = std::move(job.callback), found = std::move(found)] { callback(found); });
+    shared->loop->Post(std::move(job.tell));
   }
   --lane.threads;
   return nullptr;

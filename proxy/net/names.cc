@@ -150,18 +150,27 @@ void Names::Start(Entry* entry) {
   entry->slow = false;
   entry->started = world_.now();
   Schedule(entry, entry->started + kSlow);
-  world_.look_up(entry->host, entry->own ? NameKind::kOwn : NameKind::kEndpoint,
-                 [this, alive = std::weak_ptr<bool>(alive_), host = entry->host](Found found) {
-                   if (!alive.expired()) Answered(host, std::move(found));
-                 });
+  try {
+    world_.look_up(entry->host, entry->own ? NameKind::kOwn : NameKind::kEndpoint,
+                   [this, alive = std::weak_ptr<bool>(alive_), host = entry->host](Found found) {
+                     if (!alive.expired()) Answered(host, std::move(found));
+                   });
+  } catch (...) {  // nobody will answer: the schedule asks again
+    NotUnderWay(entry);
+    throw;
+  }
 }
 
-void Names::Answered(const std::string& host, Found found) {
-  Entry* entry = entries_.at(host).get();  // one that is under way is never forgotten
+void Names::NotUnderWay(Entry* entry) {
   entry->state = Entry::State::kIdle;
   if (entry->counted == Entry::Counted::kQuick) --quick_count_;
   if (entry->counted == Entry::Counted::kSlow) --slow_count_;
   entry->counted = Entry::Counted::kNot;
+}
+
+void Names::Answered(const std::string& host, Found found) {
+  Entry* entry = entries_.at(host).get();  // one that is under way is never forgotten
+  NotUnderWay(entry);
   if (found) {
     entry->failures = 0;
     entry->known = *found;

@@ -99,6 +99,7 @@ class Names final {
   void Want(Entry* entry);   // starts or queues a look-up, unless one is under way or must not be yet
   void Start(Entry* entry);
   void StartQueued();
+  void NotUnderWay(Entry* entry);
   void Answered(const std::string& host, Found found);
   void BecameSlow(Entry* entry);
   void Tell(Entry* entry, const Found& found, bool all);

@@ -27,6 +27,7 @@ data::Limits LimitsOf(const config::Settings& settings, std::size_t memory) {
   }
   if (settings.max_handshakes) limits.handshakes = *settings.max_handshakes;
   if (settings.buffer_memory) limits.buffer_memory = std::min(*settings.buffer_memory, limits.memory);
+  limits.agent_connections = settings.agent.max_connections;
   return limits;
 }
 
@@ -46,7 +47,7 @@ Status Sidecar::StartWorkers() {
              {"buffer_memory", MiB(limits.buffer_memory)}});
   // With a listener of either direction: the rest is not known yet.
   const auto files = static_cast<std::int64_t>(net::FileLimit());
-  const data::Shares shares = data::Shares::Of(files, settings_.workers, 1, 1);
+  const data::Shares shares = data::Shares::Of(files, settings_.workers, 1, 1, limits.agent_connections);
   log_.Info("sidecar", "open files",
             {{"limit", std::to_string(files)},
              {"connections_at_once", std::to_string((files - shares.reserved) / data::kDescriptorsEach)},

@@ -103,7 +103,8 @@ void* TakeOrThrow(const Take& take) {
 
 }  // namespace
 
-// The array and nothrow forms of the library call these (C++20 [new.delete]).
+// The array forms of the library call these (C++20 [new.delete]). The nothrow form does, too, but a sanitizer's own does not, and
+// would be freed by what is below.
 void* operator new(std::size_t size) {
   return TakeOrThrow([&] { return Allocate(size == 0 ? 1 : size); });
 }
@@ -112,6 +113,13 @@ void* operator new(std::size_t size, std::align_val_t alignment) {
     const auto bytes = static_cast<std::size_t>(alignment);
     return std::aligned_alloc(bytes, (size + bytes - 1) / bytes * bytes);
   });
+}
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  try {
+    return operator new(size);
+  } catch (...) {
+    return nullptr;
+  }
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
