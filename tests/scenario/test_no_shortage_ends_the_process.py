@@ -129,9 +129,10 @@ class HalfHello:
     START = bytes([22, 3, 1, 0x3E, 0x80, 1, 0, 0x7D, 0x00, 3, 3]) + b"\x07" * 12_000
 
     def __init__(self, address):
-        self.socket = socket.create_connection(address, timeout=5)
+        self.socket = socket.socket()
         self.socket.settimeout(5)
-        try:
+        try:  # refused at once, it may be reset before connect has returned
+            self.socket.connect(address)
             self.socket.sendall(self.START)
         except OSError:
             pass
