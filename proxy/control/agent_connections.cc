@@ -39,7 +39,7 @@ struct AgentConnections::Line {
 
   http::Client client;
   net::Timer idle;  // a connection that nobody uses is closed
-  net::Timer admitted;  // a new one with a blocking query on it is not turned away any more
+  net::Timer admitted;  // a new one is not turned away any more, even if its answer is slow or waits for a change
   Asker* asker = nullptr;  // null while busy: it has given up
   Rank rank = Rank::kOneOff;
   bool opening = false;    // the request under way began a connection
@@ -193,7 +193,7 @@ void AgentConnections::Begin(Asker* asker, Line* line) {
   line->opening = !line->client.connected();
   line->idle.Stop();
   if (line->opening) line->answered = false;
-  if (line->opening && asker->manner_.waits) line->admitted.Start(kAdmitted);
+  if (line->opening) line->admitted.Start(kAdmitted);
   http::Request request = std::move(asker->request_);
   if (asker->manner_.rank == Rank::kOneOff) {
     const auto waited = std::chrono::duration_cast<milliseconds>(loop_.now() - asker->asked_at_);
