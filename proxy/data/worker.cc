@@ -166,7 +166,10 @@ void Worker::TrimHeap() {
   if (std::exchange(ended_since_sweep_, false)) {
     trim_due_ = true;
   } else if (std::exchange(trim_due_, false)) {
+#if !defined(__SANITIZE_ADDRESS__)
+    // A sanitizer's allocator leaves the C library's without its first call, which two workers would then make at once.
     malloc_trim(0);
+#endif
   }
 }
 
