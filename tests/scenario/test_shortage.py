@@ -1,13 +1,11 @@
 """Rows 37, 38 and 39: descriptors run out, accept fails; mooring waits, recovers and never spins."""
 
 import resource
-import shutil
-import signal
-import subprocess
 
 from lib import check
 from lib.case import now, slowness
 from lib.static import Static
+from lib.strace import Injected
 
 EXPECTED_SECONDS = 25
 
@@ -128,43 +126,15 @@ def test_row_38_no_descriptor_for_the_application_fails_that_connection_alone(ca
     check.within(lambda: static.serves(case), "a new caller is served", 1 * slowness())
 
 
-class Strace:
-    """Strace makes accept of a running process fail with an error, the first `times` times."""
-
-    def __init__(self, case, process, error, times):
-        tool = shutil.which("strace")
-        if not tool:
-            raise check.Skip("no strace; tests/setup installs it")
-        self.output = case.directory / f"strace-{error}.txt"
-        self.popen = subprocess.Popen(
-            [tool, "-f", "-p", str(process.pid), "-o", str(self.output), "-e", "trace=accept,accept4", "-e",
-             f"inject=accept,accept4:error={error}:when=1..{times}"], stderr=subprocess.PIPE, text=True)
-        case.undo(self.detach)
-        line = self.popen.stderr.readline()
-        if "attached" not in line:
-            if "ermitted" in line or "ptrace" in line:
-                raise check.Skip(f"this machine does not permit ptrace: {line.strip()}")
-            check.fail(f"strace: {line.strip()}")
-
-    def injected(self):
-        return self.output.read_text().count("(INJECTED)")
-
-    def detach(self):
-        if self.popen.poll() is None:
-            self.popen.send_signal(signal.SIGINT)
-            self.popen.wait(10)
-        self.popen.stderr.close()
-
-
 def accept_failing(case, error):
     static = Static(case)
     static.serves(case)
-    strace = Strace(case, static.mooring.process, error, 3)
+    strace = Injected(case, static.mooring.process, "accept,accept4", error, "1..3")
     cpu, started = static.mooring.process.cpu_seconds(), now()
     check.within(lambda: static.serves(case), f"a caller is served after three times {error}", 5 * slowness(),
                  step=0.05)
     took = now() - started
-    check.true(strace.injected() >= 1, f"strace made accept fail with {error}")
+    check.true(strace.count() >= 1, f"strace made accept fail with {error}")
     check.below(took, 4 * slowness(), f"seconds until service after {error}")
     check.below(static.mooring.process.cpu_seconds() - cpu, 0.5 * slowness() + 0.5 * took, "CPU seconds spent")
     for _ in range(3):
