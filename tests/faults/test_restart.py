@@ -1,7 +1,6 @@
 """Row 69: killed with -9 and started again while the agent is dead or hangs, it serves within a second of its
 start, both ways, and says how old its knowledge is; in every form in which a sidecar can be started."""
 
-import re
 
 from faults.subject import CALLER, SERVICE, UPSTREAM, FarService, Subject, only_mooring
 from lib import agent as scripted
@@ -52,9 +51,8 @@ def serves_within_a_second(start, serves, program):
         return serves()
 
     check.within(does, "it serves both ways within 1 s of its start", started + slowness() - now())
-    ages = re.findall(r"\[WARN\].*serving from saved state.*watch=\"?(\w+).*age_seconds=\"?(\d+)",
-                      program().process.stderr())
-    check.true({"roots", "leaf", "intentions"} <= {watch for watch, _ in ages}, f"ages said: {ages}")
+    for watch in ("roots", "leaf", "intentions"):
+        program().wait_log(rf"\[WARN\].*serving from saved state.*watch=\"?{watch}.*age_seconds=\"?\d+")
     status = program().status()
     sources = {w["name"]: w["source"] for w in status["watches"]}
     for name in ("roots", "leaf", "intentions"):
@@ -209,6 +207,7 @@ def test_row_69_without_a_state_directory_it_says_so_once_and_does_not_serve_aft
     only_mooring("it keeps no state")
     api = scripted.Agent(case)
     subject = Subject.scripted(case, api)
+    subject.wait_log(NO_STATE)
     check.equal(subject.process.stderr().count(NO_STATE), 1, "lines about it")
     check.equal(subject.status()["state_file"], None, "state_file in /status")
     subject.kill()

@@ -193,7 +193,7 @@ class Lane:
                     peer.close()
 
             check.within(serves, "it serves from its state within 1 s of its start", started + slowness() - now())
-            check.true("serving from saved state" in program.process.stderr(), "it says that the state is old")
+            program.wait_log("serving from saved state")
             program.kill()
         finally:
             self.api.start()

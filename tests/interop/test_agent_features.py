@@ -377,6 +377,6 @@ def test_log_json_is_one_object_a_line(case):
     proxy = Mooring.connect_proxy(case, "-http-addr", consul.address, "-service", "loud", "-service-addr",
                                   "127.0.0.1:1", "-listen", "127.0.0.1:0", "-log-json", ready=False)
     proxy.wait_log("\"@message\":\"ready\"", 15)
-    for line in proxy.process.stderr().splitlines():
+    for line in proxy.process.whole_lines():
         entry = json.loads(line)
         check.true({"@level", "@module", "@timestamp", "@message"} <= set(entry), line)

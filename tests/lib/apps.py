@@ -371,6 +371,12 @@ def echo_works(case, address, data=b"ping", seconds=10.0):
     check.equal(exchange(case, address, data, seconds), (data, "eof"), "echo")
 
 
+def bare_connect(address):
+    """bare_connect connects and closes, as a health check does, and returns the port it came from."""
+    with socket.create_connection(address) as probe:
+        return probe.getsockname()[1]
+
+
 def ping(address, data=b"ping", seconds=5.0):
     """ping tells whether an echo of a few bytes goes through now."""
     try:

@@ -135,6 +135,10 @@ class Process:
     def stderr(self):
         return self.stderr_path.read_text(errors="replace")
 
+    def whole_lines(self):
+        """whole_lines are those of its standard error, without one that is being written now."""
+        return self.stderr().rpartition("\n")[0].splitlines()
+
     def log(self):
         return self.stdout() + self.stderr()
 

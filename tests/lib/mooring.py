@@ -175,7 +175,18 @@ class Mooring:
 
     def lines(self, level):
         """lines are the log lines of a level: TRACE, DEBUG, INFO, WARN, ERROR."""
-        return [line for line in self.process.stderr().splitlines() if f"[{level}]" in line]
+        return [line for line in self.process.whole_lines() if f"[{level}]" in line]
+
+    def said_only_at_debug(self, ports):
+        """said_only_at_debug waits for the line of each caller, by its port here, and asserts that none is louder.
+
+        The log is written by a thread of its own: a count of lines would take in what earlier callers left behind.
+        """
+        for port in ports:
+            self.wait_log(rf"\[DEBUG\].* peer=\S+:{port}\b")
+        loud = [line for level in ("INFO", "WARN", "ERROR") for line in self.lines(level)
+                if any(line.endswith(f":{port}") for port in ports)]
+        check.equal(loud, [], "log lines above debug")
 
     def wait_log(self, pattern, seconds=10.0, count=1):
         return self.process.wait_log(pattern, seconds, count)

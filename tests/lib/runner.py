@@ -5,8 +5,9 @@
 Modules test_*.py in tests/scenario, interop, faults and field run in N processes side by side, the tests
 of one module one after the other. A test is a function test_*(case); setup_module(case), if there is one,
 makes what the module's tests share. FILTER is a part of `module.test`; several are alternatives.
-One line a test, and on failure what was expected and the tails of every log. The last line is
-`N passed, N failed, N skipped`; the exit code is 0 only if nothing failed and something ran.
+One line a test, and on failure what was expected and the tails of every log. A few that failed are run once
+more, alone: what passes then counts as passed and stands in the list FLAKY, each a fault to find. The last
+line is `N passed, N failed, N skipped`; the exit code is 0 only if nothing failed and something ran.
 --results adds a JSON object a test to FILE as it ends: module, test, result (ok, fail, skip), seconds, text.
 """
 
@@ -31,9 +32,11 @@ sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != TE
 
 from lib import certs, check, clock  # noqa: E402
 from lib.case import Case, slowness  # noqa: E402
+from lib.mooring import SANITIZER  # noqa: E402
 
 FOLDERS = ("scenario", "interop", "faults", "field")
 GRACE = 20.0  # seconds after a test's limit before its whole process group is ended
+AGAIN = 5  # tests that failed are run once more, unless there are more than these: then something is broken
 
 
 class Overtime(BaseException):
@@ -162,7 +165,7 @@ class Module:
 
     def __init__(self, path, names):
         self.path, self.names = path, list(names)
-        self.title = path.stem[len("test_"):]
+        self.title = short_title(path)
         reader, writer = os.pipe()
         self.log = open(f"/tmp/mooring-tests-{os.getpid()}-{path.parent.name}-{self.title}.log", "wb")
         code = (f"import os, sys; os.dup2({writer}, 3); os.set_inheritable(3, False); "
@@ -212,7 +215,7 @@ class Run:
     def __init__(self, jobs, results=None):
         self.jobs, self.results = jobs, results
         self.counts = {"ok": 0, "fail": 0, "skip": 0}
-        self.skipped, self.failed = [], []
+        self.passed, self.skipped, self.failed, self.flaky = set(), [], [], []
         self.selector = selectors.DefaultSelector()
         self.active = {}
 
@@ -225,11 +228,27 @@ class Run:
             with open(self.results, "a") as file:
                 file.write(json.dumps({"module": module.title, **record}) + "\n")
         print(f"{word:4} {name} ({event['seconds']:.1f} s)", flush=True)
+        if event["result"] == "ok":
+            self.passed.add((module.path, event["test"]))
         if event["result"] == "fail":
-            self.failed.append(name)
+            self.failed.append((module.path, event["test"], event["text"]))
             print("\n".join("     " + line for line in event["text"].splitlines()), flush=True)
         if event["result"] == "skip":
             self.skipped.append((name, event["text"]))
+
+    def settle(self, modules):
+        """settle runs what failed once more, alone. A sanitizer's report is no matter of luck and stands."""
+        known = {path: names for path, names, _ in modules}
+        failed = [f for f in self.failed if f[1] in known.get(f[0], []) and not SANITIZER.search(f[2])]
+        if not failed or len(self.failed) > AGAIN:
+            return
+        print("\nOnce more, alone:")
+        again = Run(1, self.results)
+        again.go([(path, [test], 0) for path, test, _ in failed])
+        self.flaky = [f for f in failed if f[:2] in again.passed]
+        self.failed = [f for f in self.failed if f not in self.flaky]
+        self.counts["ok"] += len(self.flaky)
+        self.counts["fail"] -= len(self.flaky)
 
     def take(self, module, event):
         if event["event"] == "start":
@@ -285,6 +304,10 @@ class Run:
                 module.end()
 
 
+def short_title(path):
+    return path.stem[len("test_"):]
+
+
 def detect_sanitizer(path):
     with open(path, "rb") as file:
         return b"__asan_init" in file.read()
@@ -313,16 +336,20 @@ def main():
     modules = discover(arguments.filters)
     if arguments.list:
         for path, names, _ in modules:
-            print("\n".join(f"{path.stem[len('test_'):]}.{name}" for name in names))
+            print("\n".join(f"{short_title(path)}.{name}" for name in names))
         return 0
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     started = time.monotonic()
     run = Run(max(1, arguments.jobs), arguments.results)
     run.go(modules)
+    run.settle(modules)
     if run.failed:
         print("\nFailed:")
-        print("\n".join(f"  {name}" for name in run.failed))
+        print("\n".join(f"  {short_title(path)}.{test}" for path, test, _ in run.failed))
+    if run.flaky:
+        print(f"\n==== {len(run.flaky)} FLAKY: failed, then passed alone; each is a fault to find ====")
+        print("\n".join(f"  {short_title(path)}.{test}: {text.splitlines()[0]}" for path, test, text in run.flaky))
     if run.skipped:
         print(f"\n==== {len(run.skipped)} SKIPPED: these were not tested ====")
         print("\n".join(f"  {name}: {reason}" for name, reason in run.skipped))
