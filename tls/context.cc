@@ -6,6 +6,8 @@
 #include "tls/https.h"
 #include "tls/peer_memory.h"
 #include "tls/session.h"
+#include "tls/ticket_keys.h"
+#include "tls/ticket_rules.h"
 
 namespace mooring::tls {
 namespace {
@@ -61,18 +63,12 @@ Result<bssl::UniquePtr<SSL_CTX>> NewSslCtx() {
   return ctx;
 }
 
-// For how long a ticket can be used. What it proves is judged at each use; this only bounds how long one that was
-// stolen, with the key in it, is worth something.
-constexpr std::uint32_t kTicketSeconds = 2 * 60 * 60;
-
-// EnableTickets lets sessions of a mesh context resume. The key that seals an accepting side's tickets is the SSL_CTX's own, made
-// at random and known to nobody else: so tickets end with the leaf and the roots that the context is made of.
+// EnableTickets lets sessions of a mesh context resume.
 void EnableTickets(Context::Impl* impl) {
   SSL_CTX* ctx = impl->ssl_ctx.get();
   static constexpr std::uint8_t kContextId[] = {'m', 'e', 's', 'h'};
   SSL_CTX_set_session_id_context(ctx, kContextId, sizeof kContextId);
   SSL_CTX_set_timeout(ctx, kTicketSeconds);
-  SSL_CTX_set_session_psk_dhe_timeout(ctx, kTicketSeconds);
   SSL_CTX_clear_options(ctx, SSL_OP_NO_TICKET);
   // Certificates that many sessions hold are in memory once.
   static CRYPTO_BUFFER_POOL* const pool = CRYPTO_BUFFER_POOL_new();
@@ -81,7 +77,14 @@ void EnableTickets(Context::Impl* impl) {
   // Each connection gives back the ticket that it used; more would be sealed, sent and kept for nothing.
   SSL_CTX_set_num_tickets(ctx, 1);
 #endif
-  if (impl->kind != Context::Impl::Kind::kMeshClient) return;
+  if (impl->kind == Context::Impl::Kind::kMeshServer) {
+    SSL_CTX_set_session_psk_dhe_timeout(ctx, kTicketSeconds);
+    impl->ticket_keys = std::make_unique<TicketKeys>();
+    SSL_CTX_set_ticket_aead_method(ctx, TicketMethod());
+    return;
+  }
+  // BoringSSL cuts what a TLS 1.3 server states to this. It is to show what we do not take; PeerMemory bounds the use.
+  SSL_CTX_set_session_psk_dhe_timeout(ctx, kMostStatedSeconds + 1);
   impl->memory = std::make_unique<PeerMemory>();
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(ctx, KeepTicket);

@@ -3,6 +3,8 @@
 #include <iterator>
 #include <utility>
 
+#include "tls/ticket_rules.h"
+
 namespace mooring::tls {
 
 PeerMemory::Place& PeerMemory::Touch(const std::string& name) {
@@ -21,26 +23,28 @@ PeerMemory::Place& PeerMemory::Touch(const std::string& name) {
   return places_.front();
 }
 
-PeerMemory::Hints PeerMemory::Use(const std::string& place) {
+PeerMemory::Hints PeerMemory::Use(const std::string& place, WallTime now) {
   const std::lock_guard lock(mutex_);
   if (!by_name_.contains(place)) return {};
   Place& known = Touch(place);
   Hints hints;
   hints.takes_first_group = known.takes_first_group;
+  tickets_ -= std::erase_if(known.tickets, [now](const Ticket& ticket) { return !StillProven(ticket.proven_at, now); });
   if (known.tickets.empty()) return hints;
   hints.doubtful = known.tickets_failed > 0;
+  hints.proven_at = known.tickets.back().proven_at;
   // A TLS 1.2 session may serve again, and its server gives no new one while it does.
-  if (SSL_SESSION_should_be_single_use(known.tickets.back().get()) == 0) {
-    hints.ticket = bssl::UpRef(known.tickets.back());
+  if (SSL_SESSION_should_be_single_use(known.tickets.back().session.get()) == 0) {
+    hints.ticket = bssl::UpRef(known.tickets.back().session);
   } else {
-    hints.ticket = std::move(known.tickets.back());
+    hints.ticket = std::move(known.tickets.back().session);
     known.tickets.pop_back();
     --tickets_;
   }
   return hints;
 }
 
-void PeerMemory::Keep(const std::string& place, bssl::UniquePtr<SSL_SESSION> ticket) {
+void PeerMemory::Keep(const std::string& place, bssl::UniquePtr<SSL_SESSION> ticket, WallTime proven_at) {
   const std::lock_guard lock(mutex_);
   Place& known = Touch(place);
   if (known.tickets_failed == kMostFailed) return;
@@ -48,7 +52,7 @@ void PeerMemory::Keep(const std::string& place, bssl::UniquePtr<SSL_SESSION> tic
     known.tickets.erase(known.tickets.begin());
     --tickets_;
   }
-  known.tickets.push_back(std::move(ticket));
+  known.tickets.push_back({std::move(ticket), proven_at});
   // Places that have not been dialled for the longest time give way; some of them may hold no tickets.
   for (++tickets_; tickets_ > kMostTickets;) Drop(std::prev(places_.end()));
 }

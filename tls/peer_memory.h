@@ -26,12 +26,14 @@ class PeerMemory final {
   struct Hints {
     bssl::UniquePtr<SSL_SESSION> ticket;  // null: none
     bool takes_first_group = false;       // its last handshake was with the group that we prefer
+    WallTime proven_at;                   // when the full handshake was that the ticket goes back to
     bool doubtful = false;                // the last ticket failed: TicketServed wants to hear of this one
   };
-  // Use is what helps to dial a place; it takes the newest ticket.
-  Hints Use(const std::string& place);
+  // Use is what helps to dial a place; it takes the newest ticket. Those that prove nothing any more (StillProven) are dropped.
+  Hints Use(const std::string& place, WallTime now);
 
-  void Keep(const std::string& place, bssl::UniquePtr<SSL_SESSION> ticket);
+  // Keep is for a ticket of a session whose server has shown its key at `proven_at`, whatever was resumed between.
+  void Keep(const std::string& place, bssl::UniquePtr<SSL_SESSION> ticket, WallTime proven_at);
   void NoteGroup(const std::string& place, bool first);
   // TicketFailed is for a place that failed when it was asked to resume: the tickets that it gave are dropped, and at the second
   // time in a row it is not asked again. One failure may be a server's that was just ending.
@@ -44,9 +46,13 @@ class PeerMemory final {
 
  private:
   static constexpr int kMostFailed = 2;
+  struct Ticket {
+    bssl::UniquePtr<SSL_SESSION> session;
+    WallTime proven_at;
+  };
   struct Place {
     std::string name;
-    std::vector<bssl::UniquePtr<SSL_SESSION>> tickets;  // the newest last
+    std::vector<Ticket> tickets;  // the newest last
     bool takes_first_group = false;
     int tickets_failed = 0;  // in a row
   };

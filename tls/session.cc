@@ -3,6 +3,7 @@
 #include <openssl/rand.h>
 
 #include <algorithm>
+#include <chrono>
 #include <new>
 #include <utility>
 
@@ -60,7 +61,10 @@ ssl_verify_result_t VerifyPeer(SSL* ssl, std::uint8_t* out_alert) {
   auto* impl = static_cast<Session::Impl*>(SSL_get_app_data(ssl));
   try {
     impl->JudgePeer();
-    if (impl->judgement.refusal == Refusal::kNone) return ssl_verify_ok;
+    if (impl->judgement.refusal == Refusal::kNone) {
+      if (SSL_is_server(ssl) != 0) BoundSession(ssl);
+      return ssl_verify_ok;
+    }
     *out_alert = AlertFor(impl->judgement.refusal);
   } catch (...) {
     impl->starved = true;
@@ -189,17 +193,6 @@ Progress Session::Impl::RefuseResumed() {
   return FailRefused();
 }
 
-int KeepTicket(SSL* ssl, SSL_SESSION* ticket) {
-  bssl::UniquePtr<SSL_SESSION> owned(ticket);  // ours by the return value
-  const auto* impl = static_cast<const Session::Impl*>(SSL_get_app_data(ssl));
-  if (impl->place.empty() || SSL_SESSION_has_ticket(ticket) == 0) return 1;
-  try {
-    impl->shared().memory->Keep(impl->place, std::move(owned));
-  } catch (const std::bad_alloc&) {
-  }
-  return 1;
-}
-
 void PrepareThread() {
   RecordLayer::PrepareThread();
   // BoringSSL's own of this thread: its random numbers and its error queue.
@@ -212,8 +205,9 @@ void PrepareThread() {
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Session::~Session() = default;
 
-std::unique_ptr<Session> Session::Accept(std::shared_ptr<const Context> context) {
+std::unique_ptr<Session> Session::Accept(std::shared_ptr<const Context> context, TicketGate gives_ticket) {
   auto impl = std::make_unique<Impl>(std::move(context));
+  impl->ticket_gate = std::move(gives_ticket);
   impl->ssl = NewSsl(*impl);
   SSL_set_accept_state(impl->ssl.get());
   if (impl->shared().kind != Context::Impl::Kind::kMeshServer) {
@@ -237,9 +231,10 @@ std::unique_ptr<Session> Session::Connect(std::shared_ptr<const Context> context
     impl->Fail(Failure::kProtocol, "\"" + authz::Shortened(sni) + "\" cannot be sent as SNI");
   } else if (!endpoint.empty()) {
     impl->place = endpoint + ' ' + expected.Uri();
-    const PeerMemory::Hints hints = impl->shared().memory->Use(impl->place);
+    const PeerMemory::Hints hints = impl->shared().memory->Use(impl->place, std::chrono::system_clock::now());
     if (hints.ticket) {
       impl->offered_ticket = true;
+      impl->ticket_proven_at = hints.proven_at;
       SSL_set_session(impl->ssl.get(), hints.ticket.get());
     }
     if (hints.takes_first_group) SendOneShare(impl->ssl.get());
@@ -274,11 +269,11 @@ Progress Session::Handshake(Wire& wire) {
   }
   const int result = SSL_do_handshake(impl_->ssl.get());
   if (result == 1) {
+    if (impl_->starved) return impl_->FailFromQueue();  // in judging the caller for a ticket
     // BoringSSL asks the verifier about full handshakes, and about resumed ones on the dialling side only.
-    if (!impl_->judged) {
-      impl_->JudgePeer();
-      if (impl_->judgement.refusal != Refusal::kNone) return impl_->RefuseResumed();
-    }
+    if (!impl_->judged) impl_->JudgePeer();
+    if (impl_->judgement.refusal != Refusal::kNone) return impl_->RefuseResumed();
+    impl_->ticket_gate = nullptr;
     if (!impl_->place.empty()) impl_->NotePeer();
     impl_->handshake_done = true;
     impl_->records.Begin(impl_->ssl.get(), impl_->shared().most_records_per_key);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -48,8 +49,12 @@ void PrepareThread();
 
 class Session final {
  public:
-  // Accept starts the accepting side of a mesh connection.
-  static std::unique_ptr<Session> Accept(std::shared_ptr<const Context> context);
+  // TicketGate says whether a caller gets a ticket to resume by. It is asked inside Handshake, at most a few times, once the
+  // caller has proven who it is; judgement() and Rejudge are good then. What it throws ends the handshake as kMemory.
+  using TicketGate = std::function<bool()>;
+
+  // Accept starts the accepting side of a mesh connection. Without `gives_ticket` every caller who is believed gets a ticket.
+  static std::unique_ptr<Session> Accept(std::shared_ptr<const Context> context, TicketGate gives_ticket = {});
   // Connect starts the dialling side: sends `sni`, accepts exactly `expected`. A session whose SNI
   // cannot be sent (empty, or over 255 bytes), or whose context is of another kind, is failed from
   // the start. `endpoint` names the place that is dialled, in any form: with it the session resumes by a ticket that the

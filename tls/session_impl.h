@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -30,6 +31,7 @@ struct Session::Impl {
   Progress Fail(Failure kind, std::string text);
   Progress FailFromQueue();
   bool HelloIsTooLong();
+  bool GivesTicket();  // accepting side; judges a resumed session
   Progress Read(std::span<std::uint8_t> plain, std::size_t* length);
 
   std::shared_ptr<const Context> context;
@@ -38,6 +40,8 @@ struct Session::Impl {
   std::string place;                         // mesh, dialling side: whose tickets; empty: none
   bool offered_ticket = false;
   bool doubtful_ticket = false;
+  WallTime ticket_proven_at;                 // of the offered ticket
+  TicketGate ticket_gate;                    // accepting side; empty: everybody gets one
   bool took_first_group = false;             // as remembered
   std::string host;  // https
   bool judged = false;

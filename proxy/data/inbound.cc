@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 #include "proxy/data/worker.h"
 #include "tls/session.h"
@@ -41,7 +42,9 @@ void Inbound::Begin() {
     RefuseAtOnce(CloseReason::kStale, "the roots are older than max_stale");
     return;
   }
-  caller_.StartTls(tls::Session::Accept(begun_with_->identity->server));
+  // A ticket is worth something to those who are let in. It is sealed at the end of the handshake, and decided by the snapshot of
+  // that moment, which is Authorize's.
+  caller_.StartTls(tls::Session::Accept(begun_with_->identity->server, [this] { return Judge(*worker_.snapshot()).allowed; }));
   deadline_.Start(begun_with_->inbound->handshake_timeout);  // of the whole handshake, not of a byte
   caller_.WantRead(true);
 }
@@ -95,40 +98,45 @@ void Inbound::OnHandshakeFailed() {
 void Inbound::Authorize() {
   // The newest snapshot decides, whatever the handshake began under.
   const std::shared_ptr<const Snapshot> now = worker_.snapshot();
-  if (!now->identity || !now->inbound) {
-    Refuse(CloseReason::kNotReady, log::Level::kWarn, "inbound refused", "identity was withdrawn");
-    return;
-  }
-  if (now->identity->roots != begun_with_->identity->roots) {
-    const tls::Judgement again = caller_.session()->Rejudge(*now->identity->roots);
-    if (again.refusal != tls::Refusal::kNone) {
-      Refuse(FromRefusal(again.refusal), log::Level::kInfo, "inbound refused", again.detail,
-             tls::AlertFor(again.refusal));
-      return;
-    }
-  }
-  const authz::ServiceId& source = caller_.session()->judgement().id;
-  if (!now->intentions) {
-    Refuse(CloseReason::kDenied, log::Level::kWarn, "inbound refused", "intentions are not known yet",
-           kAlertAccessDenied);
-    return;
-  }
-  if (now->roots_stale || now->intentions_stale) {
-    Refuse(CloseReason::kStale, log::Level::kError, "inbound refused",
-           "roots or intentions are older than max_stale");
-    return;
-  }
-  const authz::Decision decision = now->intentions->Decide(source, now->fallback);
-  if (!decision.allowed) {
-    Refuse(CloseReason::kDenied, log::Level::kInfo, "inbound refused", decision.reason, kAlertAccessDenied);
+  const Verdict verdict = Judge(*now);
+  if (!verdict.allowed) {
+    Refuse(verdict.reason, verdict.level, "inbound refused", verdict.detail, verdict.alert);
     return;
   }
   if (worker_.log().Enabled(log::Level::kDebug)) {
+    const authz::ServiceId& source = caller_.session()->judgement().id;
     worker_.log().Debug("data", "inbound allowed",
-                        {{"source", source.Uri()}, {"by", decision.reason}, {"peer", peer_.Text()}});
+                        {{"source", source.Uri()}, {"by", verdict.detail}, {"peer", peer_.Text()}});
   }
   begun_with_ = now;
   DialApp();
+}
+
+Inbound::Verdict Inbound::Judge(const Snapshot& now) {
+  const auto refused = [](CloseReason reason, log::Level level, std::string detail, int alert) {
+    return Verdict{false, reason, level, std::move(detail), alert};
+  };
+  if (!now.identity || !now.inbound) {
+    return refused(CloseReason::kNotReady, log::Level::kWarn, "identity was withdrawn", kAlertInternalError);
+  }
+  const tls::Session& session = *caller_.session();
+  if (now.identity->roots != begun_with_->identity->roots) {
+    tls::Judgement again = session.Rejudge(*now.identity->roots);
+    if (again.refusal != tls::Refusal::kNone) {
+      return refused(FromRefusal(again.refusal), log::Level::kInfo, std::move(again.detail), tls::AlertFor(again.refusal));
+    }
+  }
+  if (!now.intentions) {
+    return refused(CloseReason::kDenied, log::Level::kWarn, "intentions are not known yet", kAlertAccessDenied);
+  }
+  if (now.roots_stale || now.intentions_stale) {
+    return refused(CloseReason::kStale, log::Level::kError, "roots or intentions are older than max_stale", kAlertInternalError);
+  }
+  authz::Decision decision = now.intentions->Decide(session.judgement().id, now.fallback);
+  if (!decision.allowed) {
+    return refused(CloseReason::kDenied, log::Level::kInfo, std::move(decision.reason), kAlertAccessDenied);
+  }
+  return Verdict{true, CloseReason::kDone, log::Level::kDebug, std::move(decision.reason), 0};
 }
 
 void Inbound::DialApp() {

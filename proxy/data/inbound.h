@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "proxy/data/connection.h"
 #include "proxy/data/dialer.h"
@@ -34,6 +35,14 @@ class Inbound final : public Connection, public net::StreamObserver {
  private:
   static constexpr int kAlertInternalError = 80;  // TLS alert description, RFC 8446 6.2
   enum class Stage { kHandshake, kDial, kRelay, kRefusing, kOver };
+  // Verdict is the decision about a caller who has proven who it is.
+  struct Verdict {
+    bool allowed = false;
+    CloseReason reason = CloseReason::kDenied;  // of a refusal, as are level and alert
+    log::Level level = log::Level::kInfo;
+    std::string detail;  // what it is by
+    int alert = kAlertInternalError;
+  };
 
   void OnReadable(net::Stream& stream) override;
   void OnDrained(net::Stream& stream) override;
@@ -42,6 +51,7 @@ class Inbound final : public Connection, public net::StreamObserver {
   void ContinueHandshake();
   void OnHandshakeFailed();
   void Authorize();
+  Verdict Judge(const Snapshot& now);
   // RefuseAtOnce refuses a caller that is not worth a handshake, because we could not prove ourselves or judge it.
   void RefuseAtOnce(CloseReason reason, const std::string& detail, int alert = kAlertInternalError);
   void DialApp();

@@ -58,6 +58,7 @@ class Peer:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.hello = None        # the ClientHello, either way
         self.alerts = []         # names of the alerts received
+        self.tickets = []        # seconds that each ticket received is good for, as its server says
         self.fin = self.was_reset = self.notified = False
         # The only place where Python's ssl shows the alerts and the ClientHello of the wire.
         made._msg_callback = self._watch
@@ -70,6 +71,10 @@ class Peer:
             self.alerts.append(getattr(message, "name", str(message)))
         if message == ssl._TLSMessageType.CLIENT_HELLO and content == ssl._TLSContentType.HANDSHAKE:
             self.hello = ClientHello(data)
+        if message == ssl._TLSMessageType.NEWSESSION_TICKET and direction == "read":
+            # TLS 1.2 has an empty one where the server has changed its mind (RFC 5077 3.3).
+            if self.version() == "TLSv1.3" or data[8:10] != bytes(2):
+                self.tickets.append(int.from_bytes(data[4:8], "big"))
 
     # Bytes.
 

@@ -272,7 +272,19 @@ def test_a_caller_denied_since_is_refused(case, tls):
     peer = web.dial(ticket)
     refused(peer, "ACCESS_DENIED", sidecar.app)
     check.true(peer.tls.session_reused, "the handshake itself was resumed")
+    check.equal(peer.tickets, [], "tickets of a denied caller")
     check.true(friend.call(friends)[1], "a neighbour resumes")
+
+
+@in_both_versions
+def test_a_denied_caller_gets_no_ticket(case, tls):
+    denied = Caller(case, static.public, static.authority.leaf("stranger"), static.roots, tls).dial()
+    refused(denied, "ACCESS_DENIED", static.app)
+    check.equal(denied.tickets, [], "tickets of a denied caller")
+    allowed = Caller(case, static.public, static.web, static.roots, tls).dial()
+    allowed.handshake()
+    check.equal(allowed.send(b"ping").receive(4), b"ping", "echo")
+    check.equal(allowed.tickets, [2 * 3600], "tickets of a caller who is let in, and how long they are good")
 
 
 @in_both_versions
@@ -284,6 +296,17 @@ def test_a_caller_denied_during_the_handshake_is_refused(case, tls):
     sidecar.deny_web()
     refused(peer, "ACCESS_DENIED", sidecar.app)
     check.true(peer.tls.session_reused, "the handshake itself was resumed")
+    check.equal(peer.tickets, [], "tickets of a denied caller")
+
+
+@in_both_versions
+def test_a_caller_denied_during_a_full_handshake_gets_no_ticket(case, tls):
+    sidecar = Sidecar(case, tls).start()
+    peer = sidecar.caller(sidecar.new.leaf("web")).dial()
+    begin(peer)
+    sidecar.deny_web()
+    refused(peer, "ACCESS_DENIED", sidecar.app)
+    check.equal(peer.tickets, [], "tickets of a denied caller")
 
 
 @in_both_versions
@@ -365,6 +388,31 @@ def test_a_ticket_is_good_for_two_hours(case, tls):
     check.true(not caller.call(ticket)[1], "a full handshake a minute after")
     check.equal(endpoint.serve(sidecar.client()), (b"", False), "the ticket of an endpoint, as old")
     check.true(endpoint.serve(sidecar.client())[1], "its new ticket")
+    check.equal(sidecar.mooring.attempts_failed(), {}, "attempts that failed")
+
+
+@in_both_versions
+def test_one_proof_is_worth_two_hours_whatever_is_renewed_between(case, tls):
+    """A chain of tickets, each of the call before, as who has stolen one could make it without the caller's key."""
+    wall = clock.Clock(case)
+    sidecar = Sidecar(case, tls, env=wall.env)
+    endpoint = Endpoint(case, sidecar.new.leaf("db"), sidecar.roots, tls)
+    caller = sidecar.start(endpoint).caller(sidecar.new.leaf("web"))
+    ticket = caller.ticket()
+    endpoint.give(sidecar.client())
+    for minutes in (50, 100, 118):
+        wall.shift(minutes * 60)
+        given, reused = caller.call(ticket)
+        check.true(reused, f"a caller resumes after {minutes} minutes")
+        ticket = given if tls == "1.3" else ticket
+        check.true(endpoint.serve(sidecar.client())[1], f"an endpoint is asked to resume after {minutes} minutes")
+    wall.shift(121 * 60)
+    given, reused = caller.call(ticket)
+    check.true(not reused, "a full handshake of the caller, beyond two hours")
+    check.equal(endpoint.serve(sidecar.client()), (b"", False), "a full handshake with the endpoint, beyond two hours")
+    wall.shift(170 * 60)
+    check.true(caller.call(given)[1], "the new proof is worth as much")
+    check.true(endpoint.serve(sidecar.client())[1], "the endpoint's, too")
     check.equal(sidecar.mooring.attempts_failed(), {}, "attempts that failed")
 
 
@@ -654,6 +702,33 @@ def test_sidecars_resume(case, client, server, tls):
         check.true(resumed(mooring, direction) > 0, f"{direction} connections resumed: "
                    f"{resumed(mooring, direction)} of 6")
         check.equal(mooring.attempts_failed(), {}, "attempts that failed")
+
+
+@for_pairs(globals(), [pair for pair in PAIRS_WITH_ENVOY if pair[1] == "envoy"])
+def test_tickets_of_envoy_are_used(case, client, server, tls):
+    """They are the longest-lived that are kept."""
+    pair = mesh().pair(case, client, server, apps.echo, tls)
+    leaf = mesh().consul.leaf(pair.web)
+    identity = certs.Identity(leaf["CertPEM"], leaf["PrivateKeyPEM"])
+    peer = tlspeer.connect(case, pair.inbound.address, identity, mesh().consul.roots_pem(), tls)
+    peer.handshake()
+    check.equal(peer.send(b"ping").receive(4), b"ping", "echo")
+    check.equal(set(peer.tickets), {172_800 if tls == "1.3" else 7_200}, "seconds that Envoy's tickets are good")
+    for _ in range(6):
+        apps.echo_works(case, pair.address)
+    check.equal(resumed(pair.outbound.program, "outbound"), 5, "of 6 connections resumed")
+    seen = pair.inbound.program.stats(r"^listener\..*ssl\.session_reused$")
+    check.equal(sum(seen.values()), 5, f"resumed as Envoy counts: {seen}")
+
+
+@for_pairs(globals(), [("mooring", "go", None)])
+def test_consuls_own_proxy_is_met_by_full_handshakes(case, client, server, tls):
+    """Its tickets are good for seven days, and that of Consul 1.21 asks no intention about a resumed session."""
+    pair = mesh().pair(case, client, server, apps.echo, tls)
+    for _ in range(4):
+        apps.echo_works(case, pair.address)
+    check.equal(resumed(pair.outbound.program, "outbound"), 0, "connections resumed")
+    check.equal(pair.outbound.program.attempts_failed(), {}, "attempts that failed")
 
 
 @for_pairs(globals(), PAIRS_WITH_GO)

@@ -3,6 +3,9 @@
 
 #include <array>
 #include <chrono>
+#include <cstdint>
+#include <ctime>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -10,6 +13,7 @@
 #include "tests/unit/tls_ends.h"
 #include "tls/peer_memory.h"
 #include "tls/session.h"
+#include "tls/ticket_rules.h"
 
 namespace mooring::tls {
 
@@ -78,6 +82,41 @@ std::size_t Given([[maybe_unused]] int version) {
 bool OffersTicket(const SharedContext& client, const std::string& endpoint = kHere,
                   const authz::ServiceId& expected = Service("db")) {
   return Session::Connect(client, expected.Sni(), expected, endpoint)->MayFailOverTicket();
+}
+
+// BoringSSL's time, in seconds, for the contexts of Clocked; leaves are judged by the true one.
+std::uint64_t boringssl_time = 0;  // NOLINT: its callback carries nothing
+void TellTime(const SSL*, timeval* out) { *out = {static_cast<time_t>(boringssl_time), 0}; }
+void Clocked(const SharedContext& context) {
+  boringssl_time = static_cast<std::uint64_t>(time(nullptr));
+  SSL_CTX_set_current_time_cb(context->impl().ssl_ctx.get(), TellTime);
+}
+
+// Kept is the number of tickets that a client of ours keeps of a server that states this lifetime.
+std::size_t Kept(int version, std::uint32_t seconds) {
+  const Mesh mesh(version);
+  Raw server(true);
+  server.Show(mesh.LeafFor("db"));
+  SSL_CTX* ctx = server.ctx.get();
+  REQUIRE(SSL_CTX_set_max_proto_version(ctx, static_cast<std::uint16_t>(version)) == 1);
+  SSL_CTX_set_custom_verify(ctx, SSL_VERIFY_PEER, [](SSL*, std::uint8_t*) { return ssl_verify_ok; });
+  SSL_CTX_set_timeout(ctx, seconds);
+  SSL_CTX_set_session_psk_dhe_timeout(ctx, seconds);
+  server.Start();
+  End client;
+  client.session = Session::Connect(mesh.client, Service("db").Sni(), Service("db"), kHere);
+  client.Handshake();
+  for (int i = 0; i < 3 && client.last == Progress::kWantInput; ++i) server.ShakeWith(client);
+  REQUIRE(client.last == Progress::kDone);
+  REQUIRE(SSL_do_handshake(server.ssl.get()) == 1);
+  SSL_write(server.ssl.get(), "x", 1);
+  Bytes chunk(1 << 16);
+  const int count = BIO_read(SSL_get_wbio(server.ssl.get()), chunk.data(), static_cast<int>(chunk.size()));
+  client.in.insert(client.in.end(), chunk.begin(), chunk.begin() + std::max(count, 0));
+  std::string text;
+  CHECK(client.Read(&text) == Progress::kWantInput);
+  CHECK(text == "x");
+  return Tickets(mesh.client);
 }
 
 void LimitVersion(const SharedContext& context, int version) {
@@ -292,6 +331,98 @@ TEST_CASE("resumption: a server that goes to another version serves by a full ha
     LimitVersion(mesh.server, version == TLS1_2_VERSION ? TLS1_3_VERSION : TLS1_2_VERSION);
     CHECK(!Resumes(mesh.client, mesh.server));
     CHECK(Resumes(mesh.client, mesh.server));
+  }
+}
+
+TEST_CASE("resumption: one proof is worth two hours from the full handshake, whatever is renewed between") {
+  for (const int version : kVersions) {
+    CAPTURE(version);
+    // The accepting side alone: the dialling one, whose time is true, would renew for ever.
+    const Mesh mesh(version);
+    Clocked(mesh.server);
+    Call(mesh.client, mesh.server);
+    const std::uint64_t begun = boringssl_time;
+    for (const std::uint32_t after : {3'000U, 6'000U, kTicketSeconds - 1}) {
+      CAPTURE(after);
+      boringssl_time = begun + after;
+      CHECK(Resumes(mesh.client, mesh.server));
+    }
+    boringssl_time = begun + kTicketSeconds;
+    CHECK(!Resumes(mesh.client, mesh.server));
+    boringssl_time += kTicketSeconds - 1;
+    CHECK(Resumes(mesh.client, mesh.server));  // by the new proof
+  }
+}
+
+TEST_CASE("resumption: a ticket says how long it is still good") {
+  const Mesh mesh;
+  Clocked(mesh.server);
+  Call(mesh.client, mesh.server);
+  boringssl_time += 7'000;
+  REQUIRE(Resumes(mesh.client, mesh.server));
+  const PeerMemory::Hints hints =
+      mesh.client->impl().memory->Use(std::string(kHere) + ' ' + Service("db").Uri(), std::chrono::system_clock::now());
+  REQUIRE(hints.ticket);
+  CHECK(SSL_SESSION_get_timeout(hints.ticket.get()) == kTicketSeconds - 7'000);
+}
+
+TEST_CASE("resumption: what a server states decides whether its tickets are kept") {
+  for (const int version : kVersions) {
+    CAPTURE(version);
+    CHECK(Kept(version, 7'200) > 0);
+    CHECK(Kept(version, kMostStatedSeconds) > 0);
+    CHECK(Kept(version, kMostStatedSeconds + 1) == 0);
+    CHECK(Kept(version, 604'800) == 0);
+  }
+}
+
+TEST_CASE("resumption: a caller who is not to get a ticket gets none, the first time or by resuming") {
+  for (const int version : kVersions) {
+    CAPTURE(version);
+    const Mesh mesh(version);
+    bool gives = false;
+    int asked = 0;
+    const auto call = [&](bool resumed) {
+      Pair pair = Redial(mesh.client, mesh.server);
+      Session* session = nullptr;
+      pair.server.session = Session::Accept(mesh.server, [&] {
+        ++asked;
+        CHECK(session->judgement().id == Service("web"));
+        CHECK(session->Rejudge(*mesh.roots).refusal == Refusal::kNone);
+        return gives;
+      });
+      session = pair.server.session.get();
+      pair.Shake();
+      REQUIRE(pair.server.last == Progress::kDone);
+      REQUIRE(pair.client.last == Progress::kDone);
+      CHECK(pair.server.session->resumed() == resumed);
+      Speak(pair);
+    };
+    call(false);
+    CHECK(asked > 0);
+    CHECK(Tickets(mesh.client) == 0);
+    gives = true;
+    call(false);
+    CHECK(Tickets(mesh.client) == Given(version));
+    gives = false;
+    asked = 0;
+    call(true);
+    // TLS 1.2: the ticket that resumes goes on serving, and is not renewed.
+    CHECK(asked == (version == TLS1_2_VERSION ? 0 : static_cast<int>(Given(version))));
+    CHECK(Tickets(mesh.client) == (version == TLS1_2_VERSION ? 1 : Given(version) - 1));
+  }
+}
+
+TEST_CASE("resumption: a gate that throws costs that connection") {
+  for (const int version : kVersions) {
+    CAPTURE(version);
+    const Mesh mesh(version);
+    Pair pair = Redial(mesh.client, mesh.server);
+    pair.server.session = Session::Accept(mesh.server, []() -> bool { throw std::bad_alloc(); });
+    pair.Shake();
+    CHECK(pair.server.last == Progress::kFailed);
+    CHECK(pair.server.session->failure() == Failure::kMemory);
+    CHECK(Tickets(mesh.client) == 0);
   }
 }
 
