@@ -136,6 +136,20 @@ struct ProxyDocument {
 };
 Result<ProxyDocument> ParseProxy(std::string_view body);
 
+// MeshTls: the TLS section of GET /v1/config/mesh/mesh, names as they came. An empty body stands for no such entry. Another kind
+// of entry is an error.
+struct TlsParameters {
+  std::string min_version;  // TLSv1_0 to TLSv1_3, TLS_AUTO, or empty
+  std::string max_version;
+  std::vector<std::string> cipher_suites;  // of TLS 1.2; empty: no wish
+};
+struct MeshTls {
+  bool exists = false;
+  TlsParameters incoming;
+  TlsParameters outgoing;
+};
+Result<MeshTls> ParseMesh(std::string_view body);
+
 // Sidecars: the IDs, in ascending order, in GET /v1/agent/services whose Kind is connect-proxy and
 // whose Proxy.DestinationServiceID equals `service_id`, letter case ignored (Consul 1.8.7 compares
 // wrongly).

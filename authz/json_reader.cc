@@ -315,6 +315,24 @@ std::vector<Object> Object::Objects(std::string_view key) const {
   return EntriesOf(Find(key), PathOf(key));
 }
 
+std::vector<std::string> Object::Texts(std::string_view key) const {
+  std::vector<std::string> texts;
+  const Value* list = Find(key);
+  if (list == nullptr || std::holds_alternative<std::monostate>(list->data)) return texts;
+  const auto* values = std::get_if<Value::Array>(&list->data);
+  if (values == nullptr) {
+    Fail(key, MustBe("a list", *list));
+    return texts;
+  }
+  for (const Value& value : *values) {
+    const auto* text = std::get_if<std::string>(&value.data);
+    if (text == nullptr) Fail(key, "holds " + std::string(KindOf(value)) + " among its text");
+    if (text != nullptr && text->find('\0') != std::string::npos) Fail(key, "holds a NUL character");
+    if (text != nullptr) texts.push_back(*text);
+  }
+  return texts;
+}
+
 std::vector<Object> Object::EntriesOf(Value* list, const std::string& path) const {
   std::vector<Object> entries;
   if (list == nullptr || std::holds_alternative<std::monostate>(list->data)) return entries;

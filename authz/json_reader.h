@@ -82,6 +82,7 @@ class Object final {
 
   Object Child(std::string_view key) const;  // absent: an object without fields
   std::vector<Object> Objects(std::string_view key) const;
+  std::vector<std::string> Texts(std::string_view key) const;  // of a list of text; absent: empty
   std::vector<std::pair<std::string, Object>> MembersAsObjects() const;
 
   // Flat gives the scalars below `key` as text, nested names joined by dots, list entries by

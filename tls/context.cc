@@ -1,6 +1,9 @@
 #include "tls/context.h"
 
+#include <algorithm>
 #include <array>
+#include <string>
+#include <vector>
 
 #include "tls/boringssl.h"
 #include "tls/https.h"
@@ -12,12 +15,26 @@
 namespace mooring::tls {
 namespace {
 
-// TLS 1.2 suites: ECDHE with AEAD only (RFC 9325 4.2). Those in brackets are equal, so that a peer
-// without AES instructions gets ChaCha20. TLS 1.3 suites are all of this kind and not configurable.
-constexpr char kCiphers[] =
-    "[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305|"
-    "ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]:"
-    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
+// TLS 1.2 suites by BoringSSL's names, in the order of OurSuites. The first of them are equal, so that a peer without AES
+// instructions gets ChaCha20.
+constexpr std::array<const char*, 6> kCiphers = {
+    "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-CHACHA20-POLY1305",   "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"};
+constexpr std::size_t kEqual = 4;
+
+// CipherList is BoringSSL's rule for these suites: "[A|B]:C".
+std::string CipherList(const std::vector<std::string>& suites) {
+  std::string equal;
+  std::string rest;
+  const std::vector<std::string>& ours = OurSuites();
+  for (std::size_t i = 0; i < kCiphers.size(); ++i) {
+    if (std::find(suites.begin(), suites.end(), ours[i]) == suites.end()) continue;
+    std::string& list = i < kEqual ? equal : rest;
+    list += (list.empty() ? "" : i < kEqual ? "|" : ":") + std::string(kCiphers[i]);
+  }
+  if (equal.find('|') != std::string::npos) equal = "[" + equal + "]";
+  return equal + (equal.empty() || rest.empty() ? "" : ":") + rest;
+}
 
 // Both for what we sign and for what we accept. BoringSSL's own lists still end in SHA-1, and the
 // one for accepting lacks P-521 and Ed25519, which Consul and SPIFFE issuers can be set to.
@@ -39,16 +56,20 @@ Error Refused(const char* what) {
   return {ErrorCode::kInternal, std::string("BoringSSL refuses the ") + what + ": " + TakeErrors()};
 }
 
-Result<bssl::UniquePtr<SSL_CTX>> NewSslCtx() {
+int WireVersion(Version version) { return version == Version::kTls12 ? TLS1_2_VERSION : TLS1_3_VERSION; }
+
+Result<bssl::UniquePtr<SSL_CTX>> NewSslCtx(const Offer& offer) {
   ERR_clear_error();
   // With buffers: BoringSSL then keeps peers' certificates as bytes, not as parsed X509 objects.
   bssl::UniquePtr<SSL_CTX> ctx(SSL_CTX_new(TLS_with_buffers_method()));
   if (!ctx) return Refused("context");
-  if (SSL_CTX_set_min_proto_version(ctx.get(), TLS1_2_VERSION) != 1 ||
-      SSL_CTX_set_max_proto_version(ctx.get(), TLS1_3_VERSION) != 1) {
+  if (SSL_CTX_set_min_proto_version(ctx.get(), static_cast<std::uint16_t>(WireVersion(offer.least))) != 1 ||
+      SSL_CTX_set_max_proto_version(ctx.get(), static_cast<std::uint16_t>(WireVersion(offer.most))) != 1) {
     return Refused("protocol versions");
   }
-  if (SSL_CTX_set_strict_cipher_list(ctx.get(), kCiphers) != 1) return Refused("cipher list");
+  const std::string ciphers = CipherList(offer.suites);
+  const bool needed = offer.least == Version::kTls12;  // TLS 1.3 alone has no list
+  if (needed && SSL_CTX_set_strict_cipher_list(ctx.get(), ciphers.c_str()) != 1) return Refused("cipher list");
   if (SSL_CTX_set1_groups_list(ctx.get(), kGroups) != 1) return Refused("groups");
   if (SSL_CTX_set_signing_algorithm_prefs(ctx.get(), kSignatures.data(), kSignatures.size()) != 1 ||
       SSL_CTX_set_verify_algorithm_prefs(ctx.get(), kSignatures.data(), kSignatures.size()) != 1) {
@@ -64,12 +85,12 @@ Result<bssl::UniquePtr<SSL_CTX>> NewSslCtx() {
 }
 
 // EnableTickets lets sessions of a mesh context resume.
-void EnableTickets(Context::Impl* impl) {
+void EnableTickets(Context::Impl* impl, const Offer& offer) {
   SSL_CTX* ctx = impl->ssl_ctx.get();
   static constexpr std::uint8_t kContextId[] = {'m', 'e', 's', 'h'};
   SSL_CTX_set_session_id_context(ctx, kContextId, sizeof kContextId);
   SSL_CTX_set_timeout(ctx, kTicketSeconds);
-  SSL_CTX_clear_options(ctx, SSL_OP_NO_TICKET);
+  if (offer.tickets) SSL_CTX_clear_options(ctx, SSL_OP_NO_TICKET);
   // Certificates that many sessions hold are in memory once.
   static CRYPTO_BUFFER_POOL* const pool = CRYPTO_BUFFER_POOL_new();
   SSL_CTX_set0_buffer_pool(ctx, pool);
@@ -103,11 +124,11 @@ Context::~Context() = default;
 namespace {
 
 Result<std::unique_ptr<Context::Impl>> NewMesh(Context::Impl::Kind kind, const Credentials* leaf,
-                                               std::shared_ptr<const TrustBundle> roots) {
+                                               std::shared_ptr<const TrustBundle> roots, const Offer& offer) {
   if (leaf == nullptr || !roots) {
     return Error{ErrorCode::kInternal, "a mesh context needs both a leaf and roots"};
   }
-  auto ctx = NewSslCtx();
+  auto ctx = NewSslCtx(offer);
   if (!ctx) return ctx.error();
   std::vector<CRYPTO_BUFFER*> chain;
   for (const auto& certificate : leaf->impl().chain) chain.push_back(certificate.get());
@@ -121,28 +142,28 @@ Result<std::unique_ptr<Context::Impl>> NewMesh(Context::Impl::Kind kind, const C
   impl->kind = kind;
   impl->roots = std::move(roots);
   impl->ssl_ctx = *std::move(ctx);
-  EnableTickets(impl.get());
+  EnableTickets(impl.get(), offer);
   return impl;
 }
 
 }  // namespace
 
 Result<std::shared_ptr<const Context>> Context::MeshServer(
-    std::shared_ptr<const Credentials> leaf, std::shared_ptr<const TrustBundle> roots) {
-  auto impl = NewMesh(Impl::Kind::kMeshServer, leaf.get(), std::move(roots));
+    std::shared_ptr<const Credentials> leaf, std::shared_ptr<const TrustBundle> roots, const Offer& offer) {
+  auto impl = NewMesh(Impl::Kind::kMeshServer, leaf.get(), std::move(roots), offer);
   if (!impl) return impl.error();
   return std::shared_ptr<const Context>(new Context(*std::move(impl)));
 }
 
 Result<std::shared_ptr<const Context>> Context::MeshClient(
-    std::shared_ptr<const Credentials> leaf, std::shared_ptr<const TrustBundle> roots) {
-  auto impl = NewMesh(Impl::Kind::kMeshClient, leaf.get(), std::move(roots));
+    std::shared_ptr<const Credentials> leaf, std::shared_ptr<const TrustBundle> roots, const Offer& offer) {
+  auto impl = NewMesh(Impl::Kind::kMeshClient, leaf.get(), std::move(roots), offer);
   if (!impl) return impl.error();
   return std::shared_ptr<const Context>(new Context(*std::move(impl)));
 }
 
 Result<std::shared_ptr<const Context>> Context::ForHttps(const HttpsOptions& options) {
-  auto ctx = NewSslCtx();
+  auto ctx = NewSslCtx({});
   if (!ctx) return ctx.error();
   auto impl = std::make_unique<Impl>();
   impl->kind = Impl::Kind::kHttps;

@@ -1,7 +1,7 @@
 // Context: everything that TLS sessions of one kind share, made once per (leaf, roots) pair.
 //
 // Immutable; shared by const pointer from any thread. A change of leaf or roots makes a new
-// Context; live sessions keep theirs. TLS 1.2 and 1.3, ECDHE with AEAD only; groups X25519MLKEM768,
+// Context; live sessions keep theirs. TLS 1.2 and 1.3 or less (Offer), ECDHE with AEAD only; groups X25519MLKEM768,
 // X25519, P-256; no SHA-1, ALPN, renegotiation or early data. CA names are not sent.
 //
 // Mesh sessions resume by tickets, which end with their Context. A resumed session is judged like a new one, by
@@ -12,6 +12,7 @@
 #include <string>
 
 #include "tls/identity.h"
+#include "tls/offer.h"
 
 namespace mooring::tls {
 
@@ -32,9 +33,9 @@ class Context final {
   // client; the client demands a server certificate, and each session one particular identity
   // besides.
   static Result<std::shared_ptr<const Context>> MeshServer(
-      std::shared_ptr<const Credentials> leaf, std::shared_ptr<const TrustBundle> roots);
+      std::shared_ptr<const Credentials> leaf, std::shared_ptr<const TrustBundle> roots, const Offer& offer = {});
   static Result<std::shared_ptr<const Context>> MeshClient(
-      std::shared_ptr<const Credentials> leaf, std::shared_ptr<const TrustBundle> roots);
+      std::shared_ptr<const Credentials> leaf, std::shared_ptr<const TrustBundle> roots, const Offer& offer = {});
 
   // ForHttps is for the agent's API: host names, not SPIFFE IDs. Blocks on files; errors name the
   // file.

@@ -62,6 +62,12 @@ Result<OnRevoke> ParseOnRevoke(std::string_view text) {
   return Invalid("\"" + authz::Shortened(text) + "\" is neither close nor keep");
 }
 
+Result<bool> ParseOnOff(std::string_view text) {
+  if (text == "on") return true;
+  if (text == "off") return false;
+  return Invalid("\"" + authz::Shortened(text) + "\" is neither on nor off");
+}
+
 Status CheckMaxStale(milliseconds limit) {
   if (limit.count() == 0 || limit >= kLeastMaxStale) return Ok();
   return Invalid("it must be 2m or more (what has not changed is confirmed only once a minute), or 0");

@@ -28,6 +28,9 @@ Result<std::string> ParseAdvertise(std::string_view text);
 // ParseOnRevoke reads close or keep.
 Result<OnRevoke> ParseOnRevoke(std::string_view text);
 
+// ParseOnOff reads on or off.
+Result<bool> ParseOnOff(std::string_view text);
+
 // CheckMaxStale refuses a limit that would pass without any outage; 0 is no limit.
 Status CheckMaxStale(milliseconds limit);
 

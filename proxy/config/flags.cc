@@ -96,6 +96,8 @@ constexpr std::array kFlags = {
              "With -on-revoke close: how long such connections may go on, 0s by default."},
     FlagSpec{"max-connection-age", "duration",
              "Cut every connection at this age; 0, the default, never."},
+    FlagSpec{"tls-resumption", "policy",
+             "TLS sessions resume by tickets: on (the default), or off, for full handshakes only, as client and as server."},
     FlagSpec{"allow-core", "",
              "Let the process be dumped and traced by its user; a core file holds the private key."},
     FlagSpec{"handshake-timeout", "duration",
@@ -222,6 +224,11 @@ Status ReadState(const CommandLine& line, const Environment& environment, Settin
     const Result<OnRevoke> policy = ParseOnRevoke(*text);
     if (!policy) return BadValue("on-revoke", *text, policy.error().message);
     settings->on_revoke = *policy;
+  }
+  if (const std::optional<std::string> text = line.Find("tls-resumption")) {
+    const Result<bool> on = ParseOnOff(*text);
+    if (!on) return BadValue("tls-resumption", *text, on.error().message);
+    settings->tls_resumption = *on;
   }
   if (const std::optional<std::string> text = line.Find("max-answer-size")) {
     const Result<std::size_t> size = ParseSize(*text);

@@ -49,6 +49,7 @@ struct UpstreamSettings {
   std::optional<authz::ServiceId> spiffe_id;  // overrides the identity built from the name
   std::optional<milliseconds> connect_timeout;
   std::optional<milliseconds> idle_timeout;
+  std::optional<bool> tls_resumption;
 
   bool operator==(const UpstreamSettings&) const = default;
 };
@@ -98,6 +99,7 @@ struct Settings {
   OnRevoke on_revoke = OnRevoke::kClose;
   milliseconds revoke_grace{0};        // from the change to the cut
   milliseconds max_connection_age{0};  // 0: none
+  bool tls_resumption = true;          // false: full handshakes only, as client and as server
   bool allow_core = false;             // a core dump would hold the private key
 
   LogLevel log_level = LogLevel::kInfo;

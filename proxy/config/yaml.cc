@@ -271,6 +271,7 @@ class SchemaReader final {
     }
     upstream.connect_timeout = mapping.Duration("connect_timeout", Zero::kRefused);
     upstream.idle_timeout = mapping.Duration("idle_timeout", Zero::kAllowed);
+    upstream.tls_resumption = OnOff(mapping, "tls_resumption");
 
     const auto key = [](const UpstreamSettings& u) {
       return std::tie(u.type, u.name, u.datacenter);
@@ -353,7 +354,17 @@ class SchemaReader final {
     return std::nullopt;
   }
 
+  static std::optional<bool> OnOff(const YamlMapping& mapping, std::string_view key) {
+    const std::optional<std::string> text = mapping.Text(key);
+    if (!text) return std::nullopt;
+    const Result<bool> on = ParseOnOff(*text);
+    if (on) return *on;
+    mapping.Report(key, on.error().message);
+    return std::nullopt;
+  }
+
   void ReadProcess(const YamlMapping& file) {
+    settings_.tls_resumption = OnOff(file, "tls_resumption").value_or(settings_.tls_resumption);
     settings_.allow_core = file.Boolean("allow_core").value_or(settings_.allow_core);
     if (const std::optional<std::string> text = file.Text("log_level")) {
       const Result<LogLevel> level = ParseLogLevel(*text);

@@ -12,22 +12,23 @@ namespace mooring::config {
 template <std::size_t kCount>
 using Keys = std::array<std::string_view, kCount>;
 
-inline constexpr Keys<32> kFileKeys{
+inline constexpr Keys<33> kFileKeys{
     "service",         "proxy_id",     "sidecar_for",       "no_wait",    "identity",
     "public_listener", "intentions",   "upstreams",         "agent",      "admin",
     "register",        "register_id",  "advertise",         "state_dir",  "cache_private_key",
     "max_stale",       "on_revoke",    "revoke_grace",      "allow_core", "max_connection_age",
     "log_level",       "log_json",     "connect_timeout",   "workers",    "idle_timeout",
     "drain_delay",     "drain_time",   "drain_quiet",       "memory_limit", "max_handshakes",
-    "handshake_memory", "buffer_memory"};
+    "handshake_memory", "buffer_memory", "tls_resumption"};
 inline constexpr Keys<3> kIdentityKeys{"certificate", "private_key", "roots"};
 inline constexpr Keys<5> kPublicListenerKeys{"address", "socket_mode", "local_app",
                                              "handshake_timeout", "local_connect_timeout"};
 inline constexpr Keys<2> kIntentionsKeys{"default", "rules"};
 inline constexpr Keys<2> kRuleKeys{"source", "action"};
-inline constexpr Keys<9> kUpstreamKeys{"service",   "query",           "datacenter",
+inline constexpr Keys<10> kUpstreamKeys{"service",   "query",           "datacenter",
                                        "listen",    "socket_mode",     "endpoints",
-                                       "spiffe_id", "connect_timeout", "idle_timeout"};
+                                       "spiffe_id", "connect_timeout", "idle_timeout",
+                                       "tls_resumption"};
 inline constexpr Keys<14> kAgentKeys{"address",   "token",       "token_file", "ca_file",
                                      "ca_path",   "client_cert", "client_key", "tls_server_name",
                                      "namespace", "partition",   "stale",      "verify",

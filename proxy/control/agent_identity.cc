@@ -14,7 +14,7 @@ constexpr milliseconds kRetryLeaf{1'000};
 class AgentIdentity final : public IdentitySource {
  public:
   AgentIdentity(net::Loop& loop, log::Log& log, Agent& agent, const std::string& service,
-                OnChange on_change)
+                const tls::Offers& offers, OnChange on_change)
       : log_(log),
         service_(service),
         on_change_(std::move(on_change)),
@@ -25,12 +25,16 @@ class AgentIdentity final : public IdentitySource {
         retry_(loop, [this] {
           retry_.Start(kRetryLeaf);  // Settle stops it, unless memory runs out before
           Settle(pairing_.SetLeaf(leaf_value_));
-        }) {}
+        }) {
+    (void)pairing_.SetOffers(offers);  // with neither leaf nor roots there is nothing to fail
+  }
 
   void Start() override {
     roots_.Start();
     leaf_.Start();
   }
+
+  void SetOffers(const tls::Offers& offers) override { Settle(pairing_.SetOffers(offers)); }
 
   std::shared_ptr<const data::Identity> Current() const override { return pairing_.current(); }
 
@@ -142,9 +146,9 @@ class AgentIdentity final : public IdentitySource {
 }  // namespace
 
 std::unique_ptr<IdentitySource> MakeAgentIdentity(net::Loop& loop, log::Log& log, Agent& agent,
-                                                  std::string service,
+                                                  std::string service, const tls::Offers& offers,
                                                   IdentitySource::OnChange on_change) {
-  return std::make_unique<AgentIdentity>(loop, log, agent, service, std::move(on_change));
+  return std::make_unique<AgentIdentity>(loop, log, agent, service, offers, std::move(on_change));
 }
 
 }  // namespace mooring::control

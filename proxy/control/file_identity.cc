@@ -44,13 +44,23 @@ Result<FileSet> Load(const config::FileIdentity& files) {
 
 class FileIdentitySource final : public IdentitySource {
  public:
-  FileIdentitySource(net::Loop& loop, log::Log& log, config::FileIdentity files, OnChange on_change)
+  FileIdentitySource(net::Loop& loop, log::Log& log, config::FileIdentity files, const tls::Offers& offers, OnChange on_change)
       : log_(log),
         files_(std::move(files)),
         on_change_(std::move(on_change)),
-        timer_(loop, [this] { LookAgain(); }) {}
+        timer_(loop, [this] { LookAgain(); }) {
+    (void)pairing_.SetOffers(offers);  // with neither leaf nor roots there is nothing to fail
+  }
 
   void Start() override { LookAgain(); }
+  void SetOffers(const tls::Offers& offers) override {
+    if (const Status made = pairing_.SetOffers(offers); !made) {
+      log_.Warn("control", "identity files not usable as the mesh has it", {{"error", made.error().message}});
+    }
+    if (pairing_.current() == announced_) return;
+    announced_ = pairing_.current();
+    on_change_();
+  }
   std::shared_ptr<const data::Identity> Current() const override { return pairing_.current(); }
   std::string Missing() const override {
     return pairing_.current() ? std::string() : "identity files: " + last_problem_;
@@ -101,9 +111,9 @@ Status CheckFileIdentity(const config::FileIdentity& files) {
 }
 
 std::unique_ptr<IdentitySource> MakeFileIdentity(net::Loop& loop, log::Log& log,
-                                                 config::FileIdentity files,
+                                                 config::FileIdentity files, const tls::Offers& offers,
                                                  IdentitySource::OnChange on_change) {
-  return std::make_unique<FileIdentitySource>(loop, log, std::move(files), std::move(on_change));
+  return std::make_unique<FileIdentitySource>(loop, log, std::move(files), offers, std::move(on_change));
 }
 
 }  // namespace mooring::control

@@ -16,6 +16,7 @@
 #include "proxy/control/agent.h"
 #include "proxy/control/watch.h"
 #include "proxy/data/snapshot.h"
+#include "tls/offer.h"
 
 namespace mooring::control {
 
@@ -24,6 +25,8 @@ class IdentitySource {
   using OnChange = std::function<void()>;
   virtual ~IdentitySource() = default;
   virtual void Start() = 0;
+  // SetOffers says what contexts made from now on offer; those in force are made anew at once, of the same leaf and roots.
+  virtual void SetOffers(const tls::Offers& offers) = 0;
   // Current is null until leaf and roots are in.
   virtual std::shared_ptr<const data::Identity> Current() const = 0;
   // Missing says what is still missing, for /ready; empty when Current is not null.
@@ -38,6 +41,7 @@ class Pairing final {
   // Each returns an error if the pair is not (or not yet) good; the set in force is then what it was.
   Status SetRoots(std::shared_ptr<const tls::TrustBundle> roots);
   Status SetLeaf(std::shared_ptr<const tls::Credentials> leaf);
+  Status SetOffers(const tls::Offers& offers);
   const std::shared_ptr<const data::Identity>& current() const { return current_; }
   bool has_roots() const { return roots_ != nullptr; }
   bool has_leaf() const { return newest_leaf_ != nullptr; }
@@ -47,17 +51,18 @@ class Pairing final {
 
   std::shared_ptr<const tls::TrustBundle> roots_;
   std::shared_ptr<const tls::Credentials> newest_leaf_;
+  tls::Offers offers_;
   std::shared_ptr<const data::Identity> current_;
 };
 
 // AgentIdentity watches /v1/agent/connect/ca/roots and .../leaf/<service>.
 std::unique_ptr<IdentitySource> MakeAgentIdentity(net::Loop& loop, log::Log& log, Agent& agent,
-                                                  std::string service,
+                                                  std::string service, const tls::Offers& offers,
                                                   IdentitySource::OnChange on_change);
 
 // FileIdentitySource reads three PEM files and looks at them again every second. `trust domain` is the leaf's.
 std::unique_ptr<IdentitySource> MakeFileIdentity(net::Loop& loop, log::Log& log,
-                                                 config::FileIdentity files,
+                                                 config::FileIdentity files, const tls::Offers& offers,
                                                  IdentitySource::OnChange on_change);
 
 // CheckFileIdentity reads the files once, for `mooring validate` and the start: the error names the file.

@@ -14,6 +14,11 @@ Status Pairing::SetLeaf(std::shared_ptr<const tls::Credentials> leaf) {
   return Combine();
 }
 
+Status Pairing::SetOffers(const tls::Offers& offers) {
+  offers_ = offers;
+  return Combine();
+}
+
 Status Pairing::Combine() {
   if (!roots_ || !newest_leaf_) return Ok();
   std::shared_ptr<const tls::Credentials> leaf = newest_leaf_;
@@ -29,12 +34,12 @@ Status Pairing::Combine() {
     if (!current_) return verdict;
     leaf = current_->leaf;
   }
-  if (current_ && current_->leaf == leaf && current_->roots == roots_) return verdict;
-  auto server = tls::Context::MeshServer(leaf, roots_);
+  if (current_ && current_->leaf == leaf && current_->roots == roots_ && current_->offers == offers_) return verdict;
+  auto server = tls::Context::MeshServer(leaf, roots_, offers_.accepting);
   if (!server) return server.error();
-  auto client = tls::Context::MeshClient(leaf, roots_);
+  auto client = tls::Context::MeshClient(leaf, roots_, offers_.dialling);
   if (!client) return client.error();
-  current_ = std::make_shared<data::Identity>(data::Identity{leaf, roots_, *server, *client});
+  current_ = std::make_shared<data::Identity>(data::Identity{leaf, roots_, offers_, *server, *client});
   return verdict;
 }
 

@@ -6,6 +6,8 @@
 #include <set>
 #include <string_view>
 
+#include "proxy/config/checks.h"
+
 namespace mooring::control {
 namespace {
 
@@ -63,7 +65,8 @@ class Reader final {
   std::set<std::string> seen_;
 };
 
-std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams) {
+// Name gives each upstream its listener's name, and what it leaves to the settings.
+std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams, const config::Settings& settings) {
   std::vector<NamedUpstream> named;
   std::set<std::string> taken;
   for (config::UpstreamSettings& upstream : upstreams) {
@@ -75,6 +78,7 @@ std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams)
       listener += "#" + upstream.listen.Text();
       taken.insert(listener);
     }
+    upstream.tls_resumption = upstream.tls_resumption.value_or(settings.tls_resumption);
     named.push_back({std::move(listener), std::move(upstream)});
   }
   return named;
@@ -124,6 +128,13 @@ std::optional<config::UpstreamSettings> ToUpstream(const authz::UpstreamDocument
   Reader reader(document.config, where + " Config", warnings);
   upstream.connect_timeout = reader.Milliseconds("connect_timeout_ms");
   if (upstream.connect_timeout && upstream.connect_timeout->count() == 0) upstream.connect_timeout.reset();
+  if (const std::string* text = reader.Text("tls_resumption")) {
+    if (const Result<bool> on = config::ParseOnOff(*text)) {
+      upstream.tls_resumption = *on;
+    } else {
+      reader.Warn("tls_resumption = " + on.error().message + "; the default holds");
+    }
+  }
   reader.Protocol();
   // Limits and passive health checks are obeyed by a later version; they are known, so nobody is warned twice.
   reader.IgnorePrefix("limits");
@@ -196,7 +207,7 @@ ProxyConfig FromSettings(const config::Settings& settings) {
   config.service = settings.service;
   config.public_listen = settings.public_listen;
   config.local_app = settings.local_app;
-  config.upstreams = Name(settings.upstreams);
+  config.upstreams = Name(settings.upstreams, settings);
   return config;
 }
 
@@ -244,7 +255,7 @@ ProxyConfig FromDocument(const authz::ProxyDocument& document, const config::Set
   for (const authz::UpstreamDocument& each : document.upstreams) {
     if (auto upstream = ToUpstream(each, &config.warnings)) upstreams.push_back(std::move(*upstream));
   }
-  config.upstreams = Name(std::move(upstreams));
+  config.upstreams = Name(std::move(upstreams), settings);
   return config;
 }
 

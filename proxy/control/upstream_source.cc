@@ -165,6 +165,7 @@ void UpstreamSource::Publish() {
   rules->connect_timeout = connect_timeout_;
   rules->idle_timeout = idle_timeout_;
   rules->stale = watch_ && watch_->TooOld();
+  rules->resumes = settings_.tls_resumption.value_or(true);
   rules->use = use_;
   if (settings_.spiffe_id) {
     rules->identity = settings_.spiffe_id;

@@ -149,7 +149,7 @@ void Outbound::OnConnected(net::UniqueFd fd, int error) {
   stage_ = Stage::kHandshake;
   peer_.emplace(worker_.loop(), std::move(fd), this);
   peer_->CountKept(&worker_.buffers());
-  const std::string place = try_tickets_ ? Endpoint().Text() : std::string();
+  const std::string place = try_tickets_ && rules_->resumes ? Endpoint().Text() : std::string();
   peer_->StartTls(tls::Session::Connect(identity_->client, expected.Sni(), expected, place));
   peer_->WantRead(true);
   ContinueHandshake(false);  // sends the ClientHello

@@ -26,6 +26,7 @@ using net::milliseconds;
 struct Identity {
   std::shared_ptr<const tls::Credentials> leaf;
   std::shared_ptr<const tls::TrustBundle> roots;
+  tls::Offers offers;
   std::shared_ptr<const tls::Context> server;
   std::shared_ptr<const tls::Context> client;
 };
@@ -48,6 +49,7 @@ struct UpstreamRules {
   milliseconds connect_timeout{5'000};       // TCP and TLS of all attempts together
   milliseconds idle_timeout{0};              // 0: none
   bool stale = false;  // the endpoints are older than max_stale
+  bool resumes = true;  // TLS sessions, by tickets
   std::shared_ptr<LastUse> use;  // noted at each connection of the app; null: nobody asks
 };
 

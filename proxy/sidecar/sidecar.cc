@@ -96,8 +96,8 @@ void Sidecar::Apply(control::ProxyConfig config) {
   std::unique_ptr<control::IdentitySource> identity;
   if (new_service) {
     identity = settings_.identity
-                   ? control::MakeFileIdentity(loop_, log_, *settings_.identity, [this] { Changed(); })
-                   : control::MakeAgentIdentity(loop_, log_, *agent_, config.service, [this] { Changed(); });
+                   ? control::MakeFileIdentity(loop_, log_, *settings_.identity, Offers(), [this] { Changed(); })
+                   : control::MakeAgentIdentity(loop_, log_, *agent_, config.service, Offers(), [this] { Changed(); });
   }
   config_ = std::move(config);
   if (new_service) {
@@ -115,6 +115,12 @@ void Sidecar::Apply(control::ProxyConfig config) {
   FollowLocalApp();
   ApplyUpstreams();
   Changed();
+}
+
+tls::Offers Sidecar::Offers() const {
+  tls::Offers own;
+  own.accepting.tickets = settings_.tls_resumption;
+  return own;
 }
 
 void Sidecar::FollowLocalApp() {

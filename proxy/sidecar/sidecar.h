@@ -85,6 +85,7 @@ class Sidecar final : public net::Keeper {
   void Exit(int code);
   void Fatal(const std::string& message, const std::vector<std::string>& more = {});  // one line, and lines below it
 
+  tls::Offers Offers() const;  // of TLS
   std::string StatusJson() const;
   std::string AdmissionJson() const;
 

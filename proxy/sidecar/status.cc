@@ -80,6 +80,10 @@ json DirectionJson(const std::vector<std::unique_ptr<data::Worker>>& workers,
           {"closed", ReasonsJson(workers, direction, &data::DirectionStats::closed)}};
 }
 
+json OfferJson(const tls::Offer& offer) {
+  return {{"min", tls::VersionName(offer.least)}, {"max", tls::VersionName(offer.most)}, {"suites", offer.suites}};
+}
+
 // LogJson is what the log does not hold, since the start. `at_least`: the count of that one may be higher.
 json LogJson(const log::Log::Report& report) {
   json dropped{{"lines", report.dropped.Total()}};
@@ -126,6 +130,10 @@ std::string Sidecar::StatusJson() const {
                    {"expiring", left <= (identity->leaf->not_after() - identity->leaf->not_before()) / 3}};
     out["roots"] = {{"trust_domain", identity->roots->trust_domain()}, {"count", identity->roots->size()}};
   }
+  const tls::Offers offers = Offers();
+  out["tls"] = {{"incoming", OfferJson(offers.accepting)},
+                {"outgoing", OfferJson(offers.dialling)},
+                {"resumption", settings_.tls_resumption}};
   out["intentions"] = nullptr;
   if (snapshot_ && snapshot_->intentions) {
     out["intentions"] = {{"count", snapshot_->intentions->entries().size()},

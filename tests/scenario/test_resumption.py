@@ -416,6 +416,42 @@ def test_one_proof_is_worth_two_hours_whatever_is_renewed_between(case, tls):
     check.equal(sidecar.mooring.attempts_failed(), {}, "attempts that failed")
 
 
+@in_both_versions
+def test_resumption_can_be_turned_off(case, tls):
+    authority = certs.Authority()
+    both = [Endpoint(case, authority.leaf(name), authority.pem, tls) for name in ("db", "cache")]
+
+    def start(upstream, **settings):
+        """start has a mooring with upstreams db, whose settings are given, and cache: (it, the clients of both)."""
+        program = Static(case, authority=authority, upstreams=[
+            {"service": name, "listen": "127.0.0.1:0", "endpoints": ["%s:%d" % endpoint.address], **more}
+            for name, endpoint, more in zip(("db", "cache"), both, (upstream, {}))], **settings)
+        return program, [lambda name=name: apps.Client(case, program.mooring.upstream(name)) for name in ("db", "cache")]
+
+    off, clients = start({}, tls_resumption="off")
+    for endpoint, client in zip(both, clients):
+        for _ in range(2):
+            check.equal(endpoint.serve(client()), (b"", False), "off for all: ticket and resumption")
+    caller = Caller(case, off.public, off.web, off.roots, tls)
+    given, _ = caller.call()
+    check.true(not given.has_ticket, "off for all: no ticket for a caller")
+    check.true(not caller.call(given)[1], "off for all: no caller resumes")
+
+    one, (db, cache) = start({"tls_resumption": "off"})
+    for _ in range(2):
+        check.equal(both[0].serve(db()), (b"", False), "off for db: ticket and resumption")
+    both[1].give(cache())
+    check.true(both[1].serve(cache())[1], "off for db: cache resumes")
+    caller = Caller(case, one.public, one.web, one.roots, tls)
+    check.true(caller.call(caller.ticket())[1], "off for db: callers resume")
+
+    _, (db, cache) = start({"tls_resumption": "on"}, tls_resumption="off")
+    both[0].give(db())
+    check.true(both[0].serve(db())[1], "off for all but db: db resumes")
+    for _ in range(2):
+        check.equal(both[1].serve(cache()), (b"", False), "off for all but db: ticket and resumption of cache")
+
+
 def test_without_tickets_nothing_is_resumed(case):
     """TLS 1.2 sessions by number would be state for every stranger."""
     caller = Caller(case, static.public, static.web, static.roots, "1.2")

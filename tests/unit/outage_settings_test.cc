@@ -52,9 +52,9 @@ TEST_CASE("outage settings: flags and YAML say the same") {
   for (const Settings& settings :
        {Flags({"-state-dir", "/var/lib/m", "-cache-private-key=false", "-max-stale", "5m", "-on-revoke", "keep",
                "-revoke-grace", "3s", "-max-connection-age", "1h", "-allow-core", "-max-answer-size", "8MiB",
-               "-max-agent-connections", "20"}),
+               "-max-agent-connections", "20", "-tls-resumption", "off"}),
         Yaml("state_dir: /var/lib/m\ncache_private_key: false\nmax_stale: 5m\non_revoke: keep\nrevoke_grace: 3s\n"
-             "max_connection_age: 1h\nallow_core: true\nagent: {max_answer_size: 8MiB, max_agent_connections: 20}\n")}) {
+             "max_connection_age: 1h\nallow_core: true\ntls_resumption: off\nagent: {max_answer_size: 8MiB, max_agent_connections: 20}\n")}) {
     CHECK(settings.state_dir == "/var/lib/m");
     CHECK_FALSE(settings.state_dir_from_environment);
     CHECK_FALSE(settings.cache_private_key);
@@ -65,6 +65,7 @@ TEST_CASE("outage settings: flags and YAML say the same") {
     CHECK(settings.allow_core);
     CHECK(settings.agent.max_answer_size == std::size_t{8} << 20);
     CHECK(settings.agent.max_connections == 20);
+    CHECK_FALSE(settings.tls_resumption);
   }
 }
 
@@ -79,6 +80,7 @@ TEST_CASE("outage settings: by default the key is kept, revoked connections end,
     CHECK_FALSE(settings.allow_core);
     CHECK(settings.agent.max_answer_size == std::size_t{64} << 20);
     CHECK(settings.agent.max_connections == 8);
+    CHECK(settings.tls_resumption);
   }
 }
 
@@ -99,6 +101,8 @@ TEST_CASE("outage settings: systemd's state directory is the default, and a sett
 TEST_CASE("outage settings: bad values are refused with the cure") {
   CHECK(Holds(FlagsProblem({"-on-revoke", "cut"}), "neither close nor keep"));
   CHECK(Holds(YamlProblem("on_revoke: cut\n"), "neither close nor keep"));
+  CHECK(Holds(FlagsProblem({"-tls-resumption", "false"}), "neither on nor off"));
+  CHECK(Holds(YamlProblem("tls_resumption: no\n"), "neither on nor off"));
   CHECK(Holds(FlagsProblem({"-max-stale", "30s"}), "2m or more"));
   CHECK(Holds(YamlProblem("max_stale: 30s\n"), "2m or more"));
   CHECK(Holds(FlagsProblem({"-max-answer-size", "lots"}), "such as 64MiB"));

@@ -68,6 +68,29 @@ TEST_CASE("proxy config: an unknown key is named once, a known one of Envoy's is
   CHECK(config.warnings.size() == 1);
 }
 
+TEST_CASE("proxy config: an upstream's tls_resumption beats that of the settings") {
+  auto document = Document();
+  for (const char* text : {"off", "on", "maybe", ""}) {
+    authz::UpstreamDocument upstream;
+    upstream.name = std::string("db-") + text;
+    upstream.bind_port = 9191;
+    if (*text != '\0') upstream.config = {{"tls_resumption", text}};
+    document.upstreams.push_back(upstream);
+  }
+  for (const bool all : {true, false}) {
+    config::Settings settings;
+    settings.tls_resumption = all;
+    const ProxyConfig config = FromDocument(document, settings);
+    REQUIRE(config.upstreams.size() == 4);
+    CHECK(config.upstreams[0].settings.tls_resumption == false);
+    CHECK(config.upstreams[1].settings.tls_resumption == true);
+    CHECK(config.upstreams[2].settings.tls_resumption == all);
+    CHECK(config.upstreams[3].settings.tls_resumption == all);
+    CHECK(Warned(config, "\"maybe\" is neither on nor off"));
+    CHECK(config.warnings.size() == 1);
+  }
+}
+
 TEST_CASE("proxy config: http is carried as TCP with a warning") {
   auto document = Document();
   document.config = {{"protocol", "http"}};

@@ -93,6 +93,7 @@ void CheckDefaults(const Settings& settings) {
   CHECK(settings.revoke_grace == defaults.revoke_grace);
   CHECK(settings.max_connection_age == defaults.max_connection_age);
   CHECK(settings.allow_core == defaults.allow_core);
+  CHECK(settings.tls_resumption == defaults.tls_resumption);
 }
 
 std::vector<std::string_view> AllKeys() {
@@ -138,6 +139,7 @@ TEST_CASE("reference file: the defaults in comments are right, and are the defau
   REQUIRE(settings.upstreams.size() == 1);
   CHECK(settings.upstreams[0].connect_timeout == Settings().connect_timeout);
   CHECK(settings.upstreams[0].idle_timeout == Settings().idle_timeout);
+  CHECK(settings.upstreams[0].tls_resumption == Settings().tls_resumption);
 }
 
 TEST_CASE("reference file: every key is there, right below a comment of its own") {
@@ -174,7 +176,7 @@ TEST_CASE("reference file: a setting beyond Consul's is spelt as its flag") {
                           "cache_private_key", "max_stale", "max_answer_size",
                           "max_agent_connections", "on_revoke",
                           "revoke_grace", "max_connection_age", "allow_core", "memory_limit",
-                          "max_handshakes", "handshake_memory", "buffer_memory"}) {
+                          "max_handshakes", "handshake_memory", "buffer_memory", "tls_resumption"}) {
     std::string flag = std::string("\n  -") + key;
     std::replace(flag.begin(), flag.end(), '_', '-');
     INFO(flag);

@@ -1,0 +1,35 @@
+// The mesh config entry: what its TLS section asks of everybody.
+#include <utility>
+
+#include "authz/consul_api.h"
+#include "authz/json_reader.h"
+#include "authz/text.h"
+
+namespace mooring::authz {
+namespace {
+
+TlsParameters ReadSide(const json::Object& tls, std::string_view key) {
+  const json::Object side = tls.Child(key);
+  TlsParameters parameters;
+  parameters.min_version = side.Text("TLSMinVersion");
+  parameters.max_version = side.Text("TLSMaxVersion");
+  parameters.cipher_suites = side.Texts("CipherSuites");
+  return parameters;
+}
+
+}  // namespace
+
+Result<MeshTls> ParseMesh(std::string_view body) {
+  if (body.empty()) return MeshTls{};
+  json::Document document("mesh config entry", body);
+  const json::Object root = document.Root();
+  if (const std::string kind = root.NeededText("Kind"); kind != "mesh") {
+    root.Fail("Kind", "is \"" + Shortened(kind) + "\", not mesh");
+  }
+  const json::Object tls = root.Child("TLS");
+  MeshTls mesh{true, ReadSide(tls, "Incoming"), ReadSide(tls, "Outgoing")};
+  if (document.error()) return *document.error();
+  return mesh;
+}
+
+}  // namespace mooring::authz

@@ -1,0 +1,72 @@
+#include "tls/offer.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
+#include "authz/text.h"
+
+namespace mooring::tls {
+namespace {
+
+// As numbers that can be compared; the older two are known, and not spoken.
+enum Rank { kTls10, kTls11, kTls12, kTls13 };
+
+// Nothing for "" and TLS_AUTO, which leave it to us.
+Result<std::optional<Rank>> RankOf(const std::string& name, std::string_view where, const char* key) {
+  constexpr std::array<std::pair<std::string_view, Rank>, 4> kRanks{
+      {{"TLSv1_0", kTls10}, {"TLSv1_1", kTls11}, {"TLSv1_2", kTls12}, {"TLSv1_3", kTls13}}};
+  if (name.empty() || name == "TLS_AUTO") return std::optional<Rank>{};
+  for (const auto& [known, rank] : kRanks) {
+    if (name == known) return std::optional<Rank>{rank};
+  }
+  return Invalid(std::string(where) + ": " + key + " is \"" + authz::Shortened(name) + "\", not TLSv1_2, TLSv1_3 or TLS_AUTO");
+}
+
+Version VersionOf(Rank rank) { return rank == kTls13 ? Version::kTls13 : Version::kTls12; }
+
+}  // namespace
+
+const char* VersionName(Version version) { return version == Version::kTls12 ? "TLSv1.2" : "TLSv1.3"; }
+
+const std::vector<std::string>& OurSuites() {
+  static const std::vector<std::string> kSuites{
+      "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+      "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",   "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+      "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"};
+  return kSuites;
+}
+
+Result<Offer> Narrow(Offer offer, const authz::TlsParameters& wish, std::string_view where) {
+  const auto least = RankOf(wish.min_version, where, "TLSMinVersion");
+  if (!least) return least.error();
+  const auto most = RankOf(wish.max_version, where, "TLSMaxVersion");
+  if (!most) return most.error();
+  const std::string place(where);
+  if (*most && **most < kTls12) {
+    return Invalid(place + ": TLSMaxVersion " + wish.max_version + " leaves nothing: TLSv1_2 is the least that is spoken here");
+  }
+  if (*least) offer.least = std::max(offer.least, VersionOf(**least));
+  if (*most) offer.most = std::min(offer.most, VersionOf(**most));
+  if (offer.least > offer.most) {
+    return Invalid(place + ": TLSMinVersion " + wish.min_version + " and TLSMaxVersion " + wish.max_version + " leave nothing");
+  }
+  if (!wish.cipher_suites.empty()) {
+    std::erase_if(offer.suites, [&wish](const std::string& ours) {
+      return std::find(wish.cipher_suites.begin(), wish.cipher_suites.end(), ours) == wish.cipher_suites.end();
+    });
+  }
+  if (offer.least == Version::kTls12 && offer.suites.empty()) {
+    if (offer.most == Version::kTls12) {
+      std::string ours;
+      for (const std::string& suite : OurSuites()) ours += (ours.empty() ? "" : ", ") + suite;
+      return Invalid(place + ": CipherSuites leave nothing of TLS 1.2, and TLSMaxVersion is TLSv1_2; there are " + ours);
+    }
+    offer.least = Version::kTls13;
+  }
+  if (offer.least == Version::kTls13) offer.suites.clear();
+  return offer;
+}
+
+}  // namespace mooring::tls

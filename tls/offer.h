@@ -1,0 +1,43 @@
+// Offer: what a mesh context offers of TLS, and how a wish from outside narrows it. Nothing widens it: TLS 1.2 is the least, and
+// our suites are all there are. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "authz/consul_api.h"
+#include "authz/result.h"
+
+namespace mooring::tls {
+
+enum class Version { kTls12, kTls13 };
+const char* VersionName(Version version);  // "TLSv1.2"
+
+// OurSuites are those of TLS 1.2, by their names of RFC 5289 and 7905: ECDHE with AEAD only (RFC 9325 4.2). Those of TLS 1.3 are
+// all of this kind, and not to be chosen.
+const std::vector<std::string>& OurSuites();
+
+struct Offer {
+  Version least = Version::kTls12;
+  Version most = Version::kTls13;
+  std::vector<std::string> suites = OurSuites();  // of TLS 1.2, in our order; empty if that is not spoken
+  bool tickets = true;  // callers get tickets to resume by; a dialling side decides by session (Session::Connect)
+
+  bool operator==(const Offer&) const = default;
+};
+
+// Offers are those of the contexts that stand side by side.
+struct Offers {
+  Offer accepting;
+  Offer dialling;
+
+  bool operator==(const Offers&) const = default;
+};
+
+// Narrow is `offer` without what the mesh config entry forbids. `where`, such as Incoming, begins a message. Errors: a version
+// that is none, and a rest of nothing. Suites that we do not have count for nothing; if none of ours is left, TLS 1.3 is, where it
+// may be.
+Result<Offer> Narrow(Offer offer, const authz::TlsParameters& wish, std::string_view where);
+
+}  // namespace mooring::tls
