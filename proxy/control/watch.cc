@@ -215,6 +215,11 @@ void Watch::OnAnswer(Result<http::Response> answer) {
     Fail(answer.error(), milliseconds(0));
     return;
   }
+  absent_ = answer->status != 200 && options_.is_absent && options_.is_absent(*answer);
+  if (absent_) {
+    answer->status = 200;
+    answer->body.clear();
+  }
   if (answer->status != 200) {
     milliseconds at_least{0};
     if (const auto seconds = HeaderNumber(*answer, "retry-after")) {
@@ -271,7 +276,7 @@ void Watch::Succeed(const http::Response& response, bool behind) {
   state_.fresh_at = answered_at_ = loop_.now();
   if (cached_) {
     *state_.fresh_at -= std::chrono::seconds(std::min<std::uint64_t>(HeaderNumber(response, "age").value_or(0), kMaxAge));
-  } else if (options_.partial != Options::Partial::kUnmarked) {
+  } else if (options_.partial != Options::Partial::kUnmarked && !absent_) {
     agent_.NoteServers();  // no cache of the agent's lies in between
     cached_index_ = std::exchange(behind_index_, 0);
   }

@@ -49,6 +49,8 @@ class Watch final {
     // about roots, and its own agent endpoints have no marks).
     enum class Partial { kUnmarked, kInsteadOfNothing, kNever };
     Partial partial = Partial::kUnmarked;
+    // IsAbsent: this answer, which is no 200, says that there is no such document. Then Apply gets an empty body, which is kept.
+    std::function<bool(const http::Response&)> is_absent;
     net::milliseconds poll_interval{1'000};  // without an index to wait on; 0: only on Refresh
     // At the agent a process that ended leaves its connections behind for this long.
     net::milliseconds wait{20'000};
@@ -150,6 +152,7 @@ class Watch final {
   bool refresh_wanted_ = false;
   bool blocking_ = false;  // the question under way
   bool cached_ = false;    // the question under way is for the agent's cache
+  bool absent_ = false;    // the answer under way says that there is no such document
   bool verify_ = false;    // the next one is not: what the servers say decides
   std::uint64_t cached_index_ = 0;  // a cached answer of this index, though it is behind, is known to be no news
   std::uint64_t behind_index_ = 0;  // that of the answer which made us verify

@@ -72,6 +72,7 @@ std::vector<std::string> Sidecar::Degraded() const {
   if (const std::string complaint = agent_ ? agent_->connections().Complaint() : std::string(); !complaint.empty()) {
     reasons.push_back(complaint);
   }
+  if (mesh_ && !mesh_->problem().empty()) reasons.push_back("the mesh config entry is not in force: " + mesh_->problem());
   for (const auto& [name, source] : upstreams_) {
     const std::string refusal = source->Refusal();
     if (!refusal.empty()) reasons.push_back("upstream " + UpstreamName(*source) + ": " + refusal);

@@ -118,6 +118,7 @@ void Sidecar::Apply(control::ProxyConfig config) {
 }
 
 tls::Offers Sidecar::Offers() const {
+  if (mesh_) return mesh_->offers();
   tls::Offers own;
   own.accepting.tickets = settings_.tls_resumption;
   return own;

@@ -21,6 +21,7 @@
 #include "proxy/control/intention_source.h"
 #include "proxy/control/listener_set.h"
 #include "proxy/control/maintenance.h"
+#include "proxy/control/mesh_source.h"
 #include "proxy/control/proxy_config.h"
 #include "proxy/control/registration.h"
 #include "proxy/control/upstream_source.h"
@@ -85,7 +86,7 @@ class Sidecar final : public net::Keeper {
   void Exit(int code);
   void Fatal(const std::string& message, const std::vector<std::string>& more = {});  // one line, and lines below it
 
-  tls::Offers Offers() const;  // of TLS
+  tls::Offers Offers() const;  // of TLS: as the mesh has it, or our own
   std::string StatusJson() const;
   std::string AdmissionJson() const;
 
@@ -105,6 +106,7 @@ class Sidecar final : public net::Keeper {
   std::unique_ptr<control::Watch> find_proxy_;
   std::string watched_proxy_id_;
   std::unique_ptr<control::Watch> config_watch_;
+  std::unique_ptr<control::MeshSource> mesh_;
   std::unique_ptr<control::IdentitySource> identity_;
   std::unique_ptr<control::IntentionSource> intentions_;
   std::shared_ptr<const authz::IntentionSet> static_intentions_;

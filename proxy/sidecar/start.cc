@@ -54,6 +54,12 @@ Status Sidecar::Prepare() {
   if (!log::WriteWithin(STDOUT_FILENO, "Mooring proxy starting...\n" + StartFacts(settings_, agent_.get()), kStdoutTime)) {
     log_.Warn("sidecar", "standard output is not read or cannot be written; the start's message is not complete there");
   }
+  if (agent_) {
+    mesh_ = std::make_unique<control::MeshSource>(loop_, log_, *agent_, Offers(), [this] {
+      if (identity_) identity_->SetOffers(mesh_->offers());
+    });
+    mesh_->Start();
+  }
   if (!settings_.proxy_id.empty()) {
     WatchConfig(settings_.proxy_id);
   } else if (!settings_.sidecar_for.empty()) {

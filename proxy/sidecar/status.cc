@@ -133,6 +133,8 @@ std::string Sidecar::StatusJson() const {
   const tls::Offers offers = Offers();
   out["tls"] = {{"incoming", OfferJson(offers.accepting)},
                 {"outgoing", OfferJson(offers.dialling)},
+                {"mesh_entry", mesh_ && mesh_->exists()},
+                {"error", mesh_ ? mesh_->problem() : ""},
                 {"resumption", settings_.tls_resumption}};
   out["intentions"] = nullptr;
   if (snapshot_ && snapshot_->intentions) {
@@ -178,6 +180,7 @@ std::string Sidecar::StatusJson() const {
   };
   add_watch(find_proxy_.get());
   add_watch(config_watch_.get());
+  if (mesh_) add_watch(&mesh_->watch());
   if (identity_) {
     for (const control::Watch* watch : identity_->Watches()) add_watch(watch);
   }

@@ -93,6 +93,7 @@ class Agent:
         self.leaves, self.instances, self.services, self.queries = {}, {}, {}, {}
         self.checks, self.maintenance = {}, {}
         self.intentions = []
+        self.entries = {}  # config entries by (kind, name)
         self.requests, self.faults = [], []
         self.changed = threading.Condition()
         self.index, self.indexes, self.first_index = 10, {}, 10
@@ -170,6 +171,13 @@ class Agent:
     def set_intentions(self, *documents):
         self.intentions = sorted(documents, key=lambda d: -d.get("Precedence", 0))
         self.touch("intentions")
+
+    def set_entry(self, kind, name, **fields):
+        """set_entry writes a config entry; without fields it is deleted."""
+        self.entries.pop((kind, name), None)
+        if fields:
+            self.entries[kind, name] = {"Kind": kind, "Name": name, **fields, "CreateIndex": 31, "ModifyIndex": 31}
+        self.touch(f"config/{kind}/{name}")
 
     def set_instances(self, service, *addresses, **fields):
         """set_instances lists healthy sidecars of a service by (host, port); fields go into Service."""
@@ -272,6 +280,10 @@ class Agent:
                 if parts[-1] not in self.services:
                     raise Problem(404, f"unknown service ID: {parts[-1]}")
                 return dict(self.services[parts[-1]]), "services"
+            if path.startswith("/v1/config/") and len(parts) == 3:
+                if (parts[1], parts[2]) not in self.entries:
+                    raise Problem(404, f'Config entry not found for "{parts[1]}" / "{parts[2]}"')
+                return self.entries[parts[1], parts[2]], f"config/{parts[1]}/{parts[2]}"
             if path == "/v1/agent/self":
                 raise Problem(403, "Permission denied")
         if request.method == "POST" and path == "/v1/agent/connect/authorize":

@@ -1,0 +1,49 @@
+// MeshSource: what Consul's mesh config entry asks of TLS, within what we offer (tls/offer.h).
+//
+// The entry is polled: it changes once in years, and a connection at the agent that waits for it would be one less for upstreams. An
+// agent that has no such entry (404), or knows no such kind (Consul up to 1.9), asks for nothing. Every other answer that is not
+// usable, and an entry that would leave nothing, changes nothing: what held before holds, from disk at first. Until the
+// agent has answered for the first time, our own offer does. Loop thread only.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "authz/consul_api.h"
+#include "proxy/control/agent.h"
+#include "proxy/control/watch.h"
+#include "proxy/log/log.h"
+#include "proxy/net/loop.h"
+#include "tls/offer.h"
+
+namespace mooring::control {
+
+class MeshSource final {
+ public:
+  // `widest` is what is offered where the entry asks for nothing.
+  MeshSource(net::Loop& loop, log::Log& log, Agent& agent, tls::Offers widest, std::function<void()> on_change);
+  MeshSource(const MeshSource&) = delete;
+  MeshSource& operator=(const MeshSource&) = delete;
+
+  void Start() { watch_.Start(); }
+
+  const tls::Offers& offers() const { return offers_; }
+  bool exists() const { return exists_; }  // there is an entry
+  // Problem is why the entry as it is now is not in force; empty if it is.
+  const std::string& problem() const { return problem_; }
+  const Watch& watch() const { return watch_; }
+
+ private:
+  bool IsAbsent(const http::Response& response);
+  Status Take(const http::Response& response);
+
+  log::Log& log_;
+  const tls::Offers widest_;
+  const std::function<void()> on_change_;
+  tls::Offers offers_;
+  bool exists_ = false;
+  std::string problem_;
+  Watch watch_;
+};
+
+}  // namespace mooring::control
