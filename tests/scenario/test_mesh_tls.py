@@ -7,6 +7,7 @@ pass at once.
 from lib import agent as scripted
 from lib import apps, check, clock, tlspeer
 from lib.case import slowness
+from lib.consul import Consul
 from lib.mooring import Mooring
 from lib.static import identity_files
 
@@ -224,3 +225,15 @@ def test_files_for_an_identity_follow_it_as_well(case):
     check.within(lambda: mooring.status()["tls"]["outgoing"]["max"] == "TLSv1.2", "it is taken up", 5 * slowness())
     sidecar.mooring = mooring
     check.equal(sidecar.offers()[0], [0x0303], "versions offered to an instance")
+
+
+def test_a_real_agent_without_an_entry_asks_for_nothing(case):
+    """1.8.7 knows no such kind; later ones have none unless it is written."""
+    consul = Consul(case)
+    mooring = Mooring.connect_proxy(case, "-http-addr", consul.address, "-service", "payment", "-upstream", "db:127.0.0.1:0")
+    watch = check.within(lambda: next((w for w in mooring.status()["watches"] if w["name"] == "mesh" and w["updates"]), None),
+                         "an answer about the mesh entry", 5 * slowness())
+    check.equal((watch["state"], watch["errors"]), ("ok", 0), "the watch")
+    said = mooring.status()["tls"]
+    check.equal((said["mesh_entry"], said["error"]), (False, ""), "entry and error in /status")
+    check.equal(said["incoming"], {"min": "TLSv1.2", "max": "TLSv1.3", "suites": said["outgoing"]["suites"]}, "incoming")
