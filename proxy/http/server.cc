@@ -1,5 +1,8 @@
 #include "proxy/http/server.h"
 
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <array>
 #include <ctime>
 #include <optional>
@@ -36,6 +39,8 @@ const char* ReasonOf(int status) {
       return "Request Timeout";
     case 413:
       return "Content Too Large";
+    case 429:
+      return "Too Many Requests";
     case 431:
       return "Request Header Fields Too Large";
     case 500:
@@ -114,8 +119,9 @@ class Server::Impl final {
         handler_(std::make_shared<const Handler>(std::move(handler))),
         self_(std::make_shared<Impl* const>(this)),
         acceptor_(loop, std::move(listening),
-                  {.on_accept = [this](net::UniqueFd fd,
-                                       const net::SocketAddress&) { Accept(std::move(fd)); },
+                  {.on_accept = [this](net::UniqueFd fd, const net::SocketAddress& peer) {
+                     Accept(std::move(fd), peer);
+                   },
                    .on_pause = [](int) {}}) {}
 
   // Alive is the server, or null once it is gone. It holds no share: a server that is destroyed
@@ -145,9 +151,10 @@ class Server::Impl final {
   // it.
   class Connection final : public net::StreamObserver {
    public:
-    Connection(Impl& server, std::uint64_t id, net::UniqueFd fd)
+    Connection(Impl& server, std::uint64_t id, net::UniqueFd fd, std::string client)
         : server_(server),
           id_(id),
+          client_(std::move(client)),
           parser_(Parser::Kind::kRequest, {.header = kMaxHeader, .body = server.limits_.body}),
           timer_(server.loop_, [this] { Try([this] { OnTimer(); }); }),
           stream_(server.loop_, std::move(fd), this) {
@@ -156,6 +163,17 @@ class Server::Impl final {
       idle_since_ = server.loop_.now();
     }
 
+    // TurnAway ends the connection with `text`, whatever it was going to ask. False: it is gone.
+    bool TurnAway(const std::string& text) {
+      keep_alive_ = false;
+      if (!stream_.Write(BytesOf(text))) return false;
+      Linger();
+      return true;
+    }
+
+    const std::string& client() const { return client_; }
+    // Ending: it will not be asked any more.
+    bool ending() const { return stage_ == Stage::kLinger; }
     bool awaits_answer() const { return stage_ == Stage::kAnswer; }
     net::MonotonicTime idle_since() const {
       return idle_since_;
@@ -366,6 +384,7 @@ class Server::Impl final {
 
     Impl& server_;
     const std::uint64_t id_;
+    const std::string client_;  // its IP address
     Parser parser_;
     net::Timer timer_;
     net::Stream stream_;
@@ -380,10 +399,23 @@ class Server::Impl final {
     bool invited_ = false;
   };
 
-  void Accept(net::UniqueFd fd) {
+  void Accept(net::UniqueFd fd, const net::SocketAddress& peer) {
+    const std::string client = peer.family() == AF_UNIX ? "" : peer.Host();
+    const bool too_many = limits_.per_client > 0 && !client.empty() &&
+                          ConnectionsOf(client) >= limits_.per_client;
     if (connections_.size() >= limits_.connections && !MakeRoom()) return;
     const std::uint64_t id = ++last_id_;
-    connections_.emplace(id, std::make_unique<Connection>(*this, id, std::move(fd)));
+    Connection& made =
+        *connections_.emplace(id, std::make_unique<Connection>(*this, id, std::move(fd), client))
+             .first->second;
+    if (too_many && !made.TurnAway(limits_.too_many)) Forget(id);
+  }
+
+  std::size_t ConnectionsOf(const std::string& client) const {
+    return static_cast<std::size_t>(
+        std::count_if(connections_.begin(), connections_.end(), [&](const auto& entry) {
+          return entry.second->client() == client && !entry.second->ending();
+        }));
   }
 
   // MakeRoom ends the connection that has been without a whole request for longest, so that clients

@@ -227,6 +227,30 @@ TEST_CASE("http server: beyond the limit the connection without a request makes 
   RunUntil(fixture.loop, [&] { return first.Answers() == 1; });
 }
 
+TEST_CASE("http server: beyond the limit of one client the newcomer is told so before it asks") {
+  const std::string too_many = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n";
+  Fixture fixture({.per_client = 2, .too_many = too_many});
+  std::optional<RawClient> first;
+  first.emplace(fixture.loop, fixture.port);
+  RawClient second(fixture.loop, fixture.port);
+  second.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  RunUntil(fixture.loop, [&] { return second.Answers() == 1; });
+  RawClient third(fixture.loop, fixture.port);  // says nothing
+  RunUntil(fixture.loop, [&] { return third.closed; });
+  CHECK(third.received == too_many);
+  CHECK_FALSE(third.reset);
+  first.reset();
+  // Its place is free as soon as the server has seen its end.
+  std::optional<RawClient> again;
+  RunUntil(fixture.loop, [&] {
+    if (!again || again->closed) {
+      again.emplace(fixture.loop, fixture.port);
+      again->Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    return again->received.starts_with("HTTP/1.1 200 ");
+  });
+}
+
 TEST_CASE("http server: a handler may destroy the server, a reply may outlive it") {
   Fixture fixture;
   std::optional<http::Server::Reply> kept;
