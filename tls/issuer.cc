@@ -88,7 +88,7 @@ bool AddExtendedKeyUsage(X509* certificate) {
   return Add(certificate, NID_ext_key_usage, usages.get(), false);
 }
 
-bool AddUri(X509* certificate, const std::string& uri) {
+bool AddUri(X509* certificate, const std::string& uri, bool critical) {
   const bssl::UniquePtr<GENERAL_NAMES> names(GENERAL_NAMES_new());
   bssl::UniquePtr<GENERAL_NAME> name(GENERAL_NAME_new());
   bssl::UniquePtr<ASN1_IA5STRING> text(ASN1_IA5STRING_new());
@@ -98,7 +98,7 @@ bool AddUri(X509* certificate, const std::string& uri) {
   }
   GENERAL_NAME_set0_value(name.get(), GEN_URI, text.release());
   return bssl::PushToStack(names.get(), std::move(name)) &&
-         Add(certificate, NID_subject_alt_name, names.get(), false);
+         Add(certificate, NID_subject_alt_name, names.get(), critical);
 }
 
 std::vector<std::uint8_t> KeyId(const X509* certificate) {
@@ -189,7 +189,7 @@ Result<std::unique_ptr<Issuer>> Issuer::Make(std::string_view trust_domain) {
   }
   if (!AddBasicConstraints(root, true) || !AddKeyUsage(root, kUsage) ||
       !AddKeyIds(root, impl->key_id, impl->key_id) ||
-      !AddUri(root, "spiffe://" + impl->trust_domain)) {
+      !AddUri(root, "spiffe://" + impl->trust_domain, false)) {
     return Failed("extensions");
   }
   if (X509_sign(root, impl->key.get(), EVP_sha256()) == 0) return Failed("signature");
@@ -202,7 +202,8 @@ const std::string& Issuer::root_pem() const { return impl_->root_pem; }
 const std::string& Issuer::root_id() const { return impl_->root_id; }
 const std::string& Issuer::trust_domain() const { return impl_->trust_domain; }
 
-Result<IssuedLeaf> Issuer::Issue(const authz::ServiceId& id, std::chrono::seconds lifetime) const {
+Result<IssuedLeaf> Issuer::Issue(const authz::ServiceId& id, std::chrono::seconds lifetime,
+                                 LeafName name) const {
   const std::string uri = id.Uri();
   if (auto parsed = authz::ParseServiceId(uri); !parsed) return parsed.error();
   if (id.trust_domain != impl_->trust_domain) {
@@ -223,14 +224,16 @@ Result<IssuedLeaf> Issuer::Issue(const authz::ServiceId& id, std::chrono::second
   if (X509_set_version(leaf.get(), X509_VERSION_3) != 1 || !SetSerial(leaf.get()) ||
       !SetTimes(leaf.get(), now - kBackdating, until) ||
       X509_set_pubkey(leaf.get(), key.get()) != 1 ||
-      !SetCommonName(X509_get_subject_name(leaf.get()), id.service) ||
+      (name == LeafName::kCommonName &&
+       !SetCommonName(X509_get_subject_name(leaf.get()), id.service)) ||
       X509_set_issuer_name(leaf.get(), X509_get_subject_name(impl_->root.get())) != 1) {
     return Failed("fields");
   }
   const std::vector<std::uint8_t> key_id = KeyId(leaf.get());
   if (key_id.empty() || !AddBasicConstraints(leaf.get(), false) ||
       !AddKeyUsage(leaf.get(), kUsage) || !AddExtendedKeyUsage(leaf.get()) ||
-      !AddKeyIds(leaf.get(), key_id, impl_->key_id) || !AddUri(leaf.get(), uri)) {
+      !AddKeyIds(leaf.get(), key_id, impl_->key_id) ||
+      !AddUri(leaf.get(), uri, name == LeafName::kSanOnly)) {
     return Failed("extensions");
   }
   if (X509_sign(leaf.get(), impl_->key.get(), EVP_sha256()) == 0) return Failed("signature");

@@ -20,6 +20,10 @@ struct IssuedLeaf {
   WallTime not_after;
 };
 
+// LeafName says where a leaf carries its name besides the URI SAN: in the subject, as Consul 1.8 has
+// it, or nowhere, as 1.21 has it; then the SAN must be critical (RFC 5280 4.2.1.6).
+enum class LeafName { kSanOnly, kCommonName };
+
 class Issuer final {
  public:
   // Make creates a P-256 root for the trust domain, valid ten years, with the URI SAN
@@ -38,7 +42,8 @@ class Issuer final {
   // digitalSignature and keyEncipherment and keyAgreement, server and client authentication,
   // backdated by a minute, never outliving the root. Errors: an ID that is not canonical or of
   // another trust domain, a lifetime that is not positive.
-  Result<IssuedLeaf> Issue(const authz::ServiceId& id, std::chrono::seconds lifetime) const;
+  Result<IssuedLeaf> Issue(const authz::ServiceId& id, std::chrono::seconds lifetime,
+                           LeafName name = LeafName::kCommonName) const;
 
   struct Impl;
 

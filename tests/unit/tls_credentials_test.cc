@@ -244,6 +244,36 @@ TEST_CASE("issuer: its leaves are good credentials and are believed in both role
         Refusal::kUnknownCa);
 }
 
+TEST_CASE("issuer: a leaf whose only name is the SAN has it critical, and is believed as well") {
+  auto issuer = Issuer::Make(kDomain);
+  REQUIRE(issuer);
+  const authz::ServiceId id = {kDomain, "", "default", "dc1", "web"};
+  for (const LeafName name : {LeafName::kSanOnly, LeafName::kCommonName}) {
+    auto leaf = (*issuer)->Issue(id, hours(72), name);
+    REQUIRE(leaf);
+    auto credentials = Credentials::Make(leaf->certificate_pem, leaf->private_key_pem);
+    REQUIRE(credentials);
+    CHECK((*credentials)->id() == id);
+    const auto& der = (*credentials)->impl().chain.front();
+    const bssl::UniquePtr<X509> parsed(X509_parse_from_buffer(der.get()));
+    REQUIRE(parsed);
+    const bool bare = X509_NAME_entry_count(X509_get_subject_name(parsed.get())) == 0;
+    const int at = X509_get_ext_by_NID(parsed.get(), NID_subject_alt_name, -1);
+    REQUIRE(at >= 0);
+    CHECK(bare == (name == LeafName::kSanOnly));
+    CHECK((X509_EXTENSION_get_critical(X509_get_ext(parsed.get(), at)) == 1) == bare);
+    const std::vector<std::string> roots = {(*issuer)->root_pem()};
+    auto bundle = TrustBundle::Make(kDomain, roots);
+    REQUIRE(bundle);
+    const std::vector<std::span<const std::uint8_t>> chain = {
+        {CRYPTO_BUFFER_data(der.get()), CRYPTO_BUFFER_len(der.get())}};
+    for (const Purpose purpose : kBoth) {
+      CHECK((*bundle)->Judge(chain, purpose, std::chrono::system_clock::now()).refusal ==
+            Refusal::kNone);
+    }
+  }
+}
+
 TEST_CASE("issuer: refuses what is not its to sign") {
   CHECK(!Issuer::Make("Not A Domain"));
   auto issuer = Issuer::Make(kDomain);
