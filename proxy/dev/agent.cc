@@ -16,6 +16,7 @@ namespace {
 constexpr net::milliseconds kDefaultWait{std::chrono::minutes(5)};
 constexpr net::milliseconds kMaxWait{std::chrono::minutes(10)};
 
+constexpr const char* kBadRequest = "Bad request: ";
 constexpr const char* kTextType = "text/plain; charset=utf-8";
 constexpr const char* kJsonType = "application/json";
 
@@ -27,6 +28,7 @@ std::span<const Agent::Route> Agent::Routes() {
       {"GET", "/v1/agent/services", &Agent::ListServices},
       {"GET", "/v1/agent/checks", &Agent::ListChecks},
       {"GET", "/v1/agent/self", &Agent::GetSelf},
+      {"GET", "/v1/agent/members", &Agent::GetMembers},
       {"PUT", "/v1/agent/service/register", &Agent::RegisterService},
       {"PUT", "/v1/agent/service/deregister/", &Agent::DeregisterService},
       {"PUT", "/v1/agent/service/maintenance/", &Agent::Maintain},
@@ -39,6 +41,7 @@ std::span<const Agent::Route> Agent::Routes() {
       {"GET", "/v1/agent/connect/ca/leaf/", &Agent::GetLeaf},
       {"POST", "/v1/agent/connect/authorize", &Agent::Authorize},
       {"GET", "/v1/connect/ca/roots", &Agent::GetRoots},
+      {"GET", "/v1/connect/ca/configuration", &Agent::GetCaConfiguration},
       {"GET", "/v1/connect/intentions", &Agent::ListIntentions},
       {"POST", "/v1/connect/intentions", &Agent::CreateIntention},
       {"GET", "/v1/connect/intentions/match", &Agent::MatchIntentions},
@@ -49,12 +52,19 @@ std::span<const Agent::Route> Agent::Routes() {
       {"GET", "/v1/connect/intentions/", &Agent::GetIntention},
       {"PUT", "/v1/connect/intentions/", &Agent::UpdateIntention},
       {"DELETE", "/v1/connect/intentions/", &Agent::DeleteIntention},
+      {"PUT", "/v1/config", &Agent::PutConfig},
+      {"GET", "/v1/config/", &Agent::GetConfig},
+      {"DELETE", "/v1/config/", &Agent::DeleteConfig},
+      {"GET", "/v1/discovery-chain/", &Agent::GetChain},
       {"GET", "/v1/health/service/", &Agent::HealthService},
       {"GET", "/v1/health/connect/", &Agent::HealthConnect},
+      {"GET", "/v1/catalog/nodes", &Agent::CatalogNodes},
       {"GET", "/v1/catalog/services", &Agent::CatalogServices},
       {"GET", "/v1/catalog/service/", &Agent::CatalogService},
       {"GET", "/v1/catalog/connect/", &Agent::CatalogConnect},
       {"GET", "/v1/status/leader", &Agent::GetLeader},
+      {"GET", "/v1/status/peers", &Agent::GetPeers},
+      {"GET", "/v1/kv/", &Agent::GetKey},
       {"GET", "/v1/query", &Agent::ListQueries},
       {"POST", "/v1/query", &Agent::CreateQuery},
       {"GET", "/v1/query/", &Agent::GetQuery},
@@ -68,7 +78,7 @@ Result<std::unique_ptr<Agent>> Agent::Make(net::Loop& loop, AgentOptions options
                                            log::Log& log) {
   std::unique_ptr<Agent> agent(new Agent(loop, std::move(options), log));
   auto ca = ConnectCa::Make(loop, agent->index_, agent->options_.datacenter,
-                            agent->options_.leaf_lifetime, [raw = agent.get()] { raw->Changed(); });
+                            agent->options_.leaf_lifetime, agent->options_.like, [raw = agent.get()] { raw->Changed(); });
   if (!ca) return ca.error();
   agent->ca_ = *std::move(ca);
   return agent;
@@ -80,8 +90,15 @@ Agent::Agent(net::Loop& loop, AgentOptions options, log::Log& log)
       log_(log),
       node_{.id = NewUuid(), .name = options_.node, .datacenter = options_.datacenter},
       state_(index_, [this] { Changed(); }),
-      intentions_(index_, [this] { Changed(); }),
+      // A sidecar's own document and its entries in the catalog are made of them, too.
+      entries_(index_,
+               [this] {
+                 state_.TouchAll();
+                 Changed();
+               }),
+      intentions_(options_.like, index_, [this] { Changed(); }),
       queries_(index_),
+      documents_(options_.like, node_, state_, entries_),
       checks_(loop, state_,
               [this](const Check& check) {
                 log_.Warn("dev", "service was critical for too long, deregistering it",
@@ -111,6 +128,14 @@ void Agent::Handle(const http::ServerRequest& request, http::Server::Reply reply
       continue;
     }
     const Call call{request, request.path.substr(path.size()), std::move(reply)};
+    for (const auto& [parameter, name] :
+         {std::pair{"ns", "Namespaces"}, std::pair{"partition", "Partitions"}}) {
+      if (IsOld() || request.Query(parameter) == nullptr) continue;
+      AnswerText(call, 400,
+                 std::string("Invalid query parameter: \"") + parameter + "\" - " + name +
+                     " are a Consul Enterprise feature");
+      return;
+    }
     const std::string* datacenter = request.Query("dc");
     if (datacenter != nullptr && !datacenter->empty() && *datacenter != options_.datacenter) {
       AnswerText(call, 500, "No path to datacenter");
@@ -132,7 +157,16 @@ void Agent::Handle(const http::ServerRequest& request, http::Server::Reply reply
     call.reply(std::move(response));
     return;
   }
-  AnswerText(call, 404, "");
+  AnswerText(call, 404,
+             IsOld() ? "" : "Invalid URL path: not a recognized HTTP API endpoint");
+}
+
+bool Agent::AllowsByDefault() const {
+  const authz::DefaultPolicy policy =
+      options_.default_intention_policy != authz::DefaultPolicy::kUnknown
+          ? options_.default_intention_policy
+          : options_.default_policy;
+  return policy == authz::DefaultPolicy::kAllow;
 }
 
 void Agent::AnswerText(const Call& call, int status, const std::string& text) {
@@ -146,25 +180,44 @@ http::ServerResponse Agent::Response(int status, const char* content_type, std::
   response.body = std::move(body);
   response.headers["X-Consul-Default-ACL-Policy"] =
       options_.default_policy == authz::DefaultPolicy::kAllow ? "allow" : "deny";
+  if (!IsOld()) response.headers["Vary"] = "Accept-Encoding";
   return response;
+}
+
+void Agent::AnswerDone(const Call& call) {
+  call.reply(Response(200, IsOld() ? kTextType : kJsonType, ""));
+}
+
+void Agent::AnswerBad(const Call& call, const std::string& text) {
+  AnswerText(call, 400, IsOld() ? kBadRequest + text : text);
 }
 
 http::ServerResponse Agent::JsonResponse(const http::ServerRequest& request,
                                          const Json& document) const {
-  return Response(200, kJsonType, Dump(document, request.Query("pretty") != nullptr) + "\n");
+  // An agent that was started with -dev indents whatever it is asked.
+  const bool pretty = !IsOld() || request.Query("pretty") != nullptr;
+  return Response(200, kJsonType, Dump(document, pretty) + (IsOld() ? "\n" : ""));
 }
 
 void Agent::AnswerJson(const Call& call, const Json& document) {
   call.reply(JsonResponse(call.request, document));
 }
 
-http::ServerResponse Agent::IndexedResponse(bool pretty, const Json& document,
-                                            std::uint64_t index) const {
-  http::ServerResponse response = Response(200, kJsonType, Dump(document, pretty) + "\n");
-  response.headers["X-Consul-Index"] = std::to_string(index);
-  response.headers["X-Consul-KnownLeader"] = "true";
-  response.headers["X-Consul-LastContact"] = "0";
-  return response;
+void Agent::PutMeta(http::ServerResponse& response, std::uint64_t index, Meta meta) const {
+  http::Headers& headers = response.headers;
+  const bool old = IsOld();
+  if (!old && meta == Meta::kNone) return;
+  headers["X-Consul-Index"] = std::to_string(index);
+  if (!old && (meta == Meta::kCached || meta == Meta::kLeaf)) {
+    headers["X-Cache"] = "HIT";
+    headers["Age"] = "0";
+  }
+  if (!old && meta == Meta::kLeaf) return;
+  headers["X-Consul-KnownLeader"] = "true";
+  headers["X-Consul-LastContact"] = "0";
+  if (old) return;
+  headers["X-Consul-Query-Backend"] = "blocking-query";
+  if (meta == Meta::kServer) headers["X-Consul-Effective-Consistency"] = "leader";
 }
 
 std::optional<net::milliseconds> Agent::WaitOf(const Call& call) {
@@ -179,7 +232,7 @@ std::optional<net::milliseconds> Agent::WaitOf(const Call& call) {
 }
 
 void Agent::AnswerIndexed(const Call& call, std::function<std::uint64_t()> index,
-                          std::function<Json()> document) {
+                          std::function<Json()> document, Meta meta, std::string missing) {
   const auto wait = WaitOf(call);
   if (!wait) return;
   std::uint64_t known = 0;
@@ -190,9 +243,16 @@ void Agent::AnswerIndexed(const Call& call, std::function<std::uint64_t()> index
       return;
     }
   }
-  auto answer = [this, pretty = call.request.Query("pretty") != nullptr, index,
-                 document = std::move(document)] {
-    return IndexedResponse(pretty, document(), index());
+  http::ServerRequest asked;  // of which the look of the answer depends on the query alone
+  asked.query = call.request.query;
+  auto answer = [this, asked, index, meta, document = std::move(document),
+                 missing = std::move(missing)] {
+    const Json content = document();
+    http::ServerResponse response = content.is_null() && !missing.empty()
+                                        ? Response(404, kTextType, missing)
+                                        : JsonResponse(asked, content);
+    PutMeta(response, index(), meta);
+    return response;
   };
   // An index from the future waits too, and learns the right one at the end of its wait, as with
   // Consul.

@@ -2,9 +2,9 @@
 // single-server datacenter, and the requests of the agent's HTTP API on it. No ACLs, no namespaces,
 // nothing on disk.
 //
-// Not for production. Paths and words are those of Consul 1.8, besides what newer clients need:
-// intentions/exact, an index on intentions/match, the header X-Consul-Default-ACL-Policy. The
-// handlers are in handlers_*.cc, one file a part of the API. Loop thread only.
+// Not for production. Paths and words are those of Consul 1.21, or those of 1.8 (like.h), with two
+// things that 1.8 does not have: intentions/exact and an index on intentions/match. The handlers are
+// in handlers_*.cc, one file a part of the API. Loop thread only.
 #pragma once
 
 #include <chrono>
@@ -18,9 +18,11 @@
 #include "authz/intention.h"
 #include "proxy/dev/blocking.h"
 #include "proxy/dev/checks.h"
+#include "proxy/dev/config_entries.h"
 #include "proxy/dev/connect_ca.h"
 #include "proxy/dev/documents.h"
 #include "proxy/dev/intentions.h"
+#include "proxy/dev/like.h"
 #include "proxy/dev/queries.h"
 #include "proxy/http/server.h"
 #include "proxy/log/log.h"
@@ -30,7 +32,11 @@ namespace mooring::dev {
 struct AgentOptions {
   std::string datacenter = "dc1";
   std::string node = "mooring-dev";
+  Like like = Like::kCurrent;
+  // Of ACLs; dev has none, but answers and decides as if it had them.
   authz::DefaultPolicy default_policy = authz::DefaultPolicy::kAllow;
+  // Consul's default_intention_policy; kUnknown: not set, ACLs' counts.
+  authz::DefaultPolicy default_intention_policy = authz::DefaultPolicy::kUnknown;
   std::chrono::seconds leaf_lifetime = kLeafLifetime;
 };
 
@@ -63,18 +69,36 @@ class Agent final {
 
   Agent(net::Loop& loop, AgentOptions options, log::Log& log);
 
+  bool IsOld() const { return options_.like == Like::kOld; }
+  // HasAcls: it answers as if it had them.
+  bool HasAcls() const { return options_.default_policy != authz::DefaultPolicy::kAllow; }
+  // AllowsByDefault: what holds for a caller that no intention covers.
+  bool AllowsByDefault() const;
+
   // Answers. Every one ends the call. All are made by Response, which adds what every answer
   // carries.
   http::ServerResponse Response(int status, const char* content_type, std::string body) const;
+  http::ServerResponse JsonResponse(const http::ServerRequest& request, const Json& document) const;
   void AnswerText(const Call& call, int status, const std::string& text);
   void AnswerJson(const Call& call, const Json& document);
-  http::ServerResponse JsonResponse(const http::ServerRequest& request, const Json& document) const;
-  http::ServerResponse IndexedResponse(bool pretty, const Json& document,
-                                       std::uint64_t index) const;
+  void AnswerDone(const Call& call);  // 200 without a body
+  // AnswerBad is a 400, which 1.8 begins with words of its own.
+  void AnswerBad(const Call& call, const std::string& text);
+
+  // Meta is what an answer says about itself in headers, besides its index. 1.8 says the same always.
+  enum class Meta {
+    kServer,  // a server's state, and how consistent it is
+    kPlain,   // without the latter
+    kCached,  // the agent's cache of it
+    kLeaf,    // the agent's own
+    kNone,    // not even an index
+  };
+  void PutMeta(http::ServerResponse& response, std::uint64_t index, Meta meta) const;
   // AnswerIndexed answers a request that may be a blocking query: `index` is the present index of
-  // what was asked for, `document` its present content.
+  // what was asked for, `document` its present content; null: it is not there, which is a 404 with
+  // the text `missing`, where one is given.
   void AnswerIndexed(const Call& call, std::function<std::uint64_t()> index,
-                     std::function<Json()> document);
+                     std::function<Json()> document, Meta meta, std::string missing = {});
   // WaitOf reads `wait`; nothing if it was bad and has been answered.
   std::optional<net::milliseconds> WaitOf(const Call& call);
 
@@ -90,9 +114,19 @@ class Agent final {
   void UpdateCheck(const Call& call);
   void Heartbeat(const Call& call, const std::string& status, const std::string& output);
   void Maintain(const Call& call);
+  // HashOf is the ContentHash of a service as it is answered now.
+  std::string HashOf(const Service& service) const;
+  // handlers_node.cc
   void GetSelf(const Call& call);
+  void GetMembers(const Call& call);
   void GetLeader(const Call& call);
+  void GetPeers(const Call& call);
+  void GetCaConfiguration(const Call& call);
+  void GetKey(const Call& call);
+  Json MemberDocument() const;
+  Json StatsDocument() const;
   // handlers_catalog.cc
+  void CatalogNodes(const Call& call);
   void HealthService(const Call& call);
   void HealthConnect(const Call& call);
   void CatalogServices(const Call& call);
@@ -104,6 +138,15 @@ class Agent final {
   void GetRoots(const Call& call);
   void GetLeaf(const Call& call);
   void Authorize(const Call& call);
+  std::string ReasonFor(const StoredIntention* decided) const;  // null: the default decided
+  // handlers_config.cc
+  void GetConfig(const Call& call);
+  void PutConfig(const Call& call);
+  void DeleteConfig(const Call& call);
+  void GetChain(const Call& call);
+  Result<std::optional<std::uint64_t>> CasOf(const Call& call) const;
+  std::uint64_t EntryIndex(const std::string& kind, const std::string& name) const;
+  Status StoreEntry(const std::string& kind, const std::string& name, Json entry);
   // handlers_intentions.cc
   void ListIntentions(const Call& call);
   void CreateIntention(const Call& call);
@@ -132,8 +175,10 @@ class Agent final {
   const Node node_;
   Index index_;
   State state_;
+  ConfigEntries entries_;
   Intentions intentions_;
   Queries queries_;
+  const Documents documents_;
   std::unique_ptr<ConnectCa> ca_;
   CheckRunner checks_;
   Blocker blocker_;

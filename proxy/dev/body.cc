@@ -51,6 +51,8 @@ std::string Dump(const Json& value, bool pretty) {
   return value.dump(pretty ? 4 : -1, ' ', false, Json::error_handler_t::replace);
 }
 
+bool SameFieldName(std::string_view a, std::string_view b) { return Canonical(a) == Canonical(b); }
+
 const Json* Fields::Find(std::string_view name) const {
   if (object_ == nullptr || !object_->is_object()) return nullptr;
   const Json* found = nullptr;

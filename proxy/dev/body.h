@@ -28,6 +28,9 @@ Result<Json> ParseBody(std::string_view text);
 // Dump is JSON text for an answer; bytes that are not UTF-8 (of a path, say) become U+FFFD.
 std::string Dump(const Json& value, bool pretty = false);
 
+// SameFieldName: in any letter case, with or without underscores.
+bool SameFieldName(std::string_view a, std::string_view b);
+
 class Fields final {
  public:
   // `object` (null or not an object: no fields) and `fault` outlive the reader. `path` begins
@@ -44,6 +47,7 @@ class Fields final {
   std::chrono::milliseconds Duration(std::string_view name) const;
   std::vector<std::string> Texts(std::string_view name) const;
   std::map<std::string, std::string> TextMap(std::string_view name) const;
+  const Json* Raw(std::string_view name) const { return Find(name); }  // as it is; null: absent
   Json Object(std::string_view name) const;  // a copy as it is; absent: an empty object
   Fields Child(std::string_view name) const;
   std::vector<Fields> Children(std::string_view name) const;

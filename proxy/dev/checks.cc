@@ -10,6 +10,7 @@
 namespace mooring::dev {
 namespace {
 constexpr net::milliseconds kImpatientInterval{1'000};
+constexpr net::milliseconds kTcpTimeout{10'000};
 }  // namespace
 
 // Running is one check that is being run. Results go into the State last: that may end this object.
@@ -61,7 +62,7 @@ class CheckRunner::Running final {
   }
 
   void Dial() {
-    limit_.Start(check_.timeout);
+    limit_.Start(check_.timeout.count() > 0 ? check_.timeout : kTcpTimeout);
     const auto address = net::ParseAddress(check_.tcp, "127.0.0.1");
     if (!address) {
       Report(kCritical, address.error().message);
@@ -104,7 +105,9 @@ class CheckRunner::Running final {
     } else if (!addresses_.empty()) {
       ConnectNext();
     } else {
-      Report(kCritical, "dial tcp " + check_.tcp + ": connect: " + std::strerror(error));
+      std::string why = std::strerror(error);
+      if (!why.empty() && why[0] >= 'A' && why[0] <= 'Z') why[0] += 'a' - 'A';  // as Go spells it
+      Report(kCritical, "dial tcp " + check_.tcp + ": connect: " + why);
     }
   }
 

@@ -19,22 +19,24 @@ constexpr std::size_t kMaxLeaves = 10'000;
 
 Result<std::unique_ptr<ConnectCa>> ConnectCa::Make(net::Loop& loop, Index& index,
                                                    std::string datacenter,
-                                                   std::chrono::seconds leaf_lifetime,
+                                                   std::chrono::seconds leaf_lifetime, Like like,
                                                    std::function<void()> on_change) {
   auto issuer = tls::Issuer::Make(NewUuid() + ".consul");
   if (!issuer) return issuer.error();
   return std::unique_ptr<ConnectCa>(new ConnectCa(
-      loop, index, *std::move(issuer), std::move(datacenter), leaf_lifetime, std::move(on_change)));
+      loop, index, *std::move(issuer), std::move(datacenter), leaf_lifetime, like,
+      std::move(on_change)));
 }
 
 ConnectCa::ConnectCa(net::Loop& loop, Index& index, std::unique_ptr<tls::Issuer> issuer,
-                     std::string datacenter, std::chrono::seconds leaf_lifetime,
+                     std::string datacenter, std::chrono::seconds leaf_lifetime, Like like,
                      std::function<void()> on_change)
     : loop_(loop),
       index_(index),
       issuer_(std::move(issuer)),
       datacenter_(std::move(datacenter)),
       leaf_lifetime_(leaf_lifetime),
+      like_(like),
       on_change_(std::move(on_change)),
       roots_index_(index.Next()),
       made_at_(std::chrono::system_clock::now()),
@@ -85,7 +87,9 @@ Status ConnectCa::EnsureLeaf(const std::string& service) {
 }
 
 Status ConnectCa::Renew(const std::string& service) {
-  auto issued = issuer_->Issue(IdOf(service), leaf_lifetime_);
+  auto issued = issuer_->Issue(IdOf(service), leaf_lifetime_,
+                               like_ == Like::kOld ? tls::LeafName::kCommonName
+                                                   : tls::LeafName::kSanOnly);
   if (!issued) return issued.error();
   Leaf& leaf = leaves_[service];
   leaf.issued = *std::move(issued);

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "authz/result.h"
+#include "proxy/dev/like.h"
 #include "proxy/dev/state.h"
 #include "proxy/net/loop.h"
 #include "tls/issuer.h"
@@ -24,7 +25,7 @@ class ConnectCa final {
   // Make creates the root, under a new trust domain.
   static Result<std::unique_ptr<ConnectCa>> Make(net::Loop& loop, Index& index,
                                                  std::string datacenter,
-                                                 std::chrono::seconds leaf_lifetime,
+                                                 std::chrono::seconds leaf_lifetime, Like like,
                                                  std::function<void()> on_change);
 
   const std::string& trust_domain() const { return issuer_->trust_domain(); }
@@ -45,7 +46,7 @@ class ConnectCa final {
     std::uint64_t modify_index = 0;
   };
   ConnectCa(net::Loop& loop, Index& index, std::unique_ptr<tls::Issuer> issuer,
-            std::string datacenter, std::chrono::seconds leaf_lifetime,
+            std::string datacenter, std::chrono::seconds leaf_lifetime, Like like,
             std::function<void()> on_change);
   authz::ServiceId IdOf(const std::string& service) const;
   Status Renew(const std::string& service);
@@ -57,6 +58,7 @@ class ConnectCa final {
   std::unique_ptr<tls::Issuer> issuer_;
   const std::string datacenter_;
   const std::chrono::seconds leaf_lifetime_;
+  const Like like_;
   std::function<void()> on_change_;
   const std::uint64_t roots_index_;
   const std::chrono::system_clock::time_point made_at_;

@@ -3,8 +3,12 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cstdio>
+#include <iterator>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include "authz/spiffe.h"
@@ -22,13 +26,27 @@ namespace mooring::dev {
 namespace {
 
 constexpr std::size_t kMaxConnections = 1024;
+// Consul's limits.http_max_conns_per_client.
+constexpr std::size_t kMaxConnectionsPerClient = 200;
+// As Consul 1.21 sends it, byte by byte.
+constexpr const char* kTooMany =
+    "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nContent-Length: 81\r\n"
+    "Connection: close\r\n\r\n"
+    "Your IP is issuing too many concurrent connections, please rate limit your calls\n";
 
 struct Options {
   net::Address address;
   AgentOptions agent;
   config::LogLevel log_level = config::LogLevel::kInfo;
+  std::size_t connections_per_client = kMaxConnectionsPerClient;  // 0: no limit of its own
   bool help = false;
 };
+
+Result<authz::DefaultPolicy> ParsePolicy(const std::string& name, const std::string& value) {
+  if (value == "allow") return authz::DefaultPolicy::kAllow;
+  if (value == "deny") return authz::DefaultPolicy::kDeny;
+  return Invalid("-" + name + " \"" + value + "\": must be allow or deny");
+}
 
 Status SetOption(Options& options, const std::string& name, const std::string& value) {
   if (name == "addr") {
@@ -46,12 +64,24 @@ Status SetOption(Options& options, const std::string& name, const std::string& v
       return Invalid("-datacenter \"" + value + "\": use letters, digits, '.', '-' and '_'");
     }
     options.agent.datacenter = value;
-  } else if (name == "default-policy") {
-    if (value != "allow" && value != "deny") {
-      return Invalid("-default-policy \"" + value + "\": must be allow or deny");
+  } else if (name == "like") {
+    if (value != "1.21" && value != "1.8") {
+      return Invalid("-like \"" + value + "\": must be 1.21 or 1.8");
     }
-    options.agent.default_policy =
-        value == "allow" ? authz::DefaultPolicy::kAllow : authz::DefaultPolicy::kDeny;
+    options.agent.like = value == "1.8" ? Like::kOld : Like::kCurrent;
+  } else if (name == "default-policy" || name == "default-intention-policy") {
+    const auto policy = ParsePolicy(name, value);
+    if (!policy) return policy.error();
+    (name == "default-policy" ? options.agent.default_policy
+                              : options.agent.default_intention_policy) = *policy;
+  } else if (name == "http-max-conns-per-client") {
+    std::size_t most = 0;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), most);
+    if (error != std::errc{} || end != value.data() + value.size()) {
+      return Invalid("-http-max-conns-per-client \"" + value +
+                     "\": must be a number of connections, 0 for no limit");
+    }
+    options.connections_per_client = most;
   } else {
     const auto level = config::ParseLogLevel(value);
     if (!level) return level.error();
@@ -59,6 +89,11 @@ Status SetOption(Options& options, const std::string& name, const std::string& v
   }
   return Ok();
 }
+
+constexpr std::string_view kFlags[] = {
+    "addr",           "datacenter", "default-intention-policy",
+    "default-policy", "like",       "http-max-conns-per-client",
+    "log-level"};
 
 // ParseOptions reads Go's flag syntax: -name value, -name=value, --name.
 Result<Options> ParseOptions(const std::vector<std::string>& arguments) {
@@ -83,7 +118,7 @@ Result<Options> ParseOptions(const std::vector<std::string>& arguments) {
       options.help = true;
       return options;
     }
-    if (name != "addr" && name != "datacenter" && name != "default-policy" && name != "log-level") {
+    if (std::find(std::begin(kFlags), std::end(kFlags), name) == std::end(kFlags)) {
       return Invalid("unknown flag -" + name + " (see mooring dev -help)");
     }
     if (!has_value) {
@@ -91,6 +126,12 @@ Result<Options> ParseOptions(const std::vector<std::string>& arguments) {
       value = arguments[i];
     }
     if (const Status set = SetOption(options, name, value); !set) return set.error();
+  }
+  if (options.agent.like == Like::kOld &&
+      options.agent.default_intention_policy != authz::DefaultPolicy::kUnknown) {
+    return Invalid(
+        "-default-intention-policy: Consul 1.8 has no such setting; leave -like 1.8 out, or use "
+        "-default-policy");
   }
   return options;
 }
@@ -110,6 +151,11 @@ std::string DevUsage() {
          "  -addr=127.0.0.1:8500       Loopback address to listen on; port 0 takes a free one.\n"
          "  -datacenter=dc1            Name of the datacenter.\n"
          "  -default-policy=allow      allow or deny: for callers that no intention covers.\n"
+         "  -default-intention-policy  allow or deny: the same, before -default-policy, which then\n"
+         "                             is no more than what answers say of it.\n"
+         "  -http-max-conns-per-client=200\n"
+         "                             Connections of one IP address; beyond it: 429. 0: no limit.\n"
+         "  -like=1.21                 Whose answers it gives: those of Consul 1.21, or 1.8.\n"
          "  -log-level=INFO            TRACE, DEBUG, INFO, WARN or ERR.\n";
 }
 
@@ -131,7 +177,10 @@ int RunDev(const std::vector<std::string>& arguments) {
   auto agent = Agent::Make(loop, std::move(options->agent), log);
   if (!agent) return Fail(agent.error().message);
   const http::Server server(
-      loop, *std::move(listening), {.connections = kMaxConnections},
+      loop, *std::move(listening), {.connections = kMaxConnections,
+       .per_client = options->connections_per_client,
+       // 1.8 says nothing.
+       .too_many = options->agent.like == Like::kOld ? "" : kTooMany},
       [raw = agent->get()](const http::ServerRequest& request, http::Server::Reply reply) {
         raw->Handle(request, std::move(reply));
       });

@@ -8,7 +8,7 @@
 namespace mooring::dev {
 
 // RunDev serves until SIGINT or SIGTERM and returns the exit status. `arguments` are those after
-// `dev`: -addr (loopback only), -datacenter, -default-policy, -log-level. Log lines go to stderr.
+// `dev` (see DevUsage). Log lines go to stderr.
 int RunDev(const std::vector<std::string>& arguments);
 
 std::string DevUsage();

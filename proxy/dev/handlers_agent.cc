@@ -10,11 +10,6 @@
 namespace mooring::dev {
 namespace {
 
-
-std::string HashOf(const Service& service) {
-  return ContentHash(Dump(AgentServiceDocument(service)));
-}
-
 // TruthOf reads Go's spellings of a bool.
 std::optional<bool> TruthOf(const std::string& text) {
   for (const char* yes : {"1", "t", "T", "true", "TRUE", "True"}) {
@@ -26,11 +21,20 @@ std::optional<bool> TruthOf(const std::string& text) {
   return std::nullopt;
 }
 
+std::string NoSuchService(const std::string& id) {
+  return "Unknown service ID \"" + id +
+         "\". Ensure that the service ID is passed, not the service name.";
+}
+
 }  // namespace
+
+std::string Agent::HashOf(const Service& service) const {
+  return ContentHash(Dump(documents_.AgentService(service)));
+}
 
 void Agent::ListServices(const Call& call) {
   Json out = Json::object();
-  for (const auto& [id, service] : state_.services()) out[id] = AgentServiceDocument(service);
+  for (const auto& [id, service] : state_.services()) out[id] = documents_.AgentService(service);
   AnswerJson(call, out);
 }
 
@@ -38,15 +42,16 @@ void Agent::GetService(const Call& call) {
   const std::string id = call.rest;
   const auto wait = WaitOf(call);
   if (!wait) return;
-  auto answer = [this, id, pretty = call.request.Query("pretty") != nullptr] {
+  http::ServerRequest asked;
+  asked.query = call.request.query;
+  auto answer = [this, id, asked] {
     const Service* service = state_.FindService(id);
     if (service == nullptr)
       return Response(404, "text/plain; charset=utf-8", "unknown service ID: " + id);
-    Json document = AgentServiceDocument(*service);
+    Json document = documents_.AgentService(*service);
     const std::string hash = HashOf(*service);
     document["ContentHash"] = hash;
-    http::ServerResponse response =
-        Response(200, "application/json", Dump(document, pretty) + "\n");
+    http::ServerResponse response = JsonResponse(asked, document);
     response.headers["X-Consul-ContentHash"] = hash;
     return response;
   };
@@ -64,7 +69,7 @@ void Agent::GetService(const Call& call) {
 }
 
 void Agent::RegisterService(const Call& call) {
-  Result<Registration> parsed = ParseRegistration(call.request.body);
+  Result<Registration> parsed = ParseRegistration(call.request.body, options_.like);
   if (!parsed) {
     AnswerText(call, 400, parsed.error().message);
     return;
@@ -103,7 +108,7 @@ void Agent::RegisterService(const Call& call) {
               {{"id", sidecar.id}, {"name", sidecar.name}, {"port", std::to_string(sidecar.port)}});
     state_.Register(std::move(sidecar), std::move(registration.sidecar_checks), replace_checks);
   }
-  AnswerText(call, 200, "");
+  AnswerDone(call);
 }
 
 void Agent::DeregisterService(const Call& call) {
@@ -111,23 +116,33 @@ void Agent::DeregisterService(const Call& call) {
     AnswerText(call, 500, "ServiceID missing");
     return;
   }
-  // An unknown ID is no error to Consul 1.8: what should be gone is gone.
-  if (state_.Deregister(call.rest)) log_.Info("dev", "service deregistered", {{"id", call.rest}});
-  AnswerText(call, 200, "");
+  if (state_.Deregister(call.rest)) {
+    log_.Info("dev", "service deregistered", {{"id", call.rest}});
+  } else if (!IsOld()) {  // no error to Consul 1.8: what should be gone is gone
+    AnswerText(call, 404, NoSuchService(call.rest));
+    return;
+  }
+  AnswerDone(call);
 }
 
 void Agent::ListChecks(const Call& call) {
   Json out = Json::object();
-  for (const auto& [id, check] : state_.checks()) out[id] = CheckDocument(node_, state_, check);
+  for (const auto& [id, check] : state_.checks()) out[id] = documents_.AgentCheck(check);
   AnswerJson(call, out);
 }
 
 void Agent::Heartbeat(const Call& call, const std::string& status, const std::string& output) {
+  if (!IsOld() && !state_.checks().contains(call.rest)) {
+    AnswerText(call, 404,
+               "Unknown check ID \"" + call.rest +
+                   "\". Ensure that the check ID is passed, not the check name.");
+    return;
+  }
   if (!state_.Heartbeat(call.rest, status, output)) {
     AnswerText(call, 500, "CheckID \"" + call.rest + "\" does not have associated TTL");
     return;
   }
-  AnswerText(call, 200, "");
+  AnswerDone(call);
 }
 
 void Agent::PassCheck(const Call& call) {
@@ -183,32 +198,13 @@ void Agent::Maintain(const Call& call) {
   }
   const std::string* reason = call.request.Query("reason");
   if (!state_.SetMaintenance(call.rest, *on, reason != nullptr ? *reason : "")) {
-    AnswerText(call, 404, "No service registered with ID \"" + call.rest + "\"");
+    AnswerText(call, 404,
+               IsOld() ? "No service registered with ID \"" + call.rest + '"'
+                       : NoSuchService(call.rest));
     return;
   }
   log_.Info("dev", "service maintenance", {{"id", call.rest}, {"on", *on ? "true" : "false"}});
-  AnswerText(call, 200, "");
+  AnswerDone(call);
 }
-
-void Agent::GetSelf(const Call& call) {
-  AnswerJson(call, {{"Config",
-                     {{"Datacenter", node_.datacenter},
-                      {"NodeName", node_.name},
-                      {"NodeID", node_.id},
-                      {"Server", true},
-                      {"Revision", ""},
-                      {"Version", "1.8.7"}}},
-                    {"DebugConfig",
-                     {{"ACLDefaultPolicy",
-                       options_.default_policy == authz::DefaultPolicy::kAllow ? "allow" : "deny"},
-                      {"ACLsEnabled", options_.default_policy != authz::DefaultPolicy::kAllow},
-                      {"ConnectEnabled", true},
-                      {"DevMode", true}}},
-                    {"Member",
-                     {{"Name", node_.name}, {"Addr", "127.0.0.1"}, {"Port", 8301}, {"Status", 1}}},
-                    {"Meta", Json::object()}});
-}
-
-void Agent::GetLeader(const Call& call) { AnswerJson(call, "127.0.0.1:8300"); }
 
 }  // namespace mooring::dev

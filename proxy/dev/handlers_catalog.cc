@@ -23,20 +23,25 @@ void Agent::Health(const Call& call, Role role) {
   const auto [first, last] = call.request.query.equal_range("tag");
   for (auto tag = first; tag != last; ++tag) tags.push_back(tag->second);
   const std::string name = call.rest;
+  // There are no peers here, so none of their instances either.
+  const std::string* peer = call.request.Query("peer");
+  const bool elsewhere = peer != nullptr && !peer->empty();
   AnswerIndexed(
       call, [this, name] { return state_.HealthIndex(name); },
-      [this, name, role, passing, tags] {
+      [this, name, role, passing, tags, elsewhere] {
         Json out = Json::array();
+        if (elsewhere) return out;
         for (const Service* service : Instances(state_, name, role)) {
           if (passing && WorstStatus(state_, *service) != kPassing) continue;
           const bool tagged = std::all_of(tags.begin(), tags.end(), [&](const std::string& tag) {
             return std::find(service->tags.begin(), service->tags.end(), tag) !=
                    service->tags.end();
           });
-          if (tagged) out.push_back(HealthDocument(node_, state_, *service));
+          if (tagged) out.push_back(documents_.Health(*service));
         }
         return out;
-      });
+      },
+      Meta::kServer);
 }
 
 void Agent::HealthService(const Call& call) {
@@ -58,10 +63,18 @@ void Agent::Catalog(const Call& call, Role role) {
       [this, name, role] {
         Json out = Json::array();
         for (const Service* service : Instances(state_, name, role)) {
-          out.push_back(CatalogDocument(node_, *service));
+          out.push_back(documents_.Catalog(*service));
         }
         return out;
-      });
+      },
+      Meta::kServer);
+}
+
+void Agent::CatalogNodes(const Call& call) {
+  // One node, which stays as it is.
+  AnswerIndexed(
+      call, [] { return std::uint64_t{1}; },
+      [this] { return Json::array({documents_.CatalogNode()}); }, Meta::kServer);
 }
 
 void Agent::CatalogService(const Call& call) { Catalog(call, Role::kApplication); }
@@ -78,7 +91,8 @@ void Agent::CatalogServices(const Call& call) {
           tags[service.name].insert(service.tags.begin(), service.tags.end());
         }
         return Json(tags);
-      });
+      },
+      Meta::kServer);
 }
 
 }  // namespace mooring::dev

@@ -3,10 +3,24 @@
 #include "proxy/dev/agent.h"
 
 namespace mooring::dev {
+namespace {
+
+// IsOtherIdentity: a name of this world that is no service's, such as an agent's or the CA's own.
+bool IsOtherIdentity(const std::string& uri) {
+  constexpr std::string_view kScheme = "spiffe://";
+  if (!uri.starts_with(kScheme)) return false;
+  const std::size_t slash = uri.find('/', kScheme.size());
+  const std::string domain = uri.substr(kScheme.size(), slash - kScheme.size());
+  if (!authz::IsTrustDomain(domain)) return false;
+  return slash == std::string::npos || uri.find("/agent/client/", slash) != std::string::npos;
+}
+
+}  // namespace
 
 void Agent::GetRoots(const Call& call) {
   AnswerIndexed(
-      call, [this] { return ca_->roots_index(); }, [this] { return ca_->RootsDocument(); });
+      call, [this] { return ca_->roots_index(); }, [this] { return ca_->RootsDocument(); },
+      Meta::kCached);
 }
 
 void Agent::GetLeaf(const Call& call) {
@@ -18,7 +32,7 @@ void Agent::GetLeaf(const Call& call) {
   }
   AnswerIndexed(
       call, [this, service] { return ca_->LeafIndex(service); },
-      [this, service] { return ca_->LeafDocument(service); });
+      [this, service] { return ca_->LeafDocument(service); }, Meta::kLeaf);
 }
 
 void Agent::Authorize(const Call& call) {
@@ -32,31 +46,40 @@ void Agent::Authorize(const Call& call) {
     uri = fields.Text("ClientCertURI");
   }
   if (!fault.empty()) {
-    AnswerText(call, 400, "Bad request: Request decode failed: " + fault);
+    AnswerBad(call, "Request decode failed: " + fault);
     return;
   }
   if (target.empty()) {
-    AnswerText(call, 400, "Bad request: Target service must be specified");
+    AnswerBad(call, "Target service must be specified");
     return;
   }
   const auto source = authz::ParseServiceId(uri);
   if (!source) {
-    AnswerText(call, 400, "Bad request: ClientCertURI not a valid Connect identifier");
+    AnswerBad(call, std::string("ClientCertURI not a valid ") +
+                        (IsOtherIdentity(uri) ? "Service" : "Connect") + " identifier");
     return;
   }
   // Trust domain and serial number take no part, as with Consul: the proxy has verified the
   // certificate.
   const StoredIntention* decided =
       intentions_.Decide(source->ns, source->service, "default", target);
+  const bool allowed = decided != nullptr ? decided->Allows() : AllowsByDefault();
+  http::ServerResponse response =
+      JsonResponse(call.request, {{"Authorized", allowed}, {"Reason", ReasonFor(decided)}});
+  if (!IsOld()) response.headers["X-Cache"] = "MISS";
+  call.reply(std::move(response));
+}
+
+std::string Agent::ReasonFor(const StoredIntention* decided) const {
+  if (decided != nullptr && IsOld()) return "Matched intention: " + decided->Text(options_.like);
   if (decided != nullptr) {
-    AnswerJson(call, {{"Authorized", decided->rule.action == authz::Action::kAllow},
-                      {"Reason", "Matched intention: " + decided->Text()}});
-    return;
+    return (decided->permissions.is_null() ? "Matched L4 intention: " : "Matched L7 intention: ") +
+           decided->Text(options_.like);
   }
-  const bool allow = options_.default_policy == authz::DefaultPolicy::kAllow;
-  AnswerJson(call, {{"Authorized", allow},
-                    {"Reason", allow ? "ACLs disabled, access is allowed by default"
-                                     : "Default behavior configured by ACLs"}});
+  if (options_.default_intention_policy != authz::DefaultPolicy::kUnknown)
+    return "Default intention policy";
+  if (IsOld() && AllowsByDefault()) return "ACLs disabled, access is allowed by default";
+  return "Default behavior configured by ACLs";
 }
 
 }  // namespace mooring::dev

@@ -56,28 +56,29 @@ void Agent::ListIntentions(const Call& call) {
       call, [this] { return intentions_.index(); },
       [this] {
         Json out = Json::array();
-        for (const StoredIntention* entry : intentions_.All()) out.push_back(entry->Document());
+        for (const StoredIntention* entry : intentions_.All()) out.push_back(entry->Document(options_.like));
         return out;
-      });
+      },
+      Meta::kPlain);
 }
 
 void Agent::CreateIntention(const Call& call) {
-  auto parsed = ParseIntention(call.request.body);
+  auto parsed = ParseIntention(call.request.body, options_.like);
   auto id =
       parsed ? intentions_.Create(*std::move(parsed), Now()) : Result<std::string>(parsed.error());
   if (!id) {
     AnswerText(call, 500, id.error().message);
     return;
   }
-  log_.Info("dev", "intention created", {{"intention", intentions_.Find(*id)->Text()}});
+  log_.Info("dev", "intention created", {{"intention", intentions_.Find(*id)->Text(options_.like)}});
   AnswerJson(call, {{"ID", *id}});
 }
 
 void Agent::GetIntention(const Call& call) {
   const std::string id = call.rest;
   if (!IsUuid(id)) {
-    AnswerText(call, 400,
-               "Bad request: failed intention lookup: index error: UUID must be 36 characters");
+    AnswerBad(call,
+              "failed intention lookup: index error: UUID must be 36 characters");
     return;
   }
   if (intentions_.Find(id) == nullptr) {
@@ -88,19 +89,20 @@ void Agent::GetIntention(const Call& call) {
       call, [this] { return intentions_.index(); },
       [this, id] {
         const StoredIntention* entry = intentions_.Find(id);
-        return entry != nullptr ? entry->Document() : Json(nullptr);
-      });
+        return entry != nullptr ? entry->Document(options_.like) : Json(nullptr);
+      },
+      Meta::kNone, "Intention not found");
 }
 
 void Agent::UpdateIntention(const Call& call) {
-  auto parsed = ParseIntention(call.request.body);
+  auto parsed = ParseIntention(call.request.body, options_.like);
   const Status updated =
       parsed ? intentions_.Update(call.rest, *std::move(parsed), Now()) : Status(parsed.error());
   if (!updated) {
     AnswerText(call, 500, updated.error().message);
     return;
   }
-  log_.Info("dev", "intention updated", {{"intention", intentions_.Find(call.rest)->Text()}});
+  log_.Info("dev", "intention updated", {{"intention", intentions_.Find(call.rest)->Text(options_.like)}});
   AnswerJson(call, {{"ID", call.rest}});
 }
 
@@ -116,8 +118,12 @@ void Agent::DeleteIntention(const Call& call) {
     AnswerText(call, 500, "Cannot delete non-existent intention: '" + call.rest + "'");
     return;
   }
-  log_.Info("dev", "intention deleted", {{"intention", entry->Text()}});
-  (void)intentions_.Delete(call.rest);
+  const std::string text = entry->Text(options_.like);
+  if (const Status gone = intentions_.Delete(call.rest); !gone) {
+    AnswerText(call, 500, gone.error().message);
+    return;
+  }
+  log_.Info("dev", "intention deleted", {{"intention", text}});
   AnswerJson(call, true);
 }
 
@@ -153,12 +159,13 @@ void Agent::MatchIntentions(const Call& call) {
         for (const auto& [asked, name] : names) {
           Json list = nullptr;  // as Consul writes an empty list here
           for (const StoredIntention* entry : intentions_.Match(side, name.ns, name.name)) {
-            list.push_back(entry->Document());
+            list.push_back(entry->Document(options_.like));
           }
           out[asked] = std::move(list);
         }
         return out;
-      });
+      },
+      Meta::kServer);
 }
 
 void Agent::CheckIntention(const Call& call) {
@@ -174,15 +181,14 @@ void Agent::CheckIntention(const Call& call) {
   }
   const StoredIntention* decided = intentions_.Decide(pair->source.ns, pair->source.name,
                                                       pair->destination.ns, pair->destination.name);
-  const bool allowed = decided != nullptr ? decided->rule.action == authz::Action::kAllow
-                                          : options_.default_policy == authz::DefaultPolicy::kAllow;
+  const bool allowed = decided != nullptr ? decided->Allows() : AllowsByDefault();
   AnswerJson(call, {{"Allowed", allowed}});
 }
 
 void Agent::GetExactIntention(const Call& call) {
   const auto pair = QueryPair(call.request);
   if (!pair) {
-    AnswerText(call, 400, "Bad request: " + pair.error().message);
+    AnswerBad(call, pair.error().message);
     return;
   }
   const auto find = [this, wanted = *pair] {
@@ -195,27 +201,28 @@ void Agent::GetExactIntention(const Call& call) {
   }
   AnswerIndexed(
       call, [this] { return intentions_.index(); },
-      [find] {
+      [this, find] {
         const StoredIntention* entry = find();
-        return entry != nullptr ? entry->Document() : Json(nullptr);
-      });
+        return entry != nullptr ? entry->Document(options_.like) : Json(nullptr);
+      },
+      Meta::kNone, "Intention not found");
 }
 
 void Agent::PutExactIntention(const Call& call) {
   const auto pair = QueryPair(call.request);
   if (!pair) {
-    AnswerText(call, 400, "Bad request: " + pair.error().message);
+    AnswerBad(call, pair.error().message);
     return;
   }
-  auto parsed = ParseIntention(call.request.body);
+  auto parsed = ParseIntention(call.request.body, options_.like);
   if (!parsed) {
-    AnswerText(call, 400, "Bad request: " + parsed.error().message);
+    AnswerBad(call, parsed.error().message);
     return;
   }
   authz::Intention& rule = parsed->rule;
   if ((!rule.source_name.empty() && rule.source_name != pair->source.name) ||
       (!rule.destination_name.empty() && rule.destination_name != pair->destination.name)) {
-    AnswerText(call, 400, "Bad request: the names in the body differ from those in the query");
+    AnswerBad(call, "the names in the body differ from those in the query");
     return;
   }
   rule.id.clear();
@@ -223,17 +230,8 @@ void Agent::PutExactIntention(const Call& call) {
   rule.source_name = pair->source.name;
   rule.destination_ns = pair->destination.ns;
   rule.destination_name = pair->destination.name;
-  const StoredIntention* old = intentions_.FindExact(rule.source_ns, rule.source_name,
-                                                     rule.destination_ns, rule.destination_name);
-  Status done = Ok();
-  if (old != nullptr) {
-    const std::string id = old->rule.id;
-    done = intentions_.Update(id, *std::move(parsed), Now());
-  } else if (auto created = intentions_.Create(*std::move(parsed), Now()); !created) {
-    done = created.error();
-  }
-  if (!done) {
-    AnswerText(call, 400, "Bad request: " + done.error().message);
+  if (const Status done = intentions_.Write(*std::move(parsed), Now()); !done) {
+    IsOld() ? AnswerBad(call, done.error().message) : AnswerText(call, 500, done.error().message);
     return;
   }
   log_.Info("dev", "intention written",
@@ -244,15 +242,17 @@ void Agent::PutExactIntention(const Call& call) {
 void Agent::DeleteExactIntention(const Call& call) {
   const auto pair = QueryPair(call.request);
   if (!pair) {
-    AnswerText(call, 400, "Bad request: " + pair.error().message);
+    AnswerBad(call, pair.error().message);
     return;
   }
-  if (const StoredIntention* entry = intentions_.FindExact(
-          pair->source.ns, pair->source.name, pair->destination.ns, pair->destination.name)) {
-    log_.Info("dev", "intention deleted", {{"intention", entry->Text()}});
-    const std::string id = entry->rule.id;
-    (void)intentions_.Delete(id);
+  if (const Status gone = intentions_.Erase(pair->source.ns, pair->source.name,
+                                            pair->destination.ns, pair->destination.name);
+      !gone) {
+    AnswerText(call, 500, gone.error().message);
+    return;
   }
+  log_.Info("dev", "intention deleted",
+            {{"source", pair->source.name}, {"destination", pair->destination.name}});
   AnswerJson(call, true);
 }
 

@@ -68,7 +68,7 @@ void Agent::UpdateQuery(const Call& call) {
     AnswerText(call, 500, id.error().message);
     return;
   }
-  AnswerText(call, 200, "");
+  AnswerDone(call);
 }
 
 void Agent::DeleteQuery(const Call& call) {
@@ -76,13 +76,18 @@ void Agent::DeleteQuery(const Call& call) {
     AnswerText(call, 404, "Query not found");
     return;
   }
-  AnswerText(call, 200, "");
+  AnswerDone(call);
 }
 
 void Agent::ExecuteQuery(const Call& call, const std::string& id_or_name) {
   const PreparedQuery* query = queries_.FindByIdOrName(id_or_name);
   if (query == nullptr) {
-    AnswerText(call, 404, "Query not found");
+    http::ServerResponse response = Response(404, "text/plain; charset=utf-8", "Query not found");
+    if (!IsOld()) {
+      PutMeta(response, 1, Meta::kPlain);
+      response.headers["X-Consul-KnownLeader"] = "false";
+    }
+    call.reply(std::move(response));
     return;
   }
   std::size_t limit = std::numeric_limits<std::size_t>::max();
@@ -103,21 +108,27 @@ void Agent::ExecuteQuery(const Call& call, const std::string& id_or_name) {
     const std::string status = WorstStatus(state_, *service);
     if (status == kCritical || (query->only_passing && status != kPassing)) continue;
     if (HasTags(*service, query->tags) && nodes.size() < limit) {
-      nodes.push_back(HealthDocument(node_, state_, *service));
+      nodes.push_back(documents_.Health(*service, Documents::From::kQuery));
     }
   }
-  // No index that moves: a query cannot be waited for, with Consul neither.
-  call.reply(IndexedResponse(call.request.Query("pretty") != nullptr,
-                             {{"Service", query->service},
-                              {"Nodes", std::move(nodes)},
-                              {"DNS", {{"TTL", query->ttl}}},
-                              {"Datacenter", options_.datacenter},
-                              {"Failovers", 0},
-                              {"Index", 0},
-                              {"LastContact", 0},
-                              {"KnownLeader", true},
-                              {"ConsistencyLevel", "leader"}},
-                             1));
+  Json out = {{"Service", query->service},
+              {"Nodes", std::move(nodes)},
+              {"DNS", {{"TTL", query->ttl}}},
+              {"Datacenter", options_.datacenter},
+              {"Failovers", 0},
+              {"Index", IsOld() ? 0 : 1},
+              {"LastContact", 0},
+              {"KnownLeader", true},
+              {"ConsistencyLevel", "leader"}};
+  if (!IsOld()) {
+    out["PeerName"] = "";
+    out["NotModified"] = false;
+    out["Backend"] = 0;
+    out["ResultsFilteredByACLs"] = false;
+  }
+  http::ServerResponse response = JsonResponse(call.request, out);
+  PutMeta(response, 1, Meta::kServer);  // a query cannot be waited for, with Consul neither
+  call.reply(std::move(response));
 }
 
 }  // namespace mooring::dev

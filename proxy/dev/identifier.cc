@@ -62,6 +62,22 @@ std::string Rfc3339(std::chrono::system_clock::time_point time, bool fraction) {
   return out + 'Z';
 }
 
+std::string GoDuration(std::chrono::milliseconds duration) {
+  const auto count = duration.count();
+  if (count == 0) return "0s";
+  if (count < 1000) return std::to_string(count) + "ms";
+  const auto seconds = count / 1000;
+  std::string text = std::to_string(seconds % 60);
+  if (count % 1000 != 0) {
+    const std::string thousands = std::to_string(1000 + count % 1000).substr(1);
+    text += '.' + thousands.substr(0, thousands.find_last_not_of('0') + 1);
+  }
+  text += 's';
+  if (seconds >= 60) text = std::to_string(seconds / 60 % 60) + 'm' + text;
+  if (seconds >= 3600) text = std::to_string(seconds / 3600) + 'h' + text;
+  return text;
+}
+
 std::string ContentHash(std::string_view text) {
   std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
   for (const char c : text) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;

@@ -1,5 +1,6 @@
 #include "proxy/dev/registration.h"
 
+#include <set>
 #include <utility>
 
 #include "proxy/net/address.h"
@@ -8,7 +9,6 @@ namespace mooring::dev {
 namespace {
 
 constexpr std::chrono::milliseconds kSidecarInterval{10'000};
-constexpr std::chrono::milliseconds kTcpTimeout{10'000};
 
 // Rules collects broken rules in the form in which Consul's agent lists them.
 std::string Rules(const std::vector<std::string>& broken) {
@@ -51,6 +51,25 @@ Json UpstreamDocument(const Fields& fields, std::vector<std::string>& broken) {
   return out;
 }
 
+// FindTwinUpstreams: 1.21 refuses two upstreams that are equal in all but their listener.
+void FindTwinUpstreams(const Json& proxy, std::vector<std::string>& broken) {
+  std::set<std::string> seen;
+  for (const Json& upstream : proxy.value("Upstreams", Json::array())) {
+    std::string text;
+    for (const auto& [label, field] : {std::pair{"type", "DestinationType"},
+                                       {"name", "DestinationName"},
+                                       {"partition", "DestinationPartition"},
+                                       {"namespace", "DestinationNamespace"},
+                                       {"peer", "DestinationPeer"},
+                                       {"datacenter", "Datacenter"}}) {
+      text += (text.empty() ? "" : ", ") + std::string(label) + "=\"" +
+              upstream.value(field, "") + '"';
+    }
+    if (!seen.insert(text).second)
+      broken.push_back("upstreams cannot contain duplicates of [" + text + ']');
+  }
+}
+
 void ReadProxy(const Fields& fields, Service& service, std::vector<std::string>& broken) {
   service.destination = fields.Text("DestinationServiceName");
   Json out = Json::object();
@@ -61,6 +80,7 @@ void ReadProxy(const Fields& fields, Service& service, std::vector<std::string>&
     out["LocalServicePort"] = port;
   PutText(out, "LocalServiceSocketPath", fields.Text("LocalServiceSocketPath"));
   PutText(out, "Mode", fields.Text("Mode"));
+  if (Json logs = fields.Object("AccessLogs"); !logs.empty()) out["AccessLogs"] = std::move(logs);
   if (Json config = fields.Object("Config"); !config.empty()) out["Config"] = std::move(config);
   for (const Fields& upstream : fields.Children("Upstreams")) {
     out["Upstreams"].push_back(UpstreamDocument(upstream, broken));
@@ -95,6 +115,7 @@ Service ReadService(const Fields& fields, std::vector<std::string>& broken, std:
   service.enable_tag_override = fields.Flag("EnableTagOverride");
   service.tagged_addresses = fields.Object("TaggedAddresses");
   service.native = fields.Child("Connect").Flag("Native");
+  service.locality = fields.Object("Locality");
   ReadWeights(fields, service, refusal);
   if (service.kind == "connect-proxy") ReadProxy(fields.Child("Proxy"), service, broken);
   net::Address literal;
@@ -137,7 +158,6 @@ void ReadCheck(const Fields& fields, const Service& service, std::vector<Check>&
     check.type = "ttl";
   } else if (!check.tcp.empty()) {
     check.type = "tcp";
-    if (check.timeout.count() == 0) check.timeout = kTcpTimeout;
     if (!net::ParseAddress(check.tcp, "127.0.0.1")) refusal = "Invalid check: TCP is not host:port";
   } else if (!check.alias.empty()) {
     check.type = "alias";
@@ -184,6 +204,7 @@ void ReadSidecar(const Fields& fields, Registration& out, std::vector<std::strin
   sidecar.sidecar_of = parent.id;
   if (!fields.Has("Tags")) sidecar.tags = parent.tags;
   if (!fields.Has("Meta")) sidecar.meta = parent.meta;
+  if (!fields.Has("Locality")) sidecar.locality = parent.locality;
   ReadProxy(fields.Child("Proxy"), sidecar, broken);
   sidecar.destination = parent.name;
   sidecar.proxy["DestinationServiceName"] = parent.name;
@@ -203,7 +224,7 @@ void ReadSidecar(const Fields& fields, Registration& out, std::vector<std::strin
 
 }  // namespace
 
-Result<Registration> ParseRegistration(std::string_view body) {
+Result<Registration> ParseRegistration(std::string_view body, Like like) {
   const Result<Json> parsed = ParseBody(body);
   if (!parsed) return Invalid("Request decode failed: " + parsed.error().message);
   std::string fault;
@@ -226,7 +247,13 @@ Result<Registration> ParseRegistration(std::string_view body) {
     if (out.service.native)
       broken.push_back("A Proxy cannot also be Connect Native, only typical services");
   }
-  if (!broken.empty()) return Invalid(Rules(broken));
+  if (like == Like::kCurrent) {
+    for (const Service* service : {&out.service, &out.sidecar})
+      FindTwinUpstreams(service->proxy, broken);
+  }
+  if (!broken.empty()) {
+    return Invalid((like == Like::kCurrent ? "Failed Validation: " : "") + Rules(broken));
+  }
   if (!refusal.empty()) return Invalid(refusal);
   return out;
 }
@@ -241,7 +268,6 @@ std::vector<Check> SidecarChecks(const Service& sidecar) {
   address.port = sidecar.port;
   listening.tcp = address.Text();
   listening.interval = kSidecarInterval;
-  listening.timeout = kTcpTimeout;
   Check alias;
   alias.id = "service:" + sidecar.id + ":2";
   alias.name = "Connect Sidecar Aliasing " + sidecar.sidecar_of;

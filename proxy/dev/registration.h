@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "authz/result.h"
+#include "proxy/dev/like.h"
 #include "proxy/dev/state.h"
 
 namespace mooring::dev {
@@ -21,7 +22,7 @@ struct Registration {
 };
 
 // ParseRegistration's errors are texts of Consul's agent, which answers them with status 400.
-Result<Registration> ParseRegistration(std::string_view body);
+Result<Registration> ParseRegistration(std::string_view body, Like like = Like::kCurrent);
 
 // SidecarChecks are the checks of a sidecar that was registered without any: the public port by
 // TCP, and the service that it stands before.

@@ -23,6 +23,7 @@ bool Service::SameAs(const Service& other) const {
          tagged_addresses == other.tagged_addresses && weight_passing == other.weight_passing &&
          weight_warning == other.weight_warning &&
          enable_tag_override == other.enable_tag_override && native == other.native &&
+         locality == other.locality &&
          proxy == other.proxy && sidecar_of == other.sidecar_of;
 }
 
@@ -68,6 +69,8 @@ void State::TouchOwner(const Check& check) {
 
 void State::Register(Service service, std::vector<Check> checks, bool replace_checks) {
   bool changed = false;
+  if (service.kind == "connect-proxy") GiveVirtualAddress(service.destination);
+  if (service.native) GiveVirtualAddress(service.name);
   const auto old = services_.find(service.id);
   if (old == services_.end() || !service.SameAs(old->second)) {
     const std::uint64_t index = index_.Next();
@@ -105,6 +108,23 @@ void State::Register(Service service, std::vector<Check> checks, bool replace_ch
   if (!changed) return;
   if (const Service* kept = FindService(service.id)) Touch(*kept);
   Changed();
+}
+
+void State::TouchAll() {
+  first_index_ = index_.value;
+  for (auto& [name, index] : health_index_) index = index_.value;
+}
+
+std::string State::VirtualAddress(const std::string& service) const {
+  const auto found = virtual_.find(service);
+  if (found == virtual_.end()) return {};
+  const std::uint32_t number = found->second;
+  return "240." + std::to_string(number >> 16 & 255) + '.' + std::to_string(number >> 8 & 255) +
+         '.' + std::to_string(number & 255);
+}
+
+void State::GiveVirtualAddress(const std::string& service) {
+  virtual_.emplace(service, static_cast<std::uint32_t>(virtual_.size() + 1));
 }
 
 bool State::Deregister(const std::string& id) {

@@ -40,6 +40,7 @@ struct Service {
   int weight_warning = 1;
   bool enable_tag_override = false;
   bool native = false;          // Connect.Native
+  Json locality = Json::object();
   Json proxy = Json::object();  // as answered; empty for services without one
   std::string destination;      // Proxy.DestinationServiceName
   std::string
@@ -61,7 +62,7 @@ struct Check {
   std::string service_id;
   std::chrono::milliseconds ttl{};
   std::chrono::milliseconds interval{};
-  std::chrono::milliseconds timeout{};
+  std::chrono::milliseconds timeout{};           // 0: that of the kind of check
   std::string tcp;                               // host:port
   std::string alias;                             // service ID
   std::chrono::milliseconds deregister_after{};  // 0: never
@@ -99,6 +100,14 @@ class State final {
   // for it.
   std::uint64_t HealthIndex(const std::string& name) const;
 
+  // TouchAll moves every service's index on: something changed that all of them are made of.
+  void TouchAll();
+
+  // VirtualAddress is the address that stands for a service of the mesh, one after the other in
+  // 240.0.0.0/4; empty unless it was given one.
+  std::string VirtualAddress(const std::string& service) const;
+  void GiveVirtualAddress(const std::string& service);
+
   // FreePort is the lowest port from 21000 to 21255 that no service has, 0 if all are taken.
   std::uint16_t FreePort() const;
 
@@ -115,6 +124,7 @@ class State final {
   std::map<std::string, Service> services_;
   std::map<std::string, Check> checks_;
   std::map<std::string, std::uint64_t> health_index_;
+  std::map<std::string, std::uint32_t> virtual_;  // numbers from 1
 };
 
 }  // namespace mooring::dev

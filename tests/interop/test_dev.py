@@ -1,29 +1,18 @@
 """`mooring dev` under the real consul command and its built-in proxy, and the quickstart itself."""
 
+import json
 import os
 import subprocess
 import sys
 
 from lib import apps, check
 from lib.case import Process, peer_binary, slowness
+from lib.dev import Dev
 from lib.mooring import Mooring
 from lib.ports import free_port
 
 EXPECTED_SECONDS = 20
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-
-class Dev:
-    def __init__(self, case):
-        self.process = Process(case, [os.environ["MOORING_BIN"], "dev", "-addr", "127.0.0.1:0"], "dev")
-        said = check.within(lambda: self.process.stdout().strip(), "mooring dev says where it is", 10 * slowness())
-        check.true("not for production" in said, said)
-        self.address = said.split("http://")[1].split()[0]
-
-    def consul(self, *arguments):
-        done = subprocess.run([peer_binary("consul"), *arguments], text=True, capture_output=True, timeout=30,
-                              env={**os.environ, "CONSUL_HTTP_ADDR": self.address}, check=False)
-        return done.returncode, done.stdout + done.stderr
 
 
 def test_the_consul_command_registers_and_decides(case):
@@ -69,6 +58,40 @@ def test_the_built_in_proxy_and_mooring_talk_through_it(case):
     web = Mooring.connect_proxy(case, "-http-addr", dev.address, "-service", "web", "-upstream", f"db:{mount}")
     check.within(lambda: apps.ping(("127.0.0.1", mount)), "mooring calls the built-in proxy", 20)
     check.equal(web.attempts_failed().get("san_mismatch", 0), 0, "identity")
+
+
+def the_commands_of_an_operator(case, *arguments):
+    dev = Dev(case, *arguments)
+    definition = case.write("web.json", json.dumps({"service": {
+        "name": "web", "id": "web-1", "port": 1, "connect": {"sidecar_service": {"checks": []}}}}))
+    defaults = case.write("defaults.hcl", 'Kind = "service-defaults"\nName = "web"\nProtocol = "http"\n')
+    for command, said in (
+            ("services register " + str(definition), "Registered service: web"),
+            ("members", "alive"), ("info", "leader_addr = 127.0.0.1:8300"), ("catalog nodes", "127.0.0.1"),
+            ("catalog services", "web-sidecar-proxy"), ("connect ca get-config", '"Provider": "consul"'),
+            ("config write " + str(defaults), "Config entry written: service-defaults/web"),
+            ("config read -kind service-defaults -name web", '"Protocol": "http"'),
+            ("config list -kind service-defaults", "web"),
+            ("config delete -kind service-defaults -name web", "Config entry deleted"),
+            ("intention create -deny web db", "Created: web => db (deny)"),
+            ("intention create -replace -allow web db", ""),
+            ("intention get web db", "allow"), ("intention match db", "web => db (allow)"),
+            ("intention check web db", "Allowed"), ("intention delete web db", "Intention deleted"),
+            ("maint -enable -service web-1", "Service maintenance is now enabled"),
+            ("maint -disable -service web-1", "Service maintenance is now disabled"),
+            ("services deregister -id web-1", "Deregistered service: web-1")):
+        code, text = dev.consul(*command.split())
+        check.equal(code, 0, f"consul {command}: {text}")
+        check.true(said in text, f"consul {command}: {text}")
+    check.true("No key exists at: x" in dev.consul("kv", "get", "x")[1], "kv get")
+
+
+def test_the_commands_of_1_8_work_though_the_agent_answers_as_1_21(case):
+    the_commands_of_an_operator(case)
+
+
+def test_the_commands_of_1_8_work_like_1_8(case):
+    the_commands_of_an_operator(case, "-like", "1.8")
 
 
 def quickstart(*arguments):

@@ -200,8 +200,7 @@ TEST_CASE(
   Waiting gone(running, "/v1/health/service/a?wait=10s&index=" + IndexOf(*critical.answer));
   RunUntil(running.loop, [&] { return gone.answer.has_value(); });
   CHECK(Json::parse(gone.answer->body).empty());
-  CHECK(running.Ask("PUT", "/v1/agent/check/pass/beat").body ==
-        "CheckID \"beat\" does not have associated TTL");
+  CHECK(running.Ask("PUT", "/v1/agent/check/pass/beat").status == 404);
 }
 
 TEST_CASE("dev: a TCP check finds a port that opens, and one that closes") {
@@ -243,9 +242,8 @@ TEST_CASE("dev: intentions are created, matched, waited for and deleted") {
       running.Ask("POST", "/v1/connect/intentions",
                   R"({"SourceName":"web","DestinationName":"db","Action":"allow"})");
   CHECK(twin.status == 500);
-  CHECK(twin.body.starts_with("duplicate intention found: DENY default/web => default/db (ID: " +
-                              id));
-  CHECK(running.Ask("DELETE", "/v1/connect/intentions/" + id).body == "true\n");
+  CHECK(twin.body == "Sources[1] defines \"web\" more than once");
+  CHECK(running.Ask("DELETE", "/v1/connect/intentions/" + id).body == "true");
   CHECK(running.Ask("DELETE", "/v1/connect/intentions/" + id).status == 500);
   CHECK(running.Ask("GET", "/v1/connect/intentions/" + id).status == 404);
   CHECK(running.Ask("GET", "/v1/connect/intentions/nope").status == 400);
@@ -256,13 +254,12 @@ TEST_CASE("dev: intentions by exact names, as newer clients write them") {
   Running running;
   const std::string exact = "/v1/connect/intentions/exact?source=web&destination=db";
   CHECK(running.Ask("GET", exact).status == 404);
-  CHECK(running.Ask("PUT", exact, R"({"Action":"deny"})").body == "true\n");
-  const std::string id = running.Document(exact)["ID"];
-  CHECK(running.Ask("PUT", exact, R"({"Action":"allow"})").body == "true\n");
-  CHECK(running.Document(exact)["ID"] == id);
+  CHECK(running.Ask("PUT", exact, R"({"Action":"deny"})").body == "true");
+  CHECK(running.Ask("PUT", exact, R"({"Action":"allow"})").body == "true");
+  CHECK_FALSE(running.Document(exact).contains("ID"));
   CHECK(running.Document(exact)["Action"] == "allow");
   CHECK(running.Ask("PUT", exact, R"({"SourceName":"api","Action":"allow"})").status == 400);
-  CHECK(running.Ask("DELETE", exact).body == "true\n");
+  CHECK(running.Ask("DELETE", exact).body == "true");
   CHECK(running.Ask("GET", exact).status == 404);
 }
 
@@ -285,9 +282,91 @@ TEST_CASE("dev: authorize names the intention or the default") {
   answer = authz::ParseAuthorize(ask("db", "web").body);
   REQUIRE(answer);
   CHECK(answer->authorized);
-  CHECK(answer->reason.starts_with("Matched intention: ALLOW default/* => default/db (ID: "));
-  CHECK(ask("", "web").body == "Bad request: Target service must be specified");
-  CHECK(ask("db", "a b").body == "Bad request: ClientCertURI not a valid Connect identifier");
+  CHECK(answer->reason.starts_with("Matched L4 intention: default/* => default/db (ID: "));
+  CHECK(answer->reason.ends_with(", Precedence: 8, Action: ALLOW)"));
+  CHECK(ask("", "web").body == "Target service must be specified");
+  CHECK(ask("db", "a b").body == "ClientCertURI not a valid Connect identifier");
+}
+
+TEST_CASE("dev: like 1.8 it answers in the words and shapes of that version") {
+  Running running({.like = dev::Like::kOld, .default_policy = authz::DefaultPolicy::kDeny});
+  const auto ask = [&](const std::string& body) {
+    return running.Ask("POST", "/v1/agent/connect/authorize", body);
+  };
+  const std::string caller =
+      "spiffe://" + running.agent->trust_domain() + "/ns/default/dc/dc1/svc/web";
+  CHECK(ask(R"({"Target":""})").body == "Bad request: Target service must be specified");
+  const std::string id = running.CreateIntention("web", "db", "allow");
+  CHECK(authz::ParseAuthorize(ask(Json{{"Target", "db"}, {"ClientCertURI", caller}}.dump()).body)
+            ->reason == "Matched intention: ALLOW default/web => default/db (ID: " + id +
+                            ", Precedence: 9)");
+  CHECK(running
+            .Ask("POST", "/v1/connect/intentions",
+                 R"({"SourceName":"web","DestinationName":"db","Action":"allow"})")
+            .body.starts_with("duplicate intention found: ALLOW default/web => default/db (ID: "));
+  const std::string exact = "/v1/connect/intentions/exact?source=web&destination=db";
+  CHECK(running.Ask("PUT", exact, R"({"Action":"deny"})").body == "true\n");
+  CHECK(running.Document(exact)["ID"] == id);
+  CHECK(running.Document(exact)["Description"] == "");
+  CHECK(running.Ask("PUT", "/v1/agent/service/deregister/none").status == 200);
+  CHECK(running.Ask("PUT", "/v1/agent/check/pass/none").body ==
+        "CheckID \"none\" does not have associated TTL");
+  const http::Response mesh = running.Ask("GET", "/v1/config/mesh/mesh");
+  CHECK(mesh.status == 500);
+  CHECK(mesh.body == "invalid config entry kind: mesh");
+  const http::Response none = running.Ask("GET", "/v1/health/connect/db");
+  CHECK(none.Header("x-consul-query-backend") == nullptr);
+  CHECK(none.body == "[]\n");
+}
+
+TEST_CASE("dev: the default for intentions goes before that of ACLs, whatever the header says") {
+  Running running({.default_policy = authz::DefaultPolicy::kDeny,
+                   .default_intention_policy = authz::DefaultPolicy::kAllow});
+  const http::Response response = running.Ask(
+      "POST", "/v1/agent/connect/authorize",
+      Json{{"Target", "db"},
+           {"ClientCertURI",
+            "spiffe://" + running.agent->trust_domain() + "/ns/default/dc/dc1/svc/web"}}
+          .dump());
+  const auto answer = authz::ParseAuthorize(response.body);
+  REQUIRE(answer);
+  CHECK(answer->authorized);
+  CHECK(answer->reason == "Default intention policy");
+  CHECK(*response.Header("x-consul-default-acl-policy") == "deny");
+  CHECK(running.Document("/v1/connect/intentions/check?source=web&destination=db")["Allowed"] ==
+        true);
+}
+
+TEST_CASE("dev: a config entry is written, merged into a sidecar, waited for and taken back") {
+  Running running;
+  running.Put("/v1/agent/service/register", R"({"Name":"web","Port":1,"Connect":{"SidecarService":
+      {"Proxy":{"Config":{"protocol":"grpc"},"Upstreams":[{"DestinationName":"db","LocalBindPort":2}]}}}})");
+  const std::string sidecar = "/v1/agent/service/web-sidecar-proxy";
+  const std::string hash = running.Document(sidecar)["ContentHash"];
+  const std::string index = IndexOf(running.Ask("GET", "/v1/health/connect/web"));
+  Waiting document(running, sidecar + "?wait=10s&hash=" + hash);
+  Waiting health(running, "/v1/health/connect/web?wait=10s&index=" + index);
+  Waiting entry(running, "/v1/config/proxy-defaults/global?wait=10s&index=" +
+                             IndexOf(running.Ask("GET", "/v1/config/proxy-defaults/global")));
+  CHECK(running.Ask("GET", "/v1/config/proxy-defaults/global").body ==
+        "Config entry not found for \"proxy-defaults\" / \"global\"");
+  running.Put("/v1/config", R"({"Kind":"proxy-defaults","Name":"global",
+      "Config":{"protocol":"http","x":1},"MeshGateway":{"Mode":"local"}})");
+  RunUntil(running.loop, [&] { return document.answer && health.answer && entry.answer; });
+  CHECK(entry.answer->status == 200);
+  const Json proxy = Json::parse(document.answer->body)["Proxy"];
+  CHECK(proxy["Config"] == Json{{"protocol", "grpc"}, {"x", 1}});
+  CHECK(proxy["Upstreams"][0]["Config"]["protocol"] == "http");
+  CHECK(Json::parse(health.answer->body)[0]["Service"]["Proxy"]["MeshGateway"]["Mode"] == "local");
+  CHECK(running.Ask("PUT", "/v1/config?cas=1", R"({"Kind":"proxy-defaults","Name":"global"})").body ==
+        "false");
+  CHECK(running.Ask("DELETE", "/v1/config/proxy-defaults/global").body == "{}");
+  CHECK(running.Document(sidecar)["ContentHash"] == hash);
+  CHECK(running.Ask("PUT", "/v1/config", R"({"Kind":"service-resolver","Name":"a",
+      "Redirect":{"Service":"a","ServiceSubset":"v1"}})").status == 500);
+  CHECK(running.Document("/v1/config/service-resolver").empty());
+  CHECK(running.Ask("PUT", "/v1/config", R"({"Kind":"service-intentions","Name":"db"})").body ==
+        "At least one source is required");
 }
 
 TEST_CASE("dev: leafs lead to the root, and are renewed before they expire") {
@@ -371,6 +450,10 @@ TEST_CASE("dev: the command refuses other addresses than loopback, and what it d
                                              {"-addr", "localhost:0"},
                                              {"-addr"},
                                              {"--default-policy", "maybe"},
+                                             {"-default-intention-policy", "maybe"},
+                                             {"-default-intention-policy=allow", "-like=1.8"},
+                                             {"-like", "1.9"},
+                                             {"-http-max-conns-per-client", "many"},
                                              {"-datacenter", "a/b"},
                                              {"-log-level", "LOUD"},
                                              {"-nope"},
