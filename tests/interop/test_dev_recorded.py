@@ -200,6 +200,39 @@ def test_the_recorded_answers_are_given_in_the_same_cluster(case):
     check.true(not found, "\n".join(found))
 
 
+def test_authorize_says_what_it_said_to_the_recorded_questions(case):
+    agents = {policy: Dev(case, "-default-policy", policy) for policy in ("allow", "deny")}
+    questions = [json.loads(line) for line in (DATA / "decisions.jsonl").read_text().splitlines()]
+    found, sets = [], {}
+    for question in questions:
+        sets.setdefault((question["default"], question["destination"], json.dumps(question["match"])), []).append(question)
+    for (policy, destination, _), asked in sets.items():
+        dev, match = agents[policy], asked[0]["match"] or []
+        for name in {destination, "*"}:
+            sources = [source_of(entry) for entry in match if entry["DestinationName"] == name]
+            if sources:
+                jwt = {"JWT": entry["JWT"] for entry in match if entry["DestinationName"] == name and "JWT" in entry}
+                dev.put("/v1/config", {"Kind": "service-intentions", "Name": name, "Sources": sources, **jwt})
+            else:
+                dev.ask("DELETE", f"/v1/config/service-intentions/{name}")
+        said = dev.get(f"/v1/connect/intentions/match?by=destination&name={destination}")[destination] or []
+        for entry in said:
+            del entry["CreateIndex"], entry["ModifyIndex"]
+        found += [f"match of {destination}: {line}" for line in differences(match, said, own=set())]
+        for question in asked:
+            _, _, text = dev.ask("POST", "/v1/agent/connect/authorize", {
+                "Target": destination, "ClientCertURI": question["source_uri"]})
+            answer = json.loads(text)
+            if (answer["Authorized"], answer["Reason"]) != (question["authorized"], question["reason"]):
+                found.append(f"{question['source_uri']} to {destination}: {answer}, not {question['reason']}")
+    check.true(not found, f"{len(found)} of {len(questions)}:\n" + "\n".join(found[:10]))
+
+
+def source_of(entry):
+    source = {"Name": entry["SourceName"], "Peer": entry.get("SourcePeer", "")}
+    return source | {key: entry[key] for key in ("Action", "Permissions") if key in entry}
+
+
 def test_the_default_for_intentions_decides_though_acls_deny(case):
     dev = Dev(case, "-default-policy", "deny", "-default-intention-policy", "allow")
     domain = dev.get("/v1/agent/connect/ca/roots")["TrustDomain"]
