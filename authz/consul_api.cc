@@ -58,8 +58,6 @@ Intention ReadIntention(const json::Object& entry, const std::string& name) {
     intention.unjudgeable = "no action";
   } else if (action != "allow" && action != "deny") {
     intention.unjudgeable = "action \"" + Shortened(action) + "\"";
-  } else if (!intention.source_peer.empty()) {
-    intention.unjudgeable = "peer source";
   } else if (!intention.source_sameness_group.empty()) {
     intention.unjudgeable = "sameness group source";
   }

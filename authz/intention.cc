@@ -16,12 +16,10 @@ constexpr std::string_view kDefault = "default";
 // The default partition and namespace are written by name or left out, depending on the agent.
 std::string_view OrDefault(std::string_view name) { return name.empty() ? kDefault : name; }
 
-bool IsForeign(const Intention& entry) {
-  return !entry.source_peer.empty() || !entry.source_sameness_group.empty();
-}
+bool IsGroup(const Intention& entry) { return !entry.source_sameness_group.empty(); }
 
 bool CoversPartition(const Intention& entry, const ServiceId& source) {
-  return IsForeign(entry) || entry.source_partition == kWildcard ||
+  return IsGroup(entry) || entry.source_partition == kWildcard ||
          OrDefault(entry.source_partition) == OrDefault(source.partition);
 }
 
@@ -29,8 +27,9 @@ bool CoversNamespace(const Intention& entry, const ServiceId& source) {
   return entry.source_ns == kWildcard || OrDefault(entry.source_ns) == OrDefault(source.ns);
 }
 
+// A peer's entry covers nobody: whoever asks here was proven by our own roots, and a peer's callers are not.
 bool Covers(const Intention& entry, const ServiceId& source) {
-  return CoversPartition(entry, source) && CoversNamespace(entry, source) &&
+  return entry.source_peer.empty() && CoversPartition(entry, source) && CoversNamespace(entry, source) &&
          (entry.source_name == kWildcard || entry.source_name == source.service);
 }
 
@@ -38,7 +37,6 @@ bool Covers(const Intention& entry, const ServiceId& source) {
 // elsewhere must not allow because a note was forgotten.
 std::string WhyUnjudgeable(const Intention& entry) {
   if (!entry.unjudgeable.empty()) return entry.unjudgeable;
-  if (!entry.source_peer.empty()) return "peer source";
   if (!entry.source_sameness_group.empty()) return "sameness group source";
   if (entry.source_partition == kWildcard) return "wildcard partition";
   return {};
@@ -57,7 +55,7 @@ bool Before(const Intention& a, const Intention& b) {
   const auto rank = [](const Intention& entry) {
     return std::make_tuple(OrDefault(entry.source_ns), std::string_view(entry.source_name),
                            OrDefault(entry.destination_ns),
-                           std::string_view(entry.destination_name), IsForeign(entry),
+                           std::string_view(entry.destination_name), IsGroup(entry),
                            entry.action == Action::kAllow);
   };
   return rank(a) < rank(b);
@@ -140,8 +138,7 @@ std::string IntentionSet::UnmatchedSource(const ServiceId& own) const {
   ServiceId probe = own;
   const auto covers_probe = [&probe](const Intention& entry) { return Covers(entry, probe); };
   const auto covers_all = [&probe](const Intention& entry) {
-    return entry.source_name == kWildcard && CoversPartition(entry, probe) &&
-           CoversNamespace(entry, probe);
+    return entry.source_name == kWildcard && Covers(entry, probe);
   };
   if (std::any_of(entries_.begin(), entries_.end(), covers_all)) return {};
 

@@ -158,7 +158,7 @@ def test_I13_an_intention_that_an_l4_proxy_cannot_judge_denies(case):
     for title, fields in (("L7 permissions", {"Action": None, "Permissions": permissions}),
                           ("L7 permissions beside an action", {"Permissions": permissions}),
                           ("JWT", {"JWT": {"Providers": [{"Name": "okta"}]}}),
-                          ("a peer's service", {"SourcePeer": "cluster-02"})):
+                          ("a sameness group", {"SourceSamenessGroup": "group-02"})):
         api = scripted.Agent(case, default="allow")
         api.set_intentions(scripted.intention("web", "db", **fields))
         app = apps.App(case, apps.echo)
@@ -173,3 +173,25 @@ def test_I13_an_intention_that_an_l4_proxy_cannot_judge_denies(case):
             pass
         program.wait_closed("inbound", "denied")
         check.equal(app.count(), 0, f"connections at the application past an intention with {title}")
+
+
+def test_I13_an_intention_for_a_peers_service_is_no_matter_of_a_local_caller(case):
+    for default, passes in (("allow", True), ("deny", False)):
+        api = scripted.Agent(case, default=default)
+        api.set_intentions(scripted.intention("web", "db", "deny" if passes else "allow", SourcePeer="cluster-02"))
+        app = apps.App(case, apps.echo)
+        program = Mooring.connect_proxy(case, "-http-addr", api.address, "-service", "db", "-service-addr",
+                                        f"127.0.0.1:{app.port}", "-listen", "127.0.0.1:0")
+        one = tlspeer.connect(case, program.public, api.authority.leaf("web"), api.authority.pem)
+        if passes:
+            one.handshake()
+            check.equal(one.send(b"ping").receive(4), b"ping", "echo past a peer's deny")
+            continue
+        try:
+            one.handshake()
+            one.send(b"ping")
+            check.equal(one.drain()[0], b"", "bytes past a peer's allow")
+        except tlspeer.Refused:
+            pass
+        program.wait_closed("inbound", "denied")
+        check.equal(app.count(), 0, "connections at the application past a peer's allow")

@@ -174,7 +174,6 @@ TEST_CASE("consul: entries of newer agents are allowed, or counted as deny with 
       {R"(,"Action":"allow","JWT":{"Providers":[{"Name":"okta"}]})", "JWT", false},
       {R"(,"Action":"allow","JWT":{})", "JWT", false},
       {R"(,"Action":"allow","JWT":true)", "JWT", false},
-      {R"(,"Action":"allow","SourcePeer":"cluster-2")", "peer source", false},
       {R"(,"Action":"allow","SourceSamenessGroup":"group")", "sameness group", false},
       {R"(,"Action":"allow","SourceType":"external")", "source type \"external\"", false},
       {R"(,"Action":"allow","SourceType":"Consul")", "source type", false},
@@ -205,6 +204,21 @@ TEST_CASE("consul: entries of newer agents are allowed, or counted as deny with 
     CHECK(set.Decide(web, DefaultPolicy::kAllow).allowed == row.allowed);
     CHECK_FALSE(set.Decide(web, DefaultPolicy::kAllow).by_default);
     CHECK(set.entries().front().precedence == 9);
+  }
+}
+
+TEST_CASE("consul: an entry for a peer's callers is read, and covers none of ours") {
+  for (const char* action : {"allow", "deny"}) {
+    const auto list = MatchOne(R"(,"SourcePeer":"cluster-2","Action":")" + std::string(action) + '"');
+    REQUIRE(list.has_value());
+    CHECK(list->front().source_peer == "cluster-2");
+    const ServiceId web{
+        .trust_domain = "td", .partition = "", .ns = "default", .datacenter = "dc1", .service = "web"};
+    for (const DefaultPolicy policy : {DefaultPolicy::kAllow, DefaultPolicy::kDeny}) {
+      const Decision decision = IntentionSet(*list).Decide(web, policy);
+      CHECK(decision.by_default);
+      CHECK(decision.allowed == (policy == DefaultPolicy::kAllow));
+    }
   }
 }
 

@@ -272,25 +272,46 @@ TEST_CASE("intention: an entry behind a judgeable one of higher precedence does 
   CHECK_FALSE(set.Decide(Caller("api"), DefaultPolicy::kAllow).allowed);
 }
 
-TEST_CASE("intention: a peer's or a group's entry never allows, whatever was noted about it") {
-  for (const bool group : {false, true}) {
-    CAPTURE(group);
-    Intention entry = Entry("web", "db", Action::kAllow);
-    (group ? entry.source_sameness_group : entry.source_peer) = "cluster-2";
+TEST_CASE("intention: a group's entry never allows, whatever was noted about it") {
+  Intention entry = Entry("web", "db", Action::kAllow);
+  entry.source_sameness_group = "group-2";
 
-    const IntentionSet alone({entry});
-    CHECK_FALSE(alone.Decide(Caller("web"), DefaultPolicy::kAllow).allowed);
-    CHECK_FALSE(alone.Decide(Caller("web", "default", "billing"), DefaultPolicy::kAllow).allowed);
-    CHECK(alone.Decide(Caller("api"), DefaultPolicy::kAllow).allowed);
-    CHECK(Mentions(alone.Decide(Caller("web"), DefaultPolicy::kAllow).reason, "cluster-2"));
+  const IntentionSet alone({entry});
+  CHECK_FALSE(alone.Decide(Caller("web"), DefaultPolicy::kAllow).allowed);
+  CHECK_FALSE(alone.Decide(Caller("web", "default", "billing"), DefaultPolicy::kAllow).allowed);
+  CHECK(alone.Decide(Caller("api"), DefaultPolicy::kAllow).allowed);
+  CHECK(Mentions(alone.Decide(Caller("web"), DefaultPolicy::kAllow).reason, "group-2"));
 
-    const IntentionSet above_wildcard({Entry("*", "db", Action::kAllow), entry});
-    CHECK_FALSE(above_wildcard.Decide(Caller("web"), DefaultPolicy::kAllow).allowed);
+  const IntentionSet above_wildcard({Entry("*", "db", Action::kAllow), entry});
+  CHECK_FALSE(above_wildcard.Decide(Caller("web"), DefaultPolicy::kAllow).allowed);
 
-    // An entry for the local callers of the same name is looked at first, in any input order.
-    const Intention local = Entry("web", "db", Action::kAllow);
-    CHECK(IntentionSet({entry, local}).Decide(Caller("web"), DefaultPolicy::kDeny).allowed);
-    CHECK(IntentionSet({local, entry}).Decide(Caller("web"), DefaultPolicy::kDeny).allowed);
+  // An entry for the local callers of the same name is looked at first, in any input order.
+  const Intention local = Entry("web", "db", Action::kAllow);
+  CHECK(IntentionSet({entry, local}).Decide(Caller("web"), DefaultPolicy::kDeny).allowed);
+  CHECK(IntentionSet({local, entry}).Decide(Caller("web"), DefaultPolicy::kDeny).allowed);
+}
+
+TEST_CASE("intention: a peer's entry is for callers whom our roots do not prove, and is skipped") {
+  for (const Action action : {Action::kAllow, Action::kDeny}) {
+    for (const char* source : {"web", "*"}) {
+      CAPTURE(source);
+      Intention entry = Entry(source, "db", action);
+      entry.source_peer = "cluster-2";
+      entry.source_ns = *source == '*' ? "*" : "default";
+
+      const IntentionSet alone({entry});
+      CHECK(alone.Decide(Caller("web"), DefaultPolicy::kAllow).allowed);
+      CHECK_FALSE(alone.Decide(Caller("web"), DefaultPolicy::kDeny).allowed);
+      CHECK(alone.Decide(Caller("web"), DefaultPolicy::kDeny).by_default);
+      // The default is still to be asked for: no entry covers everybody.
+      CHECK_FALSE(alone.UnmatchedSource(Caller("db")).empty());
+
+      const IntentionSet beside_local({entry, Entry("*", "db", Action::kAllow)});
+      CHECK(beside_local.Decide(Caller("web"), DefaultPolicy::kDeny).allowed);
+      // Nor does what it demands on layer 7 matter to anybody else.
+      entry.unjudgeable = "L7 permissions";
+      CHECK(IntentionSet({entry}).Decide(Caller("web"), DefaultPolicy::kAllow).allowed);
+    }
   }
 }
 
