@@ -1,5 +1,6 @@
 #include "proxy/control/intention_source.h"
 
+#include <string_view>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -10,7 +11,11 @@ namespace {
 using net::milliseconds;
 
 constexpr milliseconds kPollMatch{500};        // neither match nor list can be waited on
-constexpr milliseconds kAskDefault{30'000};
+constexpr milliseconds kSafetyNet{30'000};  // the match is asked although something else would wake us
+constexpr milliseconds kAskDefault{60'000};
+
+// What authorize gives as its reason where the agent's configuration has a default_intention_policy.
+constexpr std::string_view kIntentionPolicy = "Default intention policy";
 
 Watch::Options MatchOptions(const std::string& service) {
   Watch::Options options;
@@ -31,7 +36,7 @@ Watch::Options ListOptions() {
   options.path = "/v1/connect/intentions";
   options.needs = "intentions:read";
   options.keep = false;  // it only wakes us
-  options.poll_interval = kAskDefault;  // it cannot even do that: looked at now and then
+  options.poll_interval = kSafetyNet;  // it cannot even do that: looked at now and then
   return options;
 }
 
@@ -142,7 +147,7 @@ Status IntentionSource::TakeList(const http::Response& response) {
   // A list that cannot be waited on either wakes nobody: the match is polled.
   if (!HasIndex(response)) return Ok();
   // While the list does the waking, polling the match is only a safety net.
-  if (!std::exchange(list_wakes_, true)) match_.SetPollInterval(kAskDefault);
+  if (!std::exchange(list_wakes_, true)) match_.SetPollInterval(kSafetyNet);
   match_.Refresh();
   return Ok();
 }
@@ -172,7 +177,9 @@ Status IntentionSource::TakeAuthorize(const http::Response& response) {
                                               answer->reason + ")"};
   }
   NoteHeader(response);
-  const bool allow = answer->authorized && !header_denies_;
+  // Every other reason is about ACLs, where the answer is the default of the token that asks and not of the callers.
+  policy_of_intentions_ = answer->reason == kIntentionPolicy;
+  const bool allow = answer->authorized && (policy_of_intentions_ || !header_denies_);
   SetFallback(allow ? authz::DefaultPolicy::kAllow : authz::DefaultPolicy::kDeny, answer->reason);
   return Ok();
 }
@@ -183,7 +190,7 @@ void IntentionSource::NoteHeader(const http::Response& response) {
   const bool denies = *policy != "allow";
   if (denies == header_denies_) return;
   header_denies_ = denies;
-  if (denies && fallback_ == authz::DefaultPolicy::kAllow) {
+  if (denies && !policy_of_intentions_ && fallback_ == authz::DefaultPolicy::kAllow) {
     SetFallback(authz::DefaultPolicy::kDeny, "the agent's default ACL policy is " + *policy);
   }
 }

@@ -3,9 +3,11 @@
 // The list comes from the match endpoint. Agents of Consul 1.8 give it no index to wait on: there the list
 // of all intentions is waited on instead and the match asked again after each change, or, if that list is
 // refused, the match is polled twice a second. All of it goes over one connection, before that is used to wait again.
-// The default is what the agent's authorize endpoint answers for a source that no entry covers; the
-// default-policy header may only tighten it. It is asked again after every change of the list, when the
-// agent comes back, and every 30 s; an answer that fails leaves the last one in force. Loop thread only.
+// The default is what the agent's authorize endpoint answers for a source that no entry covers. Where the
+// answer is the agent's `default_intention_policy` (Consul 1.17), it stands by itself. Else it is the default
+// of the ACLs as our token sees it, and the default-policy header of any answer may tighten it. It is asked
+// again after every change of the list, when the agent comes back, and once a minute; an answer that fails
+// leaves the last one in force. Loop thread only.
 #pragma once
 
 #include <functional>
@@ -54,6 +56,7 @@ class IntentionSource final {
   std::string last_body_;
   authz::DefaultPolicy fallback_ = authz::DefaultPolicy::kUnknown;
   bool header_denies_ = false;
+  bool policy_of_intentions_ = false;  // the default is the agent's default_intention_policy
   bool needs_default_ = true;  // false: some entry covers everybody
   bool default_refused_ = false;  // the agent has said that it will not tell the default
   std::optional<authz::ServiceId> own_;

@@ -255,6 +255,41 @@ def test_row_54_max_connection_age_ends_every_connection_at_its_age(case):
     subject.works_new()
 
 
+def test_an_intention_policy_of_allow_stands_under_acls_that_deny(case):
+    only_mooring("the Go proxy asks the agent about each connection")
+    api = scripted.Agent(case, default="deny")
+    api.intention_policy = "allow"
+    api.set_intentions(deny("other"))
+    subject = Subject.scripted(case, api)
+    held = Connection(subject)
+    refused_without_a_dial(subject, "whom an intention denies", subject._identity("other"))
+    # Every answer bears the header of the ACLs' default; none overturns what was asked for.
+    api.set_intentions(deny("other"), deny("another"))
+    subject.wait_log("intentions taken up", count=2)
+    check.stays(held.works, "the connection that the policy allows", 0.5)
+    # The policy itself, asked for again after a change of the list, does.
+    api.intention_policy = "deny"
+    started = now()
+    api.set_intentions(deny("other"))
+    held.cut_by(started + slowness())
+    subject.wait_log(DEFAULT_DENIES)
+
+
+def test_a_default_of_acls_that_allows_our_token_is_vetoed_by_the_header(case):
+    only_mooring("the Go proxy asks the agent about each connection")
+    api = scripted.Agent(case, default="allow")
+    api.policy_header = "deny"
+    api.set_intentions(allow("web"))
+    subject = Subject.scripted(case, api)
+    other = subject._identity("other")
+    refused_without_a_dial(subject, "a caller whom nothing covers", other)
+    # An agent that is given a policy for intentions by its configuration has been restarted for it.
+    api.stop()
+    api.intention_policy = "allow"
+    api.start()
+    becomes_admitted(subject, 12 * slowness(), other, what="calls come in once the policy is learnt")
+
+
 def test_row_55_a_cold_start_that_cannot_learn_the_intentions_lets_nobody_in(case):
     api = scripted.Agent(case)
     faults = [api.fault("/v1/connect/intentions*", status=500, body=b"rpc error: No cluster leader"),

@@ -90,6 +90,7 @@ class Agent:
         self.roots = [self.authority]
         self.trust_domain = self.authority.trust_domain
         self.policy_header = default if modern else None
+        self.intention_policy = None  # default_intention_policy of its configuration
         self.leaves, self.instances, self.services, self.queries = {}, {}, {}, {}
         self.checks, self.maintenance = {}, {}
         self.intentions = []
@@ -190,6 +191,14 @@ class Agent:
                         "Proxy": {"DestinationServiceName": service, "MeshGateway": {}, "Expose": {}},
                         "Connect": {}, **fields},
             "Checks": [{"CheckID": "serfHealth", "Status": "passing"}]} for host, port in addresses]
+        self.touch(f"health/{service}")
+
+    def set_checks(self, service, *checks):
+        """set_checks gives every instance of a service these checks beside its node's: dicts with Status, Output, Type, ..."""
+        for entry in self.instances[service]:
+            name = f"service:{entry['Service']['ID']}"
+            entry["Checks"] = entry["Checks"][:1] + [
+                {"CheckID": f"{name}:{n}", "ServiceID": entry["Service"]["ID"], **one} for n, one in enumerate(checks, 1)]
         self.touch(f"health/{service}")
 
     def set_proxy(self, identifier, service, port=0, upstreams=(), config=None, address="127.0.0.1",
@@ -325,6 +334,8 @@ class Agent:
             if entry["DestinationName"] in ("*", body["Target"]) and entry["SourceName"] in ("*", source):
                 allowed = entry.get("Action") == "allow" and not entry.get("Permissions")
                 return {"Authorized": allowed, "Reason": f"Matched intention: {entry.get('Action')}"}
+        if self.intention_policy:
+            return {"Authorized": self.intention_policy == "allow", "Reason": "Default intention policy"}
         return {"Authorized": self.default == "allow", "Reason": "Default behavior configured by ACLs"}
 
     def _register(self, body):
@@ -485,7 +496,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.close_connection = True
             self.close_connection = self.close_connection or not fault.keep_open
             return
-        self.send_response(status)
+        self.send_response_only(status)
+        headers.setdefault("Date", self.date_time_string())
         for name, value in headers.items():
             if value is not None:
                 self.send_header(name, value)
