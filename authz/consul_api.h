@@ -78,6 +78,10 @@ struct Instance {
   int weight = 1;               // Weights.Passing, or Weights.Warning if a check warns; 1 to 65535
   bool warning = false;         // some check is warning, none critical
   bool critical = false;        // some check is neither passing nor warning
+  // Critical, and by no verdict: an agent that has just started lists every check as critical, with an empty output, until
+  // it has run (1.8 to 1.21), and so does an alias of such a check. Maintenance is a verdict.
+  bool undecided = false;
+  std::string check_interval;  // of a check that has not run, as in "10s"; empty: none, or not told (1.8)
 };
 // Entries without a usable address or port, of a peer, and of kinds other than connect-proxy or
 // native are left out.
@@ -86,7 +90,8 @@ Result<std::vector<Instance>> ParseInstances(std::string_view body);
 // QueryAnswer: GET /v1/query/:id/execute?connect=true.
 struct QueryAnswer {
   std::string service;     // the service that the query resolves to: the identity comes from it
-  std::string datacenter;  // the datacenter that answered; empty only without instances
+  std::string datacenter;  // the datacenter that answered; empty only without instances of our own trust domain
+  std::string peer;        // whose instances they are, where the query has failed over to a peer: `instances` has none
   std::vector<Instance> instances;
 };
 Result<QueryAnswer> ParseQuery(std::string_view body);

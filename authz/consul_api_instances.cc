@@ -18,16 +18,27 @@ std::uint16_t UsablePort(const json::Object& object) {
   return port > 0 && port <= 65535 ? static_cast<std::uint16_t>(port) : std::uint16_t{0};
 }
 
+// HasVerdict: a critical check has run, or is somebody's order.
+bool HasVerdict(const json::Object& check) {
+  const std::string id = check.Text("CheckID");
+  if (id == "_node_maintenance" || id.starts_with("_service_maintenance:")) return true;
+  return check.Text("Type") != "alias" && !check.Text("Output").empty();
+}
+
 void ReadHealth(const json::Object& entry, const json::Object& service, Instance& instance) {
+  bool verdict = false;
   for (const json::Object& check : entry.Objects("Checks")) {
     const std::string status = check.Text("Status");
     if (status == "passing") continue;
     if (status == "warning") {
       instance.warning = true;
-    } else {
-      instance.critical = true;
+      continue;
     }
+    instance.critical = true;
+    verdict = verdict || HasVerdict(check);
+    if (instance.check_interval.empty()) instance.check_interval = check.Text("Interval");
   }
+  instance.undecided = instance.critical && !verdict;
   if (instance.critical) instance.warning = false;
   const json::Object weights = service.Child("Weights");
   const std::int64_t weight = weights.Integer(instance.warning ? "Warning" : "Passing", 1);
@@ -103,6 +114,7 @@ Result<QueryAnswer> ParseQuery(std::string_view body) {
   answer.service = root.NeededText("Service");
   if (!IsPathSegment(answer.service)) root.Fail("Service", "cannot be part of a SPIFFE ID");
   answer.datacenter = root.Text("Datacenter");
+  answer.peer = root.Text("PeerName");
   answer.instances = ReadInstances(root.Objects("Nodes"));
   if (!answer.instances.empty() && !IsPathSegment(answer.datacenter)) {
     root.Fail("Datacenter", "is missing or cannot be part of a SPIFFE ID");

@@ -50,6 +50,7 @@ struct UpstreamSettings {
   std::optional<milliseconds> connect_timeout;
   std::optional<milliseconds> idle_timeout;
   std::optional<bool> tls_resumption;
+  bool any_case = false;  // accept the identity that the catalog spells with other letter case
 
   bool operator==(const UpstreamSettings&) const = default;
 };

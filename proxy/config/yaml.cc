@@ -272,6 +272,12 @@ class SchemaReader final {
     upstream.connect_timeout = mapping.Duration("connect_timeout", Zero::kRefused);
     upstream.idle_timeout = mapping.Duration("idle_timeout", Zero::kAllowed);
     upstream.tls_resumption = OnOff(mapping, "tls_resumption");
+    upstream.any_case = mapping.Boolean("any_case").value_or(false);
+    for (const std::string_view key : {"query", "spiffe_id", "endpoints"}) {
+      if (upstream.any_case && mapping.Has(key)) {
+        mapping.Report("any_case", "has no use beside " + std::string(key) + ", which says whose identity it is");
+      }
+    }
 
     const auto key = [](const UpstreamSettings& u) {
       return std::tie(u.type, u.name, u.datacenter);

@@ -25,10 +25,10 @@ inline constexpr Keys<5> kPublicListenerKeys{"address", "socket_mode", "local_ap
                                              "handshake_timeout", "local_connect_timeout"};
 inline constexpr Keys<2> kIntentionsKeys{"default", "rules"};
 inline constexpr Keys<2> kRuleKeys{"source", "action"};
-inline constexpr Keys<10> kUpstreamKeys{"service",   "query",           "datacenter",
+inline constexpr Keys<11> kUpstreamKeys{"service",   "query",           "datacenter",
                                        "listen",    "socket_mode",     "endpoints",
                                        "spiffe_id", "connect_timeout", "idle_timeout",
-                                       "tls_resumption"};
+                                       "tls_resumption", "any_case"};
 inline constexpr Keys<14> kAgentKeys{"address",   "token",       "token_file", "ca_file",
                                      "ca_path",   "client_cert", "client_key", "tls_server_name",
                                      "namespace", "partition",   "stale",      "verify",

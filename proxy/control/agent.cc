@@ -130,6 +130,26 @@ net::MonotonicTime Agent::SavedFrom() const {
   return (has_answered_ ? loop_.now() : started_at_) + kAgentFirst;
 }
 
+void Agent::NoteAnswer(const http::Response& response) {
+  has_answered_ = true;
+  const std::string* date = response.Header("date");
+  if (date == nullptr || !clock_.Take(*date, std::chrono::system_clock::now())) return;
+  if (const auto off = clock_.off()) {
+    log_.Warn("agent", "our clock and the agent's differ: set them by NTP, certificates are valid by the clock",
+              {{"ahead_seconds", std::to_string(off->count())}, {"agent", name_}});
+  } else {
+    log_.Info("agent", "our clock and the agent's agree again", {{"agent", name_}});
+  }
+}
+
+void Agent::NoteCut(WaitLimit::Cuts& cuts, net::milliseconds waited, net::milliseconds asked, bool by_gateway) {
+  if (!wait_limit_.Cut(cuts, waited, asked, by_gateway)) return;
+  log_.Warn("agent", "the agent, or what stands before it, ends a waiting question early: shorter ones from now on",
+            {{"after_ms", std::to_string(waited.count())},
+             {"wait_ms", std::to_string(wait_limit_.Of(asked).count())},
+             {"agent", name_}});
+}
+
 void Agent::CallWhenBack(const void* who, std::function<void()> call) { waiting_[who] = std::move(call); }
 
 void Agent::SayBack() {
@@ -202,6 +222,10 @@ Error Explain(const http::Response& response, const Agent& agent, std::string_vi
                 agent.TokenName() +
                 (unknown ? " (deleted, or of another cluster)"
                          : " (a token with a service identity for this service has all that is needed)")};
+  }
+  if (response.status == 413) {
+    return {ErrorCode::kInvalid, answer + "; what we sent is larger than the agent, or what stands before it, takes "
+                                          "(nginx: client_max_body_size)"};
   }
   if (response.status == 404) return {ErrorCode::kNotFound, answer};
   if (response.status == 400) return {ErrorCode::kInvalid, answer};

@@ -5,6 +5,7 @@
 // word that the agent is back. Loop thread only.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -17,6 +18,8 @@
 #include "proxy/config/file.h"
 #include "proxy/config/settings.h"
 #include "proxy/control/agent_connections.h"
+#include "proxy/control/clock_check.h"
+#include "proxy/control/wait_limit.h"
 #include "proxy/http/client.h"
 #include "proxy/log/log.h"
 #include "proxy/state/store.h"
@@ -49,7 +52,13 @@ class Agent final {
   // SavedFrom is when a watch that asks for the first time now may use its saved answer, should the agent not have
   // failed before: 300 ms after the start, or, if the agent has answered anybody since, 300 ms from now.
   net::MonotonicTime SavedFrom() const;
-  void NoteAnswer() { has_answered_ = true; }
+  void NoteAnswer(const http::Response& response);
+  // ClockOff: by how much our clock is ahead of the agent's, where that is worth a word; negative: behind.
+  std::optional<std::chrono::seconds> clock_off() const { return clock_.off(); }
+
+  // NoteCut: a blocking query that asked for `asked` ended after `waited` without an answer. WaitOf is what to ask for instead.
+  void NoteCut(WaitLimit::Cuts& cuts, net::milliseconds waited, net::milliseconds asked, bool by_gateway);
+  net::milliseconds WaitOf(net::milliseconds wanted) const { return wait_limit_.Of(wanted); }
 
   // NoteServers: Consul's servers have answered, not this agent's cache. ServersSeen is when they last did.
   void NoteServers() { servers_seen_ = loop_.now(); }
@@ -91,6 +100,8 @@ class Agent final {
   bool file_error_said_ = false;
   state::Store* store_ = nullptr;
   bool has_answered_ = false;
+  ClockCheck clock_;
+  WaitLimit wait_limit_;
   net::milliseconds max_stale_{0};
   std::map<const void*, std::function<void()>> waiting_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

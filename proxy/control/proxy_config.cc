@@ -38,6 +38,13 @@ class Reader final {
     return milliseconds(static_cast<milliseconds::rep>(std::llround(value)));
   }
 
+  bool Flag(const std::string& key) {
+    const std::string* text = Text(key);
+    if (text == nullptr || *text == "false") return false;
+    if (*text != "true") Warn(key + " = \"" + *text + "\" is neither true nor false; false holds");
+    return *text == "true";
+  }
+
   void Ignore(const std::string& key) { seen_.insert(key); }
   void IgnorePrefix(const std::string& prefix) {
     for (const auto& [key, value] : config_) {
@@ -45,6 +52,17 @@ class Reader final {
     }
   }
   void Warn(const std::string& text) { warnings_->push_back(where_ + ": " + text); }
+
+  // Disobey says once that what stands at `key` or below it is not done here.
+  void Disobey(const std::string& key, const std::string& what) {
+    std::string set;
+    for (const auto& [name, value] : config_) {
+      if (name != key && !name.starts_with(key + ".")) continue;
+      seen_.insert(name);
+      set += (set.empty() ? "" : ", ") + name + " = " + value;
+    }
+    if (!set.empty()) Warn(set + ": " + what);
+  }
 
   void WarnUnknown() {
     for (const auto& [key, value] : config_) {
@@ -136,11 +154,16 @@ std::optional<config::UpstreamSettings> ToUpstream(const authz::UpstreamDocument
     }
   }
   reader.Protocol();
-  // Limits and passive health checks are obeyed by a later version; they are known, so nobody is warned twice.
-  reader.IgnorePrefix("limits");
-  reader.IgnorePrefix("passive_health_check");
+  upstream.any_case = reader.Flag("any_case");
+  reader.Disobey("limits", "Mooring does not limit an upstream's connections");
+  reader.Disobey("passive_health_check", "Mooring takes no instance out for its failures");
   reader.Ignore("balance_outbound_connections");
   reader.IgnorePrefix("mesh_gateway");
+  // Gateways are for traffic between datacenters; a query may lead to another one.
+  const bool far = !document.datacenter.empty() || document.type == authz::UpstreamType::kPreparedQuery;
+  if (const std::string& mode = document.mesh_gateway_mode; far && !mode.empty() && mode != "none") {
+    warnings->push_back(where + ": MeshGateway mode " + mode + " is not obeyed; its instances are dialled directly");
+  }
   for (const char* key : {"envoy_listener_json", "envoy_cluster_json"}) {
     if (reader.Text(key) != nullptr) reader.Warn(std::string(key) + " is for Envoy and has no effect");
   }
@@ -232,10 +255,10 @@ ProxyConfig FromDocument(const authz::ProxyDocument& document, const config::Set
   if (const auto ms = reader.Milliseconds("local_idle_timeout_ms")) config.inbound_idle_timeout = *ms;
   reader.Protocol();
   for (const char* key : {"tcp_check_address", "disable_tcp_check", "balance_inbound_connections",
-                          "local_request_timeout_ms", "max_inbound_connections", "xds_fetch_timeout_ms",
-                          "prometheus_bind_addr"}) {
+                          "local_request_timeout_ms", "xds_fetch_timeout_ms", "prometheus_bind_addr"}) {
     reader.Ignore(key);
   }
+  reader.Disobey("max_inbound_connections", "Mooring does not limit a service's connections by number");
   for (const char* prefix : {"telemetry", "envoy_", "mesh_gateway"}) reader.IgnorePrefix(prefix);
   for (const char* key : {"statsd_url", "dogstatsd_url"}) reader.Ignore(key);
   if (reader.Text("upstreams") != nullptr) {

@@ -1,9 +1,10 @@
 #include "proxy/control/upstream_source.h"
 
-#include <algorithm>
+#include <chrono>
 #include <set>
 #include <utility>
 
+#include "authz/text.h"
 #include "proxy/net/name_service.h"
 
 namespace mooring::control {
@@ -12,8 +13,8 @@ namespace {
 using net::milliseconds;
 
 constexpr milliseconds kPollQuery{10'000};
-// An agent or server that has just started lists nobody until the first checks have passed. The instances known
-// before are tried that much longer: they prove who they are, and a dead one costs a failed attempt.
+// An agent or server that has just started may list nobody at first. The instances known before are tried that
+// much longer: they prove who they are, and a dead one costs a failed attempt.
 constexpr milliseconds kBelieveEmpty{2'000};
 
 std::string NameOf(const config::UpstreamSettings& upstream) {
@@ -36,10 +37,10 @@ Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale
     options.poll_interval = kPollQuery;
   } else {
     options.path = "/v1/health/connect/" + UrlEncode(upstream.name);
-    options.query = "passing=true" + (dc.empty() ? dc : "&" + dc);
+    options.query = dc;
     options.last_used = [use] { return use->at(); };
   }
-  if (stale) options.query += "&stale";
+  if (stale) options.query += options.query.empty() ? "stale" : "&stale";
   options.needs = "service:read on \"" + upstream.name + "\" and node:read";
   options.partial = Watch::Options::Partial::kInsteadOfNothing;
   return options;
@@ -50,16 +51,18 @@ Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale
 UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
                                config::UpstreamSettings upstream, milliseconds connect_timeout,
                                milliseconds idle_timeout, OnChange on_change)
-    : settings_(std::move(upstream)),
+    : loop_(loop),
+      log_(log),
+      settings_(std::move(upstream)),
       connect_timeout_(settings_.connect_timeout.value_or(connect_timeout)),
       idle_timeout_(settings_.idle_timeout.value_or(idle_timeout)),
       on_change_(std::move(on_change)),
       names_(loop.name_service().names(), net::NameKind::kEndpoint,
              [&loop](std::function<void()> task) { loop.Defer(std::move(task)); }, [this] { Publish(); },
-             [this, &log](const std::string& error) {
-               log.Warn("control", "endpoint not resolved, will retry", {{"upstream", settings_.name}, {"error", error}});
+             [this](const std::string& error) {
+               log_.Warn("control", "endpoint not resolved, will retry", {{"upstream", settings_.name}, {"error", error}});
              }),
-      believe_empty_(loop, [this] { names_.Set(Addresses()); }) {
+      use_again_(loop, [this] { Use(); }) {
   if (settings_.endpoints.empty() && agent != nullptr) {
     const bool query = settings_.type == authz::UpstreamType::kPreparedQuery;
     watch_.emplace(loop, log, *agent, WatchOptions(settings_, agent->stale(), use_),
@@ -84,7 +87,7 @@ void UpstreamSource::SetOwnIdentity(const std::string& trust_domain, const authz
   own_ = own;
   trust_domain_ = trust_domain;
   // Which addresses lead to an instance depends on the datacenter that we are in.
-  if (moved && instances_) names_.Set(Addresses());
+  if (moved && instances_ && !holding_on_) Use();
   Publish();
 }
 
@@ -93,25 +96,33 @@ void UpstreamSource::Take(std::vector<authz::Instance> instances, const http::Re
   instances_ = std::move(instances);
   translated_ = response.Header("x-consul-translate-addresses") != nullptr;
   if (hold_on) {
-    if (!believe_empty_.running()) believe_empty_.Start(kBelieveEmpty);
+    if (!std::exchange(holding_on_, true)) use_again_.Start(kBelieveEmpty);
     return;
   }
-  believe_empty_.Stop();
-  names_.Set(Addresses());
+  Use();
 }
 
 bool UpstreamSource::HoldOn(const std::vector<authz::Instance>& instances) {
-  const bool nobody = std::all_of(instances.begin(), instances.end(),
-                                  [](const authz::Instance& instance) { return instance.critical; });
-  return nobody && !names_.endpoints().empty() &&
-         (believe_empty_.running() || watch_->AfterLoss());
+  return instances.empty() && !names_.endpoints().empty() && (holding_on_ || watch_->AfterLoss());
 }
 
-std::vector<net::Address> UpstreamSource::Addresses() const {
+void UpstreamSource::Use() {
+  use_again_.Stop();
+  holding_on_ = false;
+  if (settings_.type == authz::UpstreamType::kPreparedQuery) {
+    names_.Set(Addresses(*instances_));
+    return;
+  }
+  names_.Set(Addresses(healthy_.Take(*instances_, loop_.now())));
+  if (const auto next = healthy_.Next()) {
+    use_again_.Start(std::chrono::ceil<milliseconds>(*next - loop_.now()));
+  }
+}
+
+std::vector<net::Address> UpstreamSource::Addresses(const std::vector<authz::Instance>& instances) const {
   std::vector<net::Address> addresses;
   std::set<std::pair<std::string, std::uint16_t>> seen;
-  for (const authz::Instance& instance : *instances_) {
-    if (instance.critical) continue;
+  for (const authz::Instance& instance : instances) {
     net::Address address;
     address.host = instance.address;
     address.port = instance.port;
@@ -130,10 +141,15 @@ bool UpstreamSource::Answered() const {
   return !watch_ || watch_->state().source != Watch::State::Source::kNone || !watch_->state().refusal.empty();
 }
 
-std::string UpstreamSource::Refusal() const {
+std::string UpstreamSource::Complaint() const {
   if (!watch_) return {};
   if (!watch_->state().refusal.empty()) return watch_->state().refusal;
-  return watch_->state().filtered ? "the answer was filtered by ACLs: " + watch_->needs() + " is missing" : std::string();
+  if (watch_->state().filtered) return "the answer was filtered by ACLs: " + watch_->needs() + " is missing";
+  if (!peer_.empty()) return "the query has failed over to peer " + peer_ + ", whose instances cannot be called from here";
+  if (!spelling_.empty() && !settings_.any_case) {
+    return "the catalog spells it " + spelling_ + "; write it so, for its sidecars prove that name";
+  }
+  return {};
 }
 
 void UpstreamSource::CheckAge() {
@@ -143,6 +159,7 @@ void UpstreamSource::CheckAge() {
 Status UpstreamSource::TakeInstances(const http::Response& response) {
   auto instances = authz::ParseInstances(response.body);
   if (!instances) return instances.error();
+  NoteSpelling(*instances);
   Take(std::move(*instances), response);
   return Ok();
 }
@@ -152,9 +169,42 @@ Status UpstreamSource::TakeQuery(const http::Response& response) {
   if (!answer) return answer.error();
   query_service_ = answer->service;
   query_datacenter_ = answer->datacenter;
+  NotePeer(answer->peer);
   Take(std::move(answer->instances), response);
   Publish();
   return Ok();
+}
+
+// Consul finds a service whatever the letter case, and gives the certificate to the spelling of its registration.
+void UpstreamSource::NoteSpelling(const std::vector<authz::Instance>& instances) {
+  std::string spelling;
+  for (const authz::Instance& instance : instances) {
+    const std::string& claimed = instance.claimed_service;
+    if (claimed == settings_.name) {
+      spelling.clear();
+      break;
+    }
+    if (spelling.empty() && authz::EqualIgnoringCase(claimed, settings_.name)) spelling = claimed;
+  }
+  if (instances.empty() || spelling == spelling_) return;
+  spelling_ = std::move(spelling);
+  if (!spelling_.empty() && settings_.any_case) {
+    log_.Warn("control", "the catalog spells an upstream otherwise; any_case accepts that identity",
+              {{"upstream", settings_.name}, {"catalog", spelling_}});
+  } else if (!spelling_.empty()) {
+    log_.Warn("control", "the catalog spells an upstream otherwise; write it so",
+              {{"upstream", settings_.name}, {"catalog", spelling_}});
+  }
+  Publish();
+}
+
+void UpstreamSource::NotePeer(const std::string& peer) {
+  if (peer == peer_) return;
+  peer_ = peer;
+  if (!peer_.empty()) {
+    log_.Warn("control", "a query has failed over to a peer, whose instances cannot be called from here",
+              {{"upstream", settings_.name}, {"peer", peer_}});
+  }
 }
 
 void UpstreamSource::Publish() {
@@ -173,7 +223,9 @@ void UpstreamSource::Publish() {
     const bool query = settings_.type == authz::UpstreamType::kPreparedQuery;
     authz::ServiceId id = *own_;
     id.trust_domain = trust_domain_;
-    id.service = query ? query_service_ : settings_.name;
+    id.service = query                                        ? query_service_
+                 : settings_.any_case && !spelling_.empty() ? spelling_
+                                                            : settings_.name;
     if (query) {
       if (!query_datacenter_.empty()) id.datacenter = query_datacenter_;
     } else if (!settings_.datacenter.empty()) {

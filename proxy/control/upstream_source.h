@@ -1,7 +1,8 @@
 // UpstreamSource: the healthy instances of one upstream and the identity they must prove.
 //
 // Three kinds: a service (watched through health/connect), a prepared query (polled, it cannot be waited
-// on), endpoints given in the file. Host names are resolved here, so that workers see IP addresses only.
+// on), endpoints given in the file. A service's answer has all instances; healthy_instances.h says which are tried. A query
+// is filtered by Consul. Host names are resolved here, so that workers see IP addresses only.
 // The identity is made of the upstream's own name (a query: the Service of its answer), our trust domain,
 // namespace and partition, and the answering datacenter; never of what a catalog entry says of itself. Loop thread only.
 #pragma once
@@ -16,6 +17,7 @@
 #include "proxy/config/settings.h"
 #include "proxy/control/agent.h"
 #include "proxy/control/endpoint_names.h"
+#include "proxy/control/healthy_instances.h"
 #include "proxy/control/watch.h"
 #include "proxy/data/snapshot.h"
 
@@ -45,8 +47,9 @@ class UpstreamSource final {
   const Watch* watch() const { return watch_ ? &*watch_ : nullptr; }
   // Answered: the agent has said who the instances are, or that it will not say; static endpoints need nobody's answer.
   bool Answered() const;
-  // Refusal is how the agent has refused the whole truth about the instances; empty if it has not.
-  std::string Refusal() const;
+  // Complaint is why it serves less than it should: the agent has refused the whole truth about the instances, the catalog
+  // spells the name otherwise, a query was answered by a peer. Empty: nothing is known to be wrong.
+  std::string Complaint() const;
 
  private:
   Status TakeInstances(const http::Response& response);
@@ -55,8 +58,13 @@ class UpstreamSource final {
   void Take(std::vector<authz::Instance> instances, const http::Response& response);
   // HoldOn: this answer, the first after an outage, lists nobody where there was somebody; it waits a little.
   bool HoldOn(const std::vector<authz::Instance>& instances);
-  std::vector<net::Address> Addresses() const;  // of instances_, as seen from our datacenter
+  void Use();  // makes the endpoints of instances_
+  void NoteSpelling(const std::vector<authz::Instance>& instances);
+  void NotePeer(const std::string& peer);
+  std::vector<net::Address> Addresses(const std::vector<authz::Instance>& instances) const;  // as seen from our datacenter
 
+  net::Loop& loop_;
+  log::Log& log_;
   const config::UpstreamSettings settings_;
   const net::milliseconds connect_timeout_;
   const net::milliseconds idle_timeout_;
@@ -64,11 +72,15 @@ class UpstreamSource final {
   const std::shared_ptr<data::LastUse> use_ = std::make_shared<data::LastUse>();
   std::optional<Watch> watch_;
   EndpointNames names_;
-  net::Timer believe_empty_;
+  HealthyInstances healthy_;
+  net::Timer use_again_;  // an empty list is believed now, or instances without a verdict have had their time
+  bool holding_on_ = false;
   std::string trust_domain_;
   std::optional<authz::ServiceId> own_;
   std::optional<std::vector<authz::Instance>> instances_;  // the agent's last answer
   bool translated_ = false;  // the agent has put WAN addresses in already
+  std::string spelling_;     // of our name in the catalog, where it differs from ours in letter case
+  std::string peer_;         // whose instances a query has answered with
   std::string query_service_;
   std::string query_datacenter_;
   std::shared_ptr<const data::UpstreamRules> rules_;

@@ -18,6 +18,7 @@ constexpr milliseconds kFirstBackoff{250};
 // state is promised.
 constexpr milliseconds kMaxBackoff{8'000};
 constexpr milliseconds kMaxPatience{10'000};  // what a Retry-After may ask for
+constexpr int kGatewayTimeout = 504;
 // What an agent may take beyond the wait it was asked for. More than it takes itself to give up a server (7 s): a question
 // that is given up before its answer keeps its connection at the agent.
 constexpr milliseconds kAnswerTime{10'000};
@@ -165,8 +166,9 @@ http::Request Watch::NewQuestion(bool waits, bool cached) {
   milliseconds deadline = kAnswerTime;
   sent_index_ = 0;
   if (waits) {
-    const milliseconds wait =
-        player_ && agent_.connections().turns().Contended() ? std::min(kWaitInTurn, options_.wait) : options_.wait;
+    const milliseconds wait = agent_.WaitOf(
+        player_ && agent_.connections().turns().Contended() ? std::min(kWaitInTurn, options_.wait) : options_.wait);
+    wait_ = wait;
     if (options_.blocking == Blocking::kIndex) {
       sent_index_ = state_.index;
       add("index=" + std::to_string(state_.index));
@@ -208,9 +210,15 @@ void Watch::TakeAside(Result<http::Response> answer) {
 }
 
 void Watch::OnAnswer(Result<http::Response> answer) {
-  blocking_ = false;
+  const bool waited = std::exchange(blocking_, false);
   if (player_) player_->StandUp();
-  if (answer) agent_.NoteAnswer();
+  if (answer) agent_.NoteAnswer(*answer);
+  const bool by_gateway = answer && answer->status == kGatewayTimeout;
+  if (waited && (!answer || by_gateway)) {
+    agent_.NoteCut(cuts_, std::chrono::duration_cast<milliseconds>(loop_.now() - sent_at_), wait_, by_gateway);
+  } else if (waited) {
+    cuts_ = {};
+  }
   if (!answer) {
     Fail(answer.error(), milliseconds(0));
     return;
@@ -269,7 +277,8 @@ void Watch::Succeed(const http::Response& response, bool behind) {
   refusal_said_at_.reset();
   state_.phase = State::Phase::kOk;
   state_.source = State::Source::kAgent;
-  state_.filtered = HeaderSays(response, kFilteredHeader, "true");
+  const bool filtered_before = std::exchange(state_.filtered, HeaderSays(response, kFilteredHeader, "true"));
+  if (state_.filtered && !filtered_before && options_.partial == Options::Partial::kInsteadOfNothing) SayFiltered();
   state_.last_error.clear();
   state_.refusal.clear();
   state_.cached = cached_;
@@ -381,6 +390,13 @@ void Watch::SayRefused(const Error& error) {
                     needs = options_.needs](const std::string& token) {
     log.Err("agent", "agent refuses",
               {{"watch", watch}, {"error", message}, {"token", token}, {"needs", needs}});
+  });
+}
+
+// SayFiltered: what is in force may be less than there is, and looks like nobody being there.
+void Watch::SayFiltered() {
+  agent_.NameToken([&log = log_, watch = options_.name, needs = options_.needs](const std::string& token) {
+    log.Warn("agent", "the answer is filtered by ACLs", {{"watch", watch}, {"token", token}, {"needs", needs}});
   });
 }
 

@@ -125,6 +125,7 @@ class Watch final {
   void Restore();
   std::optional<Error> Distrust(const http::Response& response);
   void SayRefused(const Error& error);
+  void SayFiltered();
   void OnAnswer(Result<http::Response> answer);
   void Succeed(const http::Response& response, bool behind);
   void Fail(const Error& error, net::milliseconds at_least);
@@ -151,6 +152,8 @@ class Watch final {
   net::MonotonicTime sent_at_{};
   bool refresh_wanted_ = false;
   bool blocking_ = false;  // the question under way
+  net::milliseconds wait_{0};  // that it asks for, if it is
+  WaitLimit::Cuts cuts_;
   bool cached_ = false;    // the question under way is for the agent's cache
   bool absent_ = false;    // the answer under way says that there is no such document
   bool verify_ = false;    // the next one is not: what the servers say decides

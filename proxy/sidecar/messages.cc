@@ -30,9 +30,13 @@ std::string StartFacts(const config::Settings& settings, const control::Agent* a
   return out;
 }
 
-std::string NoSidecar(const std::string& service_id, std::size_t services_seen,
+std::string NoSidecar(const std::string& service_id, std::size_t services_seen, bool filtered,
                       const std::string& token_name) {
   std::string text = "No sidecar proxy registered for " + service_id;
+  if (filtered) {
+    return text + " that " + token_name + " may see: the agent's list is filtered by ACLs; give it service:read on the name "
+                  "that the sidecar is registered under (a service identity for the service has it)";
+  }
   if (services_seen == 0) {
     return text + "; the agent lists no service at all, which is also what it answers to a token without "
                   "service:read (here: " + token_name + ")";

@@ -13,7 +13,8 @@ namespace mooring::sidecar {
 // StartFacts are the lines below "Mooring proxy starting...". `agent` is null if none is used.
 std::string StartFacts(const config::Settings& settings, const control::Agent* agent);
 
-std::string NoSidecar(const std::string& service_id, std::size_t services_seen, const std::string& token_name);
+// `filtered`: the agent has said (from 1.11 on) that its list leaves out what the token may not see.
+std::string NoSidecar(const std::string& service_id, std::size_t services_seen, bool filtered, const std::string& token_name);
 // ChooseOne is what stands below "More than one sidecar proxy registered for ...".
 std::string ChooseOne(const std::vector<std::string>& proxy_ids);
 

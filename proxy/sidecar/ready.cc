@@ -1,5 +1,6 @@
 // Sidecar: whether it can serve. Our entry in the catalog depends on the inbound side alone; /ready asks for a first answer
 // about every upstream besides, whatever it says.
+#include <chrono>
 #include <utility>
 
 #include "proxy/sidecar/sidecar.h"
@@ -73,9 +74,13 @@ std::vector<std::string> Sidecar::Degraded() const {
     reasons.push_back(complaint);
   }
   if (mesh_ && !mesh_->problem().empty()) reasons.push_back("the mesh config entry is not in force: " + mesh_->problem());
+  if (const auto off = agent_ ? agent_->clock_off() : std::nullopt) {
+    reasons.push_back("our clock is " + std::to_string(std::chrono::abs(*off).count()) + " s " +
+                      (off->count() > 0 ? "ahead of" : "behind") + " the agent's: certificates are valid by the clock");
+  }
   for (const auto& [name, source] : upstreams_) {
-    const std::string refusal = source->Refusal();
-    if (!refusal.empty()) reasons.push_back("upstream " + UpstreamName(*source) + ": " + refusal);
+    const std::string complaint = source->Complaint();
+    if (!complaint.empty()) reasons.push_back("upstream " + UpstreamName(*source) + ": " + complaint);
   }
   return reasons;
 }

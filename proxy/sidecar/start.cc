@@ -4,6 +4,7 @@
 #include <system_error>
 #include <utility>
 
+#include "proxy/control/answer_headers.h"
 #include "proxy/log/output.h"
 #include "proxy/sidecar/messages.h"
 #include "proxy/sidecar/sidecar.h"
@@ -155,13 +156,15 @@ void Sidecar::FindProxyId() {
   options.path = "/v1/agent/services";
   options.blocking = control::Watch::Blocking::kNone;
   options.poll_interval = milliseconds(0);
+  options.needs = "service:read on the sidecar of " + settings_.sidecar_for;
   find_proxy_ = std::make_unique<control::Watch>(
       loop_, log_, *agent_, options, [this](const http::Response& response) -> Status {
         auto found = authz::ParseSidecars(response.body, settings_.sidecar_for);
         if (!found) return found.error();
         if (found->proxy_ids.empty()) {
-          return Error{ErrorCode::kNotFound,
-                       NoSidecar(settings_.sidecar_for, found->services_seen, agent_->TokenName())};
+          const bool filtered = control::HeaderSays(response, control::kFilteredHeader, "true");
+          return Error{filtered ? ErrorCode::kDenied : ErrorCode::kNotFound,
+                       NoSidecar(settings_.sidecar_for, found->services_seen, filtered, agent_->TokenName())};
         }
         if (found->proxy_ids.size() > 1) {
           Fatal("More than one sidecar proxy registered for " + settings_.sidecar_for + ".", {ChooseOne(found->proxy_ids)});

@@ -43,6 +43,7 @@ json WatchJson(const control::Watch& watch, net::MonotonicTime now) {
   out["asks"] = watch.Blocks() ? "blocking" : "polled";
   out["cached"] = state.cached;
   out["version"] = state.version;
+  out["filtered_by_acls"] = state.filtered;
   out["stale"] = watch.TooOld();
   const auto confirmed = watch.ConfirmedAt();
   out["age_seconds"] = confirmed ? json(std::chrono::duration<double>(now - *confirmed).count()) : json(nullptr);

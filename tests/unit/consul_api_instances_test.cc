@@ -52,6 +52,42 @@ TEST_CASE("health: a sidecar's entry of 1.8 is read") {
   CHECK_FALSE(instance.critical);
 }
 
+TEST_CASE("health: critical checks that have not run are no verdict, whatever an alias of them says") {
+  struct Row {
+    const char* checks;
+    bool critical;
+    bool undecided;
+    const char* interval;
+  };
+  const std::vector<Row> rows = {
+      {R"({"Status":"passing","Output":"TCP connect: Success"})", false, false, ""},
+      {R"({"Status":"critical","Output":"","Type":"tcp","Interval":"10s"})", true, true, "10s"},
+      {R"({"Status":"critical","Output":"","Type":"tcp"})", true, true, ""},  // as 1.8 tells it
+      {R"({"Status":"critical"},{"Status":"critical","Interval":"5s"})", true, true, "5s"},
+      {R"({"Status":"critical","Output":"","Type":"alias"})", true, true, ""},
+      {R"({"Status":"critical","Output":"Service x check failing","Type":"alias"})", true, true, ""},
+      {R"({"Status":"critical","Output":"dial tcp: refused","Type":"tcp"})", true, false, ""},
+      {R"({"Status":"critical","Output":"TTL expired","Type":"ttl"})", true, false, ""},
+      {R"({"Status":"critical","Output":"Agent not live or unreachable","CheckID":"serfHealth"})", true, false, ""},
+      {R"({"Status":"critical"},{"Status":"critical","Output":"refused"})", true, false, ""},
+      {R"({"Status":"critical","CheckID":"_service_maintenance:db-1"})", true, false, ""},
+      {R"({"Status":"critical","CheckID":"_node_maintenance"})", true, false, ""},
+      {R"({"Status":"critical"},{"Status":"warning"})", true, true, ""},
+      {R"({"Status":"warning","Output":""})", false, false, ""},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.checks);
+    const auto instances = ParseInstances(
+        R"([{"Node":{"Node":"n","Address":"10.0.0.9"},"Service":{"Kind":"connect-proxy","Port":1},"Checks":[)" +
+        std::string(row.checks) + "]}]");
+    REQUIRE(instances.has_value());
+    REQUIRE(instances->size() == 1);
+    CHECK(instances->front().critical == row.critical);
+    CHECK(instances->front().undecided == row.undecided);
+    CHECK(instances->front().check_interval == row.interval);
+  }
+}
+
 TEST_CASE("health: no entries come as an empty list or null") {
   CHECK(ParseInstances("[]")->empty());
   CHECK(ParseInstances("null")->empty());
