@@ -1,6 +1,6 @@
 """The control plane goes away under traffic, and a sidecar is killed and started again meanwhile.
 
-  agent    a real Consul 1.8.7 with a data directory
+  agent    a real Consul (1.8.7, or the binary that --consul names) with a data directory
   payment  an application that echoes, with a sidecar in front of it
   api      a service of the mesh, whose sidecar mounts payment on a local port
   traffic  connections that api holds open, and a new one every 100 ms
@@ -23,7 +23,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "quickstart"))
-from quickstart import Agent, Failed, Mesh, free_port, ready, real_consul  # noqa: E402
+from quickstart import Agent, Failed, Mesh, closed_ports, free_port, ready, real_consul  # noqa: E402
 from traffic import EchoApp, Traffic, one_call  # noqa: E402
 
 HELD = 10            # connections that stay open
@@ -71,7 +71,7 @@ class Outage:
         self.mesh, self.arguments = mesh, arguments
         taken = set()
         self.agent = Agent(free_port(8500, taken))
-        ports = {"http": self.agent.port, "dns": -1, "grpc": -1}
+        ports = {"http": self.agent.port, **closed_ports(arguments.consul_binary)}
         for name, wanted in (("server", 8300), ("serf_lan", 8301), ("serf_wan", 8302)):
             ports[name] = free_port(wanted, taken)
         config = os.path.join(mesh.folder, "consul.json")
@@ -192,9 +192,10 @@ class Outage:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30, help="how long the agent is away (30)")
+    parser.add_argument("--consul", default="", metavar="PATH", help="the agent's binary (default: Consul 1.8.7)")
     parser.add_argument("--mooring", required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    arguments.consul_binary = real_consul()
+    arguments.consul_binary = real_consul(arguments.consul)
     if arguments.consul_binary is None:
         return 1
     folder = tempfile.mkdtemp(prefix="mooring-outage-")

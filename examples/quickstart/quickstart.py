@@ -10,6 +10,7 @@ import argparse
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -158,9 +159,9 @@ def play(mesh, arguments):
     taken = set()
     agent_port = free_port(8500, taken)
     agent = Agent(agent_port)
-    if arguments.consul:
+    if arguments.consul is not None:
         step(1, f"start a real Consul agent on 127.0.0.1:{agent_port}")
-        ports = {"http": agent_port, "dns": -1, "grpc": -1}
+        ports = {"http": agent_port, **closed_ports(arguments.consul_binary)}
         for name, wanted in (("server", 8300), ("serf_lan", 8301), ("serf_wan", 8302)):
             ports[name] = free_port(wanted, taken)
         config = os.path.join(mesh.folder, "consul.json")
@@ -216,8 +217,14 @@ def play(mesh, arguments):
     return agent_port, mount, admin, api_admin
 
 
-def real_consul():
-    """real_consul is the path of the Consul that tests/setup --peers installs; None, and a line, if there is none."""
+def real_consul(chosen=""):
+    """real_consul is the path of the Consul to run: the chosen one, or the one that tests/setup --peers installs; None, and a
+    line, if it is not there."""
+    if chosen:
+        if shutil.which(os.path.abspath(chosen)):
+            return os.path.abspath(chosen)
+        print(f"==> no program at {chosen}: --consul takes the path of a consul binary")
+        return None
     cache = os.environ.get("MOORING_CACHE") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mooring")
     binary = os.path.join(cache, "peers", "consul")
@@ -227,15 +234,24 @@ def real_consul():
     return None
 
 
+def closed_ports(consul):
+    """closed_ports are those that this consul opens by itself and nobody here needs; it refuses keys that it does not know."""
+    version = subprocess.run([consul, "version"], capture_output=True, text=True, timeout=20).stdout
+    known = re.search(r"v(\d+)\.(\d+)", version)
+    modern = known and (int(known[1]), int(known[2])) >= (1, 14)
+    return {"dns": -1, "grpc": -1, **({"grpc_tls": -1} if modern else {})}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", action="store_true", help="leave everything up, and say how to play with it")
-    parser.add_argument("--consul", action="store_true", help="use a real Consul 1.8.7 agent")
+    parser.add_argument("--consul", nargs="?", const="", metavar="PATH",
+                        help="use a real agent: this binary, or the Consul 1.8.7 that tests/setup --peers installs")
     parser.add_argument("--mooring", required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.consul:
-        arguments.consul_binary = real_consul()
+    if arguments.consul is not None:
+        arguments.consul_binary = real_consul(arguments.consul)
         if arguments.consul_binary is None:
             return 1
     folder = tempfile.mkdtemp(prefix="mooring-quickstart-")

@@ -15,9 +15,8 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "outage" / "outage.
 
 def test_the_outage_example_keeps_its_promises_and_leaves_nothing(case):
     only_mooring("the example runs Mooring alone")
-    peer_binary("consul")
     done = subprocess.run([sys.executable, "-B", EXAMPLE, "--mooring", os.environ["MOORING_BIN"], "--seconds",
-                           str(case.scale(4, 30))], text=True, capture_output=True, timeout=120 * slowness(),
+                           str(case.scale(4, 30)), "--consul", peer_binary("consul")], text=True, capture_output=True, timeout=120 * slowness(),
                           env={**os.environ, "TMPDIR": str(case.directory)}, check=False)
     check.equal(done.returncode, 0, done.stdout + done.stderr)
     check.true("every promise was kept" in done.stdout, done.stdout)

@@ -228,7 +228,9 @@ class Process:
 
 
 def peer_binary(name):
-    """peer_binary is the path of a real peer (consul, envoy), or a loud skip."""
+    """peer_binary is the path of a real peer (consul, envoy), or a loud skip. MOORING_CONSUL is another consul to try with."""
+    if name == "consul" and (chosen := os.environ.get("MOORING_CONSUL")):
+        return Path(chosen)
     cache = os.environ.get("MOORING_CACHE") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mooring")
     path = Path(os.environ.get("MOORING_PEERS") or os.path.join(cache, "peers")) / name

@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from lib import check
+from lib import check, consul_version
 from lib.case import Process, peer_binary, slowness
 from lib.ports import free_port
 
@@ -33,8 +33,8 @@ class Consul:
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.token = MASTER_TOKEN if acl else None
-        ports = {"http": self.port, "dns": -1, "grpc": -1, "server": free_port(), "serf_lan": free_port(),
-                 "serf_wan": free_port()}
+        ports = {"http": self.port, "server": free_port(), "serf_lan": free_port(), "serf_wan": free_port(),
+                 **consul_version.closed_ports()}
         addresses = "127.0.0.1"
         if socket:
             self.socket = case.directory / "agent.sock"

@@ -30,7 +30,7 @@ sys.path.insert(0, str(TESTS))
 # The script's own folder goes: its modules are reached as lib.x only, and never hide others of that name.
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != TESTS / "lib"]
 
-from lib import certs, check, clock  # noqa: E402
+from lib import certs, check, clock, consul_version  # noqa: E402
 from lib.case import Case, slowness  # noqa: E402
 from lib.mooring import SANITIZER  # noqa: E402
 
@@ -340,6 +340,10 @@ def main():
         return 0
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
+    try:
+        print(f"with Consul {consul_version.text()}", flush=True)
+    except check.Skip as reason:
+        print(reason, flush=True)
     started = time.monotonic()
     run = Run(max(1, arguments.jobs), arguments.results)
     run.go(modules)
