@@ -8,6 +8,7 @@ from lib import agent as scripted
 from lib import apps, check, clock, tlspeer
 from lib.case import slowness
 from lib.consul import Consul
+from lib.dev import Dev
 from lib.mooring import Mooring
 from lib.static import identity_files
 
@@ -237,3 +238,24 @@ def test_a_real_agent_without_an_entry_asks_for_nothing(case):
     said = mooring.status()["tls"]
     check.equal((said["mesh_entry"], said["error"]), (False, ""), "entry and error in /status")
     check.equal(said["incoming"], {"min": "TLSv1.2", "max": "TLSv1.3", "suites": said["outgoing"]["suites"]}, "incoming")
+
+
+def test_an_entry_of_mooring_dev_as_the_consul_command_sends_it(case):
+    for like, narrow in (("1.21", {"min": "TLSv1.3", "max": "TLSv1.3", "suites": []}), ("1.8", None)):
+        dev, time = Dev(case, "-like", like), clock.Clock(case)
+        mooring = Mooring.connect_proxy(case, "-http-addr", dev.address, "-service", "payment", "-upstream", "db:127.0.0.1:0",
+                                        env=time.env, name=f"mooring-{like}")
+
+        def answered(times):
+            return next((w for w in mooring.status()["watches"] if w["name"] == "mesh" and w["updates"] >= times), None)
+
+        check.within(lambda: answered(1), "the first answer", 5 * slowness())
+        wide = mooring.status()["tls"]["incoming"]
+        code, _, body = dev.ask("PUT", "/v1/config", {
+            "Kind": "mesh", "TransparentProxy": {"MeshDestinationsOnly": False}, "CreateIndex": 0, "ModifyIndex": 0,
+            "TLS": {"Incoming": {"TLSMinVersion": "TLSv1_3"}, "Outgoing": {"TLSMinVersion": "TLSv1_2"}}})
+        check.equal(code, 200 if narrow else 400, f"answer of -like {like} to the entry: {body}")
+        time.elapse(POLL_OLD)
+        check.equal(check.within(lambda: answered(2), "the next answer", 15 * slowness())["state"], "ok", "the watch")
+        check.equal(mooring.status()["tls"]["incoming"], narrow or wide, f"incoming with -like {like}")
+        check.equal(mooring.status()["tls"]["mesh_entry"], narrow is not None, "entry in /status")
