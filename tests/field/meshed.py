@@ -10,7 +10,7 @@ from lib.ports import free_port
 class Meshed:
     """The sidecar under test, of kind `kind`, started behind the words of `wrap`, and its peer."""
 
-    def __init__(self, case, kind, wrap, payment_app, db_app):
+    def __init__(self, case, kind, wrap, payment_app, db_app, level="INFO"):
         consul = Consul(case)
         public, calls, db_public = free_port(), free_port(), free_port()
         consul.register_proxy("payment", public)
@@ -21,7 +21,7 @@ class Meshed:
         else:
             self.program = Mooring.connect_proxy(
                 case, "-http-addr", consul.address, "-service", "payment", "-service-addr", f"127.0.0.1:{payment_app.port}",
-                "-listen", f"127.0.0.1:{public}", "-upstream", f"db:127.0.0.1:{calls}", wrap=wrap, level="INFO")
+                "-listen", f"127.0.0.1:{public}", "-upstream", f"db:127.0.0.1:{calls}", wrap=wrap, level=level)
         self.peer = Mooring.connect_proxy(
             case, "-http-addr", consul.address, "-service", "db", "-service-addr", f"127.0.0.1:{db_app.port}",
             "-listen", f"127.0.0.1:{db_public}", "-upstream", "payment:127.0.0.1:0", name="db", level="INFO")
