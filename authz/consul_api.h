@@ -155,6 +155,10 @@ struct MeshTls {
 };
 Result<MeshTls> ParseMesh(std::string_view body);
 
+// ParseMutualTlsMode: the MutualTLSMode of GET /v1/config/service-defaults/:name ("strict", "permissive"); empty: not set, or no
+// such entry (an empty body).
+Result<std::string> ParseMutualTlsMode(std::string_view body);
+
 // Sidecars: the IDs, in ascending order, in GET /v1/agent/services whose Kind is connect-proxy and
 // whose Proxy.DestinationServiceID equals `service_id`, letter case ignored (Consul 1.8.7 compares
 // wrongly).

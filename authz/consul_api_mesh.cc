@@ -1,4 +1,4 @@
-// The mesh config entry: what its TLS section asks of everybody.
+// Config entries: what they ask of TLS, of everybody (mesh) or of one service.
 #include <utility>
 
 #include "authz/consul_api.h"
@@ -30,6 +30,14 @@ Result<MeshTls> ParseMesh(std::string_view body) {
   MeshTls mesh{true, ReadSide(tls, "Incoming"), ReadSide(tls, "Outgoing")};
   if (document.error()) return *document.error();
   return mesh;
+}
+
+Result<std::string> ParseMutualTlsMode(std::string_view body) {
+  if (body.empty()) return std::string();
+  json::Document document("service-defaults config entry", body);
+  std::string mode = document.Root().Text("MutualTLSMode");
+  if (document.error()) return *document.error();
+  return mode;
 }
 
 }  // namespace mooring::authz

@@ -107,6 +107,10 @@ void Sidecar::Apply(control::ProxyConfig config) {
   if (first && config_->public_listen) ProbePublic();
   if (exiting_) return;
   if (new_service) identity_->Start();
+  if (new_service && agent_ && config_->public_listen) {
+    defaults_ = std::make_unique<control::ServiceDefaults>(loop_, log_, *agent_, config_->service);
+    defaults_->Start();
+  }
   if (config_->public_listen && !settings_.intentions && !intentions_) {
     intentions_ = std::make_unique<control::IntentionSource>(loop_, log_, *agent_, config_->service,
                                                              [this] { Changed(); });

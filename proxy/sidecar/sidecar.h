@@ -24,6 +24,7 @@
 #include "proxy/control/mesh_source.h"
 #include "proxy/control/proxy_config.h"
 #include "proxy/control/registration.h"
+#include "proxy/control/service_defaults.h"
 #include "proxy/control/upstream_source.h"
 #include "proxy/control/watch.h"
 #include "proxy/data/worker.h"
@@ -107,6 +108,7 @@ class Sidecar final : public net::Keeper {
   std::string watched_proxy_id_;
   std::unique_ptr<control::Watch> config_watch_;
   std::unique_ptr<control::MeshSource> mesh_;
+  std::unique_ptr<control::ServiceDefaults> defaults_;  // of the service whose public listener we have
   std::unique_ptr<control::IdentitySource> identity_;
   std::unique_ptr<control::IntentionSource> intentions_;
   std::shared_ptr<const authz::IntentionSet> static_intentions_;

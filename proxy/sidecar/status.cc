@@ -182,6 +182,7 @@ std::string Sidecar::StatusJson() const {
   add_watch(find_proxy_.get());
   add_watch(config_watch_.get());
   if (mesh_) add_watch(&mesh_->watch());
+  if (defaults_) add_watch(&defaults_->watch());
   if (identity_) {
     for (const control::Watch* watch : identity_->Watches()) add_watch(watch);
   }

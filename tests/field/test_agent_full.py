@@ -17,13 +17,14 @@ def test_an_agent_that_is_full_is_named_on_evidence_and_asked_again_slowly(case)
     subject = sidecar(case, agent, "pay")
     # Others take what is left.
     others = []
-    case.undo(lambda: [one.close() for one in others])
+    case.undo(lambda: [one.close() for one in others] and None)
 
     def full():
         one = socket.create_connection(("127.0.0.1", agent.port))
         one.settimeout(0.3)
         try:
-            return one.recv(1) == b""
+            one.recv(1)  # its end (1.8), or the beginning of a 429 (1.21): nothing is asked yet
+            return True
         except ConnectionResetError:
             return True
         except TimeoutError:

@@ -3,7 +3,7 @@
 import json
 import os
 
-from lib import apps, check
+from lib import apps, check, consul_version
 from lib.consul import Consul
 from lib.mooring import Mooring, run
 from lib.ports import free_port
@@ -18,7 +18,7 @@ def setup_module(case):
 
 
 def service(name, app_port, upstreams=(), config=None, port=None):
-    """A service instance with its sidecar, as an operator registers it; no checks, so it passes at once."""
+    """A service instance with its sidecar, as an operator registers it: with the agent's own checks, the first of which may take 10 s."""
     return {"ID": f"{name}-1", "Name": name, "Port": app_port,
             "Connect": {"SidecarService": {"Port": port or free_port(), "Checks": [], "Proxy": {
                 "Upstreams": list(upstreams), **({"Config": config} if config else {})}}}}
@@ -93,9 +93,12 @@ def test_upstreams_are_added_changed_and_removed_live_while_others_go_on(case):
     held = apps.Client(case, ("127.0.0.1", first)).send(b"before ")
     check.equal(held.receive(7), b"before ", "the held connection echoes")
 
-    # The same service again on another port: one more listener.
-    consul.register(service("front", 1, [upstream("back", first),
-                                         upstream("back", second, DestinationType="service")], port=public))
+    # One more listener: of the same service on another port, where the agent takes that.
+    if consul_version.refuses_two_upstreams_of_one_name():
+        more = upstream("back", second, Datacenter="dc1")
+    else:
+        more = upstream("back", second, DestinationType="service")
+    consul.register(service("front", 1, [upstream("back", first), more], port=public))
     check.within(lambda: apps.ping(("127.0.0.1", second)), "the added upstream works", 10)
     # The added one moves, the first one goes.
     consul.register(service("front", 1, [upstream("back", third)], port=public))
@@ -235,7 +238,8 @@ def test_default_deny_with_a_service_identity_token(case):
 
 def test_a_token_without_permission_says_so_and_what_is_missing(case):
     token, _ = acl.service_token("nothing")
-    proxy = Mooring.connect_proxy(case, "-http-addr", acl.address, "-token", token, "-service", "vault",
+    # A service whose leaf nobody has asked for: Consul hands one that it has at hand to any token.
+    proxy = Mooring.connect_proxy(case, "-http-addr", acl.address, "-token", token, "-service", "strongroom",
                                   "-service-addr", "127.0.0.1:1", "-listen", "127.0.0.1:0", ready=False)
     proxy.wait_log("a permission is missing from the token")
     check.equal(proxy.admin("/ready")[0], 503, "/ready")

@@ -33,3 +33,8 @@ def needs(*release):
 def closed_ports():
     """closed_ports are those that an agent opens by itself, and two agents on one machine would both want."""
     return {"dns": -1, "grpc": -1, **({"grpc_tls": -1} if since(1, 14) else {})}
+
+
+def refuses_two_upstreams_of_one_name():
+    """refuses_two_upstreams_of_one_name: also where only their ports differ. 1.8 does not, 1.21 does."""
+    return since(1, 9)

@@ -1,5 +1,6 @@
 """What newer agents put into a registration, told by the scripted agent."""
 
+import json
 import os
 import socket
 
@@ -83,3 +84,26 @@ def test_a_peers_endpoint_in_another_datacenter_is_reached_by_its_wan_address(ca
     client.send(b"x")
     check.equal(peer.receive(1), b"x", "byte at the remote instance")
     check.true(proxy.status()["upstreams"][0]["spiffe_id"].endswith("/dc/dc2/svc/db"), "identity of that datacenter")
+
+
+def test_a_mutual_tls_mode_that_lets_plaintext_in_is_said_once_and_not_obeyed(case):
+    agent = scripted.Agent(case)
+    agent.fault("/v1/config/service-defaults/web", status=200, body=json.dumps(
+        {"Kind": "service-defaults", "Name": "web", "MutualTLSMode": "permissive"}).encode())
+    proxy = Mooring.connect_proxy(case, "-http-addr", agent.address, "-service", "web", "-service-addr", "127.0.0.1:9",
+                                  "-listen", "127.0.0.1:0")
+    proxy.wait_log(r"\[WARN\].*service-defaults web: MutualTLSMode permissive is not obeyed")
+    answer, end, _ = tlspeer.raw_answer(proxy.public, b"GET / HTTP/1.1\r\n\r\n")
+    check.true(end != "timeout" and b"HTTP" not in answer, "plaintext is closed")
+    proxy.wait_closed("inbound", "not_tls")
+
+
+def test_service_defaults_that_may_not_be_read_or_are_not_there_are_no_fault(case):
+    for status in (403, 404):
+        agent = scripted.Agent(case)
+        agent.fault("/v1/config/service-defaults/web", status=status, body=b"Permission denied")
+        proxy = Mooring.connect_proxy(case, "-http-addr", agent.address, "-service", "web", "-service-addr", "127.0.0.1:9",
+                                      "-listen", "127.0.0.1:0")
+        agent.wait_asked("/v1/config/service-defaults/web")
+        check.within(lambda: {w["name"]: w["state"] for w in proxy.status()["watches"]}["service_defaults"] == "ok", "it is well", 5)
+        check.equal(proxy.admin("/ready"), (200, "ready\n"), "/ready")
