@@ -23,11 +23,11 @@ class Consul:
     acl: default policy "deny" or "allow" with ACLs on; None leaves ACLs off. ca: extra CA configuration,
     e.g. {"private_key_type": "rsa", "private_key_bits": 2048}. https: (certificate, key, ca) paths; the
     HTTPS port then also asks for a client certificate. socket: also serve on a unix socket. limits: of the agent, e.g.
-    {"http_max_conns_per_client": 20}.
+    {"http_max_conns_per_client": 20}. settings: more of its configuration.
     """
 
     def __init__(self, case, keep_state=False, acl=None, ca=None, https=None, socket=False, log_level="INFO",
-                 limits=None):
+                 limits=None, **settings):
         self.case = case
         self.binary = peer_binary("consul")
         self.port = free_port()
@@ -55,6 +55,7 @@ class Consul:
         config["ports"] = ports
         if limits:
             config["limits"] = limits
+        config.update(settings)
         self.arguments = ["agent"]
         if keep_state:
             config.update(server=True, bootstrap_expect=1, data_dir=str(case.directory / "consul-data"))

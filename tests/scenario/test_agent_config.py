@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from pathlib import Path
 
 from lib import agent as scripted
 from lib import apps, check, tlspeer
@@ -10,6 +11,7 @@ from lib.mooring import Mooring
 from lib.ports import free_port
 
 EXPECTED_SECONDS = 6
+DATA = Path(__file__).resolve().parents[1] / "data" / "consul-1.21"
 
 
 def test_unix_sockets_on_both_sides(case):
@@ -107,3 +109,13 @@ def test_service_defaults_that_may_not_be_read_or_are_not_there_are_no_fault(cas
         agent.wait_asked("/v1/config/service-defaults/web")
         check.within(lambda: {w["name"]: w["state"] for w in proxy.status()["watches"]}["service_defaults"] == "ok", "it is well", 5)
         check.equal(proxy.admin("/ready"), (200, "ready\n"), "/ready")
+
+
+def test_a_query_that_has_failed_over_to_a_peer_is_said_and_degraded(case):
+    agent = scripted.Agent(case)
+    agent.fault("/v1/query/dbq/execute", status=200, body=(DATA / "peer_query.json").read_bytes())
+    proxy = Mooring.from_yaml(case, {"service": "web", "agent": {"address": agent.address},
+                                     "upstreams": [{"query": "dbq", "listen": "127.0.0.1:0"}]})
+    proxy.wait_log(r"\[WARN\].*a query has failed over to a peer.*upstream=dbq peer=beta")
+    check.true("the query has failed over to peer beta" in proxy.admin("/ready")[1], "/ready says so")
+    check.equal(apps.Client(case, proxy.upstream("dbq.query")).drain()[0], b"", "bytes of a peer's instance")
