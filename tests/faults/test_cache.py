@@ -28,9 +28,7 @@ def saved(case, flags=(), **options):
     directory = case.directory / "state"
     subject = Subject.scripted(case, api, state_dir=directory, flags=flags, **options)
     path = statefile.of_service(directory, SERVICE)
-    statefile.wait_whole(path)
-    check.within(lambda: any(f"/v1/health/connect/{UPSTREAM}" in d.name for d in statefile.read(path).documents),
-                 "endpoints are in the file", 3 * slowness())
+    statefile.wait_whole(path, f"upstream:{UPSTREAM}")
     subject.kill()
     api.stop()
     return subject, path
@@ -65,7 +63,7 @@ def recovers(subject, path):
     subject.start(ready=False)
     subject.api.start()
     check.within(subject.works_new, "it serves with the agent's answers", 12 * slowness())
-    statefile.wait_whole(path)
+    statefile.wait_whole(path, f"upstream:{UPSTREAM}")
     subject.kill()
     subject.api.stop()
     starts_warm(subject)
@@ -210,7 +208,7 @@ def test_row_25_a_state_directory_is_made_and_may_be_reached_through_a_link(case
     os.symlink("real", case.directory / "link")
     subject = Subject.scripted(case, scripted.Agent(case), state_dir=case.directory / "link" / "made")
     path = statefile.of_service(case.directory / "real" / "made", SERVICE)
-    statefile.wait_whole(path)
+    statefile.wait_whole(path, f"upstream:{UPSTREAM}")
     for place, mode in ((path, 0o600), (path.parent, 0o700), (path.parent.parent, 0o700)):
         check.equal(oct(os.stat(place).st_mode & 0o7777), oct(mode), f"mode of {place.name}")
     subject.kill()
@@ -224,7 +222,7 @@ def test_row_25_the_directory_that_systemd_names_is_used_and_a_bad_one_is_done_w
     for one in (first, second):
         one.mkdir(mode=0o700)
     subject = Subject.scripted(case, scripted.Agent(case), env={"STATE_DIRECTORY": f"{first}:{second}"})
-    statefile.wait_whole(statefile.of_service(first, SERVICE))
+    statefile.wait_whole(statefile.of_service(first, SERVICE), f"upstream:{UPSTREAM}")
     check.equal(os.listdir(second), [], "the second directory")
     subject.program.stop()
     os.chmod(first, 0o755)
@@ -299,7 +297,7 @@ def test_row_27_a_full_disk_costs_nothing_but_the_state(case):
     place = small_disk(case)
     subject = Subject.scripted(case, scripted.Agent(case), state_dir=place / "state")
     path = statefile.of_service(place / "state", SERVICE)
-    statefile.wait_whole(path)
+    statefile.wait_whole(path, f"upstream:{UPSTREAM}")
     filler = fill(place)
     goes_on_unsaved(subject, path, "No space left on device")
     filler.unlink()
@@ -322,7 +320,7 @@ def test_row_27_a_disk_turned_read_only_costs_nothing_but_the_state(case):
     place = small_disk(case, "1m")
     subject = Subject.scripted(case, scripted.Agent(case), state_dir=place / "state")
     path = statefile.of_service(place / "state", SERVICE)
-    statefile.wait_whole(path)
+    statefile.wait_whole(path, f"upstream:{UPSTREAM}")
     mount("-o", "remount,ro", place)
     goes_on_unsaved(subject, path, "Read-only file system")
     subject.kill()
@@ -438,7 +436,7 @@ def test_row_28_a_second_process_does_not_write_into_the_first_ones_state(case):
     api, directory = scripted.Agent(case), case.directory / "state"
     first = Subject.scripted(case, api, state_dir=directory)
     path = statefile.of_service(directory, SERVICE)
-    statefile.wait_whole(path)
+    statefile.wait_whole(path, f"upstream:{UPSTREAM}")
     second = Subject.scripted(case, api, state_dir=directory)
     second.wait_log(r"\[WARN\].*state not saved.*another process holds")
     check.true("another process" in second.status()["state_file"]["error"], "/status of the second")

@@ -66,7 +66,7 @@ def through_dead_and_hanging_agents(case, run, subdirectory):
     form = Form(case, api, run, subdirectory)
     form.start()
     check.within(form.serves_both_ways, "it serves", 5 * slowness())
-    statefile.wait_whole(form.path)
+    statefile.wait_whole(form.path, f"upstream:{UPSTREAM}")
     check.within(lambda: any(f"/v1/health/connect/{UPSTREAM}" in d.name for d in statefile.read(form.path).documents),
                  "endpoints are in the file", 3 * slowness())
     form.program.kill()
@@ -140,7 +140,7 @@ def test_row_69_restart_beside_a_real_consul_that_is_stopped_and_then_dead(case)
     subject = Subject.real(case, consul, state_dir=directory)
     if subject.is_mooring:
         path = statefile.of_service(directory, SERVICE)
-        statefile.wait_whole(path)
+        statefile.wait_whole(path, f"upstream:{UPSTREAM}")
         check.within(lambda: UPSTREAM.encode() in path.read_bytes(), "endpoints are in the file", 3 * slowness())
     for harm in (consul.pause, consul.kill):
         subject.kill()
@@ -159,7 +159,7 @@ def test_row_69_intentions_are_enforced_from_disk_as_they_were(case):
     api.set_intentions(scripted.intention(CALLER, SERVICE, "allow"))
     directory = case.directory / "state"
     subject = Subject.scripted(case, api, state_dir=directory)
-    statefile.wait_whole(statefile.of_service(directory, SERVICE))
+    statefile.wait_whole(statefile.of_service(directory, SERVICE), f"upstream:{UPSTREAM}")
     subject.kill()
     api.stop()
     subject.start(ready=False)
@@ -173,7 +173,7 @@ def test_row_69_a_deny_written_during_the_outage_counts_soon_after_it(case):
     only_mooring("it keeps no state")
     api, directory = scripted.Agent(case), case.directory / "state"
     subject = Subject.scripted(case, api, state_dir=directory)
-    statefile.wait_whole(statefile.of_service(directory, SERVICE))
+    statefile.wait_whole(statefile.of_service(directory, SERVICE), f"upstream:{UPSTREAM}")
     subject.kill()
     api.stop()
     subject.start(ready=False)
@@ -189,7 +189,7 @@ def test_row_69_a_living_agent_is_believed_before_the_disk(case):
     only_mooring("it keeps no state")
     api, directory = scripted.Agent(case), case.directory / "state"
     subject = Subject.scripted(case, api, state_dir=directory)
-    statefile.wait_whole(statefile.of_service(directory, SERVICE))
+    statefile.wait_whole(statefile.of_service(directory, SERVICE), f"upstream:{UPSTREAM}")
     subject.kill()
     api.set_intentions(scripted.intention(CALLER, SERVICE, "deny"))
     count = subject.app.count()
