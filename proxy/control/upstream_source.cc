@@ -57,7 +57,7 @@ UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
       connect_timeout_(settings_.connect_timeout.value_or(connect_timeout)),
       idle_timeout_(settings_.idle_timeout.value_or(idle_timeout)),
       on_change_(std::move(on_change)),
-      names_(loop.name_service().names(), net::NameKind::kEndpoint,
+      names_(net::NameService::Of(loop).names(), net::NameKind::kEndpoint,
              [&loop](std::function<void()> task) { loop.Defer(std::move(task)); }, [this] { Publish(); },
              [this](const std::string& error) {
                log_.Warn("control", "endpoint not resolved, will retry", {{"upstream", settings_.name}, {"error", error}});

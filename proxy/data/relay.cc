@@ -48,11 +48,12 @@ void Relay::OnReadable(Stream& stream) {
   }
 }
 
-// Appetite is how much to take from `source` at once: what its sink could refuse has to be kept. In a turn that is full nobody
-// becomes heavy at the others' expense.
+// Appetite is how much to take from `source` at once. What its sink refuses has to be kept, so a large burst is only for a sink with
+// room for it. In a turn that is full nobody takes more than a record (turn.h).
 std::size_t Relay::Appetite(Stream& source) {
-  if (loop_.TurnIsFull() || !source.MayKeep()) return net::kRecord;
-  if (!source.IsBulk() || loop_.ServesLight()) return net::kReadBurst;
+  const net::MonotonicTime now = loop_.now();
+  if (loop_.turn().IsFull(now) || !source.MayKeep()) return net::kRecord;
+  if (source.load() != net::Load::kBulk || loop_.turn().ServesLight(now)) return net::kReadBurst;
   return std::clamp(Other(source).Room() / net::kRecord * net::kRecord, net::kReadBurst, net::kLargeBurst);
 }
 
@@ -66,7 +67,7 @@ bool Relay::MayRead(Stream& source) {
 
 void Relay::Pump(Stream& source) {
   // A stream that has to stand back is reported again in the next turn.
-  if (source.IsHeavy() && loop_.TurnIsFull() && !source.BufferedInput()) return;
+  if (source.load() >= net::Load::kHeavy && loop_.turn().IsFull(loop_.now()) && !source.BufferedInput()) return;
   for (int burst = 0; burst < kBurstsPerEvent; ++burst) {
     if (source.read_ended() || !MayRead(source)) return;
     Take(source, source.Read(Appetite(source)));
@@ -81,9 +82,9 @@ void Relay::Take(Stream& source, const Stream::ReadResult& result) {
     case Stream::ReadStatus::kData:
       last_activity_ = loop_.now();
       last_source_ = &source;
-      loop_.NoteMoved(result.bytes.size());
-      // A bulk stream's receiver may answer in small messages, too: those can wait.
-      if (source.IsLight() && sink.IsLight()) loop_.NoteLight();
+      loop_.turn().NoteMoved(result.bytes.size());
+      // Both have to be light: the receiver of a bulk stream may answer in small messages, and those can wait.
+      if (source.load() == net::Load::kLight && sink.load() == net::Load::kLight) loop_.turn().NoteLight(last_activity_);
       if (!sink.Write(result.bytes)) {
         Reset(sink);
         return;

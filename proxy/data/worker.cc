@@ -9,6 +9,7 @@
 
 #include "proxy/data/inbound.h"
 #include "proxy/data/outbound.h"
+#include "proxy/net/scratch.h"
 #include "proxy/net/thread.h"
 #include "tls/session.h"
 
@@ -156,7 +157,7 @@ void Worker::Sweep() {
     loop_.Attend(connection.get(), [&] { connection->OnSweep(); });
   });
   if (first) {
-    loop_.TrimScratch();
+    loop_.scratch().Trim();
     TrimHeap();
   }
 }

@@ -9,6 +9,7 @@
 
 #include "proxy/http/parser.h"
 #include "proxy/net/resolver.h"
+#include "proxy/net/scratch.h"
 #include "proxy/net/socket.h"
 #include "proxy/net/stream.h"
 #include "tls/cleanse.h"
@@ -376,7 +377,7 @@ class Client::Impl final : public net::StreamObserver {
           std::span<const std::uint8_t> in = read.bytes;
           const Parser::Progress progress = parser_.Feed(in);
           // Memory of the loop that is never freed: a private key would stay in it.
-          for (const std::span<std::uint8_t> scratch : {loop_.cipher_scratch(), loop_.plain_scratch()}) {
+          for (const std::span<std::uint8_t> scratch : {loop_.scratch().cipher(), loop_.scratch().plain()}) {
             tls::Cleanse(scratch.first(std::min(read.bytes.size(), scratch.size())));
           }
           if (progress == Parser::Progress::kFailed) {

@@ -4,6 +4,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <utility>
+
 #include "proxy/net/socket.h"
 
 namespace mooring::net {
@@ -19,8 +21,8 @@ void SetUserTimeout(int fd, milliseconds timeout) {
 
 }  // namespace
 
-bool Liveness::Check(int fd, bool sent, MonotonicTime now) {
-  if (!sent && !waiting_) return false;
+bool Liveness::Check(int fd, MonotonicTime now) {
+  if (!std::exchange(sent_, false) && !waiting_) return false;
   if (Unsent(fd) == 0) {
     waiting_ = false;
     if (lifted_) SetUserTimeout(fd, kUserTimeout);

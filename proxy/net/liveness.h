@@ -6,7 +6,7 @@
 // a living peer acknowledges window probes, a dead one nothing. Idle legs cost no system call. One a leg.
 #pragma once
 
-#include "proxy/net/loop.h"
+#include "proxy/net/clock.h"
 
 namespace mooring::net {
 
@@ -14,10 +14,13 @@ inline constexpr milliseconds kLivenessCheck{5'000};  // how often Check is to b
 
 class Liveness final {
  public:
-  // Check is true if the peer must be taken for dead. `sent` says whether bytes were sent since the last call.
-  bool Check(int fd, bool sent, MonotonicTime now);
+  // NoteSent: bytes have been handed to the kernel.
+  void NoteSent() { sent_ = true; }
+  // Check is true if the peer must be taken for dead.
+  bool Check(int fd, MonotonicTime now);
 
  private:
+  bool sent_ = false;     // since the last check
   bool waiting_ = false;  // bytes were under way at the last check
   MonotonicTime waiting_since_{};
   bool lifted_ = false;

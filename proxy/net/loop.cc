@@ -12,7 +12,7 @@
 
 #include "proxy/log/output.h"
 #include "proxy/net/loop_parts.h"
-#include "proxy/net/name_service.h"
+#include "proxy/net/scratch.h"
 
 namespace mooring::net {
 namespace {
@@ -34,8 +34,7 @@ Loop::Loop()
       wake_(std::make_unique<uv_async_t>()),
       sockets_(std::make_unique<Sockets>()),
       timers_(std::make_unique<Timers>()),
-      cipher_(kLargeBurst),
-      plain_(kLargeBurst + 2 * kRecordPayload) {
+      scratch_(std::make_unique<Scratch>()) {
   if (const int rc = uv_loop_init(loop_.get()); rc != 0) throw Refused(-rc, "no event loop");
   int error = Watch(loop_->async_io_watcher.fd);
   if (error == 0) error = sockets_->Control(EPOLL_CTL_ADD, uv_backend_fd(loop_.get()), EPOLLIN, nullptr);
@@ -63,7 +62,7 @@ int Loop::Watch(int uv_descriptor) const {
 }
 
 Loop::~Loop() {
-  name_service_.reset();  // look-ups that nobody waits for any more
+  attachment_.reset();
   while (tasks_) tasks_ = std::move(tasks_->next);  // one by one: as a chain they would be destroyed recursively
   if (unusable_) {
     // libuv's next turn would end the process; closing needs one. What it holds goes with the process.
@@ -108,13 +107,10 @@ void Loop::Run() {
     }
     uv_update_time(loop_.get());
     bool uv_ready = std::exchange(uv_changed_, false);
-    // The kernel's order is who became ready first, and the longest wait is shortest in that order. But those that stay ready
-    // keep theirs: while turns are full each begins with another, so that nobody stands back for ever.
-    first_ = TurnIsFull() ? first_ + 1 : 0;
-    turn_bytes_ = 0;
+    const std::size_t first = turn_.Begin(now());
     for (int i = 0; i < count; ++i) {
       if (has_tasks_.load(std::memory_order_acquire)) RunTasks();
-      const epoll_event& event = sockets_->batch[(first_ + static_cast<std::size_t>(i)) % static_cast<std::size_t>(count)];
+      const epoll_event& event = sockets_->batch[(first + static_cast<std::size_t>(i)) % static_cast<std::size_t>(count)];
       if (event.data.ptr == nullptr) {
         uv_ready = true;
       } else {
@@ -156,23 +152,6 @@ void Loop::RunDeferred() noexcept {
 
 void Loop::Stop() { stopped_ = true; }
 
-tls::WireBytes& Loop::out_scratch() {
-  // At once, or growing to it would copy and hold twice as much.
-  if (out_.capacity() == 0) out_.reserve(plain_.size() + plain_.size() / 64);
-  return out_;
-}
-
-void Loop::TrimScratch() {
-  if (std::exchange(large_bursts_, false)) {
-    trim_due_ = true;
-    return;
-  }
-  if (!std::exchange(trim_due_, false)) return;
-  cipher_.GiveBack(kReadBurst);
-  plain_.GiveBack(kReadBurst);
-  tls::WireBytes().swap(out_);
-}
-
 void Loop::Post(std::unique_ptr<Task> task) noexcept {
   {
     const std::lock_guard lock(mutex_);
@@ -204,11 +183,6 @@ void Loop::RunTasks() noexcept {
   }
   for (; task; task = std::move(task->next)) Attend(nullptr, task->run);
   if (stop) Stop();
-}
-
-NameService& Loop::name_service() {
-  if (!name_service_) name_service_ = std::make_unique<NameService>(*this);
-  return *name_service_;
 }
 
 MonotonicTime Loop::now() const {

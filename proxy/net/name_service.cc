@@ -35,6 +35,12 @@ NameService::NameService(Loop& loop)
       dns_(loop),
       sources_(loop) {}
 
+NameService& NameService::Of(Loop& loop) {
+  std::unique_ptr<Attachment>& attachment = loop.attachment();
+  if (!attachment) attachment = std::make_unique<NameService>(loop);
+  return static_cast<NameService&>(*attachment);
+}
+
 void NameService::LookUp(const std::string& host, NameKind kind, Dns::Callback callback) {
   if (IsLocalhost(host)) {
     loop_.Defer([callback = std::move(callback)] { callback(Loopback()); });

@@ -15,8 +15,10 @@
 
 namespace mooring::net {
 
-class NameService final {
+class NameService final : public Attachment {
  public:
+  // Of is the one of `loop`, which owns it.
+  static NameService& Of(Loop& loop);
   explicit NameService(Loop& loop);
   NameService(const NameService&) = delete;
   NameService& operator=(const NameService&) = delete;

@@ -40,7 +40,7 @@ void Resolver::Resolve(const Address& address, Callback callback) {
     return;
   }
   const std::uint64_t id = ++last_id_;
-  waiting_[id] = loop_.name_service().names().Ask(
+  waiting_[id] = NameService::Of(loop_).names().Ask(
       address.host, NameKind::kOwn,
       [this, id, port = address.port, callback = std::move(callback)](const Names::Found& found) {
         waiting_.erase(id);

@@ -3,16 +3,15 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <utility>
+
+#include "proxy/net/scratch.h"
 
 namespace mooring::net {
 namespace {
 // A handshake's flights are small; a large read here would only pile up what the peer sends early.
 constexpr std::size_t kHandshakeRead = 16384;
-constexpr std::size_t kFullBurst = kReadBurst / kRecord * kRecordPayload;  // of either kind of leg
-constexpr std::size_t kSmallRead = 4096;
 }  // namespace
 
 Stream::Stream(Loop& loop, UniqueFd fd, StreamObserver* observer)
@@ -26,7 +25,7 @@ Stream::Stream(Loop& loop, UniqueFd fd, StreamObserver* observer)
 }
 
 Stream::~Stream() {
-  poller_.reset();  // before the descriptor: libuv must not see its number again under another socket
+  poller_.reset();  // before the descriptor, as Poller demands
   if (meter_ != nullptr) meter_->Add(-static_cast<std::int64_t>(counted_));
 }
 
@@ -51,7 +50,7 @@ void Stream::OnReady(Poller::Ready ready) {
   }
   if (ready.error) {
     // Data that arrived before a reset is still readable and comes first; a reader finds the error itself.
-    if (want_read_ && !read_ended_) {
+    if (reading_ == Reading::kWanted) {
       UpdateInterest();  // polling has stopped; there may be more than one burst before the error
       observer_->OnReadable(*this);
       return;
@@ -84,12 +83,12 @@ void Stream::OnReady(Poller::Ready ready) {
       return;  // level-triggered: a readable socket is reported again
     }
   }
-  if (ready.read && (want_read_ || discarding_)) observer_->OnReadable(*this);
+  if (ready.read && (reading_ == Reading::kWanted || reading_ == Reading::kDiscarding)) observer_->OnReadable(*this);
 }
 
 void Stream::UpdateInterest() {
   unsigned interest = Poller::kNone;
-  if ((want_read_ && !read_ended_) || discarding_) {
+  if (reading_ == Reading::kWanted || reading_ == Reading::kDiscarding) {
     interest |= Poller::kRead;
   } else if (!errors_unwatched_) {
     interest |= Poller::kErrors;
@@ -100,16 +99,17 @@ void Stream::UpdateInterest() {
 }
 
 void Stream::WantRead(bool on) {
-  if (want_read_ == on && poller_->interest() != Poller::kNone) return;
-  want_read_ = on;
+  const Reading wanted = read_ended() ? reading_ : on ? Reading::kWanted : Reading::kPaused;
+  if (wanted == reading_ && poller_->interest() != Poller::kNone) return;
+  reading_ = wanted;
   UpdateInterest();
 }
 
 void Stream::StartTls(std::unique_ptr<tls::Session> session) { session_ = std::move(session); }
 
 tls::Progress Stream::Handshake(bool readable) {
-  auto& out = loop_.out_scratch();
-  auto scratch = loop_.cipher_scratch().first(kHandshakeRead);
+  auto& out = loop_.scratch().out();
+  auto scratch = loop_.scratch().cipher().first(kHandshakeRead);
   for (;;) {
     std::span<const std::uint8_t> input = carry_;
     bool more = false;
@@ -117,7 +117,7 @@ tls::Progress Stream::Handshake(bool readable) {
       const long got = Receive(scratch);
       if (got < 0 && error_ == 0) return tls::Progress::kWantInput;
       if (got <= 0) {
-        read_ended_ = true;
+        reading_ = Reading::kEnded;
         UpdateInterest();
         return tls::Progress::kFailed;
       }
@@ -146,12 +146,8 @@ long Stream::Receive(std::span<std::uint8_t> into) {
   for (;;) {
     const ssize_t got = recv(fd_.get(), into.data(), into.size(), 0);
     if (got > 0) {
-      received_anything_ = true;
-      // A full burst makes a bulk stream, and a trickle ends one: in between the sizes vary with who was quicker.
-      const auto bytes = static_cast<std::size_t>(got);
-      bulk_ = bytes >= kFullBurst || (bulk_ && bytes >= kFullBurst / 4);
-      heavy_ = bytes >= kHeavyRead;
-      small_reads_ = bytes > kSmallRead ? 0 : std::min<std::uint8_t>(small_reads_ + 1, kLightReads);
+      load_.Note(static_cast<std::size_t>(got));
+      loop_.scratch().NoteRead(static_cast<std::size_t>(got));
     }
     if (got >= 0) return got;
     if (errno == EINTR) continue;
@@ -161,7 +157,7 @@ long Stream::Receive(std::span<std::uint8_t> into) {
 }
 
 Stream::ReadResult Stream::Read(std::size_t most) {
-  if (read_ended_) return {error_ != 0 ? ReadStatus::kFailed : ReadStatus::kEnd, {}};
+  if (read_ended()) return {error_ != 0 ? ReadStatus::kFailed : ReadStatus::kEnd, {}};
   ReadResult result = session_ ? ReadTls(most) : ReadPlain(most);
   bytes_in_ += result.bytes.size();
   switch (result.status) {
@@ -171,7 +167,7 @@ Stream::ReadResult Stream::Read(std::size_t most) {
     case ReadStatus::kEnd:
     case ReadStatus::kTruncated:
     case ReadStatus::kFailed:
-      read_ended_ = true;
+      reading_ = Reading::kEnded;
       UpdateInterest();
       break;
   }
@@ -180,7 +176,7 @@ Stream::ReadResult Stream::Read(std::size_t most) {
 
 Stream::ReadResult Stream::ReadPlain(std::size_t most) {
   // Whole records for a TLS sink: a burst that ends in a small one costs a record more.
-  auto scratch = loop_.cipher_scratch().first(most / kRecord * kRecordPayload);
+  auto scratch = loop_.scratch().cipher().first(most / kRecord * kRecordPayload);
   const long got = Receive(scratch);
   if (got > 0) return {ReadStatus::kData, scratch.first(static_cast<std::size_t>(got))};
   if (got == 0) return {ReadStatus::kEnd, {}};
@@ -200,16 +196,16 @@ Stream::ReadResult Stream::ReadTls(std::size_t most) {
     Recount();
     cipher = early;
   } else {
-    auto scratch = loop_.cipher_scratch().first(most);
+    auto scratch = loop_.scratch().cipher().first(most);
     const long got = Receive(scratch);
     if (got < 0) return {error_ != 0 ? ReadStatus::kFailed : ReadStatus::kAgain, {}};
     if (got == 0) return {ReadStatus::kTruncated, {}};
     cipher = scratch.first(static_cast<std::size_t>(got));
   }
-  auto& out = loop_.out_scratch();
+  auto& out = loop_.scratch().out();
   out.clear();
   tls::Wire wire{cipher, out};
-  auto plain = loop_.plain_scratch();
+  auto plain = loop_.scratch().plain();
   std::size_t filled = 0;
   tls::Progress progress = tls::Progress::kDone;
   while (progress == tls::Progress::kDone && filled < plain.size()) {
@@ -217,7 +213,7 @@ Stream::ReadResult Stream::ReadTls(std::size_t most) {
     progress = session_->Read(wire, plain.subspan(filled), &length);
     filled += length;
   }
-  // Answers of the protocol itself: a key update's reply, an alert.
+  // An alert of ours. (The answer to a key update waits inside the session for the next Write.)
   if (!out.empty() && !SendOrKeep(out) && filled == 0) return {ReadStatus::kFailed, {}};
   if (filled > 0) {
     // Bytes that came before the end are delivered first; the end is found again at the next Read.
@@ -243,7 +239,7 @@ bool Stream::Write(std::span<const std::uint8_t> bytes) {
   if (error_ != 0) return false;
   bytes_out_ += bytes.size();
   if (!session_) return SendOrKeep(bytes);
-  auto& out = loop_.out_scratch();
+  auto& out = loop_.scratch().out();
   out.clear();
   tls::Wire wire{{}, out};
   if (!session_->Write(wire, bytes)) {
@@ -268,7 +264,7 @@ void Stream::AwaitRoom() {
 }
 
 bool Stream::SendOrKeep(std::span<const std::uint8_t> bytes, int flags) {
-  sent_since_check_ = true;
+  liveness_.NoteSent();
   if (pending() == 0) {
     while (!bytes.empty()) {
       const ssize_t sent = send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | flags);
@@ -290,7 +286,7 @@ bool Stream::SendOrKeep(std::span<const std::uint8_t> bytes, int flags) {
 }
 
 bool Stream::FlushPending() {
-  sent_since_check_ = true;
+  liveness_.NoteSent();
   while (pending() > 0) {
     const ssize_t sent =
         send(fd_.get(), pending_.data() + pending_sent_, pending(), MSG_NOSIGNAL);
@@ -310,42 +306,42 @@ bool Stream::FlushPending() {
 }
 
 void Stream::EndWrite() {
-  if (end_write_) return;
-  end_write_ = true;
-  if (pending() == 0) CompleteEndWrite();
+  if (end_wanted_ != WriteEnd::kNone) return;
+  end_wanted_ = WriteEnd::kEndOfData;
+  if (pending() == 0) SendEndOfData();
 }
 
-void Stream::CompleteEndWrite() {
-  if (write_end_sent_ || error_ != 0) return;
-  write_end_sent_ = true;
+void Stream::SendEndOfData() {
+  if (write_ended() || error_ != 0) return;
   if (!session_) {
     SendFin();
     return;
   }
-  auto& out = loop_.out_scratch();
+  end_sent_ = WriteEnd::kEndOfData;
+  auto& out = loop_.scratch().out();
   out.clear();
   tls::Wire wire{{}, out};
   session_->CloseNotify(wire);
-  if (!out.empty()) (void)SendOrKeep(out, finished_ ? MSG_MORE : 0);  // the FIN that comes next takes it along
+  // MSG_MORE: the FIN that comes next takes it along.
+  if (!out.empty()) (void)SendOrKeep(out, end_wanted_ == WriteEnd::kFin ? MSG_MORE : 0);
 }
 
 void Stream::SendFin() {
-  if (!std::exchange(fin_sent_, true)) shutdown(fd_.get(), SHUT_WR);
+  if (std::exchange(end_sent_, WriteEnd::kFin) != WriteEnd::kFin) shutdown(fd_.get(), SHUT_WR);
 }
 
 void Stream::AfterFlush() {
-  if (end_write_) CompleteEndWrite();
-  if (finished_ && write_end_sent_ && pending() == 0) SendFin();
+  if (end_wanted_ != WriteEnd::kNone) SendEndOfData();
+  if (end_wanted_ == WriteEnd::kFin && write_ended() && pending() == 0) SendFin();
 }
 
 void Stream::Finish() {
-  finished_ = true;
-  EndWrite();
+  end_wanted_ = WriteEnd::kFin;
   if (pending() == 0) AfterFlush();
 }
 
 void Stream::SendAlert(int description) {
-  auto& out = loop_.out_scratch();
+  auto& out = loop_.scratch().out();
   out.clear();
   tls::Wire wire{{}, out};
   session_->SendAlert(wire, description);
@@ -353,33 +349,30 @@ void Stream::SendAlert(int description) {
 }
 
 void Stream::FinishRaw() {
-  end_write_ = true;
-  write_end_sent_ = true;
-  finished_ = true;
+  end_wanted_ = WriteEnd::kFin;
+  if (end_sent_ == WriteEnd::kNone) end_sent_ = WriteEnd::kEndOfData;  // the alert has said it
   if (pending() == 0) AfterFlush();
 }
 
 void Stream::ResetOnClose() { SetResetOnClose(fd_.get()); }
 
 bool Stream::PeerIsDead() {
-  const bool sent = std::exchange(sent_since_check_, false);
-  if (!liveness_.Check(fd_.get(), sent, loop_.now())) return false;
+  if (!liveness_.Check(fd_.get(), loop_.now())) return false;
   error_ = ETIMEDOUT;
   return true;
 }
 
 void Stream::BeginDiscard() {
-  read_ended_ = true;
-  discarding_ = true;  // Discard sees to the interest
+  reading_ = Reading::kDiscarding;  // Discard sees to the interest
 }
 
 bool Stream::Discard() {
   for (int burst = 0; burst < 16; ++burst) {
-    auto scratch = loop_.cipher_scratch();
+    auto scratch = loop_.scratch().cipher();
     const long got = Receive(scratch);
     if (got > 0) continue;
     if (got < 0 && error_ == 0) break;
-    discarding_ = false;  // an ended socket stays readable: watching it on would be a busy loop
+    reading_ = Reading::kEnded;  // an ended socket stays readable: watching it on would be a busy loop
     UpdateInterest();
     return true;
   }

@@ -1,9 +1,10 @@
-// Stream: one leg of a connection. A connected socket, plaintext or TLS, that reads into the loop's scratch
-// memory and keeps no more than what the kernel would not take at once.
+// Stream: one leg of a connection. It is a connected socket, plaintext or TLS.
 //
-// Knows nothing of the other leg, of identities or of timers. Belongs to its owner, on its loop's thread.
-// Half-close: reading and writing end separately; on a TLS leg the end of writing is a close_notify and
-// the TCP FIN is held back until Finish, because some stacks drop a connection on FIN (RFC 8446 6.1).
+// It reads into the loop's scratch memory, and keeps of its own only what the kernel would not take at once.
+// It knows nothing of the other leg, of identities or of time limits. It belongs to its owner, on its loop's thread.
+//
+// Half-close: reading and writing end separately. The end of our writing is a FIN on a plain leg, and a close_notify on a TLS leg. The
+// FIN of a TLS leg is held back until Finish, because some peers give up the whole connection at a FIN (RFC 8446 6.1).
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,9 @@
 #include <span>
 #include <vector>
 
+#include "proxy/net/burst.h"
 #include "proxy/net/liveness.h"
+#include "proxy/net/load.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/memory_meter.h"
 #include "proxy/net/socket.h"
@@ -22,13 +25,13 @@ namespace mooring::net {
 
 class Stream;
 
-// StreamObserver is told what became true. Each call may destroy the Stream; callers of Stream's own verbs
-// are never called back from inside the verb.
+// StreamObserver is told what has happened to a Stream. Inside a call it may destroy the Stream. It is never called from inside one
+// of the Stream's own methods.
 class StreamObserver {
  public:
-  virtual void OnReadable(Stream& stream) = 0;  // Read will not just say kAgain, or says why it never will
-  virtual void OnDrained(Stream& stream) = 0;   // everything written has reached the kernel; or: AwaitRoom is over
-  // Reset or dead, noticed while not reading, or not to be watched (IsShortage); error() has the errno.
+  virtual void OnReadable(Stream& stream) = 0;  // the socket has bytes, an end or an error: call Read
+  virtual void OnDrained(Stream& stream) = 0;   // the kernel has taken all that was pending, or takes more again (AwaitRoom)
+  // The leg has failed while nobody was reading it, or the kernel cannot watch it (IsShortage). error() has the errno.
   virtual void OnBroken(Stream& stream) = 0;
 
  protected:
@@ -38,15 +41,15 @@ class StreamObserver {
 class Stream final {
  public:
   enum class ReadStatus {
-    kData,       // bytes, at least one
-    kAgain,      // nothing now
+    kData,       // at least one byte
+    kAgain,      // nothing now: wait for OnReadable
     kEnd,        // the peer ended its direction: FIN (plain) or close_notify (TLS)
     kTruncated,  // TLS: FIN without close_notify
-    kFailed,     // reset, dead peer or TLS failure: error(), session()
+    kFailed,     // a reset, a dead peer or a TLS failure: error() and session() say which
   };
   struct ReadResult {
     ReadStatus status;
-    std::span<const std::uint8_t> bytes;  // in the loop's scratch; gone with the next call on any Stream
+    std::span<const std::uint8_t> bytes;  // in the loop's scratch memory, until the next call on any Stream of the loop
   };
 
   // The observer must outlive the Stream. `fd` is connected and non-blocking.
@@ -55,77 +58,79 @@ class Stream final {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  // StartTls makes the stream a TLS leg; before any byte has passed. Handshake then drives it: a dialling side calls it at
-  // once with `readable` false, both sides on every OnReadable with true, until it is not kWantInput. Alerts are on
-  // their way when it returns kFailed.
+  // StartTls makes the stream a TLS leg, before any byte has passed. Handshake drives it from then on, at every OnReadable with
+  // `readable` true, as long as it answers kWantInput. The side that dials calls it once with false before, to send the first message.
+  // When it answers kFailed, the alert is on its way already.
   void StartTls(std::unique_ptr<tls::Session> session);
   tls::Progress Handshake(bool readable);
   tls::Session* session() { return session_.get(); }
-  // handshake_bytes are what the handshake may have collected: all that came, and of ours what the kernel did not take.
+  // handshake_bytes is how much memory the handshake may hold: all bytes that came, and those of ours that the kernel did not take.
   std::size_t handshake_bytes() const { return handshake_in_ + pending(); }
 
-  // CountKept has the bytes that this stream keeps counted in `meter`, which must outlive it, from now on.
+  // CountKept counts in `meter`, from now on, the bytes that this stream keeps. The meter must outlive the stream.
   void CountKept(MemoryMeter* meter);
-  // MayKeep: there is no want of memory that forbids to read what a sink may not take at once.
+  // MayKeep is false while memory is so tight that nothing may be read that a sink might not take at once.
   bool MayKeep() const { return meter_ == nullptr || !meter_->IsTight(); }
 
   // WantRead turns OnReadable on or off. A stream that is off still notices a reset (OnBroken).
   void WantRead(bool on);
-  // Read takes one burst of `most` bytes from the socket. After kEnd, kTruncated and kFailed nothing more comes.
+  // Read takes one burst from the socket, of `most` bytes at most. After kEnd, kTruncated and kFailed nothing more comes.
   ReadResult Read(std::size_t most = kReadBurst);
-  // IsBulk: the last Reads brought so much that the next will probably bring as much again.
-  bool IsBulk() const { return bulk_; }
-  // IsHeavy: the last Read brought so much that this stream has to share a turn of the loop (kTurnBytes).
-  bool IsHeavy() const { return heavy_; }
-  // IsLight: no Read has been large, or so many since were small that it is no bulk stream that was quicker than its source.
-  bool IsLight() const { return small_reads_ == kLightReads; }
-  // BufferedInput: something that Read will report waits inside (bytes that arrived with the end of the
-  // handshake, an end behind data), so the socket may stay silent: the owner must call Read again by itself.
+  Load load() const { return load_.load(); }  // by the last reads
+  // BufferedInput: the stream holds something that Read has yet to report. It came with the end of the handshake, or it is an end behind
+  // data. The socket may stay silent about it, so the owner must call Read again without waiting for OnReadable.
   bool BufferedInput() const { return !carry_.empty() || end_after_data_.has_value(); }
 
-  // Write takes all of `bytes`. False: the stream has failed (error()). What the kernel did not take is
-  // kept; the caller stops producing while pending() > 0 and goes on at OnDrained.
+  // Write takes all of `bytes`, and keeps what the kernel does not take. While pending() > 0 the caller produces no more, and goes on at
+  // OnDrained. False: the stream has failed, and error() says why.
   bool Write(std::span<const std::uint8_t> bytes);
-  // Room is how much the kernel will take of a Write for certain; 0 when in doubt.
+  // Room is how many bytes of a Write the kernel will certainly take. 0 when in doubt.
   std::size_t Room() const;
   std::size_t pending() const { return pending_.size() - pending_sent_; }
-  // TakesNow: the kernel takes a record or so at this moment. AwaitRoom has OnDrained called when it does again.
+  // TakesNow: at this moment the kernel takes a record or so. AwaitRoom asks for OnDrained when it does again.
   bool TakesNow() const;
   void AwaitRoom();
 
-  // EndWrite ends our direction after what is pending: FIN, or close_notify on a TLS leg. Idempotent.
+  // EndWrite ends our direction behind what is pending, by a FIN or, on a TLS leg, a close_notify. A second call does nothing.
   void EndWrite();
-  // Finish sends the FIN that EndWrite held back on a TLS leg. Idempotent.
+  // Finish is EndWrite, and on a TLS leg also sends the FIN behind the close_notify. A second call does nothing.
   void Finish();
   // SendAlert ends a TLS leg by a fatal alert (RFC 8446 6.2), so that the peer cannot take it for a clean end.
   void SendAlert(int description);
-  // FinishRaw sends a FIN behind what is pending, without a close_notify: behind an alert.
+  // FinishRaw sends a FIN behind what is pending, without a close_notify. It is for use behind an alert.
   void FinishRaw();
-  // ResetOnClose makes the destructor send a reset instead of a FIN. Never after EndWrite on a clean end.
+  // ResetOnClose makes the destructor send a reset instead of a FIN. Never call it after a clean end.
   void ResetOnClose();
 
-  // BeginDiscard ends reading for good: call Discard at once, and at every OnReadable from then on. Discard
-  // drops raw bytes, so that a late byte does not turn our close into a reset that could overtake our own last
-  // bytes. True once the peer has closed too (or the socket failed): then nothing is lost by closing.
+  // BeginDiscard ends reading for good. From then on call Discard, at once and at every OnReadable. Discard drops the bytes that still
+  // come: closing a socket that holds unread bytes sends a reset, which could overtake our own last bytes. True: the peer has
+  // closed, too, or the socket has failed, so nothing is lost by closing now.
   void BeginDiscard();
   bool Discard();
 
   // SetObserver hands the stream to another owner of its events.
   void SetObserver(StreamObserver* observer) { observer_ = observer; }
 
-  bool received_anything() const { return received_anything_; }  // any byte, of TLS or plain
-  // PeerIsDead asks Liveness; to be called every net::kLivenessCheck.
+  bool received_anything() const { return handshake_in_ > 0 || bytes_in_ > 0; }  // what Discard drops does not count
+  // PeerIsDead asks Liveness. Call it every net::kLivenessCheck.
   bool PeerIsDead();
 
-  bool read_ended() const { return read_ended_; }
-  bool write_ended() const { return write_end_sent_; }
+  bool read_ended() const { return reading_ == Reading::kEnded || reading_ == Reading::kDiscarding; }
+  bool write_ended() const { return end_sent_ != WriteEnd::kNone; }
   int error() const { return error_; }  // errno of the failed call, 0 if none
   int fd() const { return fd_.get(); }
   std::uint64_t bytes_in() const { return bytes_in_; }    // plaintext
   std::uint64_t bytes_out() const { return bytes_out_; }  // plaintext
 
  private:
-  static constexpr std::uint8_t kLightReads = 16;
+  enum class Reading : std::uint8_t {
+    kPaused,      // the owner wants no bytes now
+    kWanted,      // OnReadable is on
+    kEnded,       // nothing comes any more
+    kDiscarding,  // the owner takes nothing more; what comes is dropped
+  };
+  // WriteEnd is how far our direction has ended. A plain leg has no kEndOfData: its FIN says both.
+  enum class WriteEnd : std::uint8_t { kNone, kEndOfData, kFin };
 
   void OnReady(Poller::Ready ready);
   void UpdateInterest();
@@ -135,7 +140,7 @@ class Stream final {
   bool FlushPending();
   ReadResult ReadPlain(std::size_t most);
   ReadResult ReadTls(std::size_t most);
-  void CompleteEndWrite();
+  void SendEndOfData();
   void SendFin();
   void AfterFlush();
   void Recount();  // after every change of what is kept
@@ -152,20 +157,12 @@ class Stream final {
   MemoryMeter* meter_ = nullptr;
   std::size_t counted_ = 0;  // in meter_
   std::size_t handshake_in_ = 0;
+  Reading reading_ = Reading::kPaused;
+  LoadMeter load_;
+  WriteEnd end_wanted_ = WriteEnd::kNone;
+  WriteEnd end_sent_ = WriteEnd::kNone;
   bool awaits_room_ = false;
-  bool want_read_ = false;
-  bool bulk_ = false;
-  bool heavy_ = false;
-  std::uint8_t small_reads_ = kLightReads;  // in a row, up to so many
-  bool read_ended_ = false;
-  bool discarding_ = false;
   bool errors_unwatched_ = false;  // an event that never ends made watching for errors a busy loop
-  bool end_write_ = false;     // asked for
-  bool write_end_sent_ = false;
-  bool finished_ = false;
-  bool fin_sent_ = false;
-  bool received_anything_ = false;
-  bool sent_since_check_ = false;
   Liveness liveness_;
   int error_ = 0;
   std::uint64_t bytes_in_ = 0;

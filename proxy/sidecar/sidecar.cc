@@ -133,7 +133,7 @@ void Sidecar::FollowLocalApp() {
   // For another app another object: nothing that the one before resolved to is used for it.
   local_app_address_ = config_->local_app;
   local_app_ = std::make_unique<control::EndpointNames>(
-      loop_.name_service().names(), net::NameKind::kOwn,
+      net::NameService::Of(loop_).names(), net::NameKind::kOwn,
       [this](std::function<void()> task) { loop_.Defer(std::move(task)); }, [this] { Changed(); },
       [this](const std::string& error) { log_.Warn("control", "local app not resolved, will retry", {{"error", error}}); });
   local_app_->Set({*local_app_address_});

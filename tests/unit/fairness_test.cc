@@ -1,7 +1,7 @@
 // Bulk streams on one loop leave room for a small one, and for each other. The bounds are in bytes, which are counted,
 // not in time.
 //
-// A stream takes one burst in a turn, and one whose last read was heavy (Stream::IsHeavy) none once the turn has had
+// A stream takes one burst in a turn, and one whose last read was heavy (net::Load::kHeavy) none once the turn has had
 // net::kTurnBytes. So all of them together move at most kTurnMost bytes in a turn, and that is what a message waits for that
 // is readable when the turn begins; where small messages have passed lately, at most kLightTurnMost. One that becomes readable
 // during a turn waits for the rest of that turn besides.
@@ -105,7 +105,7 @@ struct Crowd {
       Refill();
       test::Turn(loop);
     }
-    for (const auto& one : bulk) REQUIRE(one->source().IsBulk());
+    for (const auto& one : bulk) REQUIRE(one->source().load() == net::Load::kBulk);
   }
 
   std::uint64_t Moved() {
@@ -176,7 +176,7 @@ struct Small {
   inline static const std::string kText = "a small message";
   Crowd& crowd;
   test::Hop hop;
-  Tap tap{hop.app_leg, hop.relay, [this] { light = crowd.loop.ServesLight(); }, [this] { NoteDelivery(); }};
+  Tap tap{hop.app_leg, hop.relay, [this] { light = crowd.loop.turn().ServesLight(crowd.loop.now()); }, [this] { NoteDelivery(); }};
   bool light = false;  // the loop expected it
   std::uint64_t readable_at = 0;
   std::uint64_t delivered = 0;
@@ -260,7 +260,7 @@ TEST_CASE("bulk streams share a loop: none gets less than half of the mean") {
 TEST_CASE("streams that never fill a burst share a turn, too") {
   constexpr std::size_t kMany = 80;
   constexpr std::size_t kEach = 48 * 1024;
-  static_assert(kEach < net::kReadBurst / 2 && kEach > net::kHeavyRead && kMany * kEach > net::kTurnBytes + kLargestBurst);
+  static_assert(kEach < net::kReadBurst / 2 && kEach > net::LoadMeter::kHeavyRead && kMany * kEach > net::kTurnBytes + kLargestBurst);
   net::Loop loop;
   net::Loop far_loop;
   const tls::ends::Mesh mesh;

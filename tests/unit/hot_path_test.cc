@@ -69,7 +69,7 @@ struct Course {
       if (out > 0) sent += static_cast<std::size_t>(out);
       Turn();
       kept = kept || path.Kept();
-      bulk = bulk || path.outbound.app_leg.IsBulk();
+      bulk = bulk || path.outbound.app_leg.load() == net::Load::kBulk;
       for (;;) {
         const ssize_t in = recv(to, room.data(), room.size(), 0);
         if (in < 0 && errno == EAGAIN) break;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "proxy/net/loop.h"
+#include "proxy/net/scratch.h"
 #include "proxy/net/socket.h"
 
 namespace {
@@ -96,18 +97,18 @@ TEST_CASE("scratch memory of large bursts is given back once there are no more")
   };
   net::Loop loop;
   const auto burst = [&](std::size_t bytes) {
-    for (const auto scratch : {loop.cipher_scratch(), loop.plain_scratch()}) std::fill_n(scratch.begin(), bytes, std::uint8_t{1});
-    loop.out_scratch().resize(bytes);
-    loop.NoteMoved(bytes);
+    for (const auto scratch : {loop.scratch().cipher(), loop.scratch().plain()}) std::fill_n(scratch.begin(), bytes, std::uint8_t{1});
+    loop.scratch().out().resize(bytes);
+    loop.scratch().NoteRead(bytes);
   };
-  CHECK(resident(loop.cipher_scratch()) == 0);
+  CHECK(resident(loop.scratch().cipher()) == 0);
   burst(net::kLargeBurst);
-  loop.TrimScratch();
-  CHECK(resident(loop.cipher_scratch()) >= net::kLargeBurst);  // there may be more of them
+  loop.scratch().Trim();
+  CHECK(resident(loop.scratch().cipher()) >= net::kLargeBurst);  // there may be more of them
   burst(net::kReadBurst);
-  loop.TrimScratch();
-  CHECK(resident(loop.cipher_scratch()) <= net::kReadBurst + page);
-  CHECK(resident(loop.plain_scratch()) <= net::kReadBurst + page);
-  CHECK(loop.out_scratch().empty());
-  CHECK(loop.cipher_scratch().front() == 1);  // what the next message will need stays
+  loop.scratch().Trim();
+  CHECK(resident(loop.scratch().cipher()) <= net::kReadBurst + page);
+  CHECK(resident(loop.scratch().plain()) <= net::kReadBurst + page);
+  CHECK(loop.scratch().out().empty());
+  CHECK(loop.scratch().cipher().front() == 1);  // what the next message will need stays
 }
