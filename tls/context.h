@@ -1,8 +1,9 @@
 // Context: everything that TLS sessions of one kind share, made once per (leaf, roots) pair.
 //
-// Immutable; shared by const pointer from any thread. A change of leaf or roots makes a new
-// Context; live sessions keep theirs. TLS 1.2 and 1.3 or less (Offer), ECDHE with AEAD only; groups X25519MLKEM768,
-// X25519, P-256; no SHA-1, ALPN, renegotiation or early data. CA names are not sent.
+// Shared by const pointer, from any thread. What it was made of never changes: a change of leaf or roots makes a new Context, and
+// live sessions keep theirs. What it learns does change, under locks of its own: peers dialled (PeerMemory), keys of tickets
+// (TicketKeys). TLS 1.2 and 1.3 or less (Offer), ECDHE with AEAD only; groups X25519MLKEM768, X25519, P-256; no SHA-1, ALPN,
+// renegotiation or early data. CA names are not sent.
 //
 // Mesh sessions resume by tickets, which end with their Context. A resumed session is judged like a new one, by
 // the chain that its ticket carries and the time of now, on both sides (RFC 8446 2.2 leaves that to us).

@@ -27,7 +27,7 @@ class UpstreamSource final {
  public:
   using OnChange = std::function<void()>;
 
-  // `agent` may be null if the upstream has static endpoints. `defaults` fills in what the upstream leaves open.
+  // `agent` may be null if the upstream has static endpoints. The two timeouts hold unless `upstream` has its own.
   UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent, config::UpstreamSettings upstream,
                  net::milliseconds connect_timeout, net::milliseconds idle_timeout, OnChange on_change);
   UpstreamSource(const UpstreamSource&) = delete;

@@ -1,12 +1,14 @@
-// Relay: two established legs, two pipes, each with its own end.
+// Relay: moves bytes between two established legs, in both directions, until both directions have ended.
 //
-// Rules: bytes that the sink's kernel does not take stop the source until they are gone, so a direction
-// keeps at most one burst (net::kReadBurst). While memory is tight nothing is read that would have to be kept: a record at a
-// time, and only when the sink's kernel takes it; whoever waits is woken by its own sink, not by the memory. Bulk streams share each turn of the loop (net::kTurnBytes), so that a small
-// message on another connection waits a bounded time. The end of one direction is passed on behind its bytes (FIN
-// <-> close_notify) and leaves the other open. A reset is passed on as a reset, after the bytes that came
-// before it, and never as a clean end. When both directions have ended, the legs close within a second.
-// Knows nothing of identities. Owned by a connection; its loop's thread. Source: RFC 9293 3.6, RFC 8446 6.1.
+// Flow: when the sink's kernel takes no more, its source is not read until all is gone. So a direction keeps one burst at most
+// (burst.h). While memory is tight nothing is read that might have to be kept: one record at a time, and only while the sink's kernel
+// takes it. A source that waits for that is woken by its sink, not by memory that comes free. Streams share the loop by turn.h.
+//
+// Ends: the end of one direction is passed on behind its bytes, as a FIN or a close_notify, and leaves the other direction open. A
+// reset is passed on as a reset, behind the bytes that came before it, and never as a clean end. When both directions have ended, both
+// legs close within a second.
+//
+// It knows nothing of identities. A connection owns it, on the loop's thread. Source: RFC 9293 3.6, RFC 8446 6.1.
 #pragma once
 
 #include <functional>
@@ -20,27 +22,28 @@ namespace mooring::data {
 
 class Relay final : public net::StreamObserver {
  public:
-  // `on_done` is called once, last of all, takes no memory; it may not destroy the Relay at once (it posts that). The streams must outlive the
-  // Relay and be idle: handshakes done, nothing pending, not reading. idle_timeout 0: none.
+  // Handshakes on both legs are done. The streams outlive the Relay. idle_timeout 0: none.
+  // `on_done` is called once, as the last thing that the Relay does. It needs no memory. It may not destroy the Relay at once: the
+  // Relay's own code is on the stack.
   Relay(net::Loop& loop, net::Stream& a, net::Stream& b, net::milliseconds idle_timeout,
         std::function<void(CloseReason)> on_done);
 
-  // Start begins to pump. `first`, if given, is what a Read of leg b has already delivered.
+  // Start begins to move bytes. `first` is what a Read of leg b has delivered already, if there was one.
   void Start(std::optional<net::Stream::ReadResult> first = std::nullopt);
 
-  // CheckPeers ends a relay one of whose peers has died; to be called every net::kLivenessCheck.
+  // CheckPeers ends the relay if one of the peers has died. Call it every net::kLivenessCheck.
   void CheckPeers();
 
-  // Cut ends both legs at once, by a reset, for a reason of the owner's (drain_timeout). What has ended cleanly already is not
-  // reset after the fact.
+  // Cut ends both legs at once, by a reset, for a reason of the owner's. Where both directions have ended cleanly already, nothing is
+  // reset, and the reason stays that of the clean end.
   void Cut(CloseReason reason) noexcept;
 
-  // BetweenExchanges: nobody owes `client`, one of the legs, an answer. The last byte came from the other leg, or none ever came;
-  // nothing has moved for `quiet`, and nothing is on its way in our memory or the kernel's.
+  // BetweenExchanges: `client`, one of the legs, is owed no answer. The last byte came from the other leg, or none ever came. Nothing
+  // has moved for `quiet`, and nothing is under way in our memory or the kernel's.
   bool BetweenExchanges(const net::Stream& client, net::milliseconds quiet) const;
-  // End closes both legs cleanly (close_notify, FIN); only while BetweenExchanges, or bytes would be lost.
+  // End closes both legs cleanly, by close_notify and FIN. Only while BetweenExchanges: otherwise bytes would be lost.
   void End(CloseReason reason) { Close(reason); }
-  // ended: both directions have ended on our side; only the peers' own close may be outstanding.
+  // ended: both directions have ended on our side. All that may be left to come is the peers' own close.
   bool ended() const { return state_ == State::kClosing || state_ == State::kDone; }
 
   void OnReadable(net::Stream& stream) override;
@@ -70,7 +73,7 @@ class Relay final : public net::StreamObserver {
   State state_ = State::kIdle;
   CloseReason reason_ = CloseReason::kDone;
   const net::Stream* last_source_ = nullptr;  // the leg that the last bytes came from
-  net::Stream* survivor_ = nullptr;  // kResetting: the leg that still gets its last bytes
+  net::Stream* survivor_ = nullptr;           // in kResetting: the leg that still gets its last bytes
   net::MonotonicTime last_activity_{};
   net::MonotonicTime limit_{};
 };
