@@ -41,6 +41,7 @@ const char* CloseReasonName(CloseReason reason) {
     case CloseReason::kConnectFailed: return "connect_failed";
     case CloseReason::kOutOfResources: return "out_of_resources";
     case CloseReason::kInternalError: return "internal_error";
+    case CloseReason::kReasons: break;
   }
   return "unknown";
 }

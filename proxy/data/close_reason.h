@@ -47,8 +47,9 @@ enum class CloseReason {
   kConnectFailed,         // no endpoint could be reached and proven
   kOutOfResources,        // descriptors, memory, ports or epoll watches ran out
   kInternalError,         // a mistake of ours, which this connection has paid for; see the log
+  kReasons,               // how many there are; it stays last
 };
-inline constexpr std::size_t kCloseReasons = static_cast<std::size_t>(CloseReason::kInternalError) + 1;
+inline constexpr std::size_t kCloseReasons = static_cast<std::size_t>(CloseReason::kReasons);
 
 const char* CloseReasonName(CloseReason reason);
 

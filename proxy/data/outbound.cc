@@ -264,7 +264,7 @@ void Outbound::StartRelay(std::optional<net::Stream::ReadResult> first) {
 }
 
 void Outbound::AttemptFailed(CloseReason reason, const std::string& detail) {
-  worker_.mutable_stats().outbound.attempts_failed[static_cast<std::size_t>(reason)].Add();
+  worker_.mutable_stats().outbound.attempts_failed[reason].Add();
   worker_.StrangerLog(reason, log::Level::kWarn, "upstream attempt failed", Endpoint().Text(),
                       {{"upstream", upstream_},
                        {"endpoint", Endpoint().Text()},

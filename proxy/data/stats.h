@@ -24,12 +24,22 @@ class Count final {
   std::atomic<std::int64_t> value_{0};
 };
 
+// ReasonCounts has one Count for each reason that there is.
+class ReasonCounts final {
+ public:
+  Count& operator[](CloseReason reason) { return counts_[static_cast<std::size_t>(reason)]; }
+  const Count& operator[](CloseReason reason) const { return counts_[static_cast<std::size_t>(reason)]; }
+
+ private:
+  std::array<Count, kCloseReasons> counts_;
+};
+
 struct DirectionStats {
   Count active;
   Count total;
   Count resumed;  // of them, those whose TLS handshake was an abbreviated one
-  std::array<Count, kCloseReasons> closed;
-  std::array<Count, kCloseReasons> attempts_failed;  // outbound: single endpoints that failed
+  ReasonCounts closed;
+  ReasonCounts attempts_failed;  // outbound: single endpoints that failed
   Count bytes_in;   // plaintext, from the caller
   Count bytes_out;  // plaintext, to the caller
 };

@@ -265,7 +265,7 @@ void Worker::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
   DirectionStats& stats = inbound ? stats_.inbound : stats_.outbound;
   if (const Room room = admission_->Ask(kind); room == Room::kNoMemory) {
     stats.total.Add();
-    stats.closed[static_cast<std::size_t>(CloseReason::kOutOfResources)].Add();
+    stats.closed[CloseReason::kOutOfResources].Add();
     net::SetResetOnClose(fd.get());
     StrangerLog(CloseReason::kOutOfResources, log::Level::kWarn, "connection refused", name,
                 {{"reason", CloseReasonName(CloseReason::kOutOfResources)},
@@ -293,7 +293,7 @@ void Worker::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
       if (fd) net::SetResetOnClose(fd.get());  // never begun is no clean end
       if (listed) connections_.pop_front();
       const CloseReason reason = inbound ? OnConnectionEscaped("inbound ended") : OnConnectionEscaped("outbound ended");
-      stats.closed[static_cast<std::size_t>(reason)].Add();
+      stats.closed[reason].Add();
       return;
     }
     connection = connections_.front().get();
@@ -316,7 +316,7 @@ void Worker::Retire(Connection* connection, DirectionStats& stats, CloseReason r
   ended_since_sweep_ = true;
   drain_.Retired(*connection);
   stats.active.Add(-1);
-  stats.closed[static_cast<std::size_t>(reason)].Add();
+  stats.closed[reason].Add();
   // Its own code is on the stack, and a walk over connections_ may be under way: it is taken off the list later.
   connection->next_retired_ = std::exchange(retired_, connection);
   reap_.Arm();

@@ -52,12 +52,13 @@ json WatchJson(const control::Watch& watch, net::MonotonicTime now) {
 
 json ReasonsJson(const std::vector<std::unique_ptr<data::Worker>>& workers,
                  const data::DirectionStats data::WorkerStats::*direction,
-                 const std::array<data::Count, data::kCloseReasons> data::DirectionStats::*counts) {
+                 const data::ReasonCounts data::DirectionStats::*counts) {
   json out = json::object();
   for (std::size_t i = 0; i < data::kCloseReasons; ++i) {
+    const auto reason = static_cast<data::CloseReason>(i);
     std::int64_t sum = 0;
-    for (const auto& worker : workers) sum += ((worker->stats().*direction).*counts)[i].value();
-    if (sum != 0) out[data::CloseReasonName(static_cast<data::CloseReason>(i))] = sum;
+    for (const auto& worker : workers) sum += ((worker->stats().*direction).*counts)[reason].value();
+    if (sum != 0) out[data::CloseReasonName(reason)] = sum;
   }
   return out;
 }

@@ -129,7 +129,7 @@ struct Sidecars {
 
   std::int64_t Active() const { return caller.active() + service.active(); }
   static std::int64_t Closed(const data::DirectionStats& stats, data::CloseReason reason) {
-    return stats.closed[static_cast<std::size_t>(reason)].value();
+    return stats.closed[reason].value();
   }
 
   static net::UniqueFd Open(data::Worker& worker, const std::string& name, data::ListenerKind kind) {
