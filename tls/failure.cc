@@ -101,25 +101,25 @@ Diagnosis Diagnose(bool during_handshake) {
   return diagnosis;
 }
 
-std::uint8_t AlertFor(Refusal refusal) {
+Alert AlertFor(Refusal refusal) {
   switch (refusal) {
     case Refusal::kUnknownCa:
-      return SSL_AD_UNKNOWN_CA;
+      return Alert::kUnknownCa;
     case Refusal::kExpired:
     case Refusal::kNotYetValid:
-      return SSL_AD_CERTIFICATE_EXPIRED;
+      return Alert::kCertificateExpired;
     case Refusal::kForeignTrustDomain:
     case Refusal::kWrongIdentity:
-      return SSL_AD_CERTIFICATE_UNKNOWN;
+      return Alert::kCertificateUnknown;
     case Refusal::kNone:
     case Refusal::kNoCertificate:
     case Refusal::kMalformed:
     case Refusal::kChainTooLong:
     case Refusal::kLeafRules:
     case Refusal::kNotSpiffe:
-      return SSL_AD_BAD_CERTIFICATE;
+      return Alert::kBadCertificate;
   }
-  return SSL_AD_BAD_CERTIFICATE;
+  return Alert::kBadCertificate;
 }
 
 }  // namespace mooring::tls

@@ -15,6 +15,7 @@
 
 #include "authz/result.h"
 #include "authz/spiffe.h"
+#include "tls/alert.h"
 
 namespace mooring::tls {
 
@@ -67,8 +68,8 @@ enum class Refusal {
   kWrongIdentity,       // san_mismatch: a good identity, not the one intended
 };
 const char* RefusalName(Refusal refusal);
-// AlertFor is the TLS alert description that tells the peer about a refusal (RFC 8446 6.2).
-std::uint8_t AlertFor(Refusal refusal);
+// AlertFor is the alert that tells the peer about a refusal.
+Alert AlertFor(Refusal refusal);
 
 inline constexpr std::size_t kMaxChain = 10;  // certificates a peer may send, leaf included
 

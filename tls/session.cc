@@ -65,7 +65,7 @@ ssl_verify_result_t VerifyPeer(SSL* ssl, std::uint8_t* out_alert) {
       if (SSL_is_server(ssl) != 0) BoundSession(ssl);
       return ssl_verify_ok;
     }
-    *out_alert = AlertFor(impl->judgement.refusal);
+    *out_alert = static_cast<std::uint8_t>(AlertFor(impl->judgement.refusal));
   } catch (...) {
     impl->starved = true;
     impl->judgement.refusal = Refusal::kUnknownCa;
@@ -189,7 +189,7 @@ void Session::Impl::NotePeer() const {
 }
 
 Progress Session::Impl::RefuseResumed() {
-  SSL_send_fatal_alert(ssl.get(), AlertFor(judgement.refusal));
+  SSL_send_fatal_alert(ssl.get(), static_cast<std::uint8_t>(AlertFor(judgement.refusal)));
   return FailRefused();
 }
 

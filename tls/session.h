@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 
+#include "tls/alert.h"
 #include "tls/context.h"
 #include "tls/wire.h"
 
@@ -89,7 +90,7 @@ class Session final {
 
   // SendAlert ends the session by a fatal alert of ours (RFC 8446 6.2); nothing may be written
   // after it. Requires a finished handshake; does nothing after CloseNotify or a failure.
-  void SendAlert(Wire& wire, int description);
+  void SendAlert(Wire& wire, Alert alert);
 
   bool handshake_done() const;
   bool resumed() const;         // the handshake was an abbreviated one

@@ -91,12 +91,12 @@ void Session::CloseNotify(Wire& wire) {
   if (impl_->FailFromQueue() == Progress::kFailed && impl_->failure == Failure::kMemory) throw std::bad_alloc();
 }
 
-void Session::SendAlert(Wire& wire, int description) {
+void Session::SendAlert(Wire& wire, Alert alert) {
   if (impl_->failure != Failure::kNone || !impl_->handshake_done || impl_->close_notify_sent)
     return;
   const Attach attached(*impl_, wire);
   impl_->close_notify_sent = true;  // our direction is over, whichever alert ended it
-  SSL_send_fatal_alert(impl_->ssl.get(), static_cast<std::uint8_t>(description));
+  SSL_send_fatal_alert(impl_->ssl.get(), static_cast<std::uint8_t>(alert));
 }
 
 }  // namespace mooring::tls

@@ -63,18 +63,4 @@ CloseReason FromRefusal(tls::Refusal refusal) {
   return CloseReason::kTlsError;
 }
 
-CloseReason FromSession(const tls::Session& session) {
-  switch (session.failure()) {
-    case tls::Failure::kNone: return CloseReason::kHandshakeAborted;
-    case tls::Failure::kMemory: return CloseReason::kOutOfResources;
-    case tls::Failure::kCertificate: return FromRefusal(session.judgement().refusal);
-    case tls::Failure::kAlert: return CloseReason::kPeerAlert;
-    case tls::Failure::kNotTls: return CloseReason::kNotTls;
-    case tls::Failure::kVersion: return CloseReason::kTlsVersion;
-    case tls::Failure::kNoCommonCipher:
-    case tls::Failure::kProtocol: return CloseReason::kTlsError;
-  }
-  return CloseReason::kTlsError;
-}
-
 }  // namespace mooring::data

@@ -5,7 +5,6 @@
 #include <cstddef>
 
 #include "tls/identity.h"
-#include "tls/session.h"
 
 namespace mooring::data {
 
@@ -53,8 +52,7 @@ inline constexpr std::size_t kCloseReasons = static_cast<std::size_t>(CloseReaso
 
 const char* CloseReasonName(CloseReason reason);
 
-// FromRefusal and FromSession translate the tls room's verdicts.
+// FromRefusal translates the tls room's word for a certificate that it does not believe.
 CloseReason FromRefusal(tls::Refusal refusal);
-CloseReason FromSession(const tls::Session& session);
 
 }  // namespace mooring::data

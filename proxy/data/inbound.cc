@@ -1,11 +1,11 @@
 #include "proxy/data/inbound.h"
 
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <utility>
 
+#include "proxy/data/leg_failure.h"
 #include "proxy/data/worker.h"
 #include "tls/session.h"
 
@@ -13,8 +13,6 @@ namespace mooring::data {
 namespace {
 // What a refused caller may take to read its alert and leave.
 constexpr net::milliseconds kRefusalTime{1'000};
-// TLS alert descriptions, RFC 8446 6.2.
-constexpr int kAlertCertificateExpired = 45;
 }  // namespace
 
 Inbound::Inbound(Worker& worker, net::UniqueFd&& caller, const net::SocketAddress& peer)
@@ -35,7 +33,7 @@ void Inbound::Begin() {
   }
   if (begun_with_->identity->leaf->not_after() <= std::chrono::system_clock::now()) {
     RefuseAtOnce(CloseReason::kLeafExpired, "the agent has not renewed our leaf certificate; see its log",
-                 kAlertCertificateExpired);
+                 tls::Alert::kCertificateExpired);
     return;
   }
   if (begun_with_->roots_stale) {
@@ -86,13 +84,13 @@ void Inbound::ContinueHandshake() {
 }
 
 void Inbound::OnHandshakeFailed() {
-  if (!caller_.received_anything()) {  // an agent's TCP check, a port scan: not worth a line
+  const CloseReason reason = ReasonOf(caller_, Reached::kCallersHandshake);
+  if (reason == CloseReason::kProbe) {  // an agent's TCP check, a port scan: not worth a line
     worker_.log().Debug("data", "inbound probe", {{"peer", peer_.Text()}});
-    Over(CloseReason::kProbe);
+    Over(reason);
     return;
   }
-  const tls::Session& session = *caller_.session();
-  Refuse(FromSession(session), log::Level::kInfo, "inbound refused", session.failure_text());
+  Refuse(reason, log::Level::kInfo, "inbound refused", DetailOf(caller_));
 }
 
 void Inbound::Authorize() {
@@ -113,11 +111,11 @@ void Inbound::Authorize() {
 }
 
 Inbound::Verdict Inbound::Judge(const Snapshot& now) {
-  const auto refused = [](CloseReason reason, log::Level level, std::string detail, int alert) {
+  const auto refused = [](CloseReason reason, log::Level level, std::string detail, tls::Alert alert) {
     return Verdict{false, reason, level, std::move(detail), alert};
   };
   if (!now.identity || !now.inbound) {
-    return refused(CloseReason::kNotReady, log::Level::kWarn, "identity was withdrawn", kAlertInternalError);
+    return refused(CloseReason::kNotReady, log::Level::kWarn, "identity was withdrawn", tls::Alert::kInternalError);
   }
   const tls::Session& session = *caller_.session();
   if (now.identity->roots != begun_with_->identity->roots) {
@@ -127,16 +125,16 @@ Inbound::Verdict Inbound::Judge(const Snapshot& now) {
     }
   }
   if (!now.intentions) {
-    return refused(CloseReason::kDenied, log::Level::kWarn, "intentions are not known yet", kAlertAccessDenied);
+    return refused(CloseReason::kDenied, log::Level::kWarn, "intentions are not known yet", tls::Alert::kAccessDenied);
   }
   if (now.roots_stale || now.intentions_stale) {
-    return refused(CloseReason::kStale, log::Level::kError, "roots or intentions are older than max_stale", kAlertInternalError);
+    return refused(CloseReason::kStale, log::Level::kError, "roots or intentions are older than max_stale", tls::Alert::kInternalError);
   }
   authz::Decision decision = now.intentions->Decide(session.judgement().id, now.fallback);
   if (!decision.allowed) {
-    return refused(CloseReason::kDenied, log::Level::kInfo, std::move(decision.reason), kAlertAccessDenied);
+    return refused(CloseReason::kDenied, log::Level::kInfo, std::move(decision.reason), tls::Alert::kAccessDenied);
   }
-  return Verdict{true, CloseReason::kDone, log::Level::kDebug, std::move(decision.reason), 0};
+  return Verdict{true, CloseReason::kDone, log::Level::kDebug, std::move(decision.reason), tls::Alert::kInternalError};
 }
 
 void Inbound::DialApp() {
@@ -202,17 +200,15 @@ void Inbound::CutLive(const Objection& objection) {
   Cut(objection.reason);
 }
 
-void Inbound::RefuseAtOnce(CloseReason reason, const std::string& detail, int alert) {
+void Inbound::RefuseAtOnce(CloseReason reason, const std::string& detail, tls::Alert alert) {
   worker_.StrangerLog(reason, log::Level::kError, "inbound refused", peer_.Host(),
                       {{"reason", CloseReasonName(reason)}, {"detail", detail}, {"peer", peer_.Text()}});
-  // A fatal alert in clear, as it is before any handshake (RFC 8446 5.1 and 6): a reason at the caller's end, too.
-  const std::array<std::uint8_t, 7> record{21, 3, 3, 0, 2, 2, static_cast<std::uint8_t>(alert)};
-  (void)caller_.Write(record);
+  (void)caller_.Write(tls::AlertInClear(alert));
   LetOut(reason);
 }
 
 void Inbound::Refuse(CloseReason reason, log::Level level, log::Literal message,
-                     const std::string& detail, int alert) {
+                     const std::string& detail, tls::Alert alert) {
   const bool proven = caller_.session() != nullptr && caller_.session()->handshake_done();
   const std::string source = proven ? caller_.session()->judgement().id.Uri() : std::string();
   worker_.StrangerLog(
@@ -268,9 +264,9 @@ void Inbound::OnBroken(net::Stream&) {
     worker_.LogShortage("inbound ended", peer_.Text(), caller_.error());
     Cut(CloseReason::kOutOfResources);
   } else if (stage_ == Stage::kDial) {
-    Over(CloseReason::kReset);
+    Over(ReasonOf(caller_, Reached::kLive));
   } else if (stage_ == Stage::kHandshake) {
-    Over(caller_.received_anything() ? CloseReason::kHandshakeAborted : CloseReason::kProbe);
+    Over(ReasonOf(caller_, Reached::kCallersHandshake));
   }
 }
 

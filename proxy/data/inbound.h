@@ -33,7 +33,6 @@ class Inbound final : public Connection, public net::StreamObserver {
   void OnEscaped() noexcept override;
 
  private:
-  static constexpr int kAlertInternalError = 80;  // TLS alert description, RFC 8446 6.2
   enum class Stage { kHandshake, kDial, kRelay, kRefusing, kOver };
   // Verdict is the decision about a caller who has proven who it is.
   struct Verdict {
@@ -41,7 +40,7 @@ class Inbound final : public Connection, public net::StreamObserver {
     CloseReason reason = CloseReason::kDenied;  // of a refusal, as are level and alert
     log::Level level = log::Level::kInfo;
     std::string detail;  // what it is by
-    int alert = kAlertInternalError;
+    tls::Alert alert = tls::Alert::kInternalError;
   };
 
   void OnReadable(net::Stream& stream) override;
@@ -53,7 +52,7 @@ class Inbound final : public Connection, public net::StreamObserver {
   void Authorize();
   Verdict Judge(const Snapshot& now);
   // RefuseAtOnce refuses a caller that is not worth a handshake, because we could not prove ourselves or judge it.
-  void RefuseAtOnce(CloseReason reason, const std::string& detail, int alert = kAlertInternalError);
+  void RefuseAtOnce(CloseReason reason, const std::string& detail, tls::Alert alert = tls::Alert::kInternalError);
   void DialApp();
   void OnDialed(net::UniqueFd fd, int error);
   void OnDeadline();
@@ -61,7 +60,7 @@ class Inbound final : public Connection, public net::StreamObserver {
   // Refuse ends a caller that gets no app: its alert is let out, then the connection closes.
   // `alert` goes to a caller whose handshake is done; the others have had that of the handshake.
   void Refuse(CloseReason reason, log::Level level, log::Literal message, const std::string& detail,
-              int alert = kAlertInternalError);
+              tls::Alert alert = tls::Alert::kInternalError);
   // LetOut gives the peer a moment to read what was sent last.
   void LetOut(CloseReason reason);
   // CutLive ends the relay, with an alert to the caller.

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "proxy/data/leg_failure.h"
 #include "proxy/data/worker.h"
 #include "tls/session.h"
 
@@ -19,11 +20,6 @@ constexpr std::size_t kShares = 3;
 
 CloseReason FromErrno(int error) {
   if (error == ETIMEDOUT) return CloseReason::kConnectTimeout;
-  return net::IsShortage(error) ? CloseReason::kOutOfResources : CloseReason::kConnectRefused;
-}
-
-// LostFor is for an attempt that was connected already.
-CloseReason LostFor(int error) {
   return net::IsShortage(error) ? CloseReason::kOutOfResources : CloseReason::kConnectRefused;
 }
 
@@ -185,15 +181,11 @@ void Outbound::ContinueHandshake(bool readable) {
       return;
     case tls::Progress::kClosed:
     case tls::Progress::kFailed: {
-      const tls::Session& session = *peer_->session();
-      if (session.MayFailOverTicket()) {
+      if (peer_->session()->MayFailOverTicket()) {
         TryWithoutTicket();
         return;
       }
-      const std::string detail = session.failure() == tls::Failure::kNone
-                                     ? "the peer closed during the handshake"
-                                     : session.failure_text();
-      AttemptFailed(FromSession(session), detail);
+      AttemptFailed(ReasonOf(*peer_, Reached::kInstancesHandshake), DetailOf(*peer_));
       return;
     }
   }
@@ -241,10 +233,7 @@ void Outbound::OnFirstAnswer() {
     case net::Stream::ReadStatus::kFailed: {
       // Refused after all, and no byte of the app's has gone: another instance may do.
       app_.WantRead(false);
-      const tls::Failure failure = peer_->session()->failure();
-      const bool told = failure == tls::Failure::kAlert || failure == tls::Failure::kMemory;
-      AttemptFailed(told ? FromSession(*peer_->session()) : LostFor(peer_->error()),
-                    told ? peer_->session()->failure_text() : std::strerror(peer_->error()));
+      AttemptFailed(ReasonOf(*peer_, Reached::kProven), DetailOf(*peer_));
       return;
     }
     case net::Stream::ReadStatus::kData:
@@ -316,11 +305,11 @@ void Outbound::OnBroken(net::Stream& stream) {
     worker_.LogShortage("outbound ended", upstream_, app_.error());
     Cut(CloseReason::kOutOfResources);
   } else if (&stream == &app_) {
-    Over(CloseReason::kReset);  // the app has given up; nobody is owed an answer
+    Over(ReasonOf(app_, Reached::kLive));  // the app has given up; nobody is owed an answer
   } else if (stage_ == Stage::kHandshake && peer_->session()->MayFailOverTicket()) {
     TryWithoutTicket();
   } else if (stage_ == Stage::kHandshake || stage_ == Stage::kProven) {
-    AttemptFailed(LostFor(stream.error()), std::strerror(stream.error()));
+    AttemptFailed(ReasonOf(*peer_, stage_ == Stage::kProven ? Reached::kProven : Reached::kInstancesHandshake), DetailOf(*peer_));
   }
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "proxy/data/leg_failure.h"
+
 namespace mooring::data {
 namespace {
 using net::milliseconds;
@@ -188,10 +190,7 @@ void Relay::CheckPeers() {
 }
 
 void Relay::Reset(Stream& failed) {
-  const tls::Failure failure = failed.session() != nullptr ? failed.session()->failure() : tls::Failure::kNone;
-  reason_ = CloseReason::kReset;
-  if (failure == tls::Failure::kAlert) reason_ = CloseReason::kPeerAlert;
-  if (failure == tls::Failure::kMemory || net::IsShortage(failed.error())) reason_ = CloseReason::kOutOfResources;
+  reason_ = ReasonOf(failed, Reached::kLive);
   state_ = State::kResetting;
   survivor_ = &Other(failed);
   failed.WantRead(false);

@@ -26,11 +26,11 @@ std::optional<Objection> JudgeChain(const Snapshot& snapshot, const tls::Session
 
 std::optional<Objection> JudgeCaller(const Snapshot& snapshot, const authz::ServiceId& source) {
   if (!snapshot.intentions) {
-    return Objection{CloseReason::kRevoked, kAlertAccessDenied, "intentions are not known yet"};
+    return Objection{CloseReason::kRevoked, tls::Alert::kAccessDenied, "intentions are not known yet"};
   }
   authz::Decision decision = snapshot.intentions->Decide(source, snapshot.fallback);
   if (decision.allowed) return std::nullopt;
-  return Objection{CloseReason::kRevoked, kAlertAccessDenied, std::move(decision.reason)};
+  return Objection{CloseReason::kRevoked, tls::Alert::kAccessDenied, std::move(decision.reason)};
 }
 
 Review::Review(const Snapshot* before, const Snapshot& now) : now_(now) {

@@ -15,12 +15,10 @@
 
 namespace mooring::data {
 
-inline constexpr int kAlertAccessDenied = 49;  // TLS alert description, RFC 8446 6.2
-
-// Objection is why a connection may not go on, and the TLS alert that says so to the peer (RFC 8446 6.2).
+// Objection is why a connection may not go on, and the alert that says so to the peer.
 struct Objection {
   CloseReason reason = CloseReason::kRevoked;
-  int alert = 0;
+  tls::Alert alert = tls::Alert::kAccessDenied;
   std::string detail;
 };
 

@@ -340,11 +340,11 @@ void Stream::Finish() {
   if (pending() == 0) AfterFlush();
 }
 
-void Stream::SendAlert(int description) {
+void Stream::SendAlert(tls::Alert alert) {
   auto& out = loop_.scratch().out();
   out.clear();
   tls::Wire wire{{}, out};
-  session_->SendAlert(wire, description);
+  session_->SendAlert(wire, alert);
   if (!out.empty()) (void)SendOrKeep(out);
 }
 

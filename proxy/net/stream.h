@@ -96,7 +96,7 @@ class Stream final {
   // Finish is EndWrite, and on a TLS leg also sends the FIN behind the close_notify. A second call does nothing.
   void Finish();
   // SendAlert ends a TLS leg by a fatal alert (RFC 8446 6.2), so that the peer cannot take it for a clean end.
-  void SendAlert(int description);
+  void SendAlert(tls::Alert alert);
   // FinishRaw sends a FIN behind what is pending, without a close_notify. It is for use behind an alert.
   void FinishRaw();
   // ResetOnClose makes the destructor send a reset instead of a FIN. Never call it after a clean end.

@@ -313,7 +313,7 @@ TEST_CASE("record layer: an answer that is due goes with what ends our direction
     ours.Take(sender.KeyUpdate(true));
     if (alert) {
       Wire wire{{}, ours.end.out};
-      ours.end.session->SendAlert(wire, 49);
+      ours.end.session->SendAlert(wire, Alert::kAccessDenied);
     } else {
       ours.end.CloseNotify();
     }

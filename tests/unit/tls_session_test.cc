@@ -131,7 +131,7 @@ TEST_CASE("session: SendAlert ends the stream as a failure, never as a clean end
     const Mesh mesh(version);
     Pair pair = Connected(mesh);
     const auto send = [&](Wire& wire) {
-      pair.server.session->SendAlert(wire, 49);  // access_denied
+      pair.server.session->SendAlert(wire, Alert::kAccessDenied);
       return 0;
     };
     CHECK(pair.server.Write("before"));

@@ -1,0 +1,49 @@
+#include "proxy/data/leg_failure.h"
+
+#include <cstring>
+
+namespace mooring::data {
+namespace {
+
+CloseReason OfHandshake(const tls::Session& session) noexcept {
+  switch (session.failure()) {
+    case tls::Failure::kNone: return CloseReason::kHandshakeAborted;
+    case tls::Failure::kMemory: return CloseReason::kOutOfResources;
+    case tls::Failure::kCertificate: return FromRefusal(session.judgement().refusal);
+    case tls::Failure::kAlert: return CloseReason::kPeerAlert;
+    case tls::Failure::kNotTls: return CloseReason::kNotTls;
+    case tls::Failure::kVersion: return CloseReason::kTlsVersion;
+    case tls::Failure::kNoCommonCipher:
+    case tls::Failure::kProtocol: return CloseReason::kTlsError;
+  }
+  return CloseReason::kTlsError;
+}
+
+}  // namespace
+
+CloseReason ReasonOf(net::Stream& failed, Reached reached) noexcept {
+  const tls::Session* session = failed.session();
+  const tls::Failure failure = session == nullptr ? tls::Failure::kNone : session->failure();
+  if (failure == tls::Failure::kMemory || net::IsShortage(failed.error())) return CloseReason::kOutOfResources;
+  switch (reached) {
+    case Reached::kCallersHandshake:
+      if (!failed.received_anything()) return CloseReason::kProbe;
+      [[fallthrough]];
+    case Reached::kInstancesHandshake:
+      return session == nullptr ? CloseReason::kHandshakeAborted : OfHandshake(*session);
+    case Reached::kProven:
+      return failure == tls::Failure::kAlert ? CloseReason::kPeerAlert : CloseReason::kConnectRefused;
+    case Reached::kLive:
+      return failure == tls::Failure::kAlert ? CloseReason::kPeerAlert : CloseReason::kReset;
+  }
+  return CloseReason::kReset;
+}
+
+std::string DetailOf(net::Stream& failed) {
+  const tls::Session* session = failed.session();
+  if (session != nullptr && session->failure() != tls::Failure::kNone) return session->failure_text();
+  if (failed.error() != 0) return std::strerror(failed.error());
+  return session != nullptr && !session->handshake_done() ? "the peer closed during the handshake" : "the peer closed";
+}
+
+}  // namespace mooring::data

@@ -1,0 +1,26 @@
+// Why a leg of a connection failed: the one place that knows what a session's failure, an errno and silence mean.
+//
+// The same errno means other things before a handshake and after it, so the owner says how far the leg had come. Pure; it reads
+// the stream and changes nothing.
+#pragma once
+
+#include <string>
+
+#include "proxy/data/close_reason.h"
+#include "proxy/net/stream.h"
+
+namespace mooring::data {
+
+enum class Reached {
+  kCallersHandshake,    // inbound, under way
+  kInstancesHandshake,  // outbound, under way
+  kProven,              // outbound: our side is done, no byte has passed, another instance may still do
+  kLive,                // bytes pass, or may
+};
+
+// ReasonOf is for a stream that has failed, or that its peer has left in a handshake. It takes no memory.
+CloseReason ReasonOf(net::Stream& failed, Reached reached) noexcept;
+// DetailOf says the same in words, for a log; printable, one line.
+std::string DetailOf(net::Stream& failed);
+
+}  // namespace mooring::data
