@@ -37,7 +37,7 @@ enum class CloseReason {
   kSanMismatch,
   kDenied,                // by an intention or the default
   kLeafExpired,           // our own leaf certificate has expired
-  kNotReady,              // identity or intentions are not known yet
+  kNotReady,              // identity or intentions are not known, yet or any more
   kStale,                 // what is known is older than max_stale
   kLocalConnectFailed,    // the local app does not take connections
   kNoEndpoint,            // the upstream has no healthy instance

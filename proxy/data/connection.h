@@ -12,7 +12,7 @@
 
 #include "proxy/data/admission.h"
 #include "proxy/data/close_reason.h"
-#include "proxy/data/review.h"
+#include "proxy/data/judge.h"
 #include "proxy/net/loop.h"
 
 namespace mooring::data {
@@ -27,9 +27,9 @@ class Connection : public net::Keeper {
   virtual void Begin() = 0;  // may end the connection at once
   // Cut ends it now, by a reset on both legs, at every stage of its life. It takes no memory.
   virtual void Cut(CloseReason reason) noexcept = 0;
-  // OnSnapshot: the worker has a new snapshot. The connection may be waiting for something in it, and `review`
+  // OnSnapshot: the worker has a new snapshot. The connection may be waiting for something in it, and `judge`
   // says whether it may still be.
-  virtual void OnSnapshot(Review& review) = 0;
+  virtual void OnSnapshot(Judge& judge) = 0;
   // OnSweep comes every net::kLivenessCheck: the moment to look for a peer that has died.
   virtual void OnSweep() = 0;
   // OwesAnswer: the client has sent something that has not been looked at.

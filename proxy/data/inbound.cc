@@ -27,22 +27,15 @@ Inbound::Inbound(Worker& worker, net::UniqueFd&& caller, const net::SocketAddres
 Inbound::~Inbound() = default;
 
 void Inbound::Begin() {
-  if (!begun_with_ || !begun_with_->identity || !begun_with_->inbound) {
-    RefuseAtOnce(CloseReason::kNotReady, "no identity yet");
-    return;
-  }
-  if (begun_with_->identity->leaf->not_after() <= std::chrono::system_clock::now()) {
-    RefuseAtOnce(CloseReason::kLeafExpired, "the agent has not renewed our leaf certificate; see its log",
-                 tls::Alert::kCertificateExpired);
-    return;
-  }
-  if (begun_with_->roots_stale) {
-    RefuseAtOnce(CloseReason::kStale, "the roots are older than max_stale");
+  if (const auto objection = BeforeHandshake(begun_with_.get(), std::chrono::system_clock::now())) {
+    RefuseAtOnce(*objection);
     return;
   }
   // A ticket is worth something to those who are let in. It is sealed at the end of the handshake, and decided by the snapshot of
   // that moment, which is Authorize's.
-  caller_.StartTls(tls::Session::Accept(begun_with_->identity->server, [this] { return Judge(*worker_.snapshot()).allowed; }));
+  caller_.StartTls(tls::Session::Accept(begun_with_->identity->server, [this] {
+    return !Judge(begun_with_.get(), *worker_.snapshot()).OfCaller(*caller_.session(), Moment::kEntering);
+  }));
   deadline_.Start(begun_with_->inbound->handshake_timeout);  // of the whole handshake, not of a byte
   caller_.WantRead(true);
 }
@@ -96,45 +89,17 @@ void Inbound::OnHandshakeFailed() {
 void Inbound::Authorize() {
   // The newest snapshot decides, whatever the handshake began under.
   const std::shared_ptr<const Snapshot> now = worker_.snapshot();
-  const Verdict verdict = Judge(*now);
-  if (!verdict.allowed) {
-    Refuse(verdict.reason, verdict.level, "inbound refused", verdict.detail, verdict.alert);
+  std::string by;
+  if (const auto objection = Judge(begun_with_.get(), *now).OfCaller(*caller_.session(), Moment::kEntering, &by)) {
+    Refuse(objection->reason, objection->level, "inbound refused", objection->detail, objection->alert);
     return;
   }
   if (worker_.log().Enabled(log::Level::kDebug)) {
     const authz::ServiceId& source = caller_.session()->judgement().id;
-    worker_.log().Debug("data", "inbound allowed",
-                        {{"source", source.Uri()}, {"by", verdict.detail}, {"peer", peer_.Text()}});
+    worker_.log().Debug("data", "inbound allowed", {{"source", source.Uri()}, {"by", by}, {"peer", peer_.Text()}});
   }
   begun_with_ = now;
   DialApp();
-}
-
-Inbound::Verdict Inbound::Judge(const Snapshot& now) {
-  const auto refused = [](CloseReason reason, log::Level level, std::string detail, tls::Alert alert) {
-    return Verdict{false, reason, level, std::move(detail), alert};
-  };
-  if (!now.identity || !now.inbound) {
-    return refused(CloseReason::kNotReady, log::Level::kWarn, "identity was withdrawn", tls::Alert::kInternalError);
-  }
-  const tls::Session& session = *caller_.session();
-  if (now.identity->roots != begun_with_->identity->roots) {
-    tls::Judgement again = session.Rejudge(*now.identity->roots);
-    if (again.refusal != tls::Refusal::kNone) {
-      return refused(FromRefusal(again.refusal), log::Level::kInfo, std::move(again.detail), tls::AlertFor(again.refusal));
-    }
-  }
-  if (!now.intentions) {
-    return refused(CloseReason::kDenied, log::Level::kWarn, "intentions are not known yet", tls::Alert::kAccessDenied);
-  }
-  if (now.roots_stale || now.intentions_stale) {
-    return refused(CloseReason::kStale, log::Level::kError, "roots or intentions are older than max_stale", tls::Alert::kInternalError);
-  }
-  authz::Decision decision = now.intentions->Decide(session.judgement().id, now.fallback);
-  if (!decision.allowed) {
-    return refused(CloseReason::kDenied, log::Level::kInfo, std::move(decision.reason), tls::Alert::kAccessDenied);
-  }
-  return Verdict{true, CloseReason::kDone, log::Level::kDebug, std::move(decision.reason), tls::Alert::kInternalError};
 }
 
 void Inbound::DialApp() {
@@ -175,23 +140,28 @@ void Inbound::OnDialed(net::UniqueFd fd, int error) {
   relay_->Start();
 }
 
-void Inbound::OnSnapshot(Review& review) {
+void Inbound::OnSnapshot(Judge& judge) {
   if (stage_ != Stage::kDial && stage_ != Stage::kRelay) return;  // a handshake is judged at its end
   const LivePolicy& policy = worker_.snapshot()->live;
   if (stage_ == Stage::kRelay && !policy.cut_revoked) return;
-  std::optional<Objection> objection = review.OfCaller(*caller_.session(), objection_.has_value());
+  std::optional<Objection> objection = judge.OfCaller(*caller_.session(), grace_.moment());
   if (stage_ == Stage::kDial) {
     if (!objection) return;
     dialer_.reset();
-    Refuse(objection->reason, log::Level::kInfo, "inbound refused", objection->detail, objection->alert);
+    Refuse(objection->reason, objection->level, "inbound refused", objection->detail, objection->alert);
     return;
   }
-  if (Enforce(policy, std::move(objection), &objection_, &deadline_)) CutLive(*objection_);
+  const net::MonotonicTime now = worker_.loop().now();
+  switch (grace_.Note(policy, std::move(objection), now)) {
+    case Grace::Then::kGoesOn: return deadline_.Stop();
+    case Grace::Then::kWaits: return deadline_.Start(grace_.Left(now));
+    case Grace::Then::kEnds: return CutLive(*grace_.objection());
+  }
 }
 
 void Inbound::CutLive(const Objection& objection) {
   const std::string source = caller_.session()->judgement().id.Uri();
-  worker_.StrangerLog(objection.reason, log::Level::kInfo, "inbound cut", source,
+  worker_.StrangerLog(objection.reason, objection.level, "inbound cut", source,
                       {{"reason", CloseReasonName(objection.reason)},
                        {"source", source},
                        {"detail", objection.detail},
@@ -200,11 +170,11 @@ void Inbound::CutLive(const Objection& objection) {
   Cut(objection.reason);
 }
 
-void Inbound::RefuseAtOnce(CloseReason reason, const std::string& detail, tls::Alert alert) {
-  worker_.StrangerLog(reason, log::Level::kError, "inbound refused", peer_.Host(),
-                      {{"reason", CloseReasonName(reason)}, {"detail", detail}, {"peer", peer_.Text()}});
-  (void)caller_.Write(tls::AlertInClear(alert));
-  LetOut(reason);
+void Inbound::RefuseAtOnce(const Objection& objection) {
+  worker_.StrangerLog(objection.reason, objection.level, "inbound refused", peer_.Host(),
+                      {{"reason", CloseReasonName(objection.reason)}, {"detail", objection.detail}, {"peer", peer_.Text()}});
+  (void)caller_.Write(tls::AlertInClear(objection.alert));
+  LetOut(objection.reason);
 }
 
 void Inbound::Refuse(CloseReason reason, log::Level level, log::Literal message,
@@ -246,7 +216,7 @@ void Inbound::OnDeadline() {
       Over(refusal_);
       return;
     case Stage::kRelay:  // the grace of a revoked connection
-      if (objection_) CutLive(*objection_);
+      if (grace_.objection()) CutLive(*grace_.objection());
       return;
     case Stage::kDial:
     case Stage::kOver:

@@ -25,7 +25,7 @@ class Inbound final : public Connection, public net::StreamObserver {
 
   void Begin() override;
   void Cut(CloseReason reason) noexcept override;
-  void OnSnapshot(Review& review) override;
+  void OnSnapshot(Judge& judge) override;
   void OnSweep() override;
   bool OwesAnswer() const override { return net::Unread(caller_.fd()) > 0; }
   bool IsAwaited() const override;
@@ -34,14 +34,6 @@ class Inbound final : public Connection, public net::StreamObserver {
 
  private:
   enum class Stage { kHandshake, kDial, kRelay, kRefusing, kOver };
-  // Verdict is the decision about a caller who has proven who it is.
-  struct Verdict {
-    bool allowed = false;
-    CloseReason reason = CloseReason::kDenied;  // of a refusal, as are level and alert
-    log::Level level = log::Level::kInfo;
-    std::string detail;  // what it is by
-    tls::Alert alert = tls::Alert::kInternalError;
-  };
 
   void OnReadable(net::Stream& stream) override;
   void OnDrained(net::Stream& stream) override;
@@ -50,9 +42,8 @@ class Inbound final : public Connection, public net::StreamObserver {
   void ContinueHandshake();
   void OnHandshakeFailed();
   void Authorize();
-  Verdict Judge(const Snapshot& now);
-  // RefuseAtOnce refuses a caller that is not worth a handshake, because we could not prove ourselves or judge it.
-  void RefuseAtOnce(CloseReason reason, const std::string& detail, tls::Alert alert = tls::Alert::kInternalError);
+  // RefuseAtOnce refuses a caller that is not worth a handshake.
+  void RefuseAtOnce(const Objection& objection);
   void DialApp();
   void OnDialed(net::UniqueFd fd, int error);
   void OnDeadline();
@@ -71,10 +62,10 @@ class Inbound final : public Connection, public net::StreamObserver {
   Worker& worker_;
   const net::SocketAddress peer_;
   std::shared_ptr<const Snapshot> begun_with_;  // the snapshot of the handshake
-  net::Timer deadline_;  // of the handshake or the refusal; while relaying, the grace of an objection
+  net::Timer deadline_;  // of the handshake or the refusal; while relaying, grace_'s
   net::Stream caller_;
   net::MonotonicTime since_;  // when the caller was last heard of in the handshake; when the relay began
-  std::optional<Objection> objection_;  // live, but only until the grace is over
+  Grace grace_;  // while relaying
   Stage stage_ = Stage::kHandshake;
   CloseReason refusal_ = CloseReason::kDone;
   std::size_t next_app_address_ = 0;

@@ -48,7 +48,7 @@ void Outbound::Begin() {
   Find();
 }
 
-void Outbound::OnSnapshot(Review& review) {
+void Outbound::OnSnapshot(Judge& judge) {
   switch (stage_) {
     case Stage::kWaiting:
       Find();
@@ -62,7 +62,7 @@ void Outbound::OnSnapshot(Review& review) {
         StartRelay(std::nullopt);  // no time is left for another instance: from here on it is a live connection
         break;
       }
-      if (const auto objection = review.OfInstance(*peer_->session(), false)) {
+      if (const auto objection = judge.OfInstance(*peer_->session(), Moment::kLive)) {
         peer_->SendAlert(objection->alert);
         app_.WantRead(false);
         AttemptFailed(objection->reason, objection->detail);
@@ -74,8 +74,12 @@ void Outbound::OnSnapshot(Review& review) {
   if (stage_ != Stage::kRelay) return;  // it has ended at once
   const LivePolicy& policy = worker_.snapshot()->live;
   if (!policy.cut_revoked) return;
-  std::optional<Objection> verdict = review.OfInstance(*peer_->session(), objection_.has_value());
-  if (Enforce(policy, std::move(verdict), &objection_, &deadline_)) CutLive(*objection_);
+  const net::MonotonicTime now = worker_.loop().now();
+  switch (grace_.Note(policy, judge.OfInstance(*peer_->session(), grace_.moment()), now)) {
+    case Grace::Then::kGoesOn: return deadline_.Stop();
+    case Grace::Then::kWaits: return deadline_.Start(grace_.Left(now));
+    case Grace::Then::kEnds: return CutLive(*grace_.objection());
+  }
 }
 
 void Outbound::CutLive(const Objection& objection) {
@@ -282,7 +286,7 @@ void Outbound::OnDeadline() {
       Over(CloseReason::kIdleTimeout);
       return;
     case Stage::kRelay:  // the grace of a revoked connection
-      if (objection_) CutLive(*objection_);
+      if (grace_.objection()) CutLive(*grace_.objection());
       return;
     case Stage::kOver:
       return;

@@ -27,7 +27,7 @@ class Outbound final : public Connection, public net::StreamObserver {
 
   void Begin() override;
   void Cut(CloseReason reason) noexcept override;
-  void OnSnapshot(Review& review) override;
+  void OnSnapshot(Judge& judge) override;
   void OnSweep() override;
   bool OwesAnswer() const override { return net::Unread(app_.fd()) > 0; }
   bool IsAwaited() const override { return stage_ != Stage::kOver; }
@@ -71,7 +71,7 @@ class Outbound final : public Connection, public net::StreamObserver {
   net::Timer deadline_;
   net::Stream app_;
   net::MonotonicTime proven_at_{};
-  std::optional<Objection> objection_;  // live, but only until the grace is over
+  Grace grace_;  // while relaying
   Stage stage_ = Stage::kWaiting;
   net::MonotonicTime give_up_{};
   std::size_t first_ = 0;     // index of the first endpoint tried

@@ -70,10 +70,10 @@ void Worker::Start() {
 void Worker::PostSnapshot(std::shared_ptr<const Snapshot> snapshot) {
   loop_.Post([this, snapshot = std::move(snapshot)]() mutable {
     const std::shared_ptr<const Snapshot> before = std::exchange(snapshot_, std::move(snapshot));
-    Review review(before.get(), *snapshot_);
+    Judge judge(before.get(), *snapshot_);
     // A connection may retire inside the call; it stays on the list until after this event. One that cannot be judged ends.
     for (auto& connection : connections_) {
-      loop_.Attend(connection.get(), [&] { connection->OnSnapshot(review); });
+      loop_.Attend(connection.get(), [&] { connection->OnSnapshot(judge); });
     }
   });
 }
