@@ -9,6 +9,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "proxy/data/admission.h"
 #include "proxy/data/close_reason.h"
@@ -16,6 +17,8 @@
 #include "proxy/net/loop.h"
 
 namespace mooring::data {
+
+class Review;
 
 class Connection : public net::Keeper {
  public:
@@ -27,9 +30,9 @@ class Connection : public net::Keeper {
   virtual void Begin() = 0;  // may end the connection at once
   // Cut ends it now, by a reset on both legs, at every stage of its life. It takes no memory.
   virtual void Cut(CloseReason reason) noexcept = 0;
-  // OnSnapshot: the worker has a new snapshot. The connection may be waiting for something in it, and `judge`
-  // says whether it may still be.
-  virtual void OnSnapshot(Judge& judge) = 0;
+  // OnSnapshot: the worker has a new snapshot, since `changed`. The connection may be waiting for something in it, and `judge`
+  // says whether it may still be. It comes before the next event of the connection's sockets (review.h).
+  virtual void OnSnapshot(Judge& judge, net::MonotonicTime changed) = 0;
   // OnSweep comes every net::kLivenessCheck: the moment to look for a peer that has died.
   virtual void OnSweep() = 0;
   // OwesAnswer: the client has sent something that has not been looked at.
@@ -40,8 +43,17 @@ class Connection : public net::Keeper {
   // that has been silent so long ends, too. True: nothing of it is awaited any more, even if the peers have not closed yet.
   virtual bool EndIfQuiet(net::milliseconds quiet) = 0;
 
+  bool retired() const { return retired_; }
+
+ protected:
+  // BeforeEvent has the newest snapshot looked at, if that has not been done yet. False: it is over, by that or before.
+  bool BeforeEvent() noexcept final;
+  // NoteRetired is for whoever retires it. False: it was already.
+  bool NoteRetired() noexcept { return !std::exchange(retired_, true); }
+
  private:
   friend class Drain;
+  friend class Review;
   friend class Worker;
   const ListenerKind kind_;
   bool drain_awaits_ = false;             // Drain's: its end is awaited
@@ -50,6 +62,8 @@ class Connection : public net::Keeper {
   std::optional<std::list<Connection*>::iterator> unproven_;  // while it has not proven who it is
   net::MonotonicTime accepted_at_{};
   std::int64_t handshake_bytes_ = 0;                          // as counted by Admission
+  Review* review_ = nullptr;  // from Joined on
+  std::uint64_t judged_ = 0;  // Review's: by its so manieth snapshot
   bool retired_ = false;
   Connection* next_retired_ = nullptr;
 };

@@ -140,7 +140,7 @@ void Inbound::OnDialed(net::UniqueFd fd, int error) {
   relay_->Start();
 }
 
-void Inbound::OnSnapshot(Judge& judge) {
+void Inbound::OnSnapshot(Judge& judge, net::MonotonicTime changed) {
   if (stage_ != Stage::kDial && stage_ != Stage::kRelay) return;  // a handshake is judged at its end
   const LivePolicy& policy = worker_.snapshot()->live;
   if (stage_ == Stage::kRelay && !policy.cut_revoked) return;
@@ -151,10 +151,9 @@ void Inbound::OnSnapshot(Judge& judge) {
     Refuse(objection->reason, objection->level, "inbound refused", objection->detail, objection->alert);
     return;
   }
-  const net::MonotonicTime now = worker_.loop().now();
-  switch (grace_.Note(policy, std::move(objection), now)) {
+  switch (grace_.Note(policy, std::move(objection), changed)) {
     case Grace::Then::kGoesOn: return deadline_.Stop();
-    case Grace::Then::kWaits: return deadline_.Start(grace_.Left(now));
+    case Grace::Then::kWaits: return deadline_.Start(grace_.Left(worker_.loop().now()));
     case Grace::Then::kEnds: return CutLive(*grace_.objection());
   }
 }
@@ -216,7 +215,7 @@ void Inbound::OnDeadline() {
       Over(refusal_);
       return;
     case Stage::kRelay:  // the grace of a revoked connection
-      if (grace_.objection()) CutLive(*grace_.objection());
+      if (BeforeEvent() && grace_.objection()) CutLive(*grace_.objection());
       return;
     case Stage::kDial:
     case Stage::kOver:

@@ -25,7 +25,7 @@ class Inbound final : public Connection, public net::StreamObserver {
 
   void Begin() override;
   void Cut(CloseReason reason) noexcept override;
-  void OnSnapshot(Judge& judge) override;
+  void OnSnapshot(Judge& judge, net::MonotonicTime changed) override;
   void OnSweep() override;
   bool OwesAnswer() const override { return net::Unread(caller_.fd()) > 0; }
   bool IsAwaited() const override;

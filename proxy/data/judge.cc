@@ -81,11 +81,11 @@ authz::Decision Judge::Decide(const tls::Session& session, Moment moment) {
   return entry->second;
 }
 
-Grace::Then Grace::Note(const LivePolicy& policy, std::optional<Objection> verdict, net::MonotonicTime now) {
-  if (verdict && !objection_) ends_ = now + policy.revoke_grace;
+Grace::Then Grace::Note(const LivePolicy& policy, std::optional<Objection> verdict, net::MonotonicTime changed) {
+  if (verdict && !objection_) ends_ = changed + policy.revoke_grace;
   objection_ = std::move(verdict);
   if (!objection_) return Then::kGoesOn;
-  return policy.revoke_grace.count() == 0 || now >= ends_ ? Then::kEnds : Then::kWaits;
+  return policy.revoke_grace.count() == 0 || changed >= ends_ ? Then::kEnds : Then::kWaits;
 }
 
 net::milliseconds Grace::Left(net::MonotonicTime now) const {

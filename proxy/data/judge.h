@@ -66,8 +66,8 @@ class Grace final {
     kWaits,   // until Left is over
     kEnds,    // now, for objection()
   };
-  // Note takes the newest verdict, of a change at `now`. A second one does not begin the grace anew.
-  Then Note(const LivePolicy& policy, std::optional<Objection> verdict, net::MonotonicTime now);
+  // Note takes the newest verdict, of what changed at `changed`. A second one does not begin the grace anew.
+  Then Note(const LivePolicy& policy, std::optional<Objection> verdict, net::MonotonicTime changed);
   // Left is what is left of the grace.
   net::milliseconds Left(net::MonotonicTime now) const;
   const std::optional<Objection>& objection() const { return objection_; }

@@ -48,7 +48,7 @@ void Outbound::Begin() {
   Find();
 }
 
-void Outbound::OnSnapshot(Judge& judge) {
+void Outbound::OnSnapshot(Judge& judge, net::MonotonicTime changed) {
   switch (stage_) {
     case Stage::kWaiting:
       Find();
@@ -74,10 +74,9 @@ void Outbound::OnSnapshot(Judge& judge) {
   if (stage_ != Stage::kRelay) return;  // it has ended at once
   const LivePolicy& policy = worker_.snapshot()->live;
   if (!policy.cut_revoked) return;
-  const net::MonotonicTime now = worker_.loop().now();
-  switch (grace_.Note(policy, judge.OfInstance(*peer_->session(), grace_.moment()), now)) {
+  switch (grace_.Note(policy, judge.OfInstance(*peer_->session(), grace_.moment()), changed)) {
     case Grace::Then::kGoesOn: return deadline_.Stop();
-    case Grace::Then::kWaits: return deadline_.Start(grace_.Left(now));
+    case Grace::Then::kWaits: return deadline_.Start(grace_.Left(worker_.loop().now()));
     case Grace::Then::kEnds: return CutLive(*grace_.objection());
   }
 }
@@ -286,7 +285,7 @@ void Outbound::OnDeadline() {
       Over(CloseReason::kIdleTimeout);
       return;
     case Stage::kRelay:  // the grace of a revoked connection
-      if (grace_.objection()) CutLive(*grace_.objection());
+      if (BeforeEvent() && grace_.objection()) CutLive(*grace_.objection());
       return;
     case Stage::kOver:
       return;

@@ -27,7 +27,7 @@ class Outbound final : public Connection, public net::StreamObserver {
 
   void Begin() override;
   void Cut(CloseReason reason) noexcept override;
-  void OnSnapshot(Judge& judge) override;
+  void OnSnapshot(Judge& judge, net::MonotonicTime changed) override;
   void OnSweep() override;
   bool OwesAnswer() const override { return net::Unread(app_.fd()) > 0; }
   bool IsAwaited() const override { return stage_ != Stage::kOver; }

@@ -27,6 +27,10 @@ class Rounds final {
     return first;
   }
 
+  // Restart begins a new round, wherever the one under way stands. AtEnd: there is nothing left in this one.
+  void Restart() { next_ = list_.end(); }
+  bool AtEnd() const { return next_ == list_.end(); }
+
   // Pause is how long to wait between two calls so that a round takes `round`.
   template <typename Duration>
   Duration Pause(Duration round) const {

@@ -69,12 +69,8 @@ void Worker::Start() {
 
 void Worker::PostSnapshot(std::shared_ptr<const Snapshot> snapshot) {
   loop_.Post([this, snapshot = std::move(snapshot)]() mutable {
-    const std::shared_ptr<const Snapshot> before = std::exchange(snapshot_, std::move(snapshot));
-    Judge judge(before.get(), *snapshot_);
-    // A connection may retire inside the call; it stays on the list until after this event. One that cannot be judged ends.
-    for (auto& connection : connections_) {
-      loop_.Attend(connection.get(), [&] { connection->OnSnapshot(judge); });
-    }
+    std::shared_ptr<const Snapshot> before = std::exchange(snapshot_, std::move(snapshot));
+    review_.Begin(std::move(before), snapshot_);
   });
 }
 
@@ -298,6 +294,7 @@ void Worker::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
     }
     connection = connections_.front().get();
     connection->position_ = connections_.begin();
+    review_.Joined(*connection);
     stats.active.Add();
     admission_->Enter(kind);
     if (unproven) {
@@ -311,7 +308,7 @@ void Worker::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
 }
 
 void Worker::Retire(Connection* connection, DirectionStats& stats, CloseReason reason) noexcept {
-  if (std::exchange(connection->retired_, true)) return;
+  if (!connection->NoteRetired()) return;
   Proven(connection);  // or not: it is no handshake under way any more
   ended_since_sweep_ = true;
   drain_.Retired(*connection);
@@ -327,6 +324,7 @@ void Worker::Reap() {
     Connection* const connection = std::exchange(retired_, retired_->next_retired_);
     const ListenerKind kind = connection->kind_;
     rounds_.Leaving(connection->position_);
+    review_.Leaving(connection->position_);
     connections_.erase(connection->position_);
     admission_->Leave(kind);
   }

@@ -17,6 +17,7 @@
 #include "proxy/data/admission.h"
 #include "proxy/data/connection.h"
 #include "proxy/data/drain.h"
+#include "proxy/data/review.h"
 #include "proxy/data/rounds.h"
 #include "proxy/data/snapshot.h"
 #include "proxy/data/stats.h"
@@ -124,6 +125,7 @@ class Worker final : public net::Keeper {
   Connection* retired_ = nullptr;
   net::Chore reap_;
   Rounds<std::unique_ptr<Connection>> rounds_{connections_};
+  Review review_{loop_, connections_};
   Drain drain_{loop_, connections_, stats_.drain_awaits};
   std::list<Connection*> unproven_;  // callers, the oldest first
   std::map<std::string, std::size_t> round_robin_;

@@ -42,6 +42,8 @@ class Keeper {
   // OnEscaped is called inside the handler of the exception. The callback has stopped wherever it stood. The exception is a failed
   // allocation most often, so this has to work without memory.
   virtual void OnEscaped() noexcept = 0;
+  // BeforeEvent comes before each event of its sockets. False: the event is dropped, for the keeper is over.
+  virtual bool BeforeEvent() noexcept { return true; }
 
  protected:
   ~Keeper() = default;

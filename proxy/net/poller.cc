@@ -120,6 +120,7 @@ void Poller::Set(unsigned interest) {
 }
 
 void Poller::Serve(Handle* handle, Loop& loop, std::uint32_t events) {
+  if (!handle->detached && handle->keeper != nullptr && !handle->keeper->BeforeEvent()) return;
   if (handle->detached || handle->interest == kNone) return;
   Ready ready;
   const bool shut = (events & EPOLLHUP) != 0;
