@@ -22,13 +22,19 @@ Dialer::Dialer(net::Loop& loop, net::ConnectStart start, net::milliseconds deadl
   timer_.Start(deadline);
 }
 
-Dialer::~Dialer() { poller_.reset(); }
+Dialer::~Dialer() {
+  poller_.reset();
+  if (fd_) net::SetResetOnClose(fd_.get());
+}
 
 void Dialer::Report(int error) {
   poller_.reset();
   timer_.Stop();
   net::UniqueFd fd = std::move(fd_);
-  if (error != 0) fd.Reset();
+  if (error != 0 && fd) {
+    net::SetResetOnClose(fd.get());
+    fd.Reset();
+  }
   // The owner may destroy this object, and with it the function that is running.
   const auto on_done = std::move(on_done_);
   on_done(std::move(fd), error);

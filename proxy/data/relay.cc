@@ -1,6 +1,7 @@
 #include "proxy/data/relay.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "proxy/data/leg_failure.h"
@@ -164,7 +165,11 @@ void Relay::Cut(CloseReason reason) noexcept {
     Done();
     return;
   }
-  if (state_ == State::kPumping) reason_ = reason;
+  ResetBoth(state_ == State::kPumping ? reason : reason_);
+}
+
+void Relay::ResetBoth(CloseReason reason) noexcept {
+  reason_ = reason;
   a_.ResetOnClose();
   b_.ResetOnClose();
   Done();
@@ -182,14 +187,13 @@ bool Relay::BetweenExchanges(const Stream& client, milliseconds quiet) const {
 
 void Relay::CheckPeers() {
   if (state_ != State::kPumping) return;
-  if (a_.PeerIsDead()) {
-    Reset(a_);
-  } else if (b_.PeerIsDead()) {
-    Reset(b_);
+  for (Stream* leg : {&a_, &b_}) {
+    if (leg->PeerIsDead()) return ResetBoth(ReasonOf(*leg, Reached::kLive));
   }
 }
 
 void Relay::Reset(Stream& failed) {
+  if (failed.error() == ETIMEDOUT) return ResetBoth(ReasonOf(failed, Reached::kLive));  // the kernel has found it dead
   reason_ = ReasonOf(failed, Reached::kLive);
   state_ = State::kResetting;
   survivor_ = &Other(failed);

@@ -5,8 +5,8 @@
 // takes it. A source that waits for that is woken by its sink, not by memory that comes free. Streams share the loop by turn.h.
 //
 // Ends: the end of one direction is passed on behind its bytes, as a FIN or a close_notify, and leaves the other direction open. A
-// reset is passed on as a reset, behind the bytes that came before it, and never as a clean end. When both directions have ended, both
-// legs close within a second.
+// reset is passed on as a reset, behind the bytes that came before it, and never as a clean end. A peer found dead ends both legs at
+// once, by a reset. When both directions have ended, both legs close within a second.
 //
 // It knows nothing of identities. A connection owns it, on the loop's thread. Source: RFC 9293 3.6, RFC 8446 6.1.
 #pragma once
@@ -61,6 +61,7 @@ class Relay final : public net::StreamObserver {
   void CheckEnds();
   void Close(CloseReason reason);
   void Reset(net::Stream& failed);
+  void ResetBoth(CloseReason reason) noexcept;
   void OnTimer();
   void Done();
 

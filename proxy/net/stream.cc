@@ -367,10 +367,14 @@ void Stream::BeginDiscard() {
 }
 
 bool Stream::Discard() {
-  for (int burst = 0; burst < 16; ++burst) {
-    auto scratch = loop_.scratch().cipher();
-    const long got = Receive(scratch);
-    if (got > 0) continue;
+  // What is left is reported again, after the others have had their turn.
+  std::size_t left = kReadBurst;
+  while (left > 0) {
+    const long got = Receive(loop_.scratch().cipher().first(left));
+    if (got > 0) {
+      left -= static_cast<std::size_t>(got);
+      continue;
+    }
     if (got < 0 && error_ == 0) break;
     reading_ = Reading::kEnded;  // an ended socket stays readable: watching it on would be a busy loop
     UpdateInterest();

@@ -103,8 +103,8 @@ class Stream final {
   void ResetOnClose();
 
   // BeginDiscard ends reading for good. From then on call Discard, at once and at every OnReadable. Discard drops the bytes that still
-  // come: closing a socket that holds unread bytes sends a reset, which could overtake our own last bytes. True: the peer has
-  // closed, too, or the socket has failed, so nothing is lost by closing now.
+  // come, kReadBurst at most in a call: closing a socket that holds unread bytes sends a reset, which could overtake our own last
+  // bytes. True: the peer has closed, too, or the socket has failed, so nothing is lost by closing now.
   void BeginDiscard();
   bool Discard();
 

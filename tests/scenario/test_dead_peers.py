@@ -61,6 +61,12 @@ class Far:
         ip("link", "set", self.near, "down")
 
 
+def kept(far):
+    if shutil.which("ss") is None:
+        raise Skip("ss (iproute2) is not installed")
+    return subprocess.run(["ss", "-tanH", "dst", far.address], capture_output=True, text=True, check=True).stdout
+
+
 def through(case, far):
     authority = certs.Authority()
     mooring = Mooring.from_yaml(case, {
@@ -114,6 +120,7 @@ def test_data_under_way_to_a_dead_app_ends_the_caller_too(case):
     caller.send(b"is anybody there?")
     check.true(caller.reset_within(60), "the caller is reset")
     mooring.wait_idle()
+    check.equal(kept(far), "", "what the kernel still tries to send to the dead one")
 
 
 def test_an_app_that_reads_nothing_for_long_keeps_its_connection(case):
