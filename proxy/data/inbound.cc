@@ -251,6 +251,7 @@ void Inbound::OnEscaped() noexcept { Cut(worker_.OnConnectionEscaped("inbound en
 
 void Inbound::OnSweep() {
   if (stage_ != Stage::kRelay) return;
+  bytes_.Feed(worker_.mutable_stats().inbound, caller_.bytes_in(), caller_.bytes_out());
   if (TooOld(worker_.snapshot()->live, since_, worker_.loop().now())) {
     Cut(CloseReason::kMaxConnectionAge);
     return;
@@ -285,8 +286,7 @@ void Inbound::Over(CloseReason reason) noexcept {
   deadline_.Stop();
   dialer_.reset();
   DirectionStats& stats = worker_.mutable_stats().inbound;
-  stats.bytes_in.Add(static_cast<std::int64_t>(caller_.bytes_in()));
-  stats.bytes_out.Add(static_cast<std::int64_t>(caller_.bytes_out()));
+  bytes_.Feed(stats, caller_.bytes_in(), caller_.bytes_out());
   worker_.Retire(this, stats, reason);
 }
 

@@ -9,6 +9,7 @@
 #include "proxy/data/dialer.h"
 #include "proxy/data/relay.h"
 #include "proxy/data/snapshot.h"
+#include "proxy/data/stats.h"
 #include "proxy/log/log.h"
 #include "proxy/net/stream.h"
 
@@ -72,6 +73,7 @@ class Inbound final : public Connection, public net::StreamObserver {
   std::optional<Dialer> dialer_;
   std::optional<net::Stream> app_;
   std::optional<Relay> relay_;
+  ByteFeed bytes_;
 };
 
 }  // namespace mooring::data

@@ -328,6 +328,7 @@ void Outbound::OnEscaped() noexcept { Cut(worker_.OnConnectionEscaped("outbound 
 
 void Outbound::OnSweep() {
   if (stage_ != Stage::kRelay && stage_ != Stage::kProven) return;
+  bytes_.Feed(worker_.mutable_stats().outbound, app_.bytes_in(), app_.bytes_out());
   if (TooOld(worker_.snapshot()->live, proven_at_, worker_.loop().now())) {
     Cut(CloseReason::kMaxConnectionAge);
     return;
@@ -361,8 +362,7 @@ void Outbound::Over(CloseReason reason) noexcept {
   deadline_.Stop();
   dialer_.reset();
   DirectionStats& stats = worker_.mutable_stats().outbound;
-  stats.bytes_in.Add(static_cast<std::int64_t>(app_.bytes_in()));
-  stats.bytes_out.Add(static_cast<std::int64_t>(app_.bytes_out()));
+  bytes_.Feed(stats, app_.bytes_in(), app_.bytes_out());
   worker_.Retire(this, stats, reason);
 }
 

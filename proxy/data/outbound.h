@@ -12,6 +12,7 @@
 #include "proxy/data/dialer.h"
 #include "proxy/data/relay.h"
 #include "proxy/data/snapshot.h"
+#include "proxy/data/stats.h"
 #include "proxy/net/stream.h"
 
 namespace mooring::data {
@@ -81,6 +82,7 @@ class Outbound final : public Connection, public net::StreamObserver {
   std::optional<Dialer> dialer_;
   std::optional<net::Stream> peer_;
   std::optional<Relay> relay_;
+  ByteFeed bytes_;
 };
 
 }  // namespace mooring::data
