@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 #include "authz/intention.h"
 #include "authz/spiffe.h"
 #include "bench/micro.h"

@@ -12,7 +12,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 #include "authz/intention.h"
 #include "authz/spiffe.h"
 

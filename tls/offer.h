@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 #include "authz/result.h"
 
 namespace mooring::tls {

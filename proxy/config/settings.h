@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 #include "authz/intention.h"
 #include "authz/spiffe.h"
 #include "proxy/log/log.h"

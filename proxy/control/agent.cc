@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 #include "authz/text.h"
 #include "tls/cleanse.h"
 

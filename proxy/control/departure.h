@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 #include "proxy/control/agent.h"
 #include "proxy/control/maintenance.h"
 #include "proxy/control/registration.h"

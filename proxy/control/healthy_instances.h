@@ -14,7 +14,7 @@
 #include <tuple>
 #include <vector>
 
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 #include "proxy/net/loop.h"
 
 namespace mooring::control {

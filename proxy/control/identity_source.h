@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 #include "proxy/config/settings.h"
 #include "proxy/control/agent.h"
 #include "proxy/control/watch.h"

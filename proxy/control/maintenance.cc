@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 
 namespace mooring::control {
 namespace {

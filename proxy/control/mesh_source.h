@@ -9,7 +9,7 @@
 #include <functional>
 #include <string>
 
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 #include "proxy/control/agent.h"
 #include "proxy/control/watch.h"
 #include "proxy/log/log.h"

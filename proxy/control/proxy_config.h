@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 #include "proxy/config/settings.h"
 #include "proxy/net/loop.h"
 

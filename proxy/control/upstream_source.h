@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 #include "proxy/config/settings.h"
 #include "proxy/control/agent.h"
 #include "proxy/control/endpoint_names.h"

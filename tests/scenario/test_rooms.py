@@ -5,23 +5,24 @@ import re
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # A room may include itself and the rooms named here.
+AUTHZ = {"authz", "authz/consul"}
 KNOWS = {
     "authz": set(),
-    "tls": {"authz"},
+    "authz/consul": {"authz"},
+    "tls": AUTHZ,
     "proxy/log": set(),
-    "proxy/net": {"proxy/log", "tls", "authz"},
-    "proxy/http": {"proxy/net", "tls", "authz"},
-    "proxy/config": {"proxy/log", "proxy/net", "tls", "authz"},
+    "proxy/net": {"proxy/log", "tls"} | AUTHZ,
+    "proxy/http": {"proxy/net", "tls"} | AUTHZ,
+    "proxy/config": {"proxy/log", "proxy/net", "tls"} | AUTHZ,
     "proxy/data": {"proxy/net", "proxy/log", "tls", "authz"},
-    "proxy/state": {"proxy/net", "proxy/log", "tls", "authz"},
-    "proxy/control": {"proxy/state", "proxy/data", "proxy/config", "proxy/http", "proxy/net", "proxy/log", "tls",
-                      "authz"},
+    "proxy/state": {"proxy/net", "proxy/log", "tls"} | AUTHZ,
+    "proxy/control": {"proxy/state", "proxy/data", "proxy/config", "proxy/http", "proxy/net", "proxy/log", "tls"} | AUTHZ,
     "proxy/admin": {"proxy/http", "proxy/net", "proxy/log", "authz"},
     "proxy/sidecar": {"proxy/admin", "proxy/control", "proxy/state", "proxy/data", "proxy/config", "proxy/http",
-                      "proxy/net", "proxy/log", "tls", "authz"},
-    "proxy/dev": {"proxy/http", "proxy/config", "proxy/net", "proxy/log", "tls", "authz"},
+                      "proxy/net", "proxy/log", "tls"} | AUTHZ,
+    "proxy/dev": {"proxy/http", "proxy/config", "proxy/net", "proxy/log", "tls"} | AUTHZ,
     "proxy/cli": {"proxy/sidecar", "proxy/dev", "proxy/control", "proxy/config", "proxy/http", "proxy/net",
-                  "proxy/log", "authz"},
+                  "proxy/log"} | AUTHZ,
 }
 
 # Which rooms, or files, may name a library.
@@ -33,7 +34,7 @@ LIBRARIES = {
     r"llhttp\.h": {"proxy/http/parser.h", "proxy/http/parser.cc"},
     r"yaml-cpp/.*": {"proxy/config"},
     r"spdlog/.*": {"proxy/log"},
-    r"nlohmann/.*": {"authz", "proxy/state", "proxy/control", "proxy/sidecar", "proxy/dev"},
+    r"nlohmann/.*": {"authz/consul", "proxy/state", "proxy/control", "proxy/sidecar", "proxy/dev"},
 }
 
 

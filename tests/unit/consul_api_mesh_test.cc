@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 
 namespace mooring::authz {
 namespace {

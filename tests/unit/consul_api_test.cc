@@ -1,5 +1,5 @@
 // Leaf, roots, intentions and authorize; and what every decoder refuses.
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 
 #include <doctest/doctest.h>
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 #include "proxy/dev/body.h"
 #include "proxy/dev/dev.h"
 #include "proxy/http/client.h"

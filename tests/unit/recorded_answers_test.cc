@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 #include "proxy/control/answer_headers.h"
 #include "proxy/control/proxy_config.h"
 #include "proxy/http/parser.h"

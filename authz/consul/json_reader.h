@@ -1,4 +1,4 @@
-// A checked reader of the agent's JSON, for the decoders of consul_api.h alone.
+// A checked reader of the agent's JSON, for the decoders of api.h alone.
 //
 // A Document parses one body and remembers the first thing wrong with it; Objects read fields, give
 // neutral values after a fault, and never throw. Refused outright: nesting beyond kMaxDepth, more

@@ -1,8 +1,8 @@
 // Config entries: what they ask of TLS, of everybody (mesh) or of one service.
 #include <utility>
 
-#include "authz/consul_api.h"
-#include "authz/json_reader.h"
+#include "authz/consul/api.h"
+#include "authz/consul/json_reader.h"
 #include "authz/text.h"
 
 namespace mooring::authz {

@@ -1,10 +1,10 @@
 // Identity and authorization: leaf, roots, intentions, authorize.
-#include "authz/consul_api.h"
+#include "authz/consul/api.h"
 
 #include <limits>
 #include <utility>
 
-#include "authz/json_reader.h"
+#include "authz/consul/json_reader.h"
 #include "authz/text.h"
 
 namespace mooring::authz {

@@ -3,8 +3,8 @@
 #include <optional>
 #include <utility>
 
-#include "authz/consul_api.h"
-#include "authz/json_reader.h"
+#include "authz/consul/api.h"
+#include "authz/consul/json_reader.h"
 
 namespace mooring::authz {
 namespace {

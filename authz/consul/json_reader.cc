@@ -1,4 +1,4 @@
-#include "authz/json_reader.h"
+#include "authz/consul/json_reader.h"
 
 #include <algorithm>
 #include <array>
