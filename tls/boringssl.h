@@ -1,5 +1,4 @@
-// Private to tls/ and the unit tests: BoringSSL's headers and what stands behind the public
-// classes.
+// Private to tls/ and the unit tests: BoringSSL's headers, and small helpers for what they declare.
 //
 // No header that another room includes may include this one, so that BoringSSL stays replaceable
 // and its names stay out of the rest. Ownership is BoringSSL's own: bssl::UniquePtr owns,
@@ -35,61 +34,9 @@
 #include <string>
 #include <vector>
 
-#include "tls/context.h"
 #include "tls/identity.h"
-#include "tls/verdicts.h"
 
 namespace mooring::tls {
-
-class PeerMemory;
-class TicketKeys;
-
-struct Credentials::Impl {
-  std::vector<bssl::UniquePtr<CRYPTO_BUFFER>> chain;  // DER, leaf first
-  bssl::UniquePtr<EVP_PKEY> key;
-  authz::ServiceId id;
-  std::string serial;
-  WallTime not_before;
-  WallTime not_after;
-};
-
-struct TrustBundle::Impl {
-  std::string trust_domain;
-  std::vector<bssl::UniquePtr<X509>> roots;
-  bssl::UniquePtr<X509_STORE>
-      no_store;  // empty: X509_STORE_CTX insists on one, trust comes from `roots`
-  mutable Verdicts verdicts;
-};
-
-struct Context::Impl {
-  enum class Kind { kMeshServer, kMeshClient, kHttps };
-
-  Kind kind = Kind::kMeshServer;
-  std::shared_ptr<const TrustBundle> roots;  // mesh
-  bssl::UniquePtr<X509_STORE> https_roots;   // https; null when `verify` is false
-  bool verify = true;
-  std::unique_ptr<PeerMemory> memory;        // mesh, dialling side
-  std::unique_ptr<TicketKeys> ticket_keys;   // mesh, accepting side
-  // Records that a session seals under one key; with AES-GCM no more than 2^24.5 full ones (RFC 8446 5.5).
-  std::uint64_t most_records_per_key = std::uint64_t{1} << 24U;
-  bssl::UniquePtr<SSL_CTX> ssl_ctx;
-
-  Impl();
-  ~Impl();
-};
-
-// KeepTicket is BoringSSL's callback for a ticket that a Session of a dialling context has received; TicketMethod seals and opens
-// those that an accepting one gives. BoundSession bounds the life of the session that a full handshake makes.
-int KeepTicket(SSL* ssl, SSL_SESSION* ticket);
-const SSL_TICKET_AEAD_METHOD* TicketMethod();
-void BoundSession(SSL* ssl);
-
-// kFirstGroup is the key exchange group that we prefer.
-#if BORINGSSL_API_VERSION < 20  // Debian's copy of 2022 knows no post-quantum group in use today
-inline constexpr std::uint16_t kFirstGroup = SSL_CURVE_X25519;
-#else
-inline constexpr std::uint16_t kFirstGroup = SSL_GROUP_X25519_MLKEM768;
-#endif
 
 // TakeErrors empties this thread's BoringSSL error queue and says what stood in it, oldest first.
 // Left there, an error would be blamed on the next call, of another connection perhaps.

@@ -6,9 +6,10 @@
 #include <vector>
 
 #include "tls/boringssl.h"
+#include "tls/context_impl.h"
+#include "tls/credentials_impl.h"
 #include "tls/https.h"
 #include "tls/peer_memory.h"
-#include "tls/session.h"
 #include "tls/ticket_keys.h"
 #include "tls/ticket_rules.h"
 

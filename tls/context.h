@@ -9,24 +9,19 @@
 // the chain that its ticket carries and the time of now, on both sides (RFC 8446 2.2 leaves that to us).
 #pragma once
 
+#include <cstddef>
 #include <memory>
-#include <string>
 
+#include "tls/https_options.h"
 #include "tls/identity.h"
 #include "tls/offer.h"
 
 namespace mooring::tls {
 
-// HttpsOptions says how to reach an agent over https; files are read by Context::ForHttps.
-struct HttpsOptions {
-  std::string ca_file;  // PEM file
-  // A PEM file, or a directory whose files are all PEM; not read if ca_file is set. With neither,
-  // the system's roots: SSL_CERT_FILE, SSL_CERT_DIR, else where distributions keep them.
-  std::string ca_path;
-  std::string client_cert;  // PEM file; both or none
-  std::string client_key;
-  bool verify = true;  // CONSUL_HTTP_SSL_VERIFY=false turns it off, as it does for consul
-};
+// kMostHandshakeMessage is the longest message of a handshake that is taken, in bytes; a longer one is refused at its length field
+// (RFC 8446 4), before it has come. Ten RSA-4096 certificates, or a ClientHello with post-quantum key shares and a ticket, stay
+// below half of it.
+inline constexpr std::size_t kMostHandshakeMessage = std::size_t{32} << 10;
 
 class Context final {
  public:

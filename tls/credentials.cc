@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "tls/boringssl.h"
+#include "tls/credentials_impl.h"
 #include "tls/leaf_rules.h"
 #include "tls/pem.h"
 

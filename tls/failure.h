@@ -1,26 +1,19 @@
-// Why a TLS call failed, read out of BoringSSL's error queue.
-//
-// The only place that knows reason codes. Pure but for the queue of this thread, which it empties.
+// Failure: why a session failed.
 #pragma once
-
-#include <string>
-
-#include "tls/identity.h"
-#include "tls/session.h"
 
 namespace mooring::tls {
 
-struct Diagnosis {
-  Failure failure = Failure::kProtocol;
-  int alert = -1;  // of kAlert
-  Refusal refusal =
-      Refusal::kNone;  // of kCertificate, where BoringSSL refused before we could judge
-  std::string text;    // reasons, oldest first, printable
+// A closed list with names for logs and counters (FailureName).
+enum class Failure {
+  kNone,
+  kCertificate,     // the peer's certificate was refused: judgement() has the Refusal
+  kAlert,           // the peer sent a fatal alert: `alert` has its number
+  kNotTls,          // plaintext or garbage instead of a TLS record
+  kVersion,         // no common protocol version
+  kNoCommonCipher,  // no common cipher suite, group or signature algorithm
+  kProtocol,        // any other violation
+  kMemory,          // there was none to be had, on our side
 };
-
-// Diagnose takes the errors of the call that just failed. `during_handshake`: before that, bytes
-// that are no TLS record mean a peer that does not speak TLS; after it they mean a broken or
-// attacked stream.
-Diagnosis Diagnose(bool during_handshake);
+const char* FailureName(Failure failure);
 
 }  // namespace mooring::tls

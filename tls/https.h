@@ -5,6 +5,7 @@
 #include <string>
 
 #include "tls/boringssl.h"
+#include "tls/https_options.h"
 
 namespace mooring::tls {
 

@@ -92,9 +92,14 @@ Path CheckStrength(const STACK_OF(X509) * chain) {
 
 class Search final {
  public:
-  Search(std::span<const bssl::UniquePtr<X509>> sent, const TrustBundle::Impl& bundle,
-         Purpose purpose, WallTime now)
-      : sent_(sent), bundle_(bundle), purpose_(purpose), now_(now), used_(sent.size(), false) {}
+  Search(std::span<const bssl::UniquePtr<X509>> sent, std::span<const bssl::UniquePtr<X509>> roots,
+         X509_STORE* no_store, Purpose purpose, WallTime now)
+      : sent_(sent),
+        roots_(roots),
+        no_store_(no_store),
+        purpose_(purpose),
+        now_(now),
+        used_(sent.size(), false) {}
 
   Path Run() {
     X509* leaf = sent_.front().get();
@@ -107,7 +112,7 @@ class Search final {
  private:
   // Extend tries every way on from `last`, the end of path_. True: stop searching.
   bool Extend(X509* last) {
-    for (const auto& root : bundle_.roots) {
+    for (const auto& root : roots_) {
       if (--comparisons_ < 0) return true;
       if (X509_check_issued(root.get(), last) != X509_V_OK) continue;
       if (Try(root.get()) || --paths_ == 0) return true;
@@ -147,7 +152,7 @@ class Search final {
     for (X509* intermediate : path_) {
       ready = ready && bssl::PushToStack(hints.get(), bssl::UpRef(intermediate));
     }
-    if (!ready || X509_STORE_CTX_init(ctx.get(), bundle_.no_store.get(), sent_.front().get(),
+    if (!ready || X509_STORE_CTX_init(ctx.get(), no_store_, sent_.front().get(),
                                       hints.get()) != 1) {
       ClearErrors();
       return {Refusal::kUnknownCa, "out of memory", {}};
@@ -177,7 +182,8 @@ class Search final {
   }
 
   std::span<const bssl::UniquePtr<X509>> sent_;
-  const TrustBundle::Impl& bundle_;
+  std::span<const bssl::UniquePtr<X509>> roots_;
+  X509_STORE* no_store_;
   Purpose purpose_;
   WallTime now_;
   std::vector<bool> used_;
@@ -190,9 +196,9 @@ class Search final {
 
 }  // namespace
 
-Path FindPath(std::span<const bssl::UniquePtr<X509>> sent, const TrustBundle::Impl& bundle,
-              Purpose purpose, WallTime now) {
-  return Search(sent, bundle, purpose, now).Run();
+Path FindPath(std::span<const bssl::UniquePtr<X509>> sent, std::span<const bssl::UniquePtr<X509>> roots,
+              X509_STORE* no_store, Purpose purpose, WallTime now) {
+  return Search(sent, roots, no_store, purpose, now).Run();
 }
 
 }  // namespace mooring::tls

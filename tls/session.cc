@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "authz/text.h"
-#include "tls/failure.h"
+#include "tls/diagnosis.h"
 #include "tls/https.h"
 #include "tls/peer_memory.h"
 #include "tls/session_impl.h"

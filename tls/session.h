@@ -13,6 +13,7 @@
 
 #include "tls/alert.h"
 #include "tls/context.h"
+#include "tls/failure.h"
 #include "tls/wire.h"
 
 namespace mooring::tls {
@@ -25,24 +26,6 @@ enum class Progress {
   kFailed,     // fatal; failure() says why, Wire::out may hold an alert; only destroying is allowed
                // now
 };
-
-// kMostHandshakeMessage is the longest message of a handshake that is taken, in bytes; a longer one is refused at its length field
-// (RFC 8446 4), before it has come. Ten RSA-4096 certificates, or a ClientHello with post-quantum key shares and a ticket, stay
-// below half of it.
-inline constexpr std::size_t kMostHandshakeMessage = std::size_t{32} << 10;
-
-// Failure is why a session failed, a closed list with names for logs and counters (FailureName).
-enum class Failure {
-  kNone,
-  kCertificate,     // the peer's certificate was refused: judgement() has the Refusal
-  kAlert,           // the peer sent a fatal alert: `alert` has its number
-  kNotTls,          // plaintext or garbage instead of a TLS record
-  kVersion,         // no common protocol version
-  kNoCommonCipher,  // no common cipher suite, group or signature algorithm
-  kProtocol,        // any other violation
-  kMemory,          // there was none to be had, on our side
-};
-const char* FailureName(Failure failure);
 
 // PrepareThread takes what a thread's first session would: the C library ends the process where it has no memory to note that an
 // object of a thread is to be destroyed with it. To be called when a thread that will serve sessions begins.

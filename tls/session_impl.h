@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tls/boringssl.h"
+#include "tls/context_impl.h"
 #include "tls/record_layer.h"
 #include "tls/session.h"
 

@@ -2,9 +2,11 @@
 
 #include "authz/text.h"
 #include "tls/boringssl.h"
+#include "tls/credentials_impl.h"
 #include "tls/leaf_rules.h"
 #include "tls/path.h"
 #include "tls/pem.h"
+#include "tls/trust_bundle_impl.h"
 #include "tls/verdicts.h"
 
 namespace mooring::tls {
@@ -96,7 +98,7 @@ Judgement TrustBundle::Judge(std::span<const std::span<const std::uint8_t>> chai
   }
   // The path first: what a leaf that nobody we trust has signed says about itself is not worth
   // reading.
-  Path path = FindPath(sent, *impl_, purpose, now);
+  Path path = FindPath(sent, impl_->roots, impl_->no_store.get(), purpose, now);
   if (path.refusal != Refusal::kNone) return {path.refusal, std::move(path.detail), {}};
 
   Judgement judgement = CheckLeaf(sent.front().get());

@@ -485,12 +485,6 @@ class SchemaReader final {
 
 }  // namespace
 
-std::string Problem::Text(std::string_view file) const {
-  std::string text(file);
-  if (line > 0) text += ':' + std::to_string(line) + ':' + std::to_string(column);
-  return text + ": " + message;
-}
-
 ParsedYaml ParseYaml(std::string_view text, std::string_view base_dir,
                      const std::map<std::string, std::string>& environment) {
   ParsedYaml parsed;

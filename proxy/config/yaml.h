@@ -7,19 +7,10 @@
 #include <vector>
 
 #include "authz/result.h"
+#include "proxy/config/problem.h"
 #include "proxy/config/settings.h"
 
 namespace mooring::config {
-
-// Problem is one mistake in a file. Line and column count from 1; 0 means the file as a whole.
-struct Problem {
-  int line = 0;
-  int column = 0;
-  std::string message;  // names the key, what is wrong and the cure
-
-  // Text is `FILE:LINE:COLUMN: message`.
-  std::string Text(std::string_view file) const;
-};
 
 struct ParsedYaml {
   Settings settings;              // meaningful only without problems

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "proxy/config/yaml.h"
+#include "proxy/config/problem.h"
 
 namespace mooring::config {
 

@@ -8,19 +8,16 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 
 #include "authz/result.h"
+#include "proxy/http/headers.h"
 #include "proxy/net/address.h"
 #include "proxy/net/loop.h"
 #include "tls/context.h"
 
 namespace mooring::http {
-
-// Headers with lower-case names; the last of a repeated header counts.
-using Headers = std::map<std::string, std::string>;
 
 struct Request {
   std::string method = "GET";
@@ -42,9 +39,6 @@ struct Response {
   bool from_disk = false;  // no agent said it just now: a saved answer, taken up again
   const std::string* Header(const std::string& lower_case_name) const;
 };
-
-inline constexpr std::size_t kMaxBody = std::size_t{64} << 20;  // bytes of one answer
-inline constexpr std::size_t kMaxHeader = std::size_t{64} << 10;
 
 struct Endpoint {
   net::Address address;

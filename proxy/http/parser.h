@@ -13,7 +13,7 @@
 #include <span>
 #include <string>
 
-#include "proxy/http/client.h"
+#include "proxy/http/headers.h"
 
 namespace mooring::http {
 

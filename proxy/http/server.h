@@ -13,7 +13,7 @@
 #include <string>
 
 #include "authz/result.h"
-#include "proxy/http/client.h"
+#include "proxy/http/headers.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/socket.h"
 

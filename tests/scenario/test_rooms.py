@@ -25,6 +25,9 @@ KNOWS = {
                   "proxy/log"} | AUTHZ,
 }
 
+# Arrows that still point upwards between files of one room. Both kinds of connections know the worker that makes them.
+UPWARDS_STILL = {("proxy/data/inbound", "proxy/data/worker"), ("proxy/data/outbound", "proxy/data/worker")}
+
 # Which rooms, or files, may name a library.
 LIBRARIES = {
     r"uv\.h": {"proxy/net"},
@@ -36,6 +39,11 @@ LIBRARIES = {
     r"spdlog/.*": {"proxy/log"},
     r"nlohmann/.*": {"authz/consul", "proxy/state", "proxy/control", "proxy/sidecar", "proxy/dev"},
 }
+
+
+def unit(path):
+    """The file that a reader knows `path` by: a header, its source and its private header (x_impl.h, x_parts.h) are one."""
+    return re.sub(r"(_impl|_parts)?\.(h|cc)$", "", path)
 
 
 def sources():
@@ -64,6 +72,30 @@ def test_a_room_includes_only_what_it_may_know(case):
             if included != room and included not in KNOWS[room]:
                 wrong.append(f"{path} includes {included}")
     assert not wrong, wrong
+
+
+def test_no_arrow_points_upwards_between_files_of_one_room(case):
+    below = {}
+    for room, path, text in sources():
+        for included in re.findall(rf'^#include "({re.escape(room)}/[^"/]+)"', text, re.M):
+            arrow = (unit(path), unit(included))
+            if arrow[0] != arrow[1] and arrow not in UPWARDS_STILL:
+                below.setdefault(unit(path), set()).add(unit(included))
+    state, rings = {}, []
+
+    def visit(one, way):
+        state[one] = "open"
+        for other in sorted(below.get(one, ())):
+            if state.get(other) == "open":
+                rings.append(" -> ".join([*way[way.index(other):], other]))
+            elif other not in state:
+                visit(other, [*way, other])
+        state[one] = "done"
+
+    for one in sorted(below):
+        if one not in state:
+            visit(one, [one])
+    assert not rings, "files that include each other, directly or through others: " + "; ".join(rings)
 
 
 def test_a_library_is_named_only_in_its_room(case):

@@ -10,6 +10,7 @@
 
 #include "tests/unit/mint.h"
 #include "tls/boringssl.h"
+#include "tls/credentials_impl.h"
 #include "tls/identity.h"
 #include "tls/issuer.h"
 

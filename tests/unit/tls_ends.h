@@ -14,6 +14,7 @@
 
 #include "tests/unit/mint.h"
 #include "tls/boringssl.h"
+#include "tls/context_impl.h"
 #include "tls/session.h"
 
 namespace mooring::tls::ends {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/unit/tls_ends.h"
+#include "tls/trust_bundle_impl.h"
 #include "tls/verdicts.h"
 
 namespace mooring::tls {

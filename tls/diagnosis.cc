@@ -1,4 +1,4 @@
-#include "tls/failure.h"
+#include "tls/diagnosis.h"
 
 #include "tls/boringssl.h"
 
