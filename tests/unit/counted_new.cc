@@ -83,7 +83,8 @@ void* Allocate(std::size_t size) { return std::malloc(size); }  // counts, and f
 #else
 
 namespace {
-void* Allocate(std::size_t size) { return mooring::test::FailingNew::Fails() ? nullptr : std::malloc(size); }
+// One byte at least: of a block of none, ThreadSanitizer says that it has one, and reports who reads it.
+void* Allocate(std::size_t size) { return mooring::test::FailingNew::Fails() ? nullptr : std::malloc(size == 0 ? 1 : size); }
 }  // namespace
 
 #endif

@@ -105,7 +105,8 @@ struct Sidecars {
   }
 
   // TellCaller gives the caller a fresh TLS context: without tickets, so that its next handshake is a full one.
-  void TellCaller() {
+  void TellCaller() { caller.PostSnapshot(ForCaller()); }
+  std::shared_ptr<const data::Snapshot> ForCaller() const {
     auto rules = std::make_shared<data::UpstreamRules>();
     rules->name = "db";
     rules->known = true;
@@ -114,7 +115,7 @@ struct Sidecars {
     auto snapshot = std::make_shared<data::Snapshot>();
     snapshot->identity = IdentityOf(web_leaf);
     snapshot->upstreams["db"] = std::move(rules);
-    caller.PostSnapshot(std::move(snapshot));
+    return snapshot;
   }
   void TellService() {
     auto rules = std::make_shared<data::InboundRules>();
