@@ -42,7 +42,7 @@ class AgentIdentity final : public IdentitySource {
     if (pairing_.current()) return {};
     if (!pairing_.has_roots()) return Because("no CA roots yet", roots_);
     if (!pairing_.has_leaf()) return Because("no leaf certificate yet", leaf_);
-    return last_problem_;
+    return complaint_;
   }
 
   bool RootsTooOld() const override { return roots_.TooOld(); }
@@ -110,12 +110,12 @@ class AgentIdentity final : public IdentitySource {
   void Settle(const Status& verdict) {
     if (!verdict) {
       retry_.Start(kRetryLeaf);
-      if (last_problem_ != verdict.error().message) {
+      if (complaint_ != verdict.error().message) {
         log_.Warn("control", "leaf certificate not taken up yet", {{"error", verdict.error().message}});
       }
-      last_problem_ = verdict.error().message;
+      complaint_ = verdict.error().message;
     } else {
-      last_problem_.clear();
+      complaint_.clear();
       retry_.Stop();
     }
     if (pairing_.current() == announced_) return;
@@ -137,7 +137,7 @@ class AgentIdentity final : public IdentitySource {
   std::vector<std::string> root_pems_;
   std::string certificate_pem_;
   std::shared_ptr<const tls::Credentials> leaf_value_;
-  std::string last_problem_;
+  std::string complaint_;
   Watch roots_;
   Watch leaf_;
   net::Timer retry_;

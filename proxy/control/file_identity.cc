@@ -63,7 +63,7 @@ class FileIdentitySource final : public IdentitySource {
   }
   std::shared_ptr<const data::Identity> Current() const override { return pairing_.current(); }
   std::string Missing() const override {
-    return pairing_.current() ? std::string() : "identity files: " + last_problem_;
+    return pairing_.current() ? std::string() : "identity files: " + complaint_;
   }
 
  private:
@@ -72,7 +72,7 @@ class FileIdentitySource final : public IdentitySource {
     const std::array<config::FileLook, 3> now{config::LookAt(files_.certificate), config::LookAt(files_.private_key),
                                   config::LookAt(files_.roots)};
     // A set that failed is read again even if nothing moved: a writer may have kept time and size.
-    if (now == seen_ && last_problem_.empty()) return;
+    if (now == seen_ && complaint_.empty()) return;
     seen_ = now;
     auto set = Load(files_);
     Status verdict = set ? Ok() : Status(set.error());
@@ -80,12 +80,12 @@ class FileIdentitySource final : public IdentitySource {
       verdict = pairing_.SetRoots(set->roots);
       verdict = pairing_.SetLeaf(set->leaf);
     }
-    const std::string problem = verdict ? std::string() : verdict.error().message;
-    if (!problem.empty() && problem != last_problem_) {
-      log_.Warn("control", "identity files not taken up; will look again", {{"error", problem}});
+    const std::string complaint = verdict ? std::string() : verdict.error().message;
+    if (!complaint.empty() && complaint != complaint_) {
+      log_.Warn("control", "identity files not taken up; will look again", {{"error", complaint}});
     }
-    last_problem_ = problem;
-    if (pairing_.current() == announced_ || !problem.empty()) return;
+    complaint_ = complaint;
+    if (pairing_.current() == announced_ || !complaint.empty()) return;
     announced_ = pairing_.current();
     log_.Info("control", "identity files taken up",
               {{"spiffe_id", announced_->leaf->id().Uri()}, {"serial", announced_->leaf->serial()}});
@@ -98,7 +98,7 @@ class FileIdentitySource final : public IdentitySource {
   Pairing pairing_;
   std::shared_ptr<const data::Identity> announced_;
   std::array<config::FileLook, 3> seen_{};
-  std::string last_problem_ = "not read yet";
+  std::string complaint_ = "not read yet";
   net::Timer timer_;
 };
 

@@ -50,10 +50,10 @@ Status MeshSource::Take(const http::Response& response) {
   auto accepting = tls::Narrow(widest_.accepting, mesh->incoming, "TLS.Incoming");
   auto dialling = tls::Narrow(widest_.dialling, mesh->outgoing, "TLS.Outgoing");
   if (!accepting || !dialling) {
-    problem_ = (accepting ? dialling : accepting).error().message;
-    return Invalid(problem_ + "; what held before holds");
+    complaint_ = (accepting ? dialling : accepting).error().message;
+    return Invalid(complaint_ + "; what held before holds");
   }
-  problem_.clear();
+  complaint_.clear();
   exists_ = mesh->exists;
   tls::Offers offers{*std::move(accepting), *std::move(dialling)};
   if (offers == offers_) return Ok();

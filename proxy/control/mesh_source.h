@@ -29,8 +29,8 @@ class MeshSource final {
 
   const tls::Offers& offers() const { return offers_; }
   bool exists() const { return exists_; }  // there is an entry
-  // Problem is why the entry as it is now is not in force; empty if it is.
-  const std::string& problem() const { return problem_; }
+  // complaint is why the entry as it is now is not in force; empty if it is.
+  const std::string& complaint() const { return complaint_; }
   const Watch& watch() const { return watch_; }
 
  private:
@@ -42,7 +42,7 @@ class MeshSource final {
   const std::function<void()> on_change_;
   tls::Offers offers_;
   bool exists_ = false;
-  std::string problem_;
+  std::string complaint_;
   Watch watch_;
 };
 

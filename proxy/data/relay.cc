@@ -21,12 +21,12 @@ constexpr int kBurstsPerEvent = 4;
 }  // namespace
 
 Relay::Relay(net::Loop& loop, Stream& a, Stream& b, milliseconds idle_timeout,
-             std::function<void(CloseReason)> on_done)
+             std::function<void(CloseReason)> on_over)
     : loop_(loop),
       a_(a),
       b_(b),
       idle_timeout_(idle_timeout),
-      on_done_(std::move(on_done)),
+      on_over_(std::move(on_over)),
       timer_(loop, [this] { OnTimer(); }) {}
 
 void Relay::Start(std::optional<Stream::ReadResult> first) {
@@ -47,7 +47,7 @@ void Relay::OnReadable(Stream& stream) {
   if (state_ == State::kPumping) {
     Pump(stream);
   } else if (state_ == State::kClosing && stream.Discard() && Other(stream).Discard()) {
-    Done();
+    Over();
   }
 }
 
@@ -132,7 +132,7 @@ void Relay::OnBroken(Stream& stream) {
   if (state_ == State::kPumping) {
     Reset(stream);
   } else if (state_ == State::kClosing || (state_ == State::kResetting && &stream == survivor_)) {
-    Done();
+    Over();
   }
 }
 
@@ -140,10 +140,10 @@ void Relay::CheckEnds() {
   const auto ended = [](const Stream& leg) {
     return leg.read_ended() && leg.write_ended() && leg.pending() == 0;
   };
-  if (ended(a_) && ended(b_)) Close(reason_);
+  if (ended(a_) && ended(b_)) End(reason_);
 }
 
-void Relay::Close(CloseReason reason) {
+void Relay::End(CloseReason reason) {
   reason_ = reason;
   state_ = State::kClosing;
   a_.Finish();
@@ -154,7 +154,7 @@ void Relay::Close(CloseReason reason) {
   const bool a_ended = a_.Discard();
   const bool b_ended = b_.Discard();
   if (a_ended && b_ended) {
-    Done();
+    Over();
     return;
   }
   timer_.Start(kLastBytes);
@@ -162,7 +162,7 @@ void Relay::Close(CloseReason reason) {
 
 void Relay::Cut(CloseReason reason) noexcept {
   if (ended()) {
-    Done();
+    Over();
     return;
   }
   ResetBoth(state_ == State::kPumping ? reason : reason_);
@@ -172,7 +172,7 @@ void Relay::ResetBoth(CloseReason reason) noexcept {
   reason_ = reason;
   a_.ResetOnClose();
   b_.ResetOnClose();
-  Done();
+  Over();
 }
 
 bool Relay::BetweenExchanges(const Stream& client, milliseconds quiet) const {
@@ -211,7 +211,7 @@ void Relay::OnTimer() {
         timer_.Start(idle_timeout_ - quiet);
         return;
       }
-      Close(CloseReason::kIdleTimeout);
+      End(CloseReason::kIdleTimeout);
       return;
     }
     case State::kResetting:
@@ -223,27 +223,27 @@ void Relay::OnTimer() {
         }
       }
       survivor_->ResetOnClose();
-      Done();
+      Over();
       return;
     case State::kClosing:
-      Done();
+      Over();
       return;
     case State::kIdle:
-    case State::kDone:
+    case State::kOver:
       return;
   }
 }
 
-void Relay::Done() {
-  if (state_ == State::kDone) return;
-  state_ = State::kDone;
+void Relay::Over() {
+  if (state_ == State::kOver) return;
+  state_ = State::kOver;
   timer_.Stop();
   // Bytes that were not taken in time (behind an idle limit) are lost: that must not look like a clean end.
   if (a_.pending() > 0) a_.ResetOnClose();
   if (b_.pending() > 0) b_.ResetOnClose();
   a_.WantRead(false);
   b_.WantRead(false);
-  on_done_(reason_);
+  on_over_(reason_);
 }
 
 }  // namespace mooring::data

@@ -23,10 +23,10 @@ namespace mooring::data {
 class Relay final : public net::StreamObserver {
  public:
   // Handshakes on both legs are done. The streams outlive the Relay. idle_timeout 0: none.
-  // `on_done` is called once, as the last thing that the Relay does. It needs no memory. It may not destroy the Relay at once: the
+  // `on_over` is called once, as the last thing that the Relay does. It needs no memory. It may not destroy the Relay at once: the
   // Relay's own code is on the stack.
   Relay(net::Loop& loop, net::Stream& a, net::Stream& b, net::milliseconds idle_timeout,
-        std::function<void(CloseReason)> on_done);
+        std::function<void(CloseReason)> on_over);
 
   // Start begins to move bytes. `first` is what a Read of leg b has delivered already, if there was one.
   void Start(std::optional<net::Stream::ReadResult> first = std::nullopt);
@@ -41,17 +41,17 @@ class Relay final : public net::StreamObserver {
   // BetweenExchanges: `client`, one of the legs, is owed no answer. The last byte came from the other leg, or none ever came. Nothing
   // has moved for `quiet`, and nothing is under way in our memory or the kernel's.
   bool BetweenExchanges(const net::Stream& client, net::milliseconds quiet) const;
-  // End closes both legs cleanly, by close_notify and FIN. Only while BetweenExchanges: otherwise bytes would be lost.
-  void End(CloseReason reason) { Close(reason); }
+  // End ends both legs cleanly, by close_notify and FIN. Its owner calls it only while BetweenExchanges: otherwise bytes would be lost.
+  void End(CloseReason reason);
   // ended: both directions have ended on our side. All that may be left to come is the peers' own close.
-  bool ended() const { return state_ == State::kClosing || state_ == State::kDone; }
+  bool ended() const { return state_ == State::kClosing || state_ == State::kOver; }
 
   void OnReadable(net::Stream& stream) override;
   void OnDrained(net::Stream& stream) override;
   void OnBroken(net::Stream& stream) override;
 
  private:
-  enum class State { kIdle, kPumping, kClosing, kResetting, kDone };
+  enum class State { kIdle, kPumping, kClosing, kResetting, kOver };
 
   net::Stream& Other(net::Stream& stream) { return &stream == &a_ ? b_ : a_; }
   std::size_t Appetite(net::Stream& source);
@@ -59,17 +59,16 @@ class Relay final : public net::StreamObserver {
   void Pump(net::Stream& source);
   void Take(net::Stream& source, const net::Stream::ReadResult& result);
   void CheckEnds();
-  void Close(CloseReason reason);
   void Reset(net::Stream& failed);
   void ResetBoth(CloseReason reason) noexcept;
   void OnTimer();
-  void Done();
+  void Over();
 
   net::Loop& loop_;
   net::Stream& a_;
   net::Stream& b_;
   const net::milliseconds idle_timeout_;
-  const std::function<void(CloseReason)> on_done_;
+  const std::function<void(CloseReason)> on_over_;
   net::Timer timer_;  // idle while pumping, else the limit of the state
   State state_ = State::kIdle;
   CloseReason reason_ = CloseReason::kDone;

@@ -73,7 +73,7 @@ std::vector<std::string> Sidecar::Degraded() const {
   if (const std::string complaint = agent_ ? agent_->connections().Complaint() : std::string(); !complaint.empty()) {
     reasons.push_back(complaint);
   }
-  if (mesh_ && !mesh_->problem().empty()) reasons.push_back("the mesh config entry is not in force: " + mesh_->problem());
+  if (mesh_ && !mesh_->complaint().empty()) reasons.push_back("the mesh config entry is not in force: " + mesh_->complaint());
   if (const auto off = agent_ ? agent_->clock_off() : std::nullopt) {
     reasons.push_back("our clock is " + std::to_string(std::chrono::abs(*off).count()) + " s " +
                       (off->count() > 0 ? "ahead of" : "behind") + " the agent's: certificates are valid by the clock");

@@ -136,7 +136,7 @@ std::string Sidecar::StatusJson() const {
   out["tls"] = {{"incoming", OfferJson(offers.accepting)},
                 {"outgoing", OfferJson(offers.dialling)},
                 {"mesh_entry", mesh_ && mesh_->exists()},
-                {"error", mesh_ ? mesh_->problem() : ""},
+                {"error", mesh_ ? mesh_->complaint() : ""},
                 {"resumption", settings_.tls_resumption}};
   out["intentions"] = nullptr;
   if (snapshot_ && snapshot_->intentions) {
