@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "authz/intention.h"
+#include "authz/locality.h"
 #include "authz/result.h"
 #include "authz/spiffe.h"
 
@@ -75,6 +76,7 @@ struct Instance {
   std::string id;               // service ID
   std::string kind;             // connect-proxy, or "" for native
   std::string claimed_service;  // what the entry says it serves; never used to build an identity
+  Locality locality;            // Service.Locality
   int weight = 1;               // Weights.Passing, or Weights.Warning if a check warns; 1 to 65535
   bool warning = false;         // some check is warning, none critical
   bool critical = false;        // some check is neither passing nor warning

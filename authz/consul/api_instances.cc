@@ -81,6 +81,8 @@ std::optional<Instance> ReadInstance(const json::Object& entry) {
   instance.node = node.Text("Node");
   instance.datacenter = node.Text("Datacenter");
   instance.id = service.Text("ID");
+  const json::Object locality = service.Child("Locality");
+  instance.locality = {locality.Text("Region"), locality.Text("Zone")};
   instance.claimed_service =
       native ? service.Text("Service") : service.Child("Proxy").Text("DestinationServiceName");
   ReadAddresses(node, service, instance);

@@ -17,13 +17,20 @@ EndpointNames::EndpointNames(net::Names& names, net::NameKind kind, Defer defer,
       on_failed_(std::move(on_failed)) {}
 
 void EndpointNames::Set(const std::vector<net::Address>& addresses) {
+  std::vector<Wanted> wanted;
+  for (const net::Address& address : addresses) wanted.push_back({address, {}});
+  Set(std::move(wanted));
+}
+
+void EndpointNames::Set(std::vector<Wanted> wanted) {
   std::map<std::string, Name> before = std::exchange(names_, {});
   places_.clear();
   failing_ = 0;
   unanswered_ = 0;
-  for (const net::Address& address : addresses) {
+  for (auto& [address, endpoint] : wanted) {
     if (const auto literal = net::SocketAddress::FromLiteral(address)) {
-      places_.push_back({*literal, 0, nullptr});
+      endpoint.address = *literal;
+      places_.push_back({std::move(endpoint), nullptr, 0});
       continue;
     }
     const std::string& host = address.host;
@@ -35,7 +42,7 @@ void EndpointNames::Set(const std::vector<net::Address>& addresses) {
       name.interest =
           all_.Follow(host, kind_, [this, host](const net::Names::Found& found) { Answered(host, found); });
     }
-    places_.push_back({std::nullopt, address.port, &name});  // a map's elements stay where they are
+    places_.push_back({std::move(endpoint), &name, address.port});  // a map's elements stay where they are
   }
   for (const auto& [host, name] : names_) {
     if (!name.error.empty()) ++failing_;
@@ -70,12 +77,15 @@ void EndpointNames::Answered(const std::string& host, const net::Names::Found& f
 
 void EndpointNames::Update() {
   update_due_ = false;
-  std::vector<net::SocketAddress> endpoints;
+  std::vector<data::Endpoint> endpoints;
   for (const Place& place : places_) {
-    if (place.literal) {
-      endpoints.push_back(*place.literal);
+    if (place.name == nullptr) {
+      endpoints.push_back(place.endpoint);
     } else if (const auto* found = place.name->interest.Known(); found != nullptr) {
-      for (const net::SocketAddress& each : *found) endpoints.push_back(each.WithPort(place.port));
+      for (const net::SocketAddress& each : *found) {
+        endpoints.push_back(place.endpoint);
+        endpoints.back().address = each.WithPort(place.port);
+      }
     }
   }
   if (endpoints.empty() && unanswered_ > 0) return;

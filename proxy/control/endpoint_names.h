@@ -1,7 +1,7 @@
-// EndpointNames: a list of addresses, some of them host names, as the socket addresses that they stand for.
+// EndpointNames: a list of places, some of them host names, as the endpoints that they stand for.
 //
 // IP literals and unix paths are there at once, host names as they are resolved, and again from time to time: names move
-// without anybody telling us. The list is used as far as it is resolved; a name that fails keeps what it had; a name that
+// without anybody telling us. What else is known of a place goes to each of its endpoints. The list is used as far as it is resolved; a name that fails keeps what it had; a name that
 // leaves the list is forgotten. Knows no agent and no upstream. Owned by who has the list; loop thread only.
 #pragma once
 
@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "proxy/data/endpoint.h"
 #include "proxy/net/address.h"
 #include "proxy/net/names.h"
 #include "proxy/net/socket.h"
@@ -25,6 +26,11 @@ class EndpointNames final {
   using OnChange = std::function<void()>;
   using OnFailed = std::function<void(const std::string& error)>;
   using Defer = std::function<void(std::function<void()>)>;
+  // Wanted is one place of the list: where it is, and the rest of its endpoints.
+  struct Wanted {
+    net::Address address;
+    data::Endpoint endpoint;  // whose own address is not read
+  };
 
   // `on_change` runs whenever known() or endpoints() have changed, inside Set, too. `on_failed` is for the log: it hears when a
   // name begins to fail, or fails for another reason; of many names in turn, the first few. `defer` runs a task after the event
@@ -33,12 +39,13 @@ class EndpointNames final {
   EndpointNames(const EndpointNames&) = delete;
   EndpointNames& operator=(const EndpointNames&) = delete;
 
-  // Set makes `addresses` the list. While nothing of a new list is resolved yet, endpoints() are those of the list before.
-  void Set(const std::vector<net::Address>& addresses);
+  // Set makes `wanted` the list. While nothing of a new list is resolved yet, endpoints() are those of the list before.
+  void Set(std::vector<Wanted> wanted);
+  void Set(const std::vector<net::Address>& addresses);  // of which nothing else is known
 
   // Known: there has been a list, and an answer for it, even if it was empty.
   bool known() const { return known_; }
-  const std::vector<net::SocketAddress>& endpoints() const { return endpoints_; }
+  const std::vector<data::Endpoint>& endpoints() const { return endpoints_; }
   // Errors says of each name that fails why, whether it has an address of before or not.
   std::vector<std::string> Errors() const;
 
@@ -49,11 +56,10 @@ class EndpointNames final {
     std::vector<net::SocketAddress> found;  // by the last good look-up that was heard of
     std::string error;                      // of the last look-up; empty after a good one
   };
-  // Place is one address of the list: what it is, or by what name.
   struct Place {
-    std::optional<net::SocketAddress> literal;
-    std::uint16_t port = 0;
-    const Name* name = nullptr;
+    data::Endpoint endpoint;     // with its address, where that is no name
+    const Name* name = nullptr;  // else
+    std::uint16_t port = 0;      // of a name
   };
 
   void Answered(const std::string& host, const net::Names::Found& found);
@@ -71,7 +77,7 @@ class EndpointNames final {
   std::size_t said_ = 0;               // failures that on_failed_ has heard of since all was well
   bool update_due_ = false;
   bool known_ = false;
-  std::vector<net::SocketAddress> endpoints_;
+  std::vector<data::Endpoint> endpoints_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -110,17 +110,17 @@ void UpstreamSource::Use() {
   use_again_.Stop();
   holding_on_ = false;
   if (settings_.type == authz::UpstreamType::kPreparedQuery) {
-    names_.Set(Addresses(*instances_));
+    names_.Set(Places(*instances_));
     return;
   }
-  names_.Set(Addresses(healthy_.Take(*instances_, loop_.now())));
+  names_.Set(Places(healthy_.Take(*instances_, loop_.now())));
   if (const auto next = healthy_.Next()) {
     use_again_.Start(std::chrono::ceil<milliseconds>(*next - loop_.now()));
   }
 }
 
-std::vector<net::Address> UpstreamSource::Addresses(const std::vector<authz::Instance>& instances) const {
-  std::vector<net::Address> addresses;
+std::vector<EndpointNames::Wanted> UpstreamSource::Places(const std::vector<authz::Instance>& instances) const {
+  std::vector<EndpointNames::Wanted> places;
   std::set<std::pair<std::string, std::uint16_t>> seen;
   for (const authz::Instance& instance : instances) {
     net::Address address;
@@ -132,9 +132,14 @@ std::vector<net::Address> UpstreamSource::Addresses(const std::vector<authz::Ins
       address.host = instance.wan_address;
       if (instance.wan_port != 0) address.port = instance.wan_port;
     }
-    if (seen.emplace(address.host, address.port).second) addresses.push_back(std::move(address));
+    if (!seen.emplace(address.host, address.port).second) continue;
+    data::Endpoint endpoint;
+    endpoint.weight = instance.weight;
+    endpoint.instance = std::make_shared<const data::Instance>(
+        data::Instance{instance.id, instance.node, instance.datacenter, instance.locality});
+    places.push_back({std::move(address), std::move(endpoint)});
   }
-  return addresses;
+  return places;
 }
 
 bool UpstreamSource::Answered() const {
@@ -207,21 +212,13 @@ void UpstreamSource::NotePeer(const std::string& peer) {
   }
 }
 
-void UpstreamSource::Publish() {
-  auto rules = std::make_shared<data::UpstreamRules>();
-  rules->name = NameOf(settings_);
-  rules->known = names_.known();
-  rules->endpoints = names_.endpoints();
-  rules->connect_timeout = connect_timeout_;
-  rules->idle_timeout = idle_timeout_;
-  rules->stale = watch_ && watch_->TooOld();
-  rules->resumes = settings_.tls_resumption.value_or(true);
-  rules->use = use_;
+std::shared_ptr<const authz::ServiceId> UpstreamSource::IdentityToProve() const {
+  authz::ServiceId id;
   if (settings_.spiffe_id) {
-    rules->identity = settings_.spiffe_id;
+    id = *settings_.spiffe_id;
   } else if (own_) {
     const bool query = settings_.type == authz::UpstreamType::kPreparedQuery;
-    authz::ServiceId id = *own_;
+    id = *own_;
     id.trust_domain = trust_domain_;
     id.service = query                                        ? query_service_
                  : settings_.any_case && !spelling_.empty() ? spelling_
@@ -232,10 +229,28 @@ void UpstreamSource::Publish() {
       id.datacenter = settings_.datacenter;
     }
     // A name that cannot stand in a SPIFFE ID can be proven by nobody: dial nobody.
-    if (authz::ParseServiceId(id.Uri())) rules->identity = std::move(id);
+    if (!authz::ParseServiceId(id.Uri())) return nullptr;
+  } else {
+    return nullptr;
   }
+  if (rules_ && rules_->identity && *rules_->identity == id) return rules_->identity;
+  return std::make_shared<const authz::ServiceId>(std::move(id));
+}
+
+void UpstreamSource::Publish() {
+  auto rules = std::make_shared<data::UpstreamRules>();
+  rules->name = NameOf(settings_);
+  rules->known = names_.known();
+  rules->identity = IdentityToProve();
+  rules->endpoints = names_.endpoints();
+  for (data::Endpoint& endpoint : rules->endpoints) endpoint.identity = rules->identity;
+  rules->connect_timeout = connect_timeout_;
+  rules->idle_timeout = idle_timeout_;
+  rules->stale = watch_ && watch_->TooOld();
+  rules->resumes = settings_.tls_resumption.value_or(true);
+  rules->use = use_;
   if (rules_ && rules_->known == rules->known && rules_->endpoints == rules->endpoints &&
-      rules_->identity == rules->identity && rules_->stale == rules->stale) {
+      data::Same(rules_->identity, rules->identity) && rules_->stale == rules->stale) {
     return;
   }
   rules_ = std::move(rules);

@@ -61,7 +61,9 @@ class UpstreamSource final {
   void Use();  // makes the endpoints of instances_
   void NoteSpelling(const std::vector<authz::Instance>& instances);
   void NotePeer(const std::string& peer);
-  std::vector<net::Address> Addresses(const std::vector<authz::Instance>& instances) const;  // as seen from our datacenter
+  // Places are where the instances listen, as seen from our datacenter.
+  std::vector<EndpointNames::Wanted> Places(const std::vector<authz::Instance>& instances) const;
+  std::shared_ptr<const authz::ServiceId> IdentityToProve() const;  // null: not known yet, or one that nobody can prove
 
   net::Loop& loop_;
   log::Log& log_;

@@ -125,7 +125,7 @@ void Outbound::TryNext() {
   ++attempts_;
   stage_ = Stage::kConnect;
   deadline_.Start(remaining / shares);
-  net::ConnectStart start = net::StartConnect(Endpoint());
+  net::ConnectStart start = net::StartConnect(Tried().address);
   if (start.error == 0 && !start.in_progress) {
     OnConnected(std::move(start.fd), 0);
     return;
@@ -144,11 +144,11 @@ void Outbound::OnConnected(net::UniqueFd fd, int error) {
   if (now->identity) identity_ = now->identity;
   const auto rules = now->upstreams.find(upstream_);
   const bool known = rules != now->upstreams.end() && rules->second->identity;
-  const authz::ServiceId& expected = known ? *rules->second->identity : *rules_->identity;
+  const authz::ServiceId& expected = known ? *rules->second->identity : *Tried().identity;
   stage_ = Stage::kHandshake;
   peer_.emplace(worker_.loop(), std::move(fd), this);
   peer_->CountKept(&worker_.buffers());
-  const std::string place = try_tickets_ && rules_->resumes ? Endpoint().Text() : std::string();
+  const std::string place = try_tickets_ && rules_->resumes ? Tried().address.Text() : std::string();
   peer_->StartTls(tls::Session::Connect(identity_->client, expected.Sni(), expected, place));
   peer_->WantRead(true);
   ContinueHandshake(false);  // sends the ClientHello
@@ -257,9 +257,9 @@ void Outbound::StartRelay(std::optional<net::Stream::ReadResult> first) {
 
 void Outbound::AttemptFailed(CloseReason reason, const std::string& detail) {
   worker_.mutable_stats().outbound.attempts_failed[reason].Add();
-  worker_.StrangerLog(reason, log::Level::kWarn, "upstream attempt failed", Endpoint().Text(),
+  worker_.StrangerLog(reason, log::Level::kWarn, "upstream attempt failed", Tried().address.Text(),
                       {{"upstream", upstream_},
-                       {"endpoint", Endpoint().Text()},
+                       {"endpoint", Tried().address.Text()},
                        {"reason", CloseReasonName(reason)},
                        {"detail", detail}});
   last_failure_ = reason;
@@ -366,7 +366,7 @@ void Outbound::Over(CloseReason reason) noexcept {
   worker_.Retire(this, stats, reason);
 }
 
-const net::SocketAddress& Outbound::Endpoint() const {
+const Endpoint& Outbound::Tried() const {
   return rules_->endpoints[(first_ + attempts_ - 1) % rules_->endpoints.size()];
 }
 

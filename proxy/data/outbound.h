@@ -61,7 +61,7 @@ class Outbound final : public Connection, public net::StreamObserver {
   void Over(CloseReason reason) noexcept;
 
   net::milliseconds Remaining() const;
-  const net::SocketAddress& Endpoint() const;  // of the attempt under way
+  const Endpoint& Tried() const;  // by the attempt under way
 
   Worker& worker_;
   const std::string upstream_;

@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "authz/intention.h"
+#include "proxy/data/endpoint.h"
 #include "proxy/data/last_use.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/socket.h"
@@ -44,8 +44,8 @@ struct InboundRules {
 struct UpstreamRules {
   std::string name;
   bool known = false;  // endpoints have been learnt at least once, even if there are none
-  std::optional<authz::ServiceId> identity;  // whom to accept; absent: not known yet, dial nobody
-  std::vector<net::SocketAddress> endpoints;  // healthy ones
+  std::shared_ptr<const authz::ServiceId> identity;  // of its instances; null: not known yet, dial nobody
+  std::vector<Endpoint> endpoints;                   // healthy ones, with the identity of each
   milliseconds connect_timeout{5'000};       // TCP and TLS of all attempts together
   milliseconds idle_timeout{0};              // 0: none
   bool stale = false;  // the endpoints are older than max_stale

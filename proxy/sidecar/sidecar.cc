@@ -136,7 +136,7 @@ void Sidecar::FollowLocalApp() {
       net::NameService::Of(loop_).names(), net::NameKind::kOwn,
       [this](std::function<void()> task) { loop_.Defer(std::move(task)); }, [this] { Changed(); },
       [this](const std::string& error) { log_.Warn("control", "local app not resolved, will retry", {{"error", error}}); });
-  local_app_->Set({*local_app_address_});
+  local_app_->Set(std::vector{*local_app_address_});
 }
 
 void Sidecar::ApplyUpstreams() {
@@ -217,7 +217,7 @@ void Sidecar::Publish() {
     inbound->handshake_timeout = config_->handshake_timeout;
     inbound->local_connect_timeout = config_->local_connect_timeout;
     inbound->idle_timeout = config_->inbound_idle_timeout;
-    inbound->local_app = local_app_->endpoints();
+    for (const data::Endpoint& place : local_app_->endpoints()) inbound->local_app.push_back(place.address);
     next->inbound = std::move(inbound);
   }
   for (auto& [name, source] : upstreams_) next->upstreams[name] = source->Rules();

@@ -194,7 +194,7 @@ std::string Sidecar::StatusJson() const {
     add_watch(source->watch());
     const auto rules = source->Rules();
     json endpoints = json::array();
-    for (const net::SocketAddress& endpoint : rules->endpoints) endpoints.push_back(endpoint.Text());
+    for (const data::Endpoint& endpoint : rules->endpoints) endpoints.push_back(endpoint.address.Text());
     out["upstreams"].push_back(
         {{"name", source->settings().name},
          {"listener", name},

@@ -48,6 +48,7 @@ TEST_CASE("health: a sidecar's entry of 1.8 is read") {
   CHECK(instance.kind == "connect-proxy");
   CHECK(instance.claimed_service == "db");
   CHECK(instance.weight == 1);
+  CHECK(instance.locality == Locality{});
   CHECK_FALSE(instance.warning);
   CHECK_FALSE(instance.critical);
 }

@@ -295,7 +295,7 @@ struct List {
   }
   std::vector<std::string> Endpoints() const {
     std::vector<std::string> texts;
-    for (const SocketAddress& each : names.endpoints()) texts.push_back(each.Text());
+    for (const data::Endpoint& each : names.endpoints()) texts.push_back(each.address.Text());
     return texts;
   }
 };
@@ -376,6 +376,34 @@ TEST_CASE("endpoint names: every record of a name is an endpoint, and an answer 
   list.world.Pass(milliseconds(30'000));
   list.world.Answer("a.test", both);
   CHECK(list.changes == 1);
+}
+
+TEST_CASE("endpoint names: each endpoint has what is known of its place, and a change of that is one of the list") {
+  const auto place = [](const std::string& text, int weight, const std::string& id) {
+    data::Endpoint endpoint;
+    endpoint.weight = weight;
+    endpoint.instance = std::make_shared<const data::Instance>(data::Instance{id, "n", "dc1", {"eu", "z1"}});
+    return control::EndpointNames::Wanted{*ParseAddress(text), endpoint};
+  };
+  List list;
+  list.names.Set({place("a.test:1", 7, "a"), place("10.0.0.9:2", 3, "b")});
+  list.world.Answer("a.test", std::vector<SocketAddress>{Ip("::1"), Ip("127.0.0.1")});
+  REQUIRE(list.Endpoints() == Texts{"[::1]:1", "127.0.0.1:1", "10.0.0.9:2"});
+  for (const std::size_t i : {0U, 1U}) {
+    CHECK(list.names.endpoints()[i].weight == 7);
+    CHECK(list.names.endpoints()[i].instance->id == "a");
+  }
+  CHECK(list.names.endpoints()[2].weight == 3);
+  CHECK(list.names.endpoints()[2].instance->locality == authz::Locality{"eu", "z1"});
+
+  const int changes = list.changes;
+  list.names.Set({place("a.test:1", 7, "a"), place("10.0.0.9:2", 3, "b")});
+  CHECK(list.changes == changes);
+  list.names.Set({place("a.test:1", 7, "a"), place("10.0.0.9:2", 4, "b")});
+  CHECK(list.changes == changes + 1);
+  list.names.Set({place("a.test:1", 7, "c"), place("10.0.0.9:2", 4, "b")});
+  CHECK(list.changes == changes + 2);
+  CHECK(list.names.endpoints()[0].instance->id == "c");
 }
 
 TEST_CASE("endpoint names: a failure is said once, and of many names the first eight") {

@@ -169,6 +169,17 @@ TEST_CASE("recorded answers: instances of a peer are none of ours, and whose the
   CHECK(near->peer == "");
 }
 
+TEST_CASE("recorded answers: an instance has the locality of its service") {
+  const auto health = authz::ParseInstances(Answer("health_connect.http").body);
+  REQUIRE(health);
+  REQUIRE(health->size() == 1);
+  CHECK(health->front().locality == authz::Locality{"eu", "z1"});
+  const auto query = authz::ParseQuery(Answer("query_execute.http").body);
+  REQUIRE(query);
+  REQUIRE(query->instances.size() == 1);
+  CHECK(query->instances.front().locality == authz::Locality{"eu", "z1"});
+}
+
 TEST_CASE("recorded answers: a terminating gateway that stands in for a service is no sidecar of it") {
   const auto instances = authz::ParseInstances(Answer("health_connect_terminating_gateway.json").body);
   REQUIRE(instances);

@@ -110,8 +110,8 @@ struct Sidecars {
     auto rules = std::make_shared<data::UpstreamRules>();
     rules->name = "db";
     rules->known = true;
-    rules->identity = tls::ends::Service("db");
-    rules->endpoints = {net::SocketAddress::LocalOf(in.get())};
+    rules->identity = std::make_shared<const authz::ServiceId>(tls::ends::Service("db"));
+    rules->endpoints = {{net::SocketAddress::LocalOf(in.get()), rules->identity, 1, nullptr}};
     auto snapshot = std::make_shared<data::Snapshot>();
     snapshot->identity = IdentityOf(web_leaf);
     snapshot->upstreams["db"] = std::move(rules);

@@ -1,0 +1,42 @@
+// Endpoint: one address of an upstream, with whom it must prove to be and what is said of the instance behind it.
+//
+// A value: it is part of a snapshot and copied into the connection that tries it. What many endpoints have in common they share.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "authz/locality.h"
+#include "authz/spiffe.h"
+#include "proxy/net/socket.h"
+
+namespace mooring::data {
+
+// Instance is what the catalog says of the instance behind an endpoint. Nothing of it is proven.
+struct Instance {
+  std::string id;  // of its service; unique on its node
+  std::string node;
+  std::string datacenter;
+  authz::Locality locality;
+
+  bool operator==(const Instance&) const = default;
+};
+
+struct Endpoint {
+  net::SocketAddress address;
+  std::shared_ptr<const authz::ServiceId> identity;  // to prove; null: not known yet, and then it is not dialled
+  int weight = 1;                                    // its share of the connections, beside those of the others; 1 to 65535
+  std::shared_ptr<const Instance> instance;          // null: nothing is said of it, as of one that the file names
+};
+
+// Same compares what two pointers point at; two nulls are the same.
+template <typename T>
+bool Same(const std::shared_ptr<T>& a, const std::shared_ptr<T>& b) {
+  return a == b || (a && b && *a == *b);
+}
+
+inline bool operator==(const Endpoint& a, const Endpoint& b) {
+  return a.address == b.address && a.weight == b.weight && Same(a.identity, b.identity) && Same(a.instance, b.instance);
+}
+
+}  // namespace mooring::data
