@@ -50,12 +50,14 @@ Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale
 
 UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
                                config::UpstreamSettings upstream, milliseconds connect_timeout,
-                               milliseconds idle_timeout, OnChange on_change)
+                               milliseconds idle_timeout, std::shared_ptr<data::Histories> histories,
+                               OnChange on_change)
     : loop_(loop),
       log_(log),
       settings_(std::move(upstream)),
       connect_timeout_(settings_.connect_timeout.value_or(connect_timeout)),
       idle_timeout_(settings_.idle_timeout.value_or(idle_timeout)),
+      histories_(std::move(histories)),
       on_change_(std::move(on_change)),
       names_(net::NameService::Of(loop).names(), net::NameKind::kEndpoint,
              [&loop](std::function<void()> task) { loop.Defer(std::move(task)); }, [this] { Publish(); },
@@ -253,6 +255,7 @@ void UpstreamSource::Publish() {
       data::Same(rules_->identity, rules->identity) && rules_->stale == rules->stale) {
     return;
   }
+  if (rules->known) histories_->Attach(&rules->endpoints);  // until then those of before are not forgotten
   rules_ = std::move(rules);
   on_change_();
 }

@@ -19,6 +19,7 @@
 #include "proxy/control/endpoint_names.h"
 #include "proxy/control/healthy_instances.h"
 #include "proxy/control/watch.h"
+#include "proxy/data/endpoint_history.h"
 #include "proxy/data/snapshot.h"
 
 namespace mooring::control {
@@ -28,8 +29,10 @@ class UpstreamSource final {
   using OnChange = std::function<void()>;
 
   // `agent` may be null if the upstream has static endpoints. The two timeouts hold unless `upstream` has its own.
+  // `histories` are those of its listener, which may be older than this object.
   UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent, config::UpstreamSettings upstream,
-                 net::milliseconds connect_timeout, net::milliseconds idle_timeout, OnChange on_change);
+                 net::milliseconds connect_timeout, net::milliseconds idle_timeout,
+                 std::shared_ptr<data::Histories> histories, OnChange on_change);
   UpstreamSource(const UpstreamSource&) = delete;
   UpstreamSource& operator=(const UpstreamSource&) = delete;
 
@@ -44,6 +47,7 @@ class UpstreamSource final {
   std::shared_ptr<const data::UpstreamRules> Rules() const { return rules_; }
   const config::UpstreamSettings& settings() const { return settings_; }
   const EndpointNames& names() const { return names_; }
+  const std::shared_ptr<data::Histories>& histories() const { return histories_; }
   const Watch* watch() const { return watch_ ? &*watch_ : nullptr; }
   // Answered: the agent has said who the instances are, or that it will not say; static endpoints need nobody's answer.
   bool Answered() const;
@@ -70,6 +74,7 @@ class UpstreamSource final {
   const config::UpstreamSettings settings_;
   const net::milliseconds connect_timeout_;
   const net::milliseconds idle_timeout_;
+  const std::shared_ptr<data::Histories> histories_;
   const OnChange on_change_;
   const std::shared_ptr<data::LastUse> use_ = std::make_shared<data::LastUse>();
   std::optional<Watch> watch_;

@@ -12,6 +12,8 @@
 
 namespace mooring::data {
 
+class EndpointHistory;
+
 // Instance is what the catalog says of the instance behind an endpoint. Nothing of it is proven.
 struct Instance {
   std::string id;  // of its service; unique on its node
@@ -27,6 +29,8 @@ struct Endpoint {
   std::shared_ptr<const authz::ServiceId> identity;  // to prove; null: not known yet, and then it is not dialled
   int weight = 1;                                    // its share of the connections, beside those of the others; 1 to 65535
   std::shared_ptr<const Instance> instance;          // null: nothing is said of it, as of one that the file names
+  // What was met with there. Not null in a snapshot (endpoint_history.h); no part of what makes two endpoints equal.
+  std::shared_ptr<EndpointHistory> history;
 };
 
 // Same compares what two pointers point at; two nulls are the same.

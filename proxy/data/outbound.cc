@@ -93,9 +93,10 @@ void Outbound::CutLive(const Objection& objection) {
 void Outbound::Find() {
   const std::shared_ptr<const Snapshot>& snapshot = worker_.snapshot();
   if (!snapshot || !snapshot->identity) return;  // just started: wait for it, within the deadline
-  const auto found = snapshot->upstreams.find(upstream_);
-  if (found == snapshot->upstreams.end() || !found->second->known || !found->second->identity) return;
-  rules_ = found->second;
+  auto upstream = worker_.UpstreamOf(upstream_);
+  if (!upstream || !upstream->rules()->known || !upstream->rules()->identity) return;
+  endpoints_ = std::move(upstream);
+  rules_ = endpoints_->rules();
   identity_ = snapshot->identity;
   if (identity_->leaf->not_after() <= std::chrono::system_clock::now()) {
     Fail(CloseReason::kLeafExpired);  // every peer would refuse it; this names the reason
@@ -109,22 +110,27 @@ void Outbound::Find() {
     Fail(CloseReason::kNoEndpoint);
     return;
   }
-  first_ = worker_.NextIndex(upstream_) % rules_->endpoints.size();
   TryNext();
 }
 
 void Outbound::TryNext() {
-  const std::size_t count = rules_->endpoints.size();
-  const milliseconds remaining = Remaining();
-  if (attempts_ == count || remaining.count() <= 0) {
+  endpoints_->Pick(choice_, &lease_);
+  if (!lease_ || Remaining().count() <= 0) {
     const bool ours = last_failure_ == CloseReason::kOutOfResources;  // not the endpoints' doing
-    Fail(attempts_ == count && count > 1 && !ours ? CloseReason::kConnectFailed : last_failure_);
+    Fail(!lease_ && attempts_ > 1 && !ours ? CloseReason::kConnectFailed : last_failure_);
     return;
   }
-  const auto shares = static_cast<milliseconds::rep>(std::min(count - attempts_, kShares));
   ++attempts_;
+  Dial();
+}
+
+void Outbound::Dial() {
+  const milliseconds remaining = Remaining();
+  const std::size_t count = endpoints_->rules()->endpoints.size();
+  const std::size_t left = count >= attempts_ ? count + 1 - attempts_ : 1;  // with this one; the list may have become shorter
   stage_ = Stage::kConnect;
-  deadline_.Start(remaining / shares);
+  attempt_began_ = worker_.loop().now();
+  deadline_.Start(remaining / static_cast<milliseconds::rep>(std::min(left, kShares)));
   net::ConnectStart start = net::StartConnect(Tried().address);
   if (start.error == 0 && !start.in_progress) {
     OnConnected(std::move(start.fd), 0);
@@ -139,17 +145,19 @@ void Outbound::OnConnected(net::UniqueFd fd, int error) {
     AttemptFailed(FromErrno(error), std::strerror(error));
     return;
   }
-  // Leaf, roots and the identity to prove are those of now; the endpoints stay those of the search under way.
+  // Leaf, roots and the identity to prove are those of now.
   const std::shared_ptr<const Snapshot>& now = worker_.snapshot();
   if (now->identity) identity_ = now->identity;
-  const auto rules = now->upstreams.find(upstream_);
-  const bool known = rules != now->upstreams.end() && rules->second->identity;
-  const authz::ServiceId& expected = known ? *rules->second->identity : *Tried().identity;
+  const std::shared_ptr<const authz::ServiceId> expected = endpoints_->IdentityOf(*lease_);
+  if (!expected) {
+    AttemptFailed(CloseReason::kNotReady, "whom it must prove to be is not known any more");
+    return;
+  }
   stage_ = Stage::kHandshake;
   peer_.emplace(worker_.loop(), std::move(fd), this);
   peer_->CountKept(&worker_.buffers());
   const std::string place = try_tickets_ && rules_->resumes ? Tried().address.Text() : std::string();
-  peer_->StartTls(tls::Session::Connect(identity_->client, expected.Sni(), expected, place));
+  peer_->StartTls(tls::Session::Connect(identity_->client, expected->Sni(), *expected, place));
   peer_->WantRead(true);
   ContinueHandshake(false);  // sends the ClientHello
 }
@@ -201,8 +209,11 @@ void Outbound::TryWithoutTicket() {
   try_tickets_ = false;
   deadline_.Stop();
   peer_.reset();
-  --attempts_;
-  TryNext();
+  if (Remaining().count() <= 0) {
+    Fail(last_failure_);
+  } else {
+    Dial();
+  }
 }
 
 void Outbound::OnProven() {
@@ -248,6 +259,7 @@ void Outbound::OnFirstAnswer() {
 }
 
 void Outbound::StartRelay(std::optional<net::Stream::ReadResult> first) {
+  Report(LoadBalancer::Outcome::kProven, proven_at_);
   stage_ = Stage::kRelay;
   deadline_.Stop();
   relay_.emplace(worker_.loop(), app_, *peer_, rules_->idle_timeout,
@@ -262,6 +274,7 @@ void Outbound::AttemptFailed(CloseReason reason, const std::string& detail) {
                        {"endpoint", Tried().address.Text()},
                        {"reason", CloseReasonName(reason)},
                        {"detail", detail}});
+  if (reason != CloseReason::kOutOfResources) Report(LoadBalancer::Outcome::kFailed, worker_.loop().now());
   last_failure_ = reason;
   deadline_.Stop();
   dialer_.reset();
@@ -363,11 +376,12 @@ void Outbound::Over(CloseReason reason) noexcept {
   dialer_.reset();
   DirectionStats& stats = worker_.mutable_stats().outbound;
   bytes_.Feed(stats, app_.bytes_in(), app_.bytes_out());
+  lease_.reset();
   worker_.Retire(this, stats, reason);
 }
 
-const Endpoint& Outbound::Tried() const {
-  return rules_->endpoints[(first_ + attempts_ - 1) % rules_->endpoints.size()];
+void Outbound::Report(LoadBalancer::Outcome outcome, net::MonotonicTime at) {
+  endpoints_->Report(*lease_, outcome, std::chrono::duration_cast<std::chrono::microseconds>(at - attempt_began_));
 }
 
 milliseconds Outbound::Remaining() const {

@@ -13,6 +13,7 @@
 #include "proxy/data/relay.h"
 #include "proxy/data/snapshot.h"
 #include "proxy/data/stats.h"
+#include "proxy/data/upstream.h"
 #include "proxy/net/stream.h"
 
 namespace mooring::data {
@@ -46,6 +47,7 @@ class Outbound final : public Connection, public net::StreamObserver {
 
   void Find();  // goes on once identity and endpoints are known
   void TryNext();
+  void Dial();
   void OnConnected(net::UniqueFd fd, int error);
   void ContinueHandshake(bool readable);
   void TryWithoutTicket();
@@ -61,7 +63,8 @@ class Outbound final : public Connection, public net::StreamObserver {
   void Over(CloseReason reason) noexcept;
 
   net::milliseconds Remaining() const;
-  const Endpoint& Tried() const;  // by the attempt under way
+  void Report(LoadBalancer::Outcome outcome, net::MonotonicTime at);  // of the attempt
+  const Endpoint& Tried() const { return lease_->endpoint(); }  // by the attempt under way
 
   Worker& worker_;
   const std::string upstream_;
@@ -75,7 +78,10 @@ class Outbound final : public Connection, public net::StreamObserver {
   Grace grace_;  // while relaying
   Stage stage_ = Stage::kWaiting;
   net::MonotonicTime give_up_{};
-  std::size_t first_ = 0;     // index of the first endpoint tried
+  std::shared_ptr<Upstream> endpoints_;  // null while waiting
+  Choice choice_;
+  std::optional<Lease> lease_;  // of the endpoint of the attempt, then of the connection
+  net::MonotonicTime attempt_began_{};
   std::size_t attempts_ = 0;  // endpoints tried so far
   bool try_tickets_ = true;
   CloseReason last_failure_ = CloseReason::kNoEndpoint;

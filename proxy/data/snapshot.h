@@ -45,7 +45,7 @@ struct UpstreamRules {
   std::string name;
   bool known = false;  // endpoints have been learnt at least once, even if there are none
   std::shared_ptr<const authz::ServiceId> identity;  // of its instances; null: not known yet, dial nobody
-  std::vector<Endpoint> endpoints;                   // healthy ones, with the identity of each
+  std::vector<Endpoint> endpoints;                   // healthy ones, each with its identity and history
   milliseconds connect_timeout{5'000};       // TCP and TLS of all attempts together
   milliseconds idle_timeout{0};              // 0: none
   bool stale = false;  // the endpoints are older than max_stale

@@ -9,6 +9,7 @@
 
 #include "proxy/data/inbound.h"
 #include "proxy/data/outbound.h"
+#include "proxy/data/round_robin.h"
 #include "proxy/net/scratch.h"
 #include "proxy/net/thread.h"
 #include "tls/session.h"
@@ -70,8 +71,31 @@ void Worker::Start() {
 void Worker::PostSnapshot(std::shared_ptr<const Snapshot> snapshot) {
   loop_.Post([this, snapshot = std::move(snapshot)]() mutable {
     std::shared_ptr<const Snapshot> before = std::exchange(snapshot_, std::move(snapshot));
+    FollowUpstreams();
     review_.Begin(std::move(before), snapshot_);
   });
+}
+
+void Worker::FollowUpstreams() noexcept {
+  for (auto upstream = upstreams_.begin(); upstream != upstreams_.end();) {
+    const auto rules = snapshot_->upstreams.find(upstream->first);
+    if (rules == snapshot_->upstreams.end()) {
+      upstream = upstreams_.erase(upstream);
+    } else {
+      upstream->second->Use(rules->second);
+      ++upstream;
+    }
+  }
+}
+
+std::shared_ptr<Upstream> Worker::UpstreamOf(const std::string& listener) {
+  if (const auto known = upstreams_.find(listener); known != upstreams_.end()) return known->second;
+  if (!snapshot_) return nullptr;
+  const auto rules = snapshot_->upstreams.find(listener);
+  if (rules == snapshot_->upstreams.end()) return nullptr;
+  auto upstream = std::make_shared<Upstream>(std::make_unique<RoundRobin>(random_()), rules->second);
+  upstreams_.emplace(listener, upstream);
+  return upstream;
 }
 
 std::unique_ptr<net::Task> Worker::MakeListenerTask(std::string name, ListenerKind kind, net::UniqueFd listening) {

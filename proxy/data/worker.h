@@ -9,6 +9,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <random>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -21,6 +22,7 @@
 #include "proxy/data/rounds.h"
 #include "proxy/data/snapshot.h"
 #include "proxy/data/stats.h"
+#include "proxy/data/upstream.h"
 #include "proxy/log/log.h"
 #include "proxy/net/listener.h"
 #include "proxy/net/loop.h"
@@ -79,8 +81,8 @@ class Worker final : public net::Keeper {
   // StrangerLog writes a line that a stranger can cause, if the ration of its reason allows. `who` has caused it: the SPIFFE ID
   // where it is proven, else the IP address; outbound the endpoint, or the upstream.
   void StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who, log::Fields fields);
-  // NextIndex spreads connections over endpoints, one counter an upstream.
-  std::size_t NextIndex(const std::string& upstream) { return round_robin_[upstream]++; }
+  // UpstreamOf is what this worker knows of a listener's endpoints; null if the snapshot does not have it.
+  std::shared_ptr<Upstream> UpstreamOf(const std::string& listener);
 
  private:
   struct Opening {
@@ -93,6 +95,7 @@ class Worker final : public net::Keeper {
     std::unique_ptr<net::Acceptor> acceptor;  // null: there was no memory for it yet
   };
 
+  void FollowUpstreams() noexcept;
   void OnEscaped() noexcept override;  // from work that is no connection's
   void Reap();
   void Sweep();
@@ -128,7 +131,8 @@ class Worker final : public net::Keeper {
   Review review_{loop_, connections_};
   Drain drain_{loop_, connections_, stats_.drain_awaits};
   std::list<Connection*> unproven_;  // callers, the oldest first
-  std::map<std::string, std::size_t> round_robin_;
+  std::map<std::string, std::shared_ptr<Upstream>> upstreams_;  // by listener; those that a connection has asked for
+  std::minstd_rand random_{std::random_device{}()};
   net::Timer sweep_;
   bool ended_since_sweep_ = false;  // some connection
   bool trim_due_ = false;

@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "proxy/data/endpoint_history.h"
 #include "proxy/data/worker.h"
 #include "tests/unit/http_fixture.h"
 #include "tests/unit/tls_ends.h"
@@ -111,7 +112,7 @@ struct Sidecars {
     rules->name = "db";
     rules->known = true;
     rules->identity = std::make_shared<const authz::ServiceId>(tls::ends::Service("db"));
-    rules->endpoints = {{net::SocketAddress::LocalOf(in.get()), rules->identity, 1, nullptr}};
+    rules->endpoints = {{net::SocketAddress::LocalOf(in.get()), rules->identity, 1, nullptr, std::make_shared<data::EndpointHistory>()}};
     auto snapshot = std::make_shared<data::Snapshot>();
     snapshot->identity = IdentityOf(web_leaf);
     snapshot->upstreams["db"] = std::move(rules);

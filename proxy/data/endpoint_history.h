@@ -1,0 +1,60 @@
+// EndpointHistory: what this process has met with at one endpoint.
+//
+// Shared by all workers, so that what one of them has met with holds for the others, too. It is written when an attempt begins and
+// ends and when a connection ends, never for a message; read by anyone. Relaxed atomics, because a reader wants each number, not an
+// order between them.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace mooring::data {
+
+struct Endpoint;
+
+class EndpointHistory final {
+ public:
+  void Begun() noexcept { in_flight_.fetch_add(1, std::memory_order_relaxed); }
+  void Ended() noexcept { in_flight_.fetch_sub(1, std::memory_order_relaxed); }
+  // Proven: it was reached and has proven who it is, `took` after the attempt began.
+  void Proven(std::chrono::microseconds took) noexcept {
+    connect_time_.store(took.count(), std::memory_order_relaxed);
+    failures_in_a_row_.store(0, std::memory_order_relaxed);
+  }
+  void Failed() noexcept { failures_in_a_row_.fetch_add(1, std::memory_order_relaxed); }
+
+  // in_flight is how many connections have it now, attempts included.
+  std::int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+  std::int64_t failures_in_a_row() const { return failures_in_a_row_.load(std::memory_order_relaxed); }
+  // connect_time is what the last attempt that was good took, TCP and TLS together; absent: there was none.
+  std::optional<std::chrono::microseconds> connect_time() const {
+    const std::int64_t took = connect_time_.load(std::memory_order_relaxed);
+    return took < 0 ? std::nullopt : std::optional(std::chrono::microseconds(took));
+  }
+
+ private:
+  std::atomic<std::int64_t> in_flight_{0};
+  std::atomic<std::int64_t> failures_in_a_row_{0};
+  std::atomic<std::int64_t> connect_time_{-1};  // microseconds; negative: none
+};
+
+// Histories gives the endpoints of one upstream their histories: an endpoint that stays on the list keeps its own, one that leaves
+// it is forgotten, and begins anew when it comes back. The control thread's.
+class Histories final {
+ public:
+  // Attach makes `endpoints` the list. Those with one address, node and instance have one history.
+  void Attach(std::vector<Endpoint>* endpoints);
+
+ private:
+  using Key = std::tuple<std::string, std::string, std::string>;  // address, node, instance
+  std::map<Key, std::shared_ptr<EndpointHistory>> known_;
+};
+
+}  // namespace mooring::data

@@ -1,0 +1,13 @@
+#include "proxy/data/upstream.h"
+
+namespace mooring::data {
+
+std::shared_ptr<const authz::ServiceId> Upstream::IdentityOf(const Lease& lease) const {
+  if (lease.list_ == list_) return lease.endpoint().identity;
+  for (const Endpoint& now : rules_->endpoints) {
+    if (now.history == lease.endpoint().history) return now.identity;
+  }
+  return rules_->identity;  // it has left the list; the identity of the others is newer than what was its own
+}
+
+}  // namespace mooring::data
