@@ -1,7 +1,7 @@
-// Outbound: the local app's connection to an upstream. Finds an instance, proves who it is, relays.
+// Outbound: the local app's connection to an upstream. A search finds an instance that proves who it is, then it relays.
 //
-// Nothing of the app's bytes is even read before an instance has proven its identity. Until a byte has
-// gone either way, an instance that fails is replaced by the next, all within one deadline.
+// Nothing of the app's bytes is even read before an instance has proven its identity. Until a byte has gone either way, an
+// instance that fails is replaced by the next, all within the search's deadline.
 #pragma once
 
 #include <memory>
@@ -9,8 +9,8 @@
 #include <string>
 
 #include "proxy/data/connection.h"
-#include "proxy/data/dialer.h"
 #include "proxy/data/relay.h"
+#include "proxy/data/search.h"
 #include "proxy/data/snapshot.h"
 #include "proxy/data/stats.h"
 #include "proxy/data/upstream.h"
@@ -21,7 +21,7 @@ namespace mooring::data {
 class Worker;
 
 // The methods stand in the order of a connection's life.
-class Outbound final : public Connection, public net::StreamObserver {
+class Outbound final : public Connection, public Search::Owner, public net::StreamObserver {
  public:
   // `app` is taken, or nothing of it if this throws.
   Outbound(Worker& worker, std::string upstream, net::UniqueFd&& app);
@@ -37,56 +37,33 @@ class Outbound final : public Connection, public net::StreamObserver {
   void OnEscaped() noexcept override;
 
  private:
-  // kProven: TLS is done on our side, no byte has passed. In TLS 1.3 the peer may still refuse our
-  // certificate, by an alert that arrives now (RFC 8446 4.4.2.4).
-  enum class Stage { kWaiting, kConnect, kHandshake, kProven, kRelay, kOver };
+  // kProven: an instance is found, no byte has passed. It may still refuse us, and then the search goes on.
+  enum class Stage { kSearching, kProven, kRelay, kOver };
 
   void OnReadable(net::Stream& stream) override;
   void OnDrained(net::Stream& stream) override;
   void OnBroken(net::Stream& stream) override;
 
-  void Find();  // goes on once identity and endpoints are known
-  void TryNext();
-  void Dial();
-  void OnConnected(net::UniqueFd fd, int error);
-  void ContinueHandshake(bool readable);
-  void TryWithoutTicket();
-  void OnProven();
+  void OnFound(std::unique_ptr<net::Stream> proven) override;
+  void OnNotFound(CloseReason reason) override;
   void OnFirstAnswer();
+  // TryAnother lets go of the instance that was found, for what it did or what is known of it now.
+  void TryAnother(CloseReason reason, const std::string& detail);
   void StartRelay(std::optional<net::Stream::ReadResult> first);
   void CutLive(const Objection& objection);
-  void OnDeadline();
-  // AttemptFailed notes why this endpoint did not do and goes on with the next.
-  void AttemptFailed(CloseReason reason, const std::string& detail);
-  // Fail ends it without an instance: the app sees a reset, never a clean end.
-  void Fail(CloseReason reason);
   void Over(CloseReason reason) noexcept;
-
-  net::milliseconds Remaining() const;
-  void Report(LoadBalancer::Outcome outcome, net::MonotonicTime at);  // of the attempt
-  const Endpoint& Tried() const { return lease_->endpoint(); }  // by the attempt under way
 
   Worker& worker_;
   const std::string upstream_;
-  std::shared_ptr<const UpstreamRules> rules_;
-  std::shared_ptr<const Identity> identity_;
-  // Of the attempt under way, of the whole while waiting, the idle limit once proven; while relaying, the grace
-  // of an objection.
-  net::Timer deadline_;
+  net::Timer silence_;     // kProven: neither side has sent a byte
+  net::Timer grace_over_;  // kRelay: something stands against it
   net::Stream app_;
+  Grace grace_;
+  Stage stage_ = Stage::kSearching;
   net::MonotonicTime proven_at_{};
-  Grace grace_;  // while relaying
-  Stage stage_ = Stage::kWaiting;
-  net::MonotonicTime give_up_{};
-  std::shared_ptr<Upstream> endpoints_;  // null while waiting
-  Choice choice_;
-  std::optional<Lease> lease_;  // of the endpoint of the attempt, then of the connection
-  net::MonotonicTime attempt_began_{};
-  std::size_t attempts_ = 0;  // endpoints tried so far
-  bool try_tickets_ = true;
-  CloseReason last_failure_ = CloseReason::kNoEndpoint;
-  std::optional<Dialer> dialer_;
-  std::optional<net::Stream> peer_;
+  std::unique_ptr<Search> search_;     // until it relays
+  std::optional<Lease> lease_;         // from then on
+  std::unique_ptr<net::Stream> peer_;  // from kProven on
   std::optional<Relay> relay_;
   ByteFeed bytes_;
 };

@@ -18,6 +18,7 @@
 #include "proxy/data/admission.h"
 #include "proxy/data/connection.h"
 #include "proxy/data/drain.h"
+#include "proxy/data/host.h"
 #include "proxy/data/review.h"
 #include "proxy/data/rounds.h"
 #include "proxy/data/snapshot.h"
@@ -29,7 +30,7 @@
 
 namespace mooring::data {
 
-class Worker final : public net::Keeper {
+class Worker final : public net::Keeper, public Host {
  public:
   // Workers of one process share an Admission; without one there are no limits but the kernel's.
   explicit Worker(log::Log& log, std::shared_ptr<Admission> admission = nullptr);
@@ -63,11 +64,11 @@ class Worker final : public net::Keeper {
   std::int64_t active() const { return stats_.inbound.active.value() + stats_.outbound.active.value(); }
 
   // For connections.
-  net::Loop& loop() { return loop_; }
-  const std::shared_ptr<const Snapshot>& snapshot() const { return snapshot_; }
+  net::Loop& loop() override { return loop_; }
+  const std::shared_ptr<const Snapshot>& snapshot() const override { return snapshot_; }
   log::Log& log() { return log_; }
-  WorkerStats& mutable_stats() { return stats_; }
-  net::MemoryMeter& buffers() { return admission_->buffers(); }
+  WorkerStats& mutable_stats() override { return stats_; }
+  net::MemoryMeter& buffers() override { return admission_->buffers(); }
   // A caller is unproven from its accept on. HandshakeHolds says what its handshake has collected beyond kHandshakeCost, in
   // bytes; where that is too much, the caller with most is ended (Cut), perhaps this one. Proven is the end of that.
   void HandshakeHolds(Connection* connection, std::size_t bytes);
@@ -78,11 +79,8 @@ class Worker final : public net::Keeper {
   CloseReason OnConnectionEscaped(log::Literal message) noexcept;
   // LogShortage says that a leg of a connection could not be had or kept; `whose` is its peer or upstream.
   void LogShortage(log::Literal message, const std::string& whose, int error);
-  // StrangerLog writes a line that a stranger can cause, if the ration of its reason allows. `who` has caused it: the SPIFFE ID
-  // where it is proven, else the IP address; outbound the endpoint, or the upstream.
-  void StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who, log::Fields fields);
-  // UpstreamOf is what this worker knows of a listener's endpoints; null if the snapshot does not have it.
-  std::shared_ptr<Upstream> UpstreamOf(const std::string& listener);
+  void StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who, log::Fields fields) override;
+  std::shared_ptr<Upstream> UpstreamOf(const std::string& listener) override;
 
  private:
   struct Opening {
