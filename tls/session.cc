@@ -323,19 +323,19 @@ std::string Session::ChainKey() const {
   return key;
 }
 
-std::string Session::version() const {
-  return impl_->handshake_done ? SSL_get_version(impl_->ssl.get()) : "";
+Facts Session::facts() const {
+  Facts facts;
+  if (!impl_->handshake_done) return facts;
+  facts.version = SSL_get_version(impl_->ssl.get());
+  if (const SSL_CIPHER* cipher = SSL_get_current_cipher(impl_->ssl.get())) facts.cipher = SSL_CIPHER_standard_name(cipher);
+  if (const char* group = SSL_get_group_name(SSL_get_group_id(impl_->ssl.get()))) facts.group = group;
+  facts.resumed = resumed();
+  return facts;
 }
 
-std::string Session::cipher() const {
-  const SSL_CIPHER* cipher = SSL_get_current_cipher(impl_->ssl.get());
-  return cipher != nullptr ? SSL_CIPHER_standard_name(cipher) : "";
-}
-
-std::string Session::group() const {
-  const char* name = SSL_get_group_name(SSL_get_group_id(impl_->ssl.get()));
-  return name != nullptr ? name : "";
-}
+std::string Session::version() const { return facts().version; }
+std::string Session::cipher() const { return facts().cipher; }
+std::string Session::group() const { return facts().group; }
 
 std::string Session::received_sni() const {
   const char* name = SSL_get_servername(impl_->ssl.get(), TLSEXT_NAMETYPE_host_name);

@@ -27,6 +27,14 @@ enum class Progress {
                // now
 };
 
+// Facts are what a handshake has settled, by the names of OpenSSL and IANA. The strings are the library's and stay.
+struct Facts {
+  const char* version = "";  // "TLSv1.3"
+  const char* cipher = "";   // "TLS_AES_128_GCM_SHA256"
+  const char* group = "";    // "X25519MLKEM768"
+  bool resumed = false;      // the handshake was an abbreviated one
+};
+
 // PrepareThread takes what a thread's first session would: the C library ends the process where it has no memory to note that an
 // object of a thread is to be destroyed with it. To be called when a thread that will serve sessions begins.
 void PrepareThread();
@@ -96,6 +104,7 @@ class Session final {
   // within the same ten minutes. For remembering verdicts; no text.
   std::string ChainKey() const;
 
+  Facts facts() const;          // once the handshake is done
   std::string version() const;  // "TLSv1.3"
   std::string cipher() const;
   std::string group() const;         // "X25519MLKEM768"

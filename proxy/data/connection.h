@@ -1,7 +1,7 @@
 // Connection: one proxied connection from accept to its CloseReason, as the worker sees it.
 //
 // Inbound and Outbound are the two kinds. A connection is on its worker's list all its life; when it is
-// over it says so once (Worker::Retire), and is destroyed after the event under way. It is the Keeper of its sockets and timers:
+// over it says so once (Host::Retire), and is destroyed after the event under way. It is the Keeper of its sockets and timers:
 // what escapes from one of their callbacks, wherever that stood, ends this connection and no other.
 #pragma once
 
@@ -14,6 +14,7 @@
 #include "proxy/data/admission.h"
 #include "proxy/data/close_reason.h"
 #include "proxy/data/judge.h"
+#include "proxy/data/record.h"
 #include "proxy/net/loop.h"
 
 namespace mooring::data {
@@ -22,11 +23,16 @@ class Review;
 
 class Connection : public net::Keeper {
  public:
-  Connection(net::Loop& loop, ListenerKind kind) : kind_(kind) { loop.Adopt(this); }
+  Connection(net::Loop& loop, ListenerKind kind) {
+    loop.Adopt(this);
+    record_.kind = kind;
+    record_.begun = loop.now();
+  }
   virtual ~Connection() = default;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
-  ListenerKind kind() const { return kind_; }
+  ListenerKind kind() const { return record_.kind; }
+  const Record& record() const { return record_; }
   virtual void Begin() = 0;  // may end the connection at once
   // Cut ends it now, by a reset on both legs, at every stage of its life. It takes no memory.
   virtual void Cut(CloseReason reason) noexcept = 0;
@@ -51,11 +57,12 @@ class Connection : public net::Keeper {
   // NoteRetired is for whoever retires it. False: it was already.
   bool NoteRetired() noexcept { return !std::exchange(retired_, true); }
 
+  Record record_;
+
  private:
   friend class Drain;
   friend class Review;
   friend class Worker;
-  const ListenerKind kind_;
   bool drain_awaits_ = false;             // Drain's: its end is awaited
   net::MonotonicTime drain_ends_from_{};  // Drain's: not before this moment
   std::list<std::unique_ptr<Connection>>::iterator position_;

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "proxy/data/leg_failure.h"
-#include "proxy/data/worker.h"
 #include "tls/session.h"
 
 namespace mooring::data {
@@ -15,14 +14,16 @@ namespace {
 constexpr net::milliseconds kRefusalTime{1'000};
 }  // namespace
 
-Inbound::Inbound(Worker& worker, net::UniqueFd&& caller, const net::SocketAddress& peer)
-    : Connection(worker.loop(), ListenerKind::kPublic),
-      worker_(worker),
-      peer_(peer),
-      begun_with_(worker.snapshot()),
-      deadline_(worker.loop(), [this] { OnDeadline(); }),
-      caller_(worker.loop(), std::move(caller), this),
-      since_(worker.loop().now()) {}
+Inbound::Inbound(Host& host, net::UniqueFd&& caller, const net::SocketAddress& peer)
+    : Connection(host.loop(), ListenerKind::kPublic),
+      host_(host),
+      begun_with_(host.snapshot()),
+      deadline_(host.loop(), [this] { OnDeadline(); }),
+      caller_(host.loop(), std::move(caller), this),
+      heard_(host.loop().now()) {
+  record_.peer = peer;
+  record_.local = net::SocketAddress::LocalOf(caller_.fd());
+}
 
 Inbound::~Inbound() = default;
 
@@ -34,7 +35,7 @@ void Inbound::Begin() {
   // A ticket is worth something to those who are let in. It is sealed at the end of the handshake, and decided by the snapshot of
   // that moment, which is Authorize's.
   caller_.StartTls(tls::Session::Accept(begun_with_->identity->server, [this] {
-    return !Judge(begun_with_.get(), *worker_.snapshot()).OfCaller(*caller_.session(), Moment::kEntering);
+    return !Judge(begun_with_.get(), *host_.snapshot()).OfCaller(*caller_.session(), Moment::kEntering);
   }));
   deadline_.Start(begun_with_->inbound->handshake_timeout);  // of the whole handshake, not of a byte
   caller_.WantRead(true);
@@ -56,16 +57,18 @@ void Inbound::OnReadable(net::Stream&) {
 }
 
 void Inbound::ContinueHandshake() {
-  since_ = worker_.loop().now();
+  heard_ = host_.loop().now();
   switch (caller_.Handshake(true)) {
     case tls::Progress::kWantInput:
-      worker_.HandshakeHolds(this, caller_.handshake_bytes());
+      host_.HandshakeHolds(this, caller_.handshake_bytes());
       return;
     case tls::Progress::kDone:
-      worker_.Proven(this);
-      caller_.CountKept(&worker_.buffers());
+      host_.Proven(this);
+      caller_.CountKept(&host_.buffers());
       deadline_.Stop();
-      if (caller_.session()->resumed()) worker_.mutable_stats().inbound.resumed.Add();
+      if (caller_.session()->resumed()) host_.counters(kind()).resumed.Add();
+      record_.tls = caller_.session()->facts();
+      record_.identity = caller_.session()->judgement().id.Uri();
       caller_.WantRead(false);  // nothing of the caller's is read before there is somebody to read it
       Authorize();
       return;
@@ -79,7 +82,7 @@ void Inbound::ContinueHandshake() {
 void Inbound::OnHandshakeFailed() {
   const CloseReason reason = ReasonOf(caller_, Reached::kCallersHandshake);
   if (reason == CloseReason::kProbe) {  // an agent's TCP check, a port scan: not worth a line
-    worker_.log().Debug("data", "inbound probe", {{"peer", peer_.Text()}});
+    host_.log().Debug("data", "inbound probe", {{"peer", record_.peer.Text()}});
     Over(reason);
     return;
   }
@@ -88,15 +91,14 @@ void Inbound::OnHandshakeFailed() {
 
 void Inbound::Authorize() {
   // The newest snapshot decides, whatever the handshake began under.
-  const std::shared_ptr<const Snapshot> now = worker_.snapshot();
-  std::string by;
-  if (const auto objection = Judge(begun_with_.get(), *now).OfCaller(*caller_.session(), Moment::kEntering, &by)) {
+  const std::shared_ptr<const Snapshot> now = host_.snapshot();
+  if (const auto objection = Judge(begun_with_.get(), *now).OfCaller(*caller_.session(), Moment::kEntering, &record_.decided_by)) {
     Refuse(objection->reason, objection->level, "inbound refused", objection->detail, objection->alert);
     return;
   }
-  if (worker_.log().Enabled(log::Level::kDebug)) {
-    const authz::ServiceId& source = caller_.session()->judgement().id;
-    worker_.log().Debug("data", "inbound allowed", {{"source", source.Uri()}, {"by", by}, {"peer", peer_.Text()}});
+  if (host_.log().Enabled(log::Level::kDebug)) {
+    host_.log().Debug("data", "inbound allowed",
+                      {{"source", record_.identity}, {"by", record_.decided_by}, {"peer", record_.peer.Text()}});
   }
   begun_with_ = now;
   DialApp();
@@ -110,12 +112,14 @@ void Inbound::DialApp() {
            rules.local_app_text + " cannot be resolved");
     return;
   }
-  net::ConnectStart start = net::StartConnect(rules.local_app[next_app_address_++]);
+  record_.endpoint = rules.local_app[next_app_address_++];
+  ++record_.attempts;
+  net::ConnectStart start = net::StartConnect(*record_.endpoint);
   if (start.error == 0 && !start.in_progress) {
     OnDialed(std::move(start.fd), 0);
     return;
   }
-  dialer_.emplace(worker_.loop(), std::move(start), rules.local_connect_timeout,
+  dialer_.emplace(host_.loop(), std::move(start), rules.local_connect_timeout,
                   [this](net::UniqueFd fd, int error) { OnDialed(std::move(fd), error); });
 }
 
@@ -132,46 +136,39 @@ void Inbound::OnDialed(net::UniqueFd fd, int error) {
     return;
   }
   stage_ = Stage::kRelay;
-  since_ = worker_.loop().now();
-  app_.emplace(worker_.loop(), std::move(fd), this);
-  app_->CountKept(&worker_.buffers());
-  relay_.emplace(worker_.loop(), *app_, caller_, rules.idle_timeout,
-                 [this](CloseReason reason) { Over(reason); });
-  relay_->Start();
+  app_.emplace(host_.loop(), std::move(fd), this);
+  app_->CountKept(&host_.buffers());
+  live_.emplace(host_, *this, record_, *app_, caller_, rules.idle_timeout, host_.loop().now());
+  live_->Start();
 }
 
 void Inbound::OnSnapshot(Judge& judge, net::MonotonicTime changed) {
-  if (stage_ != Stage::kDial && stage_ != Stage::kRelay) return;  // a handshake is judged at its end
-  const LivePolicy& policy = worker_.snapshot()->live;
-  if (stage_ == Stage::kRelay && !policy.cut_revoked) return;
-  std::optional<Objection> objection = judge.OfCaller(*caller_.session(), grace_.moment());
+  // A handshake is judged at its end.
   if (stage_ == Stage::kDial) {
+    const auto objection = judge.OfCaller(*caller_.session(), Moment::kLive);
     if (!objection) return;
     dialer_.reset();
     Refuse(objection->reason, objection->level, "inbound refused", objection->detail, objection->alert);
-    return;
-  }
-  switch (grace_.Note(policy, std::move(objection), changed)) {
-    case Grace::Then::kGoesOn: return deadline_.Stop();
-    case Grace::Then::kWaits: return deadline_.Start(grace_.Left(worker_.loop().now()));
-    case Grace::Then::kEnds: return CutLive(*grace_.objection());
+  } else if (stage_ == Stage::kRelay) {
+    live_->OnSnapshot([&](Moment moment) { return judge.OfCaller(*caller_.session(), moment); }, changed);
   }
 }
 
-void Inbound::CutLive(const Objection& objection) {
-  const std::string source = caller_.session()->judgement().id.Uri();
-  worker_.StrangerLog(objection.reason, objection.level, "inbound cut", source,
-                      {{"reason", CloseReasonName(objection.reason)},
-                       {"source", source},
-                       {"detail", objection.detail},
-                       {"peer", peer_.Text()}});
+void Inbound::OnObjection(const Objection& objection) {
+  host_.StrangerLog(objection.reason, objection.level, "inbound cut", record_.identity,
+                    {{"reason", CloseReasonName(objection.reason)},
+                     {"source", record_.identity},
+                     {"detail", objection.detail},
+                     {"peer", record_.peer.Text()}});
+  record_.decided_by = objection.detail;
   caller_.SendAlert(objection.alert);
   Cut(objection.reason);
 }
 
 void Inbound::RefuseAtOnce(const Objection& objection) {
-  worker_.StrangerLog(objection.reason, objection.level, "inbound refused", peer_.Host(),
-                      {{"reason", CloseReasonName(objection.reason)}, {"detail", objection.detail}, {"peer", peer_.Text()}});
+  host_.StrangerLog(objection.reason, objection.level, "inbound refused", record_.peer.Host(),
+                    {{"reason", CloseReasonName(objection.reason)}, {"detail", objection.detail}, {"peer", record_.peer.Text()}});
+  record_.decided_by = objection.detail;
   (void)caller_.Write(tls::AlertInClear(objection.alert));
   LetOut(objection.reason);
 }
@@ -179,13 +176,14 @@ void Inbound::RefuseAtOnce(const Objection& objection) {
 void Inbound::Refuse(CloseReason reason, log::Level level, log::Literal message,
                      const std::string& detail, tls::Alert alert) {
   const bool proven = caller_.session() != nullptr && caller_.session()->handshake_done();
-  const std::string source = proven ? caller_.session()->judgement().id.Uri() : std::string();
-  worker_.StrangerLog(
-      reason, level, message, proven ? source : peer_.Host(),
+  const std::string& source = record_.identity;
+  host_.StrangerLog(
+      reason, level, message, proven ? source : record_.peer.Host(),
       {{"reason", CloseReasonName(reason)},
        {"source", proven ? source : std::string("unproven")},
        {"detail", detail},
-       {"peer", peer_.Text()}});
+       {"peer", record_.peer.Text()}});
+  record_.decided_by = detail;
   // A fatal alert, not a close_notify: the caller must not take this for a clean end.
   if (proven) caller_.SendAlert(alert);
   LetOut(reason);
@@ -206,18 +204,16 @@ void Inbound::LetOut(CloseReason reason) {
 void Inbound::OnDeadline() {
   switch (stage_) {
     case Stage::kHandshake:
-      worker_.StrangerLog(CloseReason::kHandshakeTimeout, log::Level::kInfo, "inbound refused", peer_.Host(),
-                          {{"reason", CloseReasonName(CloseReason::kHandshakeTimeout)},
-                           {"peer", peer_.Text()}});
+      host_.StrangerLog(CloseReason::kHandshakeTimeout, log::Level::kInfo, "inbound refused", record_.peer.Host(),
+                        {{"reason", CloseReasonName(CloseReason::kHandshakeTimeout)},
+                         {"peer", record_.peer.Text()}});
       Over(CloseReason::kHandshakeTimeout);
       return;
     case Stage::kRefusing:
       Over(refusal_);
       return;
-    case Stage::kRelay:  // the grace of a revoked connection
-      if (BeforeEvent() && grace_.objection()) CutLive(*grace_.objection());
-      return;
     case Stage::kDial:
+    case Stage::kRelay:
     case Stage::kOver:
       return;
   }
@@ -230,7 +226,7 @@ void Inbound::OnBroken(net::Stream&) {
   if (stage_ == Stage::kRefusing) {
     Over(refusal_);
   } else if (net::IsShortage(caller_.error())) {
-    worker_.LogShortage("inbound ended", peer_.Text(), caller_.error());
+    host_.LogShortage("inbound ended", record_.peer.Text(), caller_.error());
     Cut(CloseReason::kOutOfResources);
   } else if (stage_ == Stage::kDial) {
     Over(ReasonOf(caller_, Reached::kLive));
@@ -240,23 +236,17 @@ void Inbound::OnBroken(net::Stream&) {
 }
 
 void Inbound::Cut(CloseReason reason) noexcept {
-  if (relay_) relay_->Cut(reason);
+  if (live_) live_->Cut(reason);
   if (stage_ == Stage::kOver) return;
   caller_.ResetOnClose();
   if (app_) app_->ResetOnClose();
   Over(reason);
 }
 
-void Inbound::OnEscaped() noexcept { Cut(worker_.OnConnectionEscaped("inbound ended")); }
+void Inbound::OnEscaped() noexcept { Cut(host_.Escaped("inbound ended")); }
 
 void Inbound::OnSweep() {
-  if (stage_ != Stage::kRelay) return;
-  bytes_.Feed(worker_.mutable_stats().inbound, caller_.bytes_in(), caller_.bytes_out());
-  if (TooOld(worker_.snapshot()->live, since_, worker_.loop().now())) {
-    Cut(CloseReason::kMaxConnectionAge);
-    return;
-  }
-  relay_->CheckPeers();
+  if (stage_ == Stage::kRelay) live_->Sweep();
 }
 
 bool Inbound::IsAwaited() const { return stage_ == Stage::kDial || stage_ == Stage::kRelay; }
@@ -264,15 +254,13 @@ bool Inbound::IsAwaited() const { return stage_ == Stage::kDial || stage_ == Sta
 bool Inbound::EndIfQuiet(net::milliseconds quiet) {
   switch (stage_) {
     case Stage::kHandshake:
-      if (worker_.loop().now() - since_ < quiet) return false;
+      if (host_.loop().now() - heard_ < quiet) return false;
       Over(CloseReason::kDrained);
       return true;
     case Stage::kDial:
       return false;
     case Stage::kRelay:
-      if (!relay_->ended() && !relay_->BetweenExchanges(caller_, quiet)) return false;
-      if (!relay_->ended()) relay_->End(CloseReason::kDrained);
-      return true;
+      return live_->EndIfQuiet(quiet);
     case Stage::kRefusing:
     case Stage::kOver:
       return true;
@@ -285,9 +273,8 @@ void Inbound::Over(CloseReason reason) noexcept {
   stage_ = Stage::kOver;
   deadline_.Stop();
   dialer_.reset();
-  DirectionStats& stats = worker_.mutable_stats().inbound;
-  bytes_.Feed(stats, caller_.bytes_in(), caller_.bytes_out());
-  worker_.Retire(this, stats, reason);
+  record_.reason = reason;
+  host_.Retire(this);
 }
 
 }  // namespace mooring::data

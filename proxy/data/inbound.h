@@ -7,21 +7,19 @@
 
 #include "proxy/data/connection.h"
 #include "proxy/data/dialer.h"
-#include "proxy/data/relay.h"
+#include "proxy/data/host.h"
+#include "proxy/data/live.h"
 #include "proxy/data/snapshot.h"
-#include "proxy/data/stats.h"
 #include "proxy/log/log.h"
 #include "proxy/net/stream.h"
 
 namespace mooring::data {
 
-class Worker;
-
 // The methods stand in the order of a connection's life.
-class Inbound final : public Connection, public net::StreamObserver {
+class Inbound final : public Connection, public net::StreamObserver, public Live::Owner {
  public:
   // `caller` is taken, or nothing of it if this throws.
-  Inbound(Worker& worker, net::UniqueFd&& caller, const net::SocketAddress& peer);
+  Inbound(Host& host, net::UniqueFd&& caller, const net::SocketAddress& peer);
   ~Inbound() override;
 
   void Begin() override;
@@ -55,25 +53,24 @@ class Inbound final : public Connection, public net::StreamObserver {
               tls::Alert alert = tls::Alert::kInternalError);
   // LetOut gives the peer a moment to read what was sent last.
   void LetOut(CloseReason reason);
-  // CutLive ends the relay, with an alert to the caller.
-  void CutLive(const Objection& objection);
+  // Of the live part: an objection ends it with an alert to the caller.
+  bool IsSettled() noexcept override { return BeforeEvent(); }
+  void OnObjection(const Objection& objection) override;
+  void OnLiveOver(CloseReason reason) noexcept override { Over(reason); }
   // Over is the end of every life.
   void Over(CloseReason reason) noexcept;
 
-  Worker& worker_;
-  const net::SocketAddress peer_;
+  Host& host_;
   std::shared_ptr<const Snapshot> begun_with_;  // the snapshot of the handshake
-  net::Timer deadline_;  // of the handshake or the refusal; while relaying, grace_'s
+  net::Timer deadline_;  // of the handshake, or of the refusal
   net::Stream caller_;
-  net::MonotonicTime since_;  // when the caller was last heard of in the handshake; when the relay began
-  Grace grace_;  // while relaying
+  net::MonotonicTime heard_;  // of the caller, in its handshake
   Stage stage_ = Stage::kHandshake;
   CloseReason refusal_ = CloseReason::kDone;
   std::size_t next_app_address_ = 0;
   std::optional<Dialer> dialer_;
   std::optional<net::Stream> app_;
-  std::optional<Relay> relay_;
-  ByteFeed bytes_;
+  std::optional<Live> live_;
 };
 
 }  // namespace mooring::data

@@ -3,27 +3,25 @@
 #include <utility>
 
 #include "proxy/data/leg_failure.h"
-#include "proxy/data/worker.h"
 
 namespace mooring::data {
 
-Outbound::Outbound(Worker& worker, std::string upstream, net::UniqueFd&& app)
-    : Connection(worker.loop(), ListenerKind::kUpstream),
-      worker_(worker),
+Outbound::Outbound(Host& host, std::string upstream, net::UniqueFd&& app, const net::SocketAddress& peer)
+    : Connection(host.loop(), ListenerKind::kUpstream),
+      host_(host),
       upstream_(std::move(upstream)),
-      silence_(worker.loop(), [this] { Over(CloseReason::kIdleTimeout); }),
-      grace_over_(worker.loop(),
-                  [this] {
-                    if (BeforeEvent() && grace_.objection()) CutLive(*grace_.objection());
-                  }),
-      app_(worker.loop(), std::move(app), this) {}
+      silence_(host.loop(), [this] { Over(CloseReason::kIdleTimeout); }),
+      app_(host.loop(), std::move(app), this) {
+  record_.peer = peer;
+  record_.local = net::SocketAddress::LocalOf(app_.fd());
+}
 
 Outbound::~Outbound() = default;
 
 void Outbound::Begin() {
-  app_.CountKept(&worker_.buffers());
+  app_.CountKept(&host_.buffers());
   app_.WantRead(false);  // but a reset is noticed, and ends the search
-  search_ = std::make_unique<Search>(worker_, *this, upstream_);
+  search_ = std::make_unique<Search>(host_, *this, upstream_);
   search_->Begin();
 }
 
@@ -48,28 +46,26 @@ void Outbound::OnSnapshot(Judge& judge, net::MonotonicTime changed) {
       return;
   }
   if (stage_ != Stage::kRelay) return;  // it has ended at once
-  const LivePolicy& policy = worker_.snapshot()->live;
-  if (!policy.cut_revoked) return;
-  switch (grace_.Note(policy, judge.OfInstance(*peer_->session(), grace_.moment()), changed)) {
-    case Grace::Then::kGoesOn: return grace_over_.Stop();
-    case Grace::Then::kWaits: return grace_over_.Start(grace_.Left(worker_.loop().now()));
-    case Grace::Then::kEnds: return CutLive(*grace_.objection());
-  }
+  live_->OnSnapshot([&](Moment moment) { return judge.OfInstance(*peer_->session(), moment); }, changed);
 }
 
-void Outbound::CutLive(const Objection& objection) {
-  worker_.StrangerLog(objection.reason, log::Level::kInfo, "outbound cut", upstream_,
-                      {{"upstream", upstream_},
-                       {"reason", CloseReasonName(objection.reason)},
-                       {"detail", objection.detail}});
+void Outbound::OnObjection(const Objection& objection) {
+  host_.StrangerLog(objection.reason, objection.level, "outbound cut", upstream_,
+                    {{"upstream", upstream_},
+                     {"reason", CloseReasonName(objection.reason)},
+                     {"detail", objection.detail}});
+  record_.decided_by = objection.detail;
   peer_->SendAlert(objection.alert);
   Cut(objection.reason);
 }
 
 void Outbound::OnFound(std::unique_ptr<net::Stream> proven) {
   stage_ = Stage::kProven;
-  proven_at_ = worker_.loop().now();
+  proven_at_ = host_.loop().now();
   peer_ = std::move(proven);
+  search_->Describe(&record_);
+  record_.tls = peer_->session()->facts();
+  record_.identity = peer_->session()->judgement().id.Uri();
   peer_->SetObserver(this);
   if (const auto limit = search_->rules().idle_timeout; limit.count() > 0) silence_.Start(limit);
   if (peer_->BufferedInput()) {
@@ -91,7 +87,7 @@ void Outbound::OnReadable(net::Stream& stream) {
     return;
   }
   StartRelay(std::nullopt);
-  if (stage_ == Stage::kRelay) relay_->OnReadable(app_);
+  if (stage_ == Stage::kRelay) live_->relay().OnReadable(app_);
 }
 
 void Outbound::OnFirstAnswer() {
@@ -117,6 +113,8 @@ void Outbound::TryAnother(CloseReason reason, const std::string& detail) {
   silence_.Stop();
   app_.WantRead(false);
   peer_.reset();
+  record_.tls = {};
+  record_.identity.clear();
   search_->GoOn(reason, detail);
 }
 
@@ -126,15 +124,15 @@ void Outbound::StartRelay(std::optional<net::Stream::ReadResult> first) {
   const net::milliseconds idle_timeout = search_->rules().idle_timeout;
   lease_.emplace(search_->Conclude());
   search_.reset();
-  relay_.emplace(worker_.loop(), app_, *peer_, idle_timeout, [this](CloseReason reason) { Over(reason); });
-  relay_->Start(first);
+  live_.emplace(host_, *this, record_, app_, *peer_, idle_timeout, proven_at_);
+  live_->Start(first);
 }
 
 void Outbound::OnDrained(net::Stream&) {}
 
 void Outbound::OnBroken(net::Stream& stream) {
   if (&stream == &app_ && net::IsShortage(app_.error())) {
-    worker_.LogShortage("outbound ended", upstream_, app_.error());
+    host_.LogShortage("outbound ended", upstream_, app_.error());
     Cut(CloseReason::kOutOfResources);
   } else if (&stream == &app_) {
     Over(ReasonOf(app_, Reached::kLive));  // the app has given up; nobody is owed an answer
@@ -144,7 +142,7 @@ void Outbound::OnBroken(net::Stream& stream) {
 }
 
 void Outbound::Cut(CloseReason reason) noexcept {
-  if (relay_) relay_->Cut(reason);
+  if (live_) live_->Cut(reason);
   if (stage_ == Stage::kOver) return;
   app_.ResetOnClose();
   if (search_) search_->ResetOnClose();
@@ -152,16 +150,14 @@ void Outbound::Cut(CloseReason reason) noexcept {
   Over(reason);
 }
 
-void Outbound::OnEscaped() noexcept { Cut(worker_.OnConnectionEscaped("outbound ended")); }
+void Outbound::OnEscaped() noexcept { Cut(host_.Escaped("outbound ended")); }
 
 void Outbound::OnSweep() {
-  if (stage_ != Stage::kRelay && stage_ != Stage::kProven) return;
-  bytes_.Feed(worker_.mutable_stats().outbound, app_.bytes_in(), app_.bytes_out());
-  if (TooOld(worker_.snapshot()->live, proven_at_, worker_.loop().now())) {
+  if (stage_ == Stage::kRelay) {
+    live_->Sweep();
+  } else if (stage_ == Stage::kProven && TooOld(host_.snapshot()->live, proven_at_, host_.loop().now())) {
     Cut(CloseReason::kMaxConnectionAge);
-    return;
   }
-  if (stage_ == Stage::kRelay) relay_->CheckPeers();
 }
 
 bool Outbound::EndIfQuiet(net::milliseconds quiet) {
@@ -169,16 +165,15 @@ bool Outbound::EndIfQuiet(net::milliseconds quiet) {
     case Stage::kSearching:  // the app may have spoken: its search ends by itself
       return false;
     case Stage::kProven:
-      if (worker_.loop().now() - proven_at_ < quiet || net::Unread(app_.fd()) > 0 || net::Unread(peer_->fd()) > 0) return false;
+      if (host_.loop().now() - proven_at_ < quiet || net::Unread(app_.fd()) > 0 || net::Unread(peer_->fd()) > 0) return false;
       StartRelay(std::nullopt);
-      break;
+      if (stage_ == Stage::kRelay && !live_->relay().ended()) live_->relay().End(CloseReason::kDrained);
+      return true;
     case Stage::kRelay:
-      if (!relay_->ended() && !relay_->BetweenExchanges(app_, quiet)) return false;
-      break;
+      return live_->EndIfQuiet(quiet);
     case Stage::kOver:
       return true;
   }
-  if (stage_ == Stage::kRelay && !relay_->ended()) relay_->End(CloseReason::kDrained);
   return true;
 }
 
@@ -186,12 +181,11 @@ void Outbound::Over(CloseReason reason) noexcept {
   if (stage_ == Stage::kOver) return;
   stage_ = Stage::kOver;
   silence_.Stop();
-  grace_over_.Stop();
+  if (search_) search_->Describe(&record_);
   search_.reset();
   lease_.reset();
-  DirectionStats& stats = worker_.mutable_stats().outbound;
-  bytes_.Feed(stats, app_.bytes_in(), app_.bytes_out());
-  worker_.Retire(this, stats, reason);
+  record_.reason = reason;
+  host_.Retire(this);
 }
 
 }  // namespace mooring::data

@@ -9,22 +9,19 @@
 #include <string>
 
 #include "proxy/data/connection.h"
-#include "proxy/data/relay.h"
+#include "proxy/data/host.h"
+#include "proxy/data/live.h"
 #include "proxy/data/search.h"
-#include "proxy/data/snapshot.h"
-#include "proxy/data/stats.h"
 #include "proxy/data/upstream.h"
 #include "proxy/net/stream.h"
 
 namespace mooring::data {
 
-class Worker;
-
 // The methods stand in the order of a connection's life.
-class Outbound final : public Connection, public Search::Owner, public net::StreamObserver {
+class Outbound final : public Connection, public Search::Owner, public net::StreamObserver, public Live::Owner {
  public:
   // `app` is taken, or nothing of it if this throws.
-  Outbound(Worker& worker, std::string upstream, net::UniqueFd&& app);
+  Outbound(Host& host, std::string upstream, net::UniqueFd&& app, const net::SocketAddress& peer);
   ~Outbound() override;
 
   void Begin() override;
@@ -50,22 +47,24 @@ class Outbound final : public Connection, public Search::Owner, public net::Stre
   // TryAnother lets go of the instance that was found, for what it did or what is known of it now.
   void TryAnother(CloseReason reason, const std::string& detail);
   void StartRelay(std::optional<net::Stream::ReadResult> first);
-  void CutLive(const Objection& objection);
+
+  // Of the live part: an objection ends it with an alert to the instance.
+  bool IsSettled() noexcept override { return BeforeEvent(); }
+  void OnObjection(const Objection& objection) override;
+  void OnLiveOver(CloseReason reason) noexcept override { Over(reason); }
+
   void Over(CloseReason reason) noexcept;
 
-  Worker& worker_;
+  Host& host_;
   const std::string upstream_;
-  net::Timer silence_;     // kProven: neither side has sent a byte
-  net::Timer grace_over_;  // kRelay: something stands against it
+  net::Timer silence_;  // kProven: neither side has sent a byte
   net::Stream app_;
-  Grace grace_;
   Stage stage_ = Stage::kSearching;
   net::MonotonicTime proven_at_{};
   std::unique_ptr<Search> search_;     // until it relays
   std::optional<Lease> lease_;         // from then on
   std::unique_ptr<net::Stream> peer_;  // from kProven on
-  std::optional<Relay> relay_;
-  ByteFeed bytes_;
+  std::optional<Live> live_;
 };
 
 }  // namespace mooring::data

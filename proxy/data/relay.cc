@@ -84,6 +84,7 @@ void Relay::Take(Stream& source, const Stream::ReadResult& result) {
   switch (result.status) {
     case Stream::ReadStatus::kData:
       last_activity_ = loop_.now();
+      if (last_source_ == nullptr) first_byte_ = last_activity_;
       last_source_ = &source;
       loop_.turn().NoteMoved(result.bytes.size());
       // Both have to be light: the receiver of a bulk stream may answer in small messages, and those can wait.

@@ -46,6 +46,9 @@ class Relay final : public net::StreamObserver {
   // ended: both directions have ended on our side. All that may be left to come is the peers' own close.
   bool ended() const { return state_ == State::kClosing || state_ == State::kOver; }
 
+  // first_byte is when the first byte came, from either side.
+  std::optional<net::MonotonicTime> first_byte() const { return first_byte_; }
+
   void OnReadable(net::Stream& stream) override;
   void OnDrained(net::Stream& stream) override;
   void OnBroken(net::Stream& stream) override;
@@ -75,6 +78,7 @@ class Relay final : public net::StreamObserver {
   const net::Stream* last_source_ = nullptr;  // the leg that the last bytes came from
   net::Stream* survivor_ = nullptr;           // in kResetting: the leg that still gets its last bytes
   net::MonotonicTime last_activity_{};
+  std::optional<net::MonotonicTime> first_byte_;
   net::MonotonicTime limit_{};
 };
 

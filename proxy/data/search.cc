@@ -152,7 +152,7 @@ void Search::OnProven() {
       return;
     }
   }
-  if (peer_->session()->resumed()) host_.mutable_stats().outbound.resumed.Add();
+  if (peer_->session()->resumed()) host_.counters(ListenerKind::kUpstream).resumed.Add();
   stage_ = Stage::kFound;
   found_at_ = host_.loop().now();
   attempt_.Stop();
@@ -181,7 +181,7 @@ void Search::GoOn(CloseReason reason, const std::string& detail) { AttemptFailed
 
 void Search::AttemptFailed(CloseReason reason, const std::string& detail) {
   const std::string endpoint = lease_->endpoint().address.Text();
-  host_.mutable_stats().outbound.attempts_failed[reason].Add();
+  host_.counters(ListenerKind::kUpstream).attempts_failed[reason].Add();
   host_.StrangerLog(reason, log::Level::kWarn, "upstream attempt failed", endpoint,
                     {{"upstream", listener_},
                      {"endpoint", endpoint},
@@ -204,6 +204,11 @@ void Search::GiveUp(CloseReason reason) {
                       {{"upstream", listener_}, {"reason", CloseReasonName(reason)}});
   }
   owner_.OnNotFound(reason);
+}
+
+void Search::Describe(Record* record) const {
+  record->attempts = static_cast<unsigned>(attempts_.begun());
+  if (lease_) record->endpoint = lease_->endpoint().address;
 }
 
 Lease Search::Conclude() {

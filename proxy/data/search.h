@@ -11,6 +11,7 @@
 #include "proxy/data/attempts.h"
 #include "proxy/data/dialer.h"
 #include "proxy/data/host.h"
+#include "proxy/data/record.h"
 #include "proxy/data/upstream.h"
 #include "proxy/net/stream.h"
 
@@ -45,6 +46,9 @@ class Search final : public net::StreamObserver {
   Lease Conclude();
   // ResetOnClose has a peer in the middle of its handshake see a reset when this is destroyed.
   void ResetOnClose();
+
+  // Describe notes in `record` what is known of the attempts.
+  void Describe(Record* record) const;
 
   net::milliseconds Left() const { return attempts_.Left(host_.loop().now()); }
   // rules are those of the upstream now. Only after OnFound.

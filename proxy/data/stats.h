@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <utility>
 
 #include "proxy/data/close_reason.h"
 
@@ -43,20 +42,6 @@ struct DirectionStats {
   ReasonCounts attempts_failed;  // outbound: single endpoints that failed
   Count bytes_in;   // plaintext, from the client; of live connections as of their last sweep
   Count bytes_out;  // plaintext, to the client
-};
-
-// ByteFeed brings one connection's bytes to its direction's counters, while it lives and at its end.
-class ByteFeed final {
- public:
-  // Feed takes what there has been in all, and counts what is new of it.
-  void Feed(DirectionStats& stats, std::uint64_t in, std::uint64_t out) noexcept {
-    stats.bytes_in.Add(static_cast<std::int64_t>(in - std::exchange(in_, in)));
-    stats.bytes_out.Add(static_cast<std::int64_t>(out - std::exchange(out_, out)));
-  }
-
- private:
-  std::uint64_t in_ = 0;
-  std::uint64_t out_ = 0;
 };
 
 struct WorkerStats {

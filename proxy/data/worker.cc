@@ -3,8 +3,6 @@
 #include <malloc.h>
 
 #include <cstring>
-#include <new>
-#include <system_error>
 #include <utility>
 
 #include "proxy/data/inbound.h"
@@ -282,7 +280,7 @@ void Worker::Proven(Connection* connection) noexcept {
 void Worker::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
                    const net::SocketAddress& peer) {
   const bool inbound = kind == ListenerKind::kPublic;
-  DirectionStats& stats = inbound ? stats_.inbound : stats_.outbound;
+  DirectionStats& stats = counters(kind);
   if (const Room room = admission_->Ask(kind); room == Room::kNoMemory) {
     stats.total.Add();
     stats.closed[CloseReason::kOutOfResources].Add();
@@ -307,12 +305,12 @@ void Worker::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
         connections_.front() = std::make_unique<Inbound>(*this, std::move(fd), peer);
         unproven = unproven_.insert(unproven_.end(), connections_.front().get());
       } else {
-        connections_.front() = std::make_unique<Outbound>(*this, name, std::move(fd));
+        connections_.front() = std::make_unique<Outbound>(*this, name, std::move(fd), peer);
       }
     } catch (...) {
       if (fd) net::SetResetOnClose(fd.get());  // never begun is no clean end
       if (listed) connections_.pop_front();
-      const CloseReason reason = inbound ? OnConnectionEscaped("inbound ended") : OnConnectionEscaped("outbound ended");
+      const CloseReason reason = inbound ? Escaped("inbound ended") : Escaped("outbound ended");
       stats.closed[reason].Add();
       return;
     }
@@ -331,13 +329,15 @@ void Worker::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
   if (connection != nullptr) loop_.Attend(connection, [connection] { connection->Begin(); });
 }
 
-void Worker::Retire(Connection* connection, DirectionStats& stats, CloseReason reason) noexcept {
+void Worker::Retire(Connection* connection) noexcept {
   if (!connection->NoteRetired()) return;
   Proven(connection);  // or not: it is no handshake under way any more
   ended_since_sweep_ = true;
   drain_.Retired(*connection);
+  DirectionStats& stats = counters(connection->kind());
   stats.active.Add(-1);
-  stats.closed[reason].Add();
+  connection->record_.Feed(stats);
+  stats.closed[*connection->record_.reason].Add();
   // Its own code is on the stack, and a walk over connections_ may be under way: it is taken off the list later.
   connection->next_retired_ = std::exchange(retired_, connection);
   reap_.Arm();
@@ -346,7 +346,7 @@ void Worker::Retire(Connection* connection, DirectionStats& stats, CloseReason r
 void Worker::Reap() {
   while (retired_ != nullptr) {
     Connection* const connection = std::exchange(retired_, retired_->next_retired_);
-    const ListenerKind kind = connection->kind_;
+    const ListenerKind kind = connection->kind();
     rounds_.Leaving(connection->position_);
     review_.Leaving(connection->position_);
     connections_.erase(connection->position_);
@@ -355,38 +355,7 @@ void Worker::Reap() {
   admission_->WakeWaiting();
 }
 
-CloseReason Worker::OnConnectionEscaped(log::Literal message) noexcept {
-  CloseReason reason = CloseReason::kInternalError;
-  const char* what = "an exception of no known kind";
-  try {
-    throw;
-  } catch (const std::bad_alloc&) {
-    reason = CloseReason::kOutOfResources;
-    what = "no memory was to be had";
-  } catch (const std::system_error& error) {
-    if (net::IsShortage(error.code().value())) reason = CloseReason::kOutOfResources;
-    what = std::strerror(error.code().value());
-  } catch (const std::exception& error) {
-    what = error.what();
-  } catch (...) {
-  }
-  try {
-    StrangerLog(reason, reason == CloseReason::kInternalError ? log::Level::kError : log::Level::kWarn, message, what,
-                {{"reason", CloseReasonName(reason)}, {"error", what}});
-  } catch (...) {  // not even for a line; the count of the reason says it
-  }
-  return reason;
-}
-
-void Worker::LogShortage(log::Literal message, const std::string& whose, int error) {
-  StrangerLog(CloseReason::kOutOfResources, log::Level::kWarn, message, whose,
-              {{"reason", CloseReasonName(CloseReason::kOutOfResources)},
-               {"of", whose},
-               {"error", std::strerror(error)},
-               {"cure", net::CureOf(error)}});
-}
-
-void Worker::OnEscaped() noexcept { (void)OnConnectionEscaped("a worker could not do all that it had to"); }
+void Worker::OnEscaped() noexcept { (void)Escaped("a worker could not do all that it had to"); }
 
 void Worker::StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who,
                          log::Fields fields) {

@@ -1,7 +1,7 @@
 // Worker: one thread with one loop, its listeners' accepting ends, its connections and its snapshot.
 //
 // Verbs named Post... may be called from any thread and take effect on the worker's loop, in order. The
-// rest belongs to that loop's thread and is for the connections.
+// rest belongs to that loop's thread: it is the Host of the connections.
 #pragma once
 
 #include <cstdint>
@@ -63,22 +63,17 @@ class Worker final : public net::Keeper, public Host {
   const WorkerStats& stats() const { return stats_; }
   std::int64_t active() const { return stats_.inbound.active.value() + stats_.outbound.active.value(); }
 
-  // For connections.
+  // Host, for connections.
   net::Loop& loop() override { return loop_; }
   const std::shared_ptr<const Snapshot>& snapshot() const override { return snapshot_; }
-  log::Log& log() { return log_; }
-  WorkerStats& mutable_stats() override { return stats_; }
+  log::Log& log() override { return log_; }
   net::MemoryMeter& buffers() override { return admission_->buffers(); }
-  // A caller is unproven from its accept on. HandshakeHolds says what its handshake has collected beyond kHandshakeCost, in
-  // bytes; where that is too much, the caller with most is ended (Cut), perhaps this one. Proven is the end of that.
-  void HandshakeHolds(Connection* connection, std::size_t bytes);
-  void Proven(Connection* connection) noexcept;
-  // Retire counts the end and destroys the connection after this event. Once per connection. It takes no memory.
-  void Retire(Connection* connection, DirectionStats& stats, CloseReason reason) noexcept;
-  // OnConnectionEscaped tells what a connection has to end for, inside the handler of what escaped from it, and logs it.
-  CloseReason OnConnectionEscaped(log::Literal message) noexcept;
-  // LogShortage says that a leg of a connection could not be had or kept; `whose` is its peer or upstream.
-  void LogShortage(log::Literal message, const std::string& whose, int error);
+  DirectionStats& counters(ListenerKind kind) override {
+    return kind == ListenerKind::kPublic ? stats_.inbound : stats_.outbound;
+  }
+  void HandshakeHolds(Connection* connection, std::size_t bytes) override;
+  void Proven(Connection* connection) noexcept override;
+  void Retire(Connection* connection) noexcept override;
   void StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who, log::Fields fields) override;
   std::shared_ptr<Upstream> UpstreamOf(const std::string& listener) override;
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "proxy/data/round_robin.h"
+#include "tests/unit/fake_host.h"
 #include "tests/unit/shortage_fixture.h"
 
 namespace mooring::data {
@@ -21,19 +22,9 @@ namespace {
 using namespace std::chrono_literals;
 
 // World is a host, and one search with what came of it. Turns begin at the first endpoint.
-class World final : public Host, public Search::Owner {
-  net::Loop loop_;  // outlives the rest
-  net::MemoryMeter buffers_{1U << 30U};
-
+class World final : public test::FakeHost, public Search::Owner {
  public:
-  net::Loop& loop() override { return loop_; }
-  const std::shared_ptr<const Snapshot>& snapshot() const override { return snapshot_; }
   std::shared_ptr<Upstream> UpstreamOf(const std::string&) override { return upstream_; }
-  net::MemoryMeter& buffers() override { return buffers_; }
-  WorkerStats& mutable_stats() override { return stats_; }
-  void StrangerLog(CloseReason reason, log::Level, log::Literal, std::string_view, log::Fields) override {
-    said.push_back(reason);
-  }
   void OnFound(std::unique_ptr<net::Stream> proven) override { found = std::move(proven); }
   void OnNotFound(CloseReason reason) override { failed = reason; }
 
@@ -54,7 +45,7 @@ class World final : public Host, public Search::Owner {
     snapshot->identity = identity;
     snapshot->roots_stale = roots_stale;
     snapshot->upstreams["db"] = rules;
-    snapshot_ = std::move(snapshot);
+    FakeHost::Know(std::move(snapshot));
     if (upstream_) {
       upstream_->Use(rules);
     } else {
@@ -63,7 +54,7 @@ class World final : public Host, public Search::Owner {
   }
   const EndpointHistory& History(std::size_t endpoint) const { return *upstream_->rules()->endpoints[endpoint].history; }
   void Await() {
-    test::RunUntil(loop_, [this] { return found || failed; });
+    test::RunUntil(loop(), [this] { return found || failed; });
   }
 
   net::milliseconds limit{5'000};
@@ -71,11 +62,8 @@ class World final : public Host, public Search::Owner {
   Histories histories;
   std::unique_ptr<net::Stream> found;
   std::optional<CloseReason> failed;
-  std::vector<CloseReason> said;
 
  private:
-  WorkerStats stats_;
-  std::shared_ptr<const Snapshot> snapshot_;
   std::shared_ptr<Upstream> upstream_;
 };
 
@@ -106,7 +94,7 @@ TEST_CASE("search: what it finds is proven, and the one before that refused is c
   REQUIRE(world.found);
   CHECK(world.found->session()->judgement().id == tls::ends::Service("db"));
   CHECK(world.said == std::vector{CloseReason::kConnectRefused});
-  CHECK(world.mutable_stats().outbound.attempts_failed[CloseReason::kConnectRefused].value() == 1);
+  CHECK(world.counters(ListenerKind::kUpstream).attempts_failed[CloseReason::kConnectRefused].value() == 1);
   CHECK(world.History(0).failures_in_a_row() == 1);
   CHECK(world.History(0).in_flight() == 0);
   CHECK(world.History(1).in_flight() == 1);
