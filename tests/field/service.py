@@ -81,12 +81,13 @@ class Instance:
 
     def wait_exit(self, seconds=60.0):
         """wait_exit returns when it had ended; the exit code must be 0."""
-        # Popen's own waiting looks every 50 ms, which the caller would measure.
-        descriptor = os.pidfd_open(self.process.pid)
-        try:
-            select.select([descriptor], [], [], seconds)
-        finally:
-            os.close(descriptor)
+        # Popen's own waiting looks every 50 ms, which the caller would measure. Who has looked since may have seen its end.
+        if self.process.running():
+            descriptor = os.pidfd_open(self.process.pid)
+            try:
+                select.select([descriptor], [], [], seconds)
+            finally:
+                os.close(descriptor)
         ended = now()
         code = self.process.wait(1)
         check.equal(code, 0, f"exit code of {self.process.name}")

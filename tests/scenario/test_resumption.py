@@ -284,7 +284,8 @@ def test_a_denied_caller_gets_no_ticket(case, tls):
     allowed = Caller(case, static.public, static.web, static.roots, tls).dial()
     allowed.handshake()
     check.equal(allowed.send(b"ping").receive(4), b"ping", "echo")
-    check.equal(allowed.tickets, [2 * 3600], "tickets of a caller who is let in, and how long they are good")
+    check.equal(len(allowed.tickets), 1, "tickets of a caller who is let in")
+    good_for(allowed.tickets, 2 * 3600)
 
 
 @in_both_versions
@@ -740,6 +741,11 @@ def test_sidecars_resume(case, client, server, tls):
         check.equal(mooring.attempts_failed(), {}, "attempts that failed")
 
 
+def good_for(tickets, seconds):
+    """good_for asserts how long they are good, counted from the handshake: a ticket may be made a moment after it."""
+    check.true(tickets and all(seconds - 5 <= one <= seconds for one in tickets), f"tickets are good for {seconds} s: {tickets}")
+
+
 @for_pairs(globals(), [pair for pair in PAIRS_WITH_ENVOY if pair[1] == "envoy"])
 def test_tickets_of_envoy_are_used(case, client, server, tls):
     """They are the longest-lived that are kept."""
@@ -749,7 +755,7 @@ def test_tickets_of_envoy_are_used(case, client, server, tls):
     peer = tlspeer.connect(case, pair.inbound.address, identity, mesh().consul.roots_pem(), tls)
     peer.handshake()
     check.equal(peer.send(b"ping").receive(4), b"ping", "echo")
-    check.equal(set(peer.tickets), {172_800 if tls == "1.3" else 7_200}, "seconds that Envoy's tickets are good")
+    good_for(peer.tickets, 172_800 if tls == "1.3" else 7_200)
     for _ in range(6):
         apps.echo_works(case, pair.address)
     check.equal(resumed(pair.outbound.program, "outbound"), 5, "of 6 connections resumed")
