@@ -105,8 +105,9 @@ void EnableTickets(Context::Impl* impl, const Offer& offer) {
     SSL_CTX_set_ticket_aead_method(ctx, TicketMethod());
     return;
   }
-  // BoringSSL cuts what a TLS 1.3 server states to this. It is to show what we do not take; PeerMemory bounds the use.
-  SSL_CTX_set_session_psk_dhe_timeout(ctx, kMostStatedSeconds + 1);
+  // BoringSSL cuts what a TLS 1.3 server states to this, less the time since the handshake. Even days after it more than we take
+  // has to show as more. By then the proof is too old for any ticket: PeerMemory bounds the use.
+  SSL_CTX_set_session_psk_dhe_timeout(ctx, 2 * kMostStatedSeconds);
   impl->memory = std::make_unique<PeerMemory>();
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(ctx, KeepTicket);
