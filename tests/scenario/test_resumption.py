@@ -375,13 +375,18 @@ def test_a_ticket_ends_with_our_leaf_and_a_full_handshake_serves(case, tls):
     check.true(caller.call(caller.ticket())[1], "a ticket of the new leaf is")
 
 
-@in_both_versions
-def test_a_ticket_is_good_for_two_hours(case, tls):
+def with_a_clock_of_its_own(case, tls):
+    """with_a_clock_of_its_own is a sidecar whose time the test moves, an endpoint, and a caller with his first ticket."""
     wall = clock.Clock(case)
     sidecar = Sidecar(case, tls, env=wall.env)
     endpoint = Endpoint(case, sidecar.new.leaf("db"), sidecar.roots, tls)
     caller = sidecar.start(endpoint).caller(sidecar.new.leaf("web"))
-    ticket = caller.ticket()
+    return wall, sidecar, endpoint, caller, caller.ticket()
+
+
+@in_both_versions
+def test_a_ticket_is_good_for_two_hours(case, tls):
+    wall, sidecar, endpoint, caller, ticket = with_a_clock_of_its_own(case, tls)
     endpoint.give(sidecar.client())
     wall.shift(2 * 3600 - 60)
     check.true(caller.call(ticket)[1], "resumed a minute before")
@@ -395,11 +400,7 @@ def test_a_ticket_is_good_for_two_hours(case, tls):
 @in_both_versions
 def test_one_proof_is_worth_two_hours_whatever_is_renewed_between(case, tls):
     """A chain of tickets, each of the call before, as who has stolen one could make it without the caller's key."""
-    wall = clock.Clock(case)
-    sidecar = Sidecar(case, tls, env=wall.env)
-    endpoint = Endpoint(case, sidecar.new.leaf("db"), sidecar.roots, tls)
-    caller = sidecar.start(endpoint).caller(sidecar.new.leaf("web"))
-    ticket = caller.ticket()
+    wall, sidecar, endpoint, caller, ticket = with_a_clock_of_its_own(case, tls)
     endpoint.give(sidecar.client())
     for minutes in (50, 100, 118):
         wall.shift(minutes * 60)
