@@ -130,8 +130,7 @@ void Inbound::OnDialed(net::UniqueFd fd, int error) {
       DialApp();
       return;
     }
-    Refuse(net::IsShortage(error) ? CloseReason::kOutOfResources : CloseReason::kLocalConnectFailed,
-           log::Level::kWarn, "local app not reached",
+    Refuse(ReasonOfDial(error, Dialed::kLocalApp), log::Level::kWarn, "local app not reached",
            rules.local_app_text + ": " + std::strerror(error));
     return;
   }

@@ -1,5 +1,6 @@
 #include "proxy/data/leg_failure.h"
 
+#include <cerrno>
 #include <cstring>
 
 namespace mooring::data {
@@ -37,6 +38,12 @@ CloseReason ReasonOf(net::Stream& failed, Reached reached) noexcept {
       return failure == tls::Failure::kAlert ? CloseReason::kPeerAlert : CloseReason::kReset;
   }
   return CloseReason::kReset;
+}
+
+CloseReason ReasonOfDial(int error, Dialed whom) noexcept {
+  if (net::IsShortage(error)) return CloseReason::kOutOfResources;
+  if (whom == Dialed::kLocalApp) return CloseReason::kLocalConnectFailed;
+  return error == ETIMEDOUT ? CloseReason::kConnectTimeout : CloseReason::kConnectRefused;
 }
 
 std::string DetailOf(net::Stream& failed) {

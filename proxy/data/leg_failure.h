@@ -20,7 +20,10 @@ enum class Reached {
 
 // ReasonOf is for a stream that has failed, or that its peer has left in a handshake. It takes no memory.
 CloseReason ReasonOf(net::Stream& failed, Reached reached) noexcept;
-// DetailOf says the same in words, for a log; printable, one line.
+// ReasonOfDial is for a leg that never came to be: `error` is the errno that its connect ended with.
+enum class Dialed { kInstance, kLocalApp };
+CloseReason ReasonOfDial(int error, Dialed whom) noexcept;
+// DetailOf says in words why a stream failed, for a log; printable, one line.
 std::string DetailOf(net::Stream& failed);
 
 }  // namespace mooring::data

@@ -1,6 +1,5 @@
 #include "proxy/data/search.h"
 
-#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <utility>
@@ -10,11 +9,6 @@
 
 namespace mooring::data {
 namespace {
-
-CloseReason FromErrno(int error) {
-  if (error == ETIMEDOUT) return CloseReason::kConnectTimeout;
-  return net::IsShortage(error) ? CloseReason::kOutOfResources : CloseReason::kConnectRefused;
-}
 
 std::chrono::microseconds Between(net::MonotonicTime from, net::MonotonicTime to) {
   return std::chrono::duration_cast<std::chrono::microseconds>(to - from);
@@ -84,7 +78,7 @@ void Search::Dial() {
 
 void Search::OnConnected(net::UniqueFd fd, int error) {
   if (error != 0) {
-    AttemptFailed(FromErrno(error), std::strerror(error));
+    AttemptFailed(ReasonOfDial(error, Dialed::kInstance), std::strerror(error));
     return;
   }
   // Leaf, roots and the identity to prove are those of now.

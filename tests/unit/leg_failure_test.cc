@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <string_view>
 #include <utility>
 
@@ -14,8 +15,10 @@ namespace {
 using namespace mooring;
 using data::CloseReason;
 using data::DetailOf;
+using data::Dialed;
 using data::Reached;
 using data::ReasonOf;
+using data::ReasonOfDial;
 
 // Accepting is one stream in the handshake of a caller, who is the test.
 class Accepting final : public net::StreamObserver {
@@ -108,5 +111,17 @@ TEST_CASE("leg failure: an alert and a reset, before a byte has passed and after
     CHECK(ReasonOf(legs.client, Reached::kProven) == CloseReason::kConnectRefused);
     CHECK(ReasonOf(legs.client, Reached::kLive) == CloseReason::kReset);
     CHECK(DetailOf(legs.client) == "Connection reset by peer");
+  }
+}
+
+TEST_CASE("leg failure: a dial that fails") {
+  CHECK(ReasonOfDial(ECONNREFUSED, Dialed::kInstance) == CloseReason::kConnectRefused);
+  CHECK(ReasonOfDial(EHOSTUNREACH, Dialed::kInstance) == CloseReason::kConnectRefused);
+  CHECK(ReasonOfDial(ETIMEDOUT, Dialed::kInstance) == CloseReason::kConnectTimeout);
+  for (const int error : {ECONNREFUSED, ETIMEDOUT, ENOENT}) {
+    CHECK(ReasonOfDial(error, Dialed::kLocalApp) == CloseReason::kLocalConnectFailed);
+  }
+  for (const Dialed whom : {Dialed::kInstance, Dialed::kLocalApp}) {
+    for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM}) CHECK(ReasonOfDial(error, whom) == CloseReason::kOutOfResources);
   }
 }

@@ -15,6 +15,7 @@
 #include "proxy/data/round_robin.h"
 #include "tests/unit/fake_host.h"
 #include "tests/unit/shortage_fixture.h"
+#include "tests/unit/test_clock.h"
 
 namespace mooring::data {
 namespace {
@@ -27,6 +28,10 @@ class World final : public test::FakeHost, public Search::Owner {
   std::shared_ptr<Upstream> UpstreamOf(const std::string&) override { return upstream_; }
   void OnFound(std::unique_ptr<net::Stream> proven) override { found = std::move(proven); }
   void OnNotFound(CloseReason reason) override { failed = reason; }
+  void StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who, log::Fields fields) override {
+    said_at.push_back(std::chrono::round<net::milliseconds>(loop().now() - made_at_));
+    FakeHost::StrangerLog(reason, level, message, who, fields);
+  }
 
   // Know gives the host a snapshot: an identity, and db at these addresses.
   void Know(const std::shared_ptr<const Identity>& identity, const std::vector<net::SocketAddress>& addresses) {
@@ -56,14 +61,22 @@ class World final : public test::FakeHost, public Search::Owner {
   void Await() {
     test::RunUntil(loop(), [this] { return found || failed; });
   }
+  // Await with a clock sees every deadline at its time, and waits for none. Nobody on another thread may have a part in it.
+  void Await(test::Clock& clock) {
+    clock.RunUntil(loop(), [this] { return found || failed; });
+  }
+  // About is true for a time that is `expected`, but for the time that the test itself took.
+  static bool About(net::milliseconds time, net::milliseconds expected) { return time >= expected - 1ms && time < expected + 1'000ms; }
 
   net::milliseconds limit{5'000};
   bool roots_stale = false;
   Histories histories;
   std::unique_ptr<net::Stream> found;
   std::optional<CloseReason> failed;
+  std::vector<net::milliseconds> said_at;  // when each of `said` was, from the beginning of this world
 
  private:
+  const net::MonotonicTime made_at_ = loop().now();
   std::shared_ptr<Upstream> upstream_;
 };
 
@@ -144,36 +157,94 @@ TEST_CASE("search: it waits for identity and endpoints, as long as it may take")
     CHECK(world.found);
     world.found.reset();
   }
+  test::Clock clock;
   World never;
-  never.limit = 30ms;
+  never.limit = 30'000ms;
   never.Know(nullptr, {});
   Search search(never, never, "db");
   search.Begin();
-  never.Await();
+  never.Await(clock);
   CHECK(never.failed == CloseReason::kNotReady);
+  REQUIRE(never.said_at.size() == 1);
+  CHECK(World::About(never.said_at[0], 30'000ms));
+}
+
+TEST_CASE("search: endpoints that come in the middle of the wait have what is left of the time") {
+  test::Sidecars sidecars;
+  const Silent silent;
+  test::Clock clock;
+  World world;
+  world.limit = 30'000ms;
+  world.Know(nullptr, {});
+  Search search(world, world, "db");
+  search.Begin();
+  clock.Skip(world.loop(), 20'000ms);
+  world.Know(sidecars.IdentityOf(sidecars.web_leaf), {silent.address()});
+  search.OnSnapshot();
+  CHECK(search.Left() <= 10'000ms);
+  CHECK(search.Left() > 9'000ms);
+  world.Await(clock);
+  CHECK(world.failed == CloseReason::kHandshakeTimeout);
+  REQUIRE(world.said_at.size() == 1);
+  CHECK(World::About(world.said_at[0], 30'000ms));
 }
 
 TEST_CASE("search: a silent endpoint has its share of the time, and the reason says how far it came") {
   test::Sidecars sidecars;
   const Silent silent;
+  const Silent second;
+  const Silent third;
+  const auto identity = sidecars.IdentityOf(sidecars.web_leaf);
+  {
+    test::Clock clock;
+    World alone;
+    alone.limit = 5'000ms;
+    alone.Know(identity, {silent.address()});
+    Search search(alone, alone, "db");
+    search.Begin();
+    alone.Await(clock);
+    CHECK(alone.failed == CloseReason::kHandshakeTimeout);
+    REQUIRE(alone.said_at.size() == 1);
+    CHECK(World::About(alone.said_at[0], 5'000ms));
+  }
+  {
+    test::Clock clock;
+    World three;
+    three.limit = 30'000ms;
+    three.Know(identity, {silent.address(), second.address(), third.address()});
+    Search search(three, three, "db");
+    search.Begin();
+    three.Await(clock);
+    CHECK(three.failed == CloseReason::kConnectFailed);
+    CHECK(three.said == std::vector(3, CloseReason::kHandshakeTimeout));
+    REQUIRE(three.said_at.size() == 3);
+    CHECK(World::About(three.said_at[0], 10'000ms));
+    CHECK(World::About(three.said_at[1], 20'000ms));
+    CHECK(World::About(three.said_at[2], 30'000ms));
+    for (std::size_t i = 0; i < 3; ++i) {
+      CHECK(three.History(i).failures_in_a_row() == 1);
+      CHECK(three.History(i).in_flight() == 0);
+    }
+  }
+}
+
+TEST_CASE("search: a good endpoint behind a silent one is found in the time that is left") {
+  test::Sidecars sidecars;
+  const Silent silent;
+  test::Clock clock;
   World world;
-  world.limit = 200ms;
-  world.Know(sidecars.IdentityOf(sidecars.web_leaf), {silent.address()});
+  world.limit = 40'000ms;
+  world.Know(sidecars.IdentityOf(sidecars.web_leaf), {silent.address(), net::SocketAddress::LocalOf(sidecars.in.get())});
   Search search(world, world, "db");
   search.Begin();
-  world.Await();
-  CHECK(world.failed == CloseReason::kHandshakeTimeout);
-
-  World two;
-  two.limit = 4'000ms;
-  two.Know(sidecars.IdentityOf(sidecars.web_leaf), {silent.address(), net::SocketAddress::LocalOf(sidecars.in.get())});
-  Search first(two, two, "db");
-  first.Begin();
-  two.Await();
-  REQUIRE(two.found);
-  CHECK(first.Left() > 0ms);
-  CHECK(two.History(0).failures_in_a_row() == 1);
-  two.found.reset();
+  clock.RunUntil(world.loop(), [&] { return !world.said.empty(); });
+  CHECK(world.said == std::vector{CloseReason::kHandshakeTimeout});
+  CHECK(World::About(world.said_at[0], 20'000ms));
+  world.Await();  // a sidecar on a thread of its own
+  REQUIRE(world.found);
+  CHECK(search.Left() > 15'000ms);
+  CHECK(world.History(0).failures_in_a_row() == 1);
+  world.found.reset();
 }
 
 TEST_CASE("search: what nobody could help is said at once, without an attempt") {
@@ -209,12 +280,13 @@ TEST_CASE("search: its owner may destroy it in what it is told") {
   test::Sidecars sidecars;
   const Silent silent;
   for (const auto& address : {Refusing(), silent.address(), net::SocketAddress::LocalOf(sidecars.in.get())}) {
+    test::Clock clock;
     World world;
-    world.limit = 50ms;
     world.Know(sidecars.IdentityOf(sidecars.web_leaf), {address});
     Owner owner;
     owner.search.emplace(world, owner, "db");
     owner.search->Begin();
+    if (address == silent.address()) clock.Skip(world.loop(), world.limit);
     test::RunUntil(world.loop(), [&] { return owner.told; });
     CHECK(world.History(0).in_flight() == 0);
   }
