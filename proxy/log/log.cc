@@ -3,8 +3,10 @@
 #include <spdlog/logger.h>
 #include <spdlog/sinks/sink.h>
 
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "proxy/log/escape.h"
 
@@ -62,13 +64,23 @@ struct Front final : Core {
 }  // namespace
 
 Log::Log(Level level, bool json, int fd)
-    : level_(level), core_(std::make_shared<Front>(fd, json ? Format::kJson : Format::kText, level)), writer_(core_) {}
+    : level_(level), core_(std::make_shared<Front>(fd, json ? Format::kJson : Format::kText, level)) {
+  writer_.emplace(core_);
+}
+
+Log::Log(const Log& whole, Field mark) : level_(whole.level_), core_(whole.core_), mark_(std::move(mark)) {}
 
 void Log::Write(Level level, Literal module, Literal message, Fields fields) noexcept {
   if (!Enabled(level)) return;
   try {
     const auto now = std::chrono::system_clock::now();
-    const std::string line = MakeLine(core_->format, now, level, module, message, fields);
+    std::vector<Field> marked;
+    if (mark_) {
+      marked.push_back(*mark_);
+      marked.insert(marked.end(), fields.begin(), fields.end());
+    }
+    const std::string line = MakeLine(core_->format, now, level, module, message,
+                                      mark_ ? std::span<const Field>(marked) : std::span<const Field>(fields.begin(), fields.size()));
     static_cast<Front&>(*core_).logger.log(ToSpdlog(level), spdlog::string_view_t(line.data(), line.size()));
   } catch (...) {  // no memory for the line
     core_->queue.Drop(level);

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -28,11 +29,13 @@ class Log final {
  public:
   // Standard error stays the caller's; tests give another descriptor.
   Log(Level level, bool json, int fd = 2);
+  // A log into the same lines as `whole`, each with one field more: whose part of the process it is. `whole` outlives it.
+  Log(const Log& whole, Field mark);
   Log(const Log&) = delete;
   Log& operator=(const Log&) = delete;
 
   // failure is why nothing can be written (no thread to be had), an errno value, or 0.
-  int failure() const { return writer_.failure(); }
+  int failure() const { return writer_ ? writer_->failure() : 0; }
 
   bool Enabled(Level level) const { return level >= level_; }
   void Write(Level level, Literal module, Literal message, Fields fields = {}) noexcept;
@@ -52,7 +55,10 @@ class Log final {
   // Flush waits until what is queued has been written, as long as `limit`; false if it has not.
   bool Flush(std::chrono::milliseconds limit) { return core_->queue.AwaitEmpty(std::chrono::steady_clock::now() + limit); }
   // Close writes what is queued, within a second; what comes later is dropped. Before std::_Exit; otherwise the destructor does it.
-  void Close() noexcept { writer_.Close(Writer::kCloseTime); }
+  // Only for the whole.
+  void Close() noexcept {
+    if (writer_) writer_->Close(Writer::kCloseTime);
+  }
 
   struct Report {
     Counts dropped;                  // nobody read, or it could not be written
@@ -63,7 +69,8 @@ class Log final {
  private:
   const Level level_;
   const std::shared_ptr<Core> core_;
-  Writer writer_;
+  const std::optional<Field> mark_;
+  std::optional<Writer> writer_;  // the whole's
 };
 
 }  // namespace mooring::log
