@@ -17,24 +17,30 @@ Admin::Admin(net::Loop& loop, net::UniqueFd listening, Sources sources)
 
 http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {
   http::ServerResponse response;
+  const std::string* asked = request.Query("service");
+  const std::string service = asked != nullptr ? *asked : std::string();
   if (request.method != "GET" && request.method != "HEAD") {
     response.status = 405;
     response.headers["allow"] = "GET, HEAD";
     response.body = "only GET is served here\n";
   } else if (request.path == "/live") {
     response.body = "live\n";
+  } else if (asked != nullptr && !sources_.knows(service)) {
+    response.status = 404;
+    response.body = "no such service here; there are:\n";
+    for (const std::string& name : sources_.names()) response.body += log::Plain(name) + "\n";
   } else if (request.path == "/ready") {
-    const std::vector<std::string> reasons = sources_.not_ready();
+    const std::vector<std::string> reasons = sources_.not_ready(service);
     if (reasons.empty()) {
       response.body = "ready\n";
-      for (const std::string& what : sources_.degraded()) response.body += "degraded: " + log::Plain(what) + "\n";
+      for (const std::string& what : sources_.degraded(service)) response.body += "degraded: " + log::Plain(what) + "\n";
     } else {
       response.status = 503;
       for (const std::string& reason : reasons) response.body += log::Plain(reason) + "\n";
     }
   } else if (request.path == "/status") {
     response.content_type = "application/json";
-    response.body = sources_.status_json() + "\n";
+    response.body = sources_.status_json(service) + "\n";
   } else {
     response.status = 404;
     response.body = "there are /ready, /live and /status\n";

@@ -14,11 +14,11 @@ constexpr net::milliseconds kRetryBind{1'000};
 }  // namespace
 
 ListenerSet::ListenerSet(net::Loop& loop, log::Log& log,
-                         std::vector<std::unique_ptr<data::Worker>>& workers, OnFailed on_failed,
+                         const std::vector<data::ServiceHost*>& hosts, OnFailed on_failed,
                          std::function<void()> on_open)
     : loop_(loop),
       log_(log),
-      workers_(workers),
+      hosts_(hosts),
       on_failed_(std::move(on_failed)),
       on_open_(std::move(on_open)),
       resolver_(loop),
@@ -87,7 +87,7 @@ Status ListenerSet::Bind(const std::string& name, const std::vector<net::SocketA
   auto fd = net::ListenAny(entry->wanted.address, found);
   if (!fd) return fd.error();
   std::vector<net::UniqueFd> shares;
-  for (std::size_t i = 0; i < workers_.size(); ++i) {
+  for (std::size_t i = 0; i < hosts_.size(); ++i) {
     net::UniqueFd share(fcntl(fd->get(), F_DUPFD_CLOEXEC, 0));
     if (!share) {
       return Error{ErrorCode::kUnavailable,
@@ -98,13 +98,13 @@ Status ListenerSet::Bind(const std::string& name, const std::vector<net::SocketA
   // All that needs memory comes first: a listener that is open for some workers only, or for none, would look open.
   std::string bound_to = net::SocketAddress::LocalOf(fd->get()).Text();
   std::vector<std::unique_ptr<net::Task>> tasks;
-  for (std::size_t i = 0; i < workers_.size(); ++i) {
-    tasks.push_back(workers_[i]->MakeListenerTask(name, entry->wanted.kind, std::move(shares[i])));
+  for (std::size_t i = 0; i < hosts_.size(); ++i) {
+    tasks.push_back(hosts_[i]->MakeListenerTask(name, entry->wanted.kind, std::move(shares[i])));
   }
   entry->fd = std::move(*fd);
   entry->error.clear();
   entry->bound = std::move(bound_to);
-  for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->loop().Post(std::move(tasks[i]));
+  for (std::size_t i = 0; i < hosts_.size(); ++i) hosts_[i]->Post(std::move(tasks[i]));
   log_.Info("control", "listener open", {{"name", name}, {"address", entry->bound}});
   return Ok();
 }
@@ -120,14 +120,14 @@ void ListenerSet::Close(const std::string& name, Entry* entry) {
   if (!entry->fd) return;
   if (entry->wanted.address.kind == net::Address::Kind::kUnix) unlink(entry->wanted.address.path.c_str());
   entry->fd.Reset();
-  for (auto& worker : workers_) {
+  for (data::ServiceHost* host : hosts_) {
     ++*releases_;
     // Runs on the worker; the count is looked at on our loop alone, and only while this object lives.
     auto task = std::make_shared<std::unique_ptr<net::Task>>(
         std::make_unique<net::Task>([this, releases = std::weak_ptr<std::size_t>(releases_)] {
           if (const auto left = releases.lock(); left && --*left == 0) Retry();
         }));
-    worker->PostCloseListener(name, [&loop = loop_, task] { loop.Post(std::move(*task)); });
+    host->PostCloseListener(name, [&loop = loop_, task] { loop.Post(std::move(*task)); });
   }
   log_.Info("control", "listener closed", {{"name", name}, {"address", entry->bound}});
 }
@@ -157,8 +157,8 @@ void ListenerSet::CloseKind(data::ListenerKind kind, std::function<void()> done)
     if (entry.fd && entry.wanted.address.kind == net::Address::Kind::kUnix) {
       unlink(entry.wanted.address.path.c_str());
     }
-    *left += workers_.size();
-    for (auto& worker : workers_) worker->PostCloseListener(name, release);
+    *left += hosts_.size();
+    for (data::ServiceHost* host : hosts_) host->PostCloseListener(name, release);
     it = entries_.erase(it);
   }
   release();

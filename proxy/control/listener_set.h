@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "proxy/data/worker.h"
+#include "proxy/data/service_host.h"
 #include "proxy/log/log.h"
 #include "proxy/net/address.h"
 #include "proxy/net/loop.h"
@@ -38,7 +38,7 @@ class ListenerSet final {
   // inside Update.
   using OnFailed = std::function<void(const std::string& name, const Error& error)>;
 
-  ListenerSet(net::Loop& loop, log::Log& log, std::vector<std::unique_ptr<data::Worker>>& workers,
+  ListenerSet(net::Loop& loop, log::Log& log, const std::vector<data::ServiceHost*>& hosts,
               OnFailed on_failed, std::function<void()> on_open);
   ~ListenerSet();
   ListenerSet(const ListenerSet&) = delete;
@@ -77,7 +77,7 @@ class ListenerSet final {
 
   net::Loop& loop_;
   log::Log& log_;
-  std::vector<std::unique_ptr<data::Worker>>& workers_;
+  const std::vector<data::ServiceHost*>& hosts_;
   const OnFailed on_failed_;
   const std::function<void()> on_open_;
   net::Resolver resolver_;

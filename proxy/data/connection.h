@@ -62,7 +62,8 @@ class Connection : public net::Keeper {
  private:
   friend class Drain;
   friend class Review;
-  friend class Worker;
+  friend class ServiceHost;
+  friend class Unproven;
   bool drain_awaits_ = false;             // Drain's: its end is awaited
   net::MonotonicTime drain_ends_from_{};  // Drain's: not before this moment
   std::list<std::unique_ptr<Connection>>::iterator position_;

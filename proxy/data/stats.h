@@ -1,4 +1,4 @@
-// Stats: what one worker has seen. Written by its worker alone, read by anyone: relaxed atomics, because a
+// Stats: what one worker has seen of one service. Written by its worker alone, read by anyone: relaxed atomics, because a
 // reader wants each number, not an order between them.
 #pragma once
 
@@ -44,7 +44,7 @@ struct DirectionStats {
   Count bytes_out;  // plaintext, to the client
 };
 
-struct WorkerStats {
+struct ServiceStats {
   DirectionStats inbound;
   DirectionStats outbound;
   Count drain_awaits;   // connections whose end a drain waits for

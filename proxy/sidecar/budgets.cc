@@ -55,7 +55,8 @@ Status Sidecar::StartWorkers() {
              {"reserved", std::to_string(shares.reserved)}});
   for (unsigned i = 0; i < settings_.workers; ++i) {
     try {
-      auto worker = std::make_unique<data::Worker>(log_, admission_);
+      auto worker = std::make_unique<data::Worker>(admission_);
+      for (const auto& service : services_) worker->AddService(service->log());
       worker->Start();
       workers_.push_back(std::move(worker));
     } catch (const std::system_error& error) {
@@ -74,7 +75,7 @@ std::string Sidecar::AdmissionJson() const {
   const data::Limits& limits = admission_->limits();
   const data::Shares shares = admission_->shares();
   std::int64_t shed = 0;
-  for (const auto& worker : workers_) shed += worker->stats().handshakes_shed.value();
+  for (const auto& service : services_) shed += service->HandshakesShed();
   const auto descriptors = [this](data::ListenerKind kind) {
     return admission_->connections(kind) * data::kDescriptorsEach;
   };

@@ -15,12 +15,12 @@ constexpr milliseconds kHurry{1'500};
 
 }  // namespace
 
-Drain::Drain(net::Loop& loop, log::Log& log, std::vector<std::unique_ptr<data::Worker>>& workers,
+Drain::Drain(net::Loop& loop, log::Log& log, const std::vector<data::ServiceHost*>& hosts,
              control::ListenerSet& listeners, std::unique_ptr<control::Departure> departure, Limits limits,
              std::function<void()> on_over)
     : loop_(loop),
       log_(log),
-      workers_(workers),
+      hosts_(hosts),
       listeners_(listeners),
       departure_(std::move(departure)),
       limits_(limits),
@@ -35,8 +35,8 @@ Drain::Drain(net::Loop& loop, log::Log& log, std::vector<std::unique_ptr<data::W
 void Drain::Begin() {
   log_.Info("sidecar", "draining",
             {{"connections", std::to_string(Active())}, {"limit_ms", std::to_string(limits_.time.count())}});
-  Mark([quiet = limits_.quiet](data::Worker& worker, std::function<void()> done) {
-    worker.PostDrain(quiet, std::move(done));
+  Mark([quiet = limits_.quiet](data::ServiceHost& host, std::function<void()> done) {
+    host.PostDrain(quiet, std::move(done));
   });
   limit_.Start(limits_.time);
   if (departure_) {
@@ -51,10 +51,10 @@ void Drain::Begin() {
   Step();
 }
 
-void Drain::Mark(const std::function<void(data::Worker&, std::function<void()>)>& post) {
-  for (auto& worker : workers_) {
+void Drain::Mark(const std::function<void(data::ServiceHost&, std::function<void()>)>& post) {
+  for (data::ServiceHost* host : hosts_) {
     ++unmarked_;
-    post(*worker, [this, &loop = loop_] {
+    post(*host, [this, &loop = loop_] {
       loop.Post([this] {
         if (--unmarked_ == 0) Step();
       });
@@ -110,7 +110,7 @@ void Drain::CloseUpstreams() {
 }
 
 void Drain::AwaitRest(ListenerKind kind) {
-  Mark([kind](data::Worker& worker, std::function<void()> done) { worker.PostAwaitAll(kind, std::move(done)); });
+  Mark([kind](data::ServiceHost& host, std::function<void()> done) { host.PostAwaitAll(kind, std::move(done)); });
   // Behind the limit there is just the time to see what is idle.
   if (limit_passed_) limit_.Start(limits_.time.count() == 0 ? milliseconds(0) : limits_.quiet);
 }
@@ -120,7 +120,7 @@ void Drain::OnLimit() {
   if (Awaited() > 0) {
     log_.Warn("sidecar", "drain time is over; cutting what is left", {{"connections", std::to_string(Awaited())}});
   }
-  for (auto& worker : workers_) worker->PostCutAwaited();
+  for (data::ServiceHost* host : hosts_) host->PostCutAwaited();
 }
 
 void Drain::Leave() {
@@ -136,7 +136,7 @@ void Drain::Leave() {
 void Drain::Hurry() {
   if (phase_ == Phase::kOver) return;
   hurry_.Start(kHurry);
-  for (auto& worker : workers_) worker->PostCutAll();
+  for (data::ServiceHost* host : hosts_) host->PostCutAll();
   for (const ListenerKind kind : {ListenerKind::kPublic, ListenerKind::kUpstream}) listeners_.CloseKind(kind, [] {});
   if (phase_ != Phase::kLeaving) Leave();
 }
@@ -147,13 +147,13 @@ void Drain::Over() {
 
 std::int64_t Drain::Awaited() const {
   std::int64_t awaited = 0;
-  for (const auto& worker : workers_) awaited += worker->awaited();
+  for (const data::ServiceHost* host : hosts_) awaited += host->awaited();
   return awaited;
 }
 
 std::int64_t Drain::Active() const {
   std::int64_t active = 0;
-  for (const auto& worker : workers_) active += worker->active();
+  for (const data::ServiceHost* host : hosts_) active += host->active();
   return active;
 }
 

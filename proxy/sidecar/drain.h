@@ -14,7 +14,7 @@
 
 #include "proxy/control/departure.h"
 #include "proxy/control/listener_set.h"
-#include "proxy/data/worker.h"
+#include "proxy/data/service_host.h"
 #include "proxy/log/log.h"
 #include "proxy/net/loop.h"
 
@@ -29,7 +29,7 @@ class Drain final {
   };
 
   // `departure` is null if no agent has us in its catalog. `on_over` is called last, once; the process may end.
-  Drain(net::Loop& loop, log::Log& log, std::vector<std::unique_ptr<data::Worker>>& workers,
+  Drain(net::Loop& loop, log::Log& log, const std::vector<data::ServiceHost*>& hosts,
         control::ListenerSet& listeners, std::unique_ptr<control::Departure> departure, Limits limits,
         std::function<void()> on_over);
   Drain(const Drain&) = delete;
@@ -48,7 +48,7 @@ class Drain final {
   void ClosePublic();
   void CloseUpstreams();
   // Mark posts to every worker what makes it await connections; awaited() holds once all have answered.
-  void Mark(const std::function<void(data::Worker&, std::function<void()>)>& post);
+  void Mark(const std::function<void(data::ServiceHost&, std::function<void()>)>& post);
   void AwaitRest(data::ListenerKind kind);
   void OnLimit();
   void Leave();
@@ -58,7 +58,7 @@ class Drain final {
 
   net::Loop& loop_;
   log::Log& log_;
-  std::vector<std::unique_ptr<data::Worker>>& workers_;
+  const std::vector<data::ServiceHost*>& hosts_;
   control::ListenerSet& listeners_;
   const std::unique_ptr<control::Departure> departure_;
   const Limits limits_;

@@ -13,7 +13,7 @@ void Line(std::string* out, std::string label, const std::string& value) {
 
 }  // namespace
 
-std::string StartFacts(const config::Settings& settings, const control::Agent* agent) {
+std::string ServiceFacts(const config::Settings& settings) {
   std::string out;
   if (!settings.service.empty()) Line(&out, "Service", settings.service);
   if (!settings.proxy_id.empty()) Line(&out, "Proxy ID", settings.proxy_id);
@@ -24,6 +24,11 @@ std::string StartFacts(const config::Settings& settings, const control::Agent* a
   for (const config::UpstreamSettings& upstream : settings.upstreams) {
     Line(&out, "Upstream", upstream.name + " on " + upstream.listen.Text());
   }
+  return out;
+}
+
+std::string ProcessFacts(const config::Settings& settings, const control::Agent* agent) {
+  std::string out;
   Line(&out, "Agent", agent != nullptr ? agent->name() + " (" + agent->TokenName() + ")"
                                        : "none; everything comes from files");
   if (settings.admin) Line(&out, "Admin", settings.admin->Text());

@@ -10,8 +10,9 @@
 
 namespace mooring::sidecar {
 
-// StartFacts are the lines below "Mooring proxy starting...". `agent` is null if none is used.
-std::string StartFacts(const config::Settings& settings, const control::Agent* agent);
+// ServiceFacts and ProcessFacts are the lines below "Mooring proxy starting...". `agent` is null if none is used.
+std::string ServiceFacts(const config::Settings& settings);
+std::string ProcessFacts(const config::Settings& settings, const control::Agent* agent);
 
 // `filtered`: the agent has said (from 1.11 on) that its list leaves out what the token may not see.
 std::string NoSidecar(const std::string& service_id, std::size_t services_seen, bool filtered, const std::string& token_name);

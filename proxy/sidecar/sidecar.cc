@@ -1,36 +1,17 @@
 #include "proxy/sidecar/sidecar.h"
 
-#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <new>
 #include <utility>
 
-#include "proxy/net/name_service.h"
-
 namespace mooring::sidecar {
 namespace {
 
-using control::ListenerSet;
 using net::milliseconds;
 
-constexpr char kPublic[] = "public";
 constexpr milliseconds kTick{1'000};
-constexpr milliseconds kPublishAgain{250};  // after a failed try
 constexpr milliseconds kEndAnyway{5'000};
-
-// StaticIntentions reads the file's sources as the file means them: a name is a service of our own
-// namespace, `*` is every caller of every namespace.
-std::shared_ptr<const authz::IntentionSet> StaticIntentions(const config::StaticIntentions& file,
-                                                            const std::string& ns) {
-  std::vector<authz::Intention> rules = file.rules;
-  for (authz::Intention& rule : rules) {
-    rule.source_ns = rule.source_name == "*" ? "*" : ns;
-    rule.destination_ns = ns;
-    rule.precedence = 0;  // IntentionSet computes it from the names
-  }
-  return std::make_shared<const authz::IntentionSet>(std::move(rules));
-}
 
 }  // namespace
 
@@ -39,33 +20,17 @@ Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings)
       log_(log),
       settings_(std::move(settings)),
       started_at_(loop.now()),
-      publish_(loop,
-               [this] {
-                 if (!exiting_) Publish();
-               }),
-      publish_again_(loop, [this] { Changed(); }),
-      end_anyway_(loop, [this] { Exit(0); }),
-      tick_(loop,
-            [this] {
-              tick_.Start(kTick);  // first: it goes on whatever becomes of this one
-              CheckReady();
-              CheckLeaf();
-              CheckAges();
-            }) {
+      tick_(loop, [this] { Tick(); }),
+      end_anyway_(loop, [this] { Exit(0); }) {
   loop_.SetKeeper(this);
+  services_.push_back(std::make_unique<Service>(loop_, log_, settings_, settings_, *this));
 }
 
 Sidecar::~Sidecar() {
   loop_.SetKeeper(nullptr);
-  // What is pending goes to disk while all documents are still followed.
-  if (store_ && !store_->Close()) {
-    log_.Warn("sidecar", "the disk of the state directory does not answer; ending without it");
-    log_.Close();
-    std::_Exit(exit_code_);  // joining its thread could take for ever
-  }
-  // The drain and the listeners first: they post to the workers, which must still be there.
-  drain_.reset();
-  listeners_.reset();
+  CloseStores();
+  admin_.reset();
+  services_.clear();
   workers_.clear();
 }
 
@@ -83,91 +48,33 @@ int Sidecar::Run() {
   return exit_code_;
 }
 
-void Sidecar::Apply(control::ProxyConfig config) {
-  if (state_ == State::kDraining) return;
-  for (const std::string& warning : config.warnings) {
-    if (std::find(said_warnings_.begin(), said_warnings_.end(), warning) != said_warnings_.end()) continue;
-    said_warnings_.push_back(warning);
-    log_.Warn("config", "configuration", {{"warning", warning}});
+void Sidecar::Tick() {
+  tick_.Start(kTick);  // first: it goes on whatever becomes of this one
+  for (const auto& service : services_) {
+    loop_.Attend(this, [&service] { service->Tick(); });
+    if (service->ready()) cannot_start_.erase(service.get());
   }
-  const bool new_service = !config_ || config_->service != config.service;
-  const bool first = !config_;
-  // Before the configuration that it is for is in force: there may be no memory for it.
-  std::unique_ptr<control::IdentitySource> identity;
-  if (new_service) {
-    identity = settings_.identity
-                   ? control::MakeFileIdentity(loop_, log_, *settings_.identity, Offers(), [this] { Changed(); })
-                   : control::MakeAgentIdentity(loop_, log_, *agent_, config.service, Offers(), [this] { Changed(); });
-  }
-  config_ = std::move(config);
-  if (new_service) {
-    identity_ = std::move(identity);
-    intentions_.reset();
-  }
-  if (first && config_->public_listen) ProbePublic();
-  if (exiting_) return;
-  if (new_service) identity_->Start();
-  if (new_service && agent_ && config_->public_listen) {
-    defaults_ = std::make_unique<control::ServiceDefaults>(loop_, log_, *agent_, config_->service);
-    defaults_->Start();
-  }
-  if (config_->public_listen && !settings_.intentions && !intentions_) {
-    intentions_ = std::make_unique<control::IntentionSource>(loop_, log_, *agent_, config_->service,
-                                                             [this] { Changed(); });
-    intentions_->Start();
-  }
-  FollowLocalApp();
-  ApplyUpstreams();
-  Changed();
 }
 
-tls::Offers Sidecar::Offers() const {
-  if (mesh_) return mesh_->offers();
-  tls::Offers own;
-  own.accepting.tickets = settings_.tls_resumption;
-  return own;
-}
-
-void Sidecar::FollowLocalApp() {
-  if (!config_->public_listen || !config_->local_app || local_app_address_ == config_->local_app) return;
-  // For another app another object: nothing that the one before resolved to is used for it.
-  local_app_address_ = config_->local_app;
-  local_app_ = std::make_unique<control::EndpointNames>(
-      net::NameService::Of(loop_).names(), net::NameKind::kOwn,
-      [this](std::function<void()> task) { loop_.Defer(std::move(task)); }, [this] { Changed(); },
-      [this](const std::string& error) { log_.Warn("control", "local app not resolved, will retry", {{"error", error}}); });
-  local_app_->Set(std::vector{*local_app_address_});
-}
-
-void Sidecar::ApplyUpstreams() {
-  // The new ones first: should there be no memory for one, all that were known stay.
-  std::map<std::string, std::unique_ptr<control::UpstreamSource>> next;
-  for (const control::NamedUpstream& upstream : config_->upstreams) {
-    const auto old = upstreams_.find(upstream.listener);
-    if (old != upstreams_.end() && old->second->settings() == upstream.settings) continue;
-    auto histories = old != upstreams_.end() ? old->second->histories() : std::make_shared<data::Histories>();
-    auto source = std::make_unique<control::UpstreamSource>(
-        loop_, log_, agent_.get(), upstream.settings, config_->connect_timeout, config_->idle_timeout,
-        std::move(histories), [this] { Changed(); });
-    source->Start();
-    next[upstream.listener] = std::move(source);
+void Sidecar::OnCannotStart(Service& service, const std::string& message, const std::vector<std::string>& more) {
+  if (services_.size() == 1) {
+    Fatal(message, more);
+    return;
   }
-  for (const control::NamedUpstream& upstream : config_->upstreams) {
-    if (const auto old = upstreams_.find(upstream.listener); old != upstreams_.end() && !next.contains(upstream.listener)) {
-      next.insert(upstreams_.extract(old));
-    }
+  if (std::string& said = cannot_start_[&service]; said != message) {
+    said = message;
+    log_.Err("sidecar", "a service cannot be started, will retry", {{"service", service.name()}, {"error", message}});
   }
-  upstreams_ = std::move(next);
+  if (cannot_start_.size() < services_.size()) return;
+  std::vector<std::string> each;
+  for (const auto& one : services_) each.push_back(one->name() + ": " + cannot_start_[one.get()]);
+  Fatal("none of the services can be started", each);
 }
-
-void Sidecar::Changed() noexcept { publish_.Arm(); }
 
 void Sidecar::OnEscaped() noexcept {
-  publish_again_.Start(kPublishAgain);
+  for (const auto& service : services_) service->PublishLater();
   // A drain that has lost one of its steps still ends.
-  if (state_ == State::kDraining && !end_anyway_.running()) {
-    end_anyway_.Start(settings_.drain_time + settings_.drain_quiet + kEndAnyway);
-  }
+  if (draining_ && !end_anyway_.running()) end_anyway_.Start(settings_.drain_time + settings_.drain_quiet + kEndAnyway);
   const char* what = "an exception of no known kind";
   try {
     throw;
@@ -183,106 +90,40 @@ void Sidecar::OnEscaped() noexcept {
   }
 }
 
-void Sidecar::Publish() {
-  if (!config_) return;
-  auto next = std::make_shared<data::Snapshot>();
-  next->version = snapshot_ ? snapshot_->version + 1 : 1;
-  next->live.cut_revoked = settings_.on_revoke == config::OnRevoke::kClose;
-  next->live.revoke_grace = settings_.revoke_grace;
-  next->live.max_age = settings_.max_connection_age;
-  next->identity = identity_->Current();
-  next->roots_stale = identity_->RootsTooOld();
-  if (next->identity) {
-    const authz::ServiceId& own = next->identity->leaf->id();
-    if (store_) store_->SetDatacenter(own.datacenter);
-    if (intentions_) intentions_->SetOwnIdentity(own);
-    for (auto& [name, source] : upstreams_) {
-      source->SetOwnIdentity(next->identity->roots->trust_domain(), own);
-    }
-    if (settings_.intentions && static_intentions_for_ != own.ns) {
-      static_intentions_for_ = own.ns;
-      static_intentions_ = StaticIntentions(*settings_.intentions, own.ns);
-    }
+const Service* Sidecar::Find(const std::string& name) const {
+  for (const auto& service : services_) {
+    if (service->IsCalled(name)) return service.get();
   }
-  if (settings_.intentions) {
-    next->intentions = static_intentions_;
-    next->fallback = settings_.intentions->fallback;
-  } else if (intentions_) {
-    next->intentions = intentions_->Current();
-    next->fallback = intentions_->Fallback();
-    next->intentions_stale = intentions_->TooOld();
-  }
-  if (config_->public_listen && config_->local_app) {
-    auto inbound = std::make_shared<data::InboundRules>();
-    inbound->local_app_text = config_->local_app->Text();
-    inbound->handshake_timeout = config_->handshake_timeout;
-    inbound->local_connect_timeout = config_->local_connect_timeout;
-    inbound->idle_timeout = config_->inbound_idle_timeout;
-    for (const data::Endpoint& place : local_app_->endpoints()) inbound->local_app.push_back(place.address);
-    next->inbound = std::move(inbound);
-  }
-  for (auto& [name, source] : upstreams_) next->upstreams[name] = source->Rules();
-  snapshot_ = std::move(next);
-  for (auto& worker : workers_) worker->PostSnapshot(snapshot_);
-  UpdateListeners();
-  CheckReady();
+  return nullptr;
 }
 
-bool Sidecar::PublicWanted() const {
-  // Open only when it can be served: TLS, identities and intentions are all in.
-  return config_ && config_->public_listen && identity_->Missing().empty() &&
-         (settings_.intentions || (intentions_ && intentions_->Missing().empty())) &&
-         local_app_ && !local_app_->endpoints().empty();
+std::string Sidecar::Of(const Service& service, const std::string& reason) const {
+  return services_.size() == 1 ? reason : service.name() + ": " + reason;
 }
 
-void Sidecar::UpdateListeners() {
-  if (state_ == State::kDraining) return;
-  std::map<std::string, ListenerSet::Wanted> wanted;
-  // Once open the public listener stays open: what goes missing later is refused connection by connection.
-  if (PublicWanted() || (config_->public_listen && listeners_->IsOpen(kPublic))) {
-    wanted[kPublic] = {*config_->public_listen, data::ListenerKind::kPublic};
+std::vector<std::string> Sidecar::NotReady() const {
+  std::vector<std::string> reasons;
+  for (const auto& service : services_) {
+    for (const std::string& reason : service->NotReady()) reasons.push_back(Of(*service, reason));
   }
-  for (const control::NamedUpstream& upstream : config_->upstreams) {
-    wanted[upstream.listener] = {upstream.settings.listen, data::ListenerKind::kUpstream};
-  }
-  listeners_->Update(wanted);
+  return reasons;
 }
 
-void Sidecar::OnListenerFailed(const std::string& name, const Error& error) {
-  if (started_) {
-    log_.Warn("control", "listener not open, will retry", {{"name", name}, {"error", error.message}});
-    return;
+std::vector<std::string> Sidecar::Degraded() const {
+  std::vector<std::string> reasons;
+  for (const auto& service : services_) {
+    for (const std::string& reason : service->Degraded()) reasons.push_back(Of(*service, reason));
   }
-  Fatal(error.message);
+  return reasons;
 }
 
-void Sidecar::CheckLeaf() {
-  const auto identity = identity_ ? identity_->Current() : nullptr;
-  if (!identity) return;
-  const tls::Credentials& leaf = *identity->leaf;
-  const auto left = std::chrono::duration_cast<std::chrono::seconds>(leaf.not_after() -
-                                                                     std::chrono::system_clock::now());
-  if (left > (leaf.not_after() - leaf.not_before()) / 3) return;
-  // Said when a third of its life is left, each time that half of the rest has passed, and at the end.
-  const bool over = left.count() <= 0;
-  if (leaf_said_ == leaf.serial() && (over ? leaf_said_left_.count() <= 0 : left > leaf_said_left_ / 2)) return;
-  leaf_said_ = leaf.serial();
-  leaf_said_left_ = left;
-  log_.Write(over ? log::Level::kError : log::Level::kWarn, "sidecar",
-             over ? log::Literal("leaf certificate has expired: no new connection is served")
-                  : log::Literal("leaf certificate is near its end; the agent has not renewed it yet"),
-             {{"serial", leaf.serial()}, {"seconds_left", std::to_string(left.count())}});
-}
-
-void Sidecar::CheckAges() {
-  if (settings_.max_stale.count() == 0 || !snapshot_) return;
-  for (auto& [name, source] : upstreams_) source->CheckAge();
-  const bool intentions = intentions_ && intentions_->TooOld();
-  if (snapshot_->roots_stale == identity_->RootsTooOld() && snapshot_->intentions_stale == intentions) return;
-  if (identity_->RootsTooOld() || intentions) {
-    log_.Err("sidecar", "what the agent last said is older than max_stale: no new connection is served");
+void Sidecar::CloseStores() {
+  for (const auto& service : services_) {
+    if (service->CloseStore()) continue;
+    log_.Warn("sidecar", "the disk of the state directory does not answer; ending without it");
+    log_.Close();
+    std::_Exit(exit_code_);  // joining its thread could take for ever
   }
-  Changed();
 }
 
 }  // namespace mooring::sidecar

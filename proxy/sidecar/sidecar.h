@@ -1,42 +1,25 @@
-// Sidecar: the whole proxy as one object. Owns workers, agent access, sources, listeners, admin; keeps the
-// order of start and of drain.
+// Sidecar: the whole process as one object. It owns what its services share: workers, admin, signals; and keeps the order of start and
+// of drain. What one service is made of, is service.h's.
 //
-// Everything here runs on the control loop, the main thread's. The flow is one way: sources change ->
-// Publish builds one Snapshot -> workers and listeners follow it.
+// Everything here runs on the control loop, the main thread's.
 #pragma once
 
-#include <chrono>
-#include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "proxy/admin/admin.h"
 #include "proxy/config/settings.h"
-#include "proxy/control/agent.h"
-#include "proxy/control/endpoint_names.h"
-#include "proxy/control/identity_source.h"
-#include "proxy/control/intention_source.h"
-#include "proxy/control/listener_set.h"
-#include "proxy/control/maintenance.h"
-#include "proxy/control/mesh_source.h"
-#include "proxy/control/proxy_config.h"
-#include "proxy/control/registration.h"
-#include "proxy/control/service_defaults.h"
-#include "proxy/control/upstream_source.h"
-#include "proxy/control/watch.h"
 #include "proxy/data/worker.h"
 #include "proxy/log/log.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/resolver.h"
-#include "proxy/sidecar/drain.h"
-#include "proxy/state/store.h"
+#include "proxy/sidecar/service.h"
 
 namespace mooring::sidecar {
 
-class Sidecar final : public net::Keeper {
+class Sidecar final : public net::Keeper, public Service::Owner {
  public:
   Sidecar(net::Loop& loop, log::Log& log, config::Settings settings);
   ~Sidecar();
@@ -48,89 +31,54 @@ class Sidecar final : public net::Keeper {
   int Run();
 
  private:
-  enum class State { kStarting, kReady, kDraining };
-
   // The start, in order.
   Status Prepare();
-  void ReserveConnections();
-  Status OpenStore();
+  void OpenAdmin();
   Status StartWorkers();
-  void FindProxyId();
-  void TakeProxyId(const std::string& proxy_id);
-  void WatchConfig(const std::string& proxy_id);
-  void Apply(control::ProxyConfig config);
-  // ListenOn hands a listening socket to `on_open`, at once unless a name is to be resolved; failing is fatal.
-  void ListenOn(const net::Address& address, std::function<void(net::UniqueFd)> on_open);
-  void ProbePublic();
-  void FollowLocalApp();
-  void ApplyUpstreams();
+  void SayStart();
 
-  // Every change.
-  void Changed() noexcept;  // coalesces: Publish runs once after the events at hand
+  // Service::Owner.
+  void OnCannotStart(Service& service, const std::string& message, const std::vector<std::string>& more) override;
+  void OnDrained(Service& service) override;
+
   // OnEscaped: work was cut short, most likely for lack of memory. What was known stays; it is published again a moment later.
   void OnEscaped() noexcept override;
-  void Publish();
-  void UpdateListeners();
-  void OnListenerFailed(const std::string& name, const Error& error);
-  void CheckReady();
-  void CheckLeaf();
-  void CheckAges();  // against max_stale
-  // What keeps callers from being served; what keeps /ready at 503: these, and upstreams that nobody has answered about;
-  // what works less than it should, without keeping us from serving.
-  std::vector<std::string> InboundNotReady() const;
+  void Tick();
+
+  // Find is the service of that name, or null.
+  const Service* Find(const std::string& name) const;
   std::vector<std::string> NotReady() const;
   std::vector<std::string> Degraded() const;
-  bool PublicWanted() const;
+  // StatusJson is of one service, or of all and the process, if `service` is empty.
+  std::string StatusJson(const std::string& service) const;
+  std::string AdmissionJson() const;
+  // Of says which service a reason is of, where there are several.
+  std::string Of(const Service& service, const std::string& reason) const;
 
   // The end, in order.
   void OnTerminate();
   void Exit(int code);
   void Fatal(const std::string& message, const std::vector<std::string>& more = {});  // one line, and lines below it
-
-  tls::Offers Offers() const;  // of TLS: as the mesh has it, or our own
-  std::string StatusJson() const;
-  std::string AdmissionJson() const;
+  void CloseStores();
 
   net::Loop& loop_;
   log::Log& log_;
   const config::Settings settings_;
-  State state_ = State::kStarting;
+  bool draining_ = false;
   bool exiting_ = false;
   int exit_code_ = 0;
   const net::MonotonicTime started_at_;
 
-  std::unique_ptr<state::Store> store_;  // outlives the watches, which unfollow it at their end
-  std::unique_ptr<control::Agent> agent_;
-  std::shared_ptr<data::Admission> admission_;
-  std::vector<std::unique_ptr<data::Worker>> workers_;
-  std::optional<control::ProxyConfig> config_;
-  std::unique_ptr<control::Watch> find_proxy_;
-  std::string watched_proxy_id_;
-  std::unique_ptr<control::Watch> config_watch_;
-  std::unique_ptr<control::MeshSource> mesh_;
-  std::unique_ptr<control::ServiceDefaults> defaults_;  // of the service whose public listener we have
-  std::unique_ptr<control::IdentitySource> identity_;
-  std::unique_ptr<control::IntentionSource> intentions_;
-  std::shared_ptr<const authz::IntentionSet> static_intentions_;
-  std::string static_intentions_for_;  // the namespace that they were made for
   std::unique_ptr<net::Resolver> resolver_;
-  std::map<std::string, std::unique_ptr<control::UpstreamSource>> upstreams_;
-  std::unique_ptr<control::ListenerSet> listeners_;
-  std::unique_ptr<control::Registration> registration_;
-  std::unique_ptr<control::Maintenance> maintenance_;
+  std::shared_ptr<data::Admission> admission_;
+  std::vector<std::unique_ptr<log::Log>> service_logs_;
+  std::vector<std::unique_ptr<data::Worker>> workers_;  // end before what their services log to
+  std::vector<std::unique_ptr<Service>> services_;      // end before the workers
+  std::map<const Service*, std::string> cannot_start_;  // why, as said last
+  std::size_t drained_ = 0;                             // services
   std::unique_ptr<admin::Admin> admin_;
-  std::optional<net::Address> local_app_address_;
-  std::unique_ptr<control::EndpointNames> local_app_;
-  std::shared_ptr<const data::Snapshot> snapshot_;
-  std::vector<std::string> said_warnings_;
-  std::string leaf_said_;                 // serial of the leaf that was last warned about
-  std::chrono::seconds leaf_said_left_{0};  // what it had left then
-  net::Chore publish_;
-  net::Timer publish_again_;
+  net::Timer tick_;
   net::Timer end_anyway_;
-  bool started_ = false;  // everything wanted has been open once: a bind failure is no longer fatal
-  net::Timer tick_;       // leaf expiry
-  std::optional<Drain> drain_;
   net::MonotonicTime terminated_at_{};  // the last signal to stop
   bool hurrying_ = false;               // there has been another one
   std::vector<std::unique_ptr<net::Signals>> signals_;

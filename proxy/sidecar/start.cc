@@ -1,18 +1,16 @@
-// The sidecar's start, in order: agent, state, admin, workers, and where the configuration comes from.
+// The process's start, in order: services, admin, workers. What a service does then is service_start.cc's.
 #include <unistd.h>
 
-#include <system_error>
 #include <utility>
 
-#include "proxy/control/answer_headers.h"
 #include "proxy/log/output.h"
+#include "proxy/sidecar/listen_once.h"
 #include "proxy/sidecar/messages.h"
 #include "proxy/sidecar/sidecar.h"
 
 namespace mooring::sidecar {
 namespace {
 
-using control::ListenerSet;
 using net::milliseconds;
 
 constexpr milliseconds kStdoutTime{1'000};
@@ -22,189 +20,58 @@ constexpr milliseconds kStdoutTime{1'000};
 Status Sidecar::Prepare() {
   for (const std::string& warning : settings_.warnings) log_.Warn("config", "configuration", {{"warning", warning}});
   (void)net::RaiseFileLimit();
-  if (settings_.NeedsAgent()) {
-    auto agent = control::Agent::Make(loop_, log_, settings_.agent);
-    if (!agent) return Invalid("Error connecting to Consul agent: " + agent.error().message);
-    agent_ = std::move(*agent);
-    agent_->SetMaxStale(settings_.max_stale);
-    ReserveConnections();
-    if (Status opened = OpenStore(); !opened) return opened;
-  } else if (!settings_.state_dir.empty() && !settings_.state_dir_from_environment) {
-    log_.Warn("sidecar", "state_dir has no effect: nothing comes from an agent");
-  }
-  if (settings_.identity) {
-    if (Status files_good = control::CheckFileIdentity(*settings_.identity); !files_good) return files_good;
-  }
-  resolver_ = std::make_unique<net::Resolver>(loop_);
-  if (settings_.admin) {
-    ListenOn(*settings_.admin, [this](net::UniqueFd fd) {
-      admin::Admin::Sources sources{[this] { return NotReady(); }, [this] { return Degraded(); },
-                                    [this] { return StatusJson(); }};
-      admin_ = std::make_unique<admin::Admin>(loop_, std::move(fd), std::move(sources));
-      log_.Info("control", "listener open", {{"name", "admin"}, {"address", admin_->address()}});
-    });
+  for (const auto& service : services_) {
+    const Status prepared = service->Prepare();
+    if (prepared) continue;
+    if (services_.size() == 1) return prepared;
+    OnCannotStart(*service, prepared.error().message, {});
     if (exiting_) return Ok();
   }
+  OpenAdmin();
+  if (exiting_) return Ok();
   if (Status started = StartWorkers(); !started) return started;
-  listeners_ = std::make_unique<ListenerSet>(
-      loop_, log_, workers_,
-      [this](const std::string& name, const Error& error) { OnListenerFailed(name, error); },
-      [this] { CheckReady(); });
   tick_.Start(milliseconds(0));
-  // Nobody may read this either, and that must not hold up the start.
-  if (!log::WriteWithin(STDOUT_FILENO, "Mooring proxy starting...\n" + StartFacts(settings_, agent_.get()), kStdoutTime)) {
+  SayStart();
+  for (std::size_t i = 0; i < services_.size() && !exiting_; ++i) {
+    std::vector<data::ServiceHost*> hosts;
+    for (const auto& worker : workers_) hosts.push_back(&worker->service(i));
+    services_[i]->Begin(std::move(hosts));
+  }
+  return Ok();
+}
+
+void Sidecar::OpenAdmin() {
+  if (!settings_.admin) return;
+  resolver_ = std::make_unique<net::Resolver>(loop_);
+  ListenOnce(*resolver_, *settings_.admin, [this](Result<net::UniqueFd> opened) {
+    if (exiting_) return;
+    if (!opened) {
+      Fatal(opened.error().message);
+      return;
+    }
+    admin::Admin::Sources sources;
+    sources.knows = [this](const std::string& name) { return Find(name) != nullptr; };
+    sources.names = [this] {
+      std::vector<std::string> names;
+      for (const auto& service : services_) names.push_back(service->name());
+      return names;
+    };
+    sources.not_ready = [this](const std::string& name) { return name.empty() ? NotReady() : Find(name)->NotReady(); };
+    sources.degraded = [this](const std::string& name) { return name.empty() ? Degraded() : Find(name)->Degraded(); };
+    sources.status_json = [this](const std::string& name) { return StatusJson(name); };
+    admin_ = std::make_unique<admin::Admin>(loop_, std::move(*opened), std::move(sources));
+    log_.Info("control", "listener open", {{"name", "admin"}, {"address", admin_->address()}});
+  });
+}
+
+void Sidecar::SayStart() {
+  std::string text = "Mooring proxy starting...\n";
+  for (const auto& service : services_) text += ServiceFacts(service->settings());
+  text += ProcessFacts(settings_, services_.front()->agent());
+  // Nobody may read this, and that must not hold up the start.
+  if (!log::WriteWithin(STDOUT_FILENO, text, kStdoutTime)) {
     log_.Warn("sidecar", "standard output is not read or cannot be written; the start's message is not complete there");
   }
-  if (agent_) {
-    mesh_ = std::make_unique<control::MeshSource>(loop_, log_, *agent_, Offers(), [this] {
-      if (identity_) identity_->SetOffers(mesh_->offers());
-    });
-    mesh_->Start();
-  }
-  if (!settings_.proxy_id.empty()) {
-    WatchConfig(settings_.proxy_id);
-  } else if (!settings_.sidecar_for.empty()) {
-    FindProxyId();
-  } else {
-    Apply(control::FromSettings(settings_));
-  }
-  return Ok();
-}
-
-void Sidecar::ListenOn(const net::Address& address, std::function<void(net::UniqueFd)> on_open) {
-  const auto listen = [this, address, on_open = std::move(on_open)](const Result<std::vector<net::SocketAddress>>& found) {
-    if (exiting_) return;
-    if (!found) {
-      Fatal("cannot listen on " + address.Text() + ": " + found.error().message);
-      return;
-    }
-    auto fd = net::ListenAny(address, *found);
-    if (!fd) {
-      Fatal(fd.error().message);
-      return;
-    }
-    on_open(std::move(*fd));
-  };
-  if (const auto literal = net::SocketAddress::FromLiteral(address)) {
-    listen(std::vector<net::SocketAddress>{*literal});
-  } else {
-    resolver_->Resolve(address, listen);  // a DNS server may be silent: neither a signal nor anybody else waits for it
-  }
-}
-
-void Sidecar::ProbePublic() {
-  // The public port opens only once it can be served, perhaps minutes from now; that somebody else holds it is worth knowing
-  // at the start.
-  const net::Address address = *config_->public_listen;
-  ListenOn(address, [address](net::UniqueFd fd) {
-    fd.Reset();
-    if (address.kind == net::Address::Kind::kUnix) unlink(address.path.c_str());
-  });
-}
-
-void Sidecar::ReserveConnections() {
-  const bool configured = !settings_.proxy_id.empty() || !settings_.sidecar_for.empty();
-  const bool inbound = configured || settings_.public_listen;
-  agent_->connections().Reserve((configured ? 1u : 0u) + (settings_.identity ? 0u : 2u) +
-                                (inbound && !settings_.intentions ? 1u : 0u));
-}
-
-Status Sidecar::OpenStore() {
-  if (settings_.state_dir.empty()) {
-    log_.Info("sidecar", "no state directory: a restart while the agent is away will not serve",
-              {{"cure", "-state-dir, state_dir in YAML, or StateDirectory= with StateDirectoryMode=0700 in the unit"}});
-    return Ok();
-  }
-  state::Store::Options options;
-  options.directory = settings_.state_dir;
-  if (!settings_.proxy_id.empty()) {
-    options.subdirectory = state::Folder::SubdirectoryName("proxy", settings_.proxy_id);
-  } else if (!settings_.sidecar_for.empty()) {
-    options.subdirectory = state::Folder::SubdirectoryName("sidecar-for", settings_.sidecar_for);
-  } else {
-    // No service name holds a '~'.
-    options.subdirectory = state::Folder::SubdirectoryName("service", settings_.service) +
-                           (settings_.register_id.empty() ? "" : "~" + settings_.register_id);
-  }
-  // The same name elsewhere is another service. No other part holds a '~' or is empty.
-  if (!settings_.agent.partition.empty()) options.subdirectory += "~ap." + settings_.agent.partition;
-  if (!settings_.agent.ns.empty()) options.subdirectory += "~ns." + settings_.agent.ns;
-  options.key.id = options.subdirectory;
-  options.key.agent = agent_->name();
-  options.expected_datacenter = settings_.datacenter;
-  options.keep_private_key = settings_.cache_private_key;
-  auto store = state::Store::Open(loop_, log_, options);
-  if (!store) {
-    if (!settings_.state_dir_from_environment) return store.error();
-    log_.Warn("sidecar", "no state directory: a restart while the agent is away will not serve",
-              {{"error", store.error().message}});
-    return Ok();
-  }
-  store_ = std::move(*store);
-  agent_->UseStore(store_.get());
-  log_.Info("sidecar", "state is kept", {{"file", store_->view().file}});
-  if (!settings_.cache_private_key) {
-    log_.Warn("sidecar", "the private key is not kept: a restart while the agent is away will not serve",
-              {{"cure", "cache_private_key: true"}});
-  }
-  return Ok();
-}
-
-void Sidecar::FindProxyId() {
-  control::Watch::Options options;
-  options.name = "sidecar_lookup";
-  options.path = "/v1/agent/services";
-  options.blocking = control::Watch::Blocking::kNone;
-  options.poll_interval = milliseconds(0);
-  options.needs = "service:read on the sidecar of " + settings_.sidecar_for;
-  find_proxy_ = std::make_unique<control::Watch>(
-      loop_, log_, *agent_, options, [this](const http::Response& response) -> Status {
-        auto found = authz::ParseSidecars(response.body, settings_.sidecar_for);
-        if (!found) return found.error();
-        if (found->proxy_ids.empty()) {
-          const bool filtered = control::HeaderSays(response, control::kFilteredHeader, "true");
-          return Error{filtered ? ErrorCode::kDenied : ErrorCode::kNotFound,
-                       NoSidecar(settings_.sidecar_for, found->services_seen, filtered, agent_->TokenName())};
-        }
-        if (found->proxy_ids.size() > 1) {
-          Fatal("More than one sidecar proxy registered for " + settings_.sidecar_for + ".", {ChooseOne(found->proxy_ids)});
-          return Ok();
-        }
-        const std::string id = found->proxy_ids.front();
-        loop_.Post([this, id] {
-          if (!exiting_) TakeProxyId(id);
-        });
-        return Ok();
-      });
-  find_proxy_->OnError([this](const Error& error) {
-    if (settings_.wait_for_agent || find_proxy_->state().source == control::Watch::State::Source::kDisk) return;
-    Fatal("Failed looking up sidecar proxy info for " + settings_.sidecar_for + ": " + error.message);
-  });
-  find_proxy_->Start();
-}
-
-void Sidecar::TakeProxyId(const std::string& proxy_id) {
-  // A saved answer may have named it before the agent did.
-  if (proxy_id != watched_proxy_id_) WatchConfig(proxy_id);
-}
-
-void Sidecar::WatchConfig(const std::string& proxy_id) {
-  watched_proxy_id_ = proxy_id;
-  control::Watch::Options options;
-  options.name = "proxy_config";
-  options.path = "/v1/agent/service/" + control::UrlEncode(proxy_id);
-  options.blocking = control::Watch::Blocking::kHash;
-  options.own = control::AgentConnections::Own::kConfiguration;
-  options.needs = "service:read on the name that " + proxy_id + " is registered under";
-  config_watch_ = std::make_unique<control::Watch>(
-      loop_, log_, *agent_, options, [this](const http::Response& response) -> Status {
-        auto document = authz::ParseProxy(response.body);
-        if (!document) return document.error();
-        Apply(control::FromDocument(*document, settings_));
-        return Ok();
-      });
-  maintenance_ = std::make_unique<control::Maintenance>(loop_, log_, *agent_, proxy_id);
-  config_watch_->Start();
 }
 
 }  // namespace mooring::sidecar

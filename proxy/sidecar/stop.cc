@@ -1,5 +1,6 @@
-// The sidecar's end: from the signal to the exit code. The drain in between is drain.h's.
+// The process's end: from the signal to the exit code. The drain in between is each service's own (drain.h).
 #include <cstdlib>
+#include <memory>
 #include <utility>
 
 #include "proxy/sidecar/sidecar.h"
@@ -15,32 +16,31 @@ constexpr milliseconds kSameSignal{1'000};
 }  // namespace
 
 void Sidecar::OnTerminate() {
-  if (state_ == State::kDraining) {
+  if (draining_) {
     if (loop_.now() - terminated_at_ < kSameSignal) return;
-    if (std::exchange(hurrying_, true) || !drain_) {  // without: there was no memory to begin it with
+    bool begun = true;  // not where there was no memory to begin it with
+    for (const auto& service : services_) begun = begun && service->DrainBegun();
+    if (std::exchange(hurrying_, true) || !begun) {
       log_.Close();
       std::_Exit(0);
     }
     log_.Warn("sidecar", "another signal: ending at once");
     terminated_at_ = loop_.now();
-    drain_->Hurry();
+    for (const auto& service : services_) service->HurryDrain();
     return;
   }
-  state_ = State::kDraining;
+  draining_ = true;
   terminated_at_ = loop_.now();
-  std::unique_ptr<control::Departure> departure;
-  if (config_ && (registration_ || maintenance_)) {
-    if (config_watch_) config_watch_->Stop();  // a drain takes up no new configuration; the agent serves so many connections
-    departure = std::make_unique<control::Departure>(loop_, log_, *agent_, config_->service, registration_.get(),
-                                                     registration_ ? nullptr : maintenance_.get());
-  }
-  drain_.emplace(loop_, log_, workers_, *listeners_, std::move(departure),
-                 Drain::Limits{settings_.drain_delay, settings_.drain_time, settings_.drain_quiet}, [this] { Exit(0); });
-  drain_->Begin();
+  for (const auto& service : services_) loop_.Attend(this, [&service] { service->BeginDrain(); });
+}
+
+void Sidecar::OnDrained(Service&) {
+  if (++drained_ == services_.size()) Exit(0);
 }
 
 void Sidecar::Exit(int code) {
   if (std::exchange(exiting_, true)) return;
+  for (const auto& service : services_) service->Quit();
   exit_code_ = code;
   loop_.Stop();
   log_.Info("sidecar", "stopped");
@@ -48,14 +48,15 @@ void Sidecar::Exit(int code) {
 
 void Sidecar::Fatal(const std::string& message, const std::vector<std::string>& more) {
   if (std::exchange(exiting_, true)) return;
+  for (const auto& service : services_) service->Quit();
   exit_code_ = 1;
   log_.Complain(message, more);
-  if (registration_) {
-    // It needs the inbound side alone, so an upstream's port that is taken may be found out after it.
-    registration_->Remove([this] { loop_.Stop(); });
-    return;
+  // A registration needs the inbound side alone, so an upstream's port that is taken may be found out after it. The last to be gone
+  // ends the process: with the last share of this.
+  const std::shared_ptr<void> end(nullptr, [&loop = loop_](void*) { loop.Stop(); });
+  for (const auto& service : services_) {
+    if (service->registered()) service->Deregister([end] {});
   }
-  loop_.Stop();
 }
 
 }  // namespace mooring::sidecar

@@ -41,7 +41,7 @@ class FakeHost : public data::Host {
   net::Loop loop_;
   net::MemoryMeter buffers_{1U << 30U};
   log::Log log_{log::Level::kError, /*json=*/false};
-  data::WorkerStats stats_;
+  data::ServiceStats stats_;
   std::shared_ptr<const data::Snapshot> snapshot_;
 };
 

@@ -43,7 +43,7 @@ inline std::size_t OpenFiles() {
 }
 
 // OnThreadOf runs `act` on a worker's thread and waits for it.
-inline void OnThreadOf(data::Worker& worker, const std::function<void()>& act) {
+inline void OnThreadOf(data::ServiceHost& worker, const std::function<void()>& act) {
   std::promise<void> done;
   worker.loop().Post([&] {
     act();
@@ -98,7 +98,7 @@ class EchoApp final {
 // Sidecars are the workers of a caller and of a service, with what each of them is to know.
 struct Sidecars {
   Sidecars() {
-    for (data::Worker* worker : {&caller, &service}) worker->Start();
+    for (data::Worker* worker : {&callers_worker, &services_worker}) worker->Start();
     in = Open(service, "public", data::ListenerKind::kPublic);
     out = Open(caller, "db", data::ListenerKind::kUpstream);
     TellService();
@@ -134,7 +134,7 @@ struct Sidecars {
     return stats.closed[reason].value();
   }
 
-  static net::UniqueFd Open(data::Worker& worker, const std::string& name, data::ListenerKind kind) {
+  static net::UniqueFd Open(data::ServiceHost& worker, const std::string& name, data::ListenerKind kind) {
     auto opened = net::Listen(Loopback());
     REQUIRE(opened);
     net::UniqueFd share(fcntl(opened->get(), F_DUPFD_CLOEXEC, 0));
@@ -156,8 +156,10 @@ struct Sidecars {
   mint::Minted db_leaf = mesh.LeafFor("db");
   EchoApp app;
   log::Log log{log::Level::kError, /*json=*/false};
-  data::Worker caller{log};
-  data::Worker service{log};
+  data::Worker callers_worker;
+  data::Worker services_worker;
+  data::ServiceHost& caller = callers_worker.AddService(log);
+  data::ServiceHost& service = services_worker.AddService(log);
   net::UniqueFd in;
   net::UniqueFd out;
 };

@@ -37,18 +37,18 @@ std::vector<std::size_t> Numbers(std::size_t most) {
   return numbers;
 }
 
-void Arm(data::Worker& worker, std::size_t n, std::size_t count) {
+void Arm(data::ServiceHost& worker, std::size_t n, std::size_t count) {
   test::OnThreadOf(worker, [=] { FailingNew::Arm(n, count); });
 }
 
-FailingNew::Told Lift(data::Worker& worker) {
+FailingNew::Told Lift(data::ServiceHost& worker) {
   FailingNew::Told told;
   test::OnThreadOf(worker, [&] { told = FailingNew::Lift(); });
   return told;
 }
 
 // Starve lets allocations of one worker fail during one life after the other. `fresh` makes each handshake a full one.
-void Starve(Sidecars& sidecars, data::Worker& worker, bool fresh, std::size_t count) {
+void Starve(Sidecars& sidecars, data::ServiceHost& worker, bool fresh, std::size_t count) {
   const bool inbound = &worker == &sidecars.service;
   const data::DirectionStats& stats = inbound ? worker.stats().inbound : worker.stats().outbound;
   const auto begin = [&] {
@@ -99,7 +99,7 @@ void Starve(Sidecars& sidecars, data::Worker& worker, bool fresh, std::size_t co
 
 TEST_CASE("shortage: an allocation that fails costs one connection, whichever it is, inbound and outbound") {
   Sidecars sidecars;
-  for (data::Worker* worker : {&sidecars.caller, &sidecars.service}) {
+  for (data::ServiceHost* worker : {&sidecars.caller, &sidecars.service}) {
     for (const bool fresh : {true, false}) {
       for (const std::size_t count : {std::size_t{1}, FailingNew::kAllThatFollow}) Starve(sidecars, *worker, fresh, count);
     }

@@ -120,8 +120,9 @@ TEST_CASE("threads: verdicts are found while others are remembered") {
 TEST_CASE("threads: connections live whole lives on two workers of one identity while snapshots are posted") {
   constexpr int kLives = 30;
   test::Sidecars sidecars;
-  data::Worker second{sidecars.log};
-  second.Start();
+  data::Worker worker;
+  data::ServiceHost& second = worker.AddService(sidecars.log);
+  worker.Start();
   net::UniqueFd share(fcntl(sidecars.out.get(), F_DUPFD_CLOEXEC, 0));
   REQUIRE(share);
   const auto post = [&] {

@@ -27,12 +27,13 @@ struct Pair {
     for (auto& worker : workers) {
       net::UniqueFd share(fcntl(listening.get(), F_DUPFD_CLOEXEC, 0));
       REQUIRE(share);
+      hosts.push_back(&worker.AddService(log));
       worker.Start();
-      worker.PostListener("db", data::ListenerKind::kUpstream, std::move(share));
+      hosts.back()->PostListener("db", data::ListenerKind::kUpstream, std::move(share));
     }
   }
 
-  std::int64_t Taken(std::size_t worker) const { return workers[worker].stats().outbound.total.value(); }
+  std::int64_t Taken(std::size_t worker) const { return hosts[worker]->stats().outbound.total.value(); }
 
   // Dial makes `count` connections, one after the other, and waits until each has been taken.
   void Dial(int count) {
@@ -51,7 +52,8 @@ struct Pair {
 
   log::Log log{log::Level::kError, /*json=*/false};
   net::UniqueFd listening;
-  std::array<data::Worker, 2> workers{data::Worker(log), data::Worker(log)};
+  std::array<data::Worker, 2> workers;
+  std::vector<data::ServiceHost*> hosts;
   std::vector<net::UniqueFd> clients;
 };
 

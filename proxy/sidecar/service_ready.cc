@@ -1,9 +1,9 @@
-// Sidecar: whether it can serve. Our entry in the catalog depends on the inbound side alone; /ready asks for a first answer
+// Service: whether it can serve. Our entry in the catalog depends on the inbound side alone; /ready asks for a first answer
 // about every upstream besides, whatever it says.
 #include <chrono>
 #include <utility>
 
-#include "proxy/sidecar/sidecar.h"
+#include "proxy/sidecar/service.h"
 
 namespace mooring::sidecar {
 namespace {
@@ -20,11 +20,15 @@ std::string UpstreamName(const control::UpstreamSource& source) {
 
 }  // namespace
 
-std::vector<std::string> Sidecar::InboundNotReady() const {
+std::vector<std::string> Service::InboundNotReady() const {
   std::vector<std::string> reasons;
   const auto add = [&reasons](std::string reason) {
     if (!reason.empty()) reasons.push_back(std::move(reason));
   };
+  if (!begun_) {
+    reasons.push_back(unprepared_.empty() ? "not started yet" : unprepared_);
+    return reasons;
+  }
   if (!config_) {
     const control::Watch* watch = config_watch_ ? config_watch_.get() : find_proxy_.get();
     add("no proxy configuration yet" +
@@ -49,9 +53,9 @@ std::vector<std::string> Sidecar::InboundNotReady() const {
   return reasons;
 }
 
-std::vector<std::string> Sidecar::NotReady() const {
+std::vector<std::string> Service::NotReady() const {
   std::vector<std::string> reasons;
-  if (state_ == State::kDraining) reasons.emplace_back("draining");
+  if (draining_) reasons.emplace_back("draining");
   for (std::string& reason : InboundNotReady()) reasons.push_back(std::move(reason));
   if (!config_) return reasons;
   if (!started_ && !listeners_->AllOpen()) reasons.emplace_back("not every upstream listener is open yet");
@@ -68,7 +72,7 @@ std::vector<std::string> Sidecar::NotReady() const {
   return reasons;
 }
 
-std::vector<std::string> Sidecar::Degraded() const {
+std::vector<std::string> Service::Degraded() const {
   std::vector<std::string> reasons;
   if (const std::string complaint = agent_ ? agent_->connections().Complaint() : std::string(); !complaint.empty()) {
     reasons.push_back(complaint);
@@ -85,8 +89,8 @@ std::vector<std::string> Sidecar::Degraded() const {
   return reasons;
 }
 
-void Sidecar::CheckReady() {
-  if (state_ == State::kDraining) return;
+void Service::CheckReady() {
+  if (draining_ || quitting_) return;
   const bool inbound = InboundNotReady().empty();
   if (inbound && listeners_->AllOpen()) started_ = true;
   if (inbound && settings_.register_self && !registration_) {
@@ -103,10 +107,8 @@ void Sidecar::CheckReady() {
   }
   if (inbound && maintenance_) maintenance_->Undo();
   const std::vector<std::string> reasons = NotReady();
-  const State next = reasons.empty() ? State::kReady : State::kStarting;
-  if (next == state_) return;
-  state_ = next;
-  if (next == State::kReady) {
+  if (std::exchange(ready_, reasons.empty()) == reasons.empty()) return;
+  if (ready_) {
     log_.Info("sidecar", "ready");
   } else {
     log_.Warn("sidecar", "not ready", {{"reason", reasons.front()}});

@@ -1,0 +1,29 @@
+#include "proxy/data/heap_trim.h"
+
+#include <malloc.h>
+
+#include <utility>
+
+#include "proxy/net/liveness.h"
+#include "proxy/net/scratch.h"
+
+namespace mooring::data {
+
+HeapTrim::HeapTrim(net::Loop& loop) : loop_(loop), timer_(loop, [this] { Look(); }) {}
+
+void HeapTrim::Begin() { timer_.Start(net::kLivenessCheck); }
+
+void HeapTrim::Look() {
+  timer_.Start(net::kLivenessCheck);
+  loop_.scratch().Trim();
+  if (std::exchange(ended_, false)) {
+    due_ = true;
+  } else if (std::exchange(due_, false)) {
+#if !defined(__SANITIZE_ADDRESS__)
+    // A sanitizer's allocator leaves the C library's without its first call, which two workers would then make at once.
+    malloc_trim(0);
+#endif
+  }
+}
+
+}  // namespace mooring::data

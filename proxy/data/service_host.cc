@@ -1,0 +1,284 @@
+#include "proxy/data/service_host.h"
+
+#include <cstring>
+#include <utility>
+
+#include "proxy/data/inbound.h"
+#include "proxy/data/outbound.h"
+#include "proxy/data/round_robin.h"
+
+namespace mooring::data {
+namespace {
+
+const char* Shortage(Room room) {
+  switch (room) {
+    case Room::kYes: break;
+    case Room::kNoDescriptors: return "open files: the share of this direction is used up";
+    case Room::kNoMemory: return "memory: connections hold as much as they may (memory_limit)";
+    case Room::kNoHandshakes: return "handshakes under way are as many as may be (max_handshakes, handshake_memory)";
+  }
+  return "";
+}
+
+constexpr net::milliseconds kOpenAgain{100};  // a listener that there was no memory for
+
+}  // namespace
+
+ServiceHost::ServiceHost(const Shared& shared, log::Log& log)
+    : loop_(shared.loop),
+      log_(log),
+      admission_(shared.admission),
+      unproven_(shared.unproven),
+      heap_(shared.heap),
+      open_again_(loop_, [this] { OpenListeners(); }),
+      reap_(loop_, [this] { Reap(); }),
+      sweep_(loop_, [this] { Sweep(); }) {}
+
+ServiceHost::~ServiceHost() {
+  admission_.Forget(this);
+  acceptors_.clear();
+  connections_.clear();
+}
+
+void ServiceHost::Begin() { sweep_.Start(net::kLivenessCheck); }
+
+void ServiceHost::End() {
+  acceptors_.clear();
+  CutAll();
+}
+
+void ServiceHost::CutAll() {
+  for (auto& connection : connections_) connection->Cut(CloseReason::kDrainTimeout);
+}
+
+void ServiceHost::PostSnapshot(std::shared_ptr<const Snapshot> snapshot) {
+  loop_.Post([this, snapshot = std::move(snapshot)]() mutable {
+    std::shared_ptr<const Snapshot> before = std::exchange(snapshot_, std::move(snapshot));
+    FollowUpstreams();
+    review_.Begin(std::move(before), snapshot_);
+  });
+}
+
+void ServiceHost::FollowUpstreams() noexcept {
+  for (auto upstream = upstreams_.begin(); upstream != upstreams_.end();) {
+    const auto rules = snapshot_->upstreams.find(upstream->first);
+    if (rules == snapshot_->upstreams.end()) {
+      upstream = upstreams_.erase(upstream);
+    } else {
+      upstream->second->Use(rules->second);
+      ++upstream;
+    }
+  }
+}
+
+std::shared_ptr<Upstream> ServiceHost::UpstreamOf(const std::string& listener) {
+  if (const auto known = upstreams_.find(listener); known != upstreams_.end()) return known->second;
+  if (!snapshot_) return nullptr;
+  const auto rules = snapshot_->upstreams.find(listener);
+  if (rules == snapshot_->upstreams.end()) return nullptr;
+  auto upstream = std::make_shared<Upstream>(std::make_unique<RoundRobin>(random_()), rules->second);
+  upstreams_.emplace(listener, upstream);
+  return upstream;
+}
+
+std::unique_ptr<net::Task> ServiceHost::MakeListenerTask(std::string name, ListenerKind kind, net::UniqueFd listening) {
+  // All that the worker could lack memory for in taking it over is made here; and std::function wants a copyable task.
+  auto opening = std::make_shared<std::list<Opening>>();
+  opening->push_back({std::move(name), kind, std::move(listening)});
+  return std::make_unique<net::Task>([this, opening] {
+    opening_.splice(opening_.end(), *opening);
+    OpenListeners();
+  });
+}
+
+void ServiceHost::OpenListeners() {
+  open_again_.Start(kOpenAgain);
+  while (!opening_.empty()) {
+    Open(opening_.front());
+    opening_.pop_front();
+  }
+  open_again_.Stop();
+}
+
+void ServiceHost::Open(Opening& opening) {
+  net::Acceptor::Callbacks callbacks;
+  callbacks.on_accept = [this, name = opening.name, kind = opening.kind](net::UniqueFd accepted,
+                                                                         const net::SocketAddress& peer) {
+    Admit(name, kind, std::move(accepted), peer);
+  };
+  callbacks.on_pause = [this, name = opening.name](int error) { OnAcceptPause(name, error); };
+  callbacks.has_room = [this, kind = opening.kind] { return HasRoom(kind); };
+  Listening& entry = acceptors_[opening.name];
+  auto acceptor = std::make_unique<net::Acceptor>(loop_, std::move(opening.listening), std::move(callbacks));
+  // This one, and the socket that it is a duplicate of.
+  if (!entry.acceptor) admission_.AddListeners(opening.kind, kDescriptorsEach);
+  entry = {opening.kind, std::move(acceptor)};
+}
+
+void ServiceHost::PostCloseListener(std::string name, std::function<void()> done) {
+  loop_.Post([this, name = std::move(name), done = std::move(done)] {
+    opening_.remove_if([&](const Opening& opening) { return opening.name == name; });
+    if (const auto found = acceptors_.find(name); found != acceptors_.end()) {
+      if (found->second.acceptor) {
+        found->second.acceptor->AcceptWaiting();
+        admission_.AddListeners(found->second.kind, -kDescriptorsEach);
+      }
+      acceptors_.erase(found);
+    }
+    if (done) done();
+  });
+}
+
+void ServiceHost::PostDrain(milliseconds quiet, std::function<void()> done) {
+  loop_.Post([this, quiet, done = std::move(done)] {
+    drain_.Begin(quiet);
+    done();
+  });
+}
+
+void ServiceHost::PostAwaitAll(ListenerKind kind, std::function<void()> done) {
+  loop_.Post([this, kind, done = std::move(done)] {
+    drain_.AwaitAll(kind);
+    done();
+  });
+}
+
+void ServiceHost::PostCutAwaited() {
+  loop_.Post([this] { drain_.CutAwaited(); });
+}
+
+void ServiceHost::PostCutAll() {
+  loop_.Post([this] { CutAll(); });
+}
+
+void ServiceHost::Sweep() {
+  sweep_.Start(rounds_.Pause(net::kLivenessCheck));
+  // A connection may retire inside the call; it stays on the list until after this event.
+  (void)rounds_.Next([this](std::unique_ptr<Connection>& connection) {
+    loop_.Attend(connection.get(), [&] { connection->OnSweep(); });
+  });
+}
+
+void ServiceHost::OnAcceptPause(const std::string& name, int error) {
+  stats_.accept_pauses.Add();
+  admission_.NoteShortage();
+  AwaitRoom();
+  const char* reason = strerrorname_np(error);
+  log_.WriteRationed(log::Level::kWarn, "data", "accept paused", {reason == nullptr ? "unknown" : reason, name},
+                     {{"listener", name},
+                      {"error", std::strerror(error)},
+                      {"cure", net::CureOf(error)}});
+}
+
+void ServiceHost::ResumeAcceptors() {
+  for (auto& [name, listening] : acceptors_) {
+    if (listening.acceptor) listening.acceptor->Resume();
+  }
+}
+
+void ServiceHost::AwaitRoom() {
+  admission_.Waiting(this, [this] { loop_.Post([this] { ResumeAcceptors(); }); });
+}
+
+bool ServiceHost::HasRoom(ListenerKind kind) {
+  const Room room = admission_.Ask(kind);
+  if (room == Room::kYes) return true;
+  // What is shed here comes free after this event, and then this listener goes on.
+  const Unproven::Ended shed = kind == ListenerKind::kPublic ? unproven_.MakeRoom() : 0;
+  if (shed > 0) NoteShed(room, shed);
+  // Admit refuses it: the client may try another instance, where a queue would only keep it waiting.
+  if (shed == 0 && room == Room::kNoMemory) return true;
+  AwaitRoom();
+  return false;
+}
+
+void ServiceHost::NoteShed(Room why, Unproven::Ended ended) {
+  stats_.handshakes_shed.Add(ended);
+  StrangerLog(CloseReason::kOutOfResources, log::Level::kWarn, "unproven callers ended to make room", Shortage(why),
+              {{"reason", CloseReasonName(CloseReason::kOutOfResources)},
+               {"shortage", Shortage(why)},
+               {"ended", std::to_string(ended)},
+               {"handshakes", std::to_string(admission_.handshakes())}});
+}
+
+void ServiceHost::HandshakeHolds(Connection* connection, std::size_t bytes) {
+  if (const Unproven::Ended ended = unproven_.Holds(connection, bytes); ended > 0) NoteShed(Room::kNoHandshakes, ended);
+}
+
+void ServiceHost::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
+                        const net::SocketAddress& peer) {
+  const bool inbound = kind == ListenerKind::kPublic;
+  DirectionStats& stats = counters(kind);
+  if (const Room room = admission_.Ask(kind); room == Room::kNoMemory) {
+    stats.total.Add();
+    stats.closed[CloseReason::kOutOfResources].Add();
+    net::SetResetOnClose(fd.get());
+    StrangerLog(CloseReason::kOutOfResources, log::Level::kWarn, "connection refused", name,
+                {{"reason", CloseReasonName(CloseReason::kOutOfResources)},
+                 {"listener", name},
+                 {"shortage", Shortage(room)},
+                 {"buffered", std::to_string(admission_.buffers().kept())},
+                 {"peer", peer.Text()}});
+    return;
+  }
+  Connection* connection = nullptr;
+  loop_.Attend(nullptr, [&] {
+    stats.total.Add();
+    bool listed = false;
+    try {
+      connections_.emplace_front();
+      listed = true;
+      if (inbound) {
+        connections_.front() = std::make_unique<Inbound>(*this, std::move(fd), peer);
+        unproven_.Enter(connections_.front().get());
+      } else {
+        connections_.front() = std::make_unique<Outbound>(*this, name, std::move(fd), peer);
+      }
+    } catch (...) {
+      if (fd) net::SetResetOnClose(fd.get());  // never begun is no clean end
+      if (listed) connections_.pop_front();
+      const CloseReason reason = inbound ? Escaped("inbound ended") : Escaped("outbound ended");
+      stats.closed[reason].Add();
+      return;
+    }
+    connection = connections_.front().get();
+    connection->position_ = connections_.begin();
+    review_.Joined(*connection);
+    stats.active.Add();
+    admission_.Enter(kind);
+  });
+  if (connection != nullptr) loop_.Attend(connection, [connection] { connection->Begin(); });
+}
+
+void ServiceHost::Retire(Connection* connection) noexcept {
+  if (!connection->NoteRetired()) return;
+  Proven(connection);  // or not: it is no handshake under way any more
+  heap_.NoteEnd();
+  drain_.Retired(*connection);
+  DirectionStats& stats = counters(connection->kind());
+  stats.active.Add(-1);
+  connection->record_.Feed(stats);
+  stats.closed[*connection->record_.reason].Add();
+  // Its own code is on the stack, and a walk over connections_ may be under way: it is taken off the list later.
+  connection->next_retired_ = std::exchange(retired_, connection);
+  reap_.Arm();
+}
+
+void ServiceHost::Reap() {
+  while (retired_ != nullptr) {
+    Connection* const connection = std::exchange(retired_, retired_->next_retired_);
+    const ListenerKind kind = connection->kind();
+    rounds_.Leaving(connection->position_);
+    review_.Leaving(connection->position_);
+    connections_.erase(connection->position_);
+    admission_.Leave(kind);
+  }
+  admission_.WakeWaiting();
+}
+
+void ServiceHost::StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who,
+                              log::Fields fields) {
+  log_.WriteRationed(level, "data", message, {CloseReasonName(reason), who}, fields);
+}
+
+}  // namespace mooring::data

@@ -1,0 +1,170 @@
+// Service: one service that this process represents, with all that it is made of: its access to the agent, its configuration, identity,
+// intentions and upstreams, its local app, its listeners, its registration, its part of the state directory.
+//
+// Services of one process share the loop, the workers and the agent's connections; nothing that befalls one reaches another.
+//
+// The flow is one way: sources change -> Publish builds one Snapshot -> the workers (data/service_host.h) and the listeners follow it.
+// Everything here runs on the control loop.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "proxy/config/settings.h"
+#include "proxy/control/agent.h"
+#include "proxy/control/endpoint_names.h"
+#include "proxy/control/identity_source.h"
+#include "proxy/control/intention_source.h"
+#include "proxy/control/listener_set.h"
+#include "proxy/control/maintenance.h"
+#include "proxy/control/mesh_source.h"
+#include "proxy/control/proxy_config.h"
+#include "proxy/control/registration.h"
+#include "proxy/control/service_defaults.h"
+#include "proxy/control/upstream_source.h"
+#include "proxy/control/watch.h"
+#include "proxy/data/service_host.h"
+#include "proxy/log/log.h"
+#include "proxy/net/loop.h"
+#include "proxy/net/resolver.h"
+#include "proxy/sidecar/drain.h"
+#include "proxy/state/store.h"
+
+namespace mooring::sidecar {
+
+class Service final {
+ public:
+  class Owner {
+   public:
+    // OnCannotStart: what the service is told to be cannot be, as it is now: `message`, and lines below it. It goes on trying where that
+    // can help. Never called once the service has been whole.
+    virtual void OnCannotStart(Service& service, const std::string& message, const std::vector<std::string>& more) = 0;
+    // OnDrained: the last step of its drain is done.
+    virtual void OnDrained(Service& service) = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
+  // `log` marks the lines of this service, where there are several. All outlive it.
+  Service(net::Loop& loop, log::Log& log, const config::Settings& process, const config::Settings& settings, Owner& owner);
+  ~Service();
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  // Name is what the operator calls it: the service, the proxy ID, or the instance whose sidecar it is. Constant, and no two are alike.
+  const std::string& name() const { return name_; }
+  // IsCalled is true for each of its names that is known now.
+  bool IsCalled(const std::string& name) const;
+
+  // Prepare reads its files and opens its state. Then Begin starts it, with its hosts on all workers, which outlive it. What could not be
+  // prepared is tried again by Tick.
+  Status Prepare();
+  void Begin(std::vector<data::ServiceHost*> hosts);
+
+  // What keeps /ready at 503, and what works less than it should without keeping us from serving.
+  std::vector<std::string> NotReady() const;
+  std::vector<std::string> Degraded() const;
+  bool ready() const { return ready_; }
+  void Describe(nlohmann::json* status) const;  // its part of /status
+  const control::Agent* agent() const { return agent_.get(); }
+  const config::Settings& settings() const { return settings_; }
+  log::Log& log() const { return log_; }
+  std::int64_t HandshakesShed() const;
+
+  // Tick is to be called once a second: what changes by time alone.
+  void Tick();
+  // Changed publishes anew after the events at hand, once however often it is called. PublishLater does so a moment later.
+  void Changed() noexcept { publish_.Arm(); }
+  void PublishLater();
+
+  // The end, in order. Quit takes up nothing any more: the process ends at once.
+  void BeginDrain();
+  void HurryDrain();
+  // DrainBegun: its steps follow each other. Not where there was no memory to begin it.
+  bool DrainBegun() const { return drain_ || (draining_ && !begun_); }
+  bool registered() const { return registration_ != nullptr; }
+  void Deregister(std::function<void()> done);
+  void Quit() { quitting_ = true; }
+  // CloseStore brings what is pending to disk, while all documents are still followed. False: the disk does not answer.
+  bool CloseStore();
+
+ private:
+  // The start, in order.
+  Status TryPrepare();
+  void Open();
+  Status OpenStore();
+  void ReserveConnections();
+  void FindProxyId();
+  void TakeProxyId(const std::string& proxy_id);
+  void WatchConfig(const std::string& proxy_id);
+  void Apply(control::ProxyConfig config);
+  // ProbePublic finds out early that somebody else holds the public port.
+  void ProbePublic();
+  void FollowLocalApp();
+  void ApplyUpstreams();
+
+  // Every change.
+  void Publish();
+  void UpdateListeners();
+  void OnListenerFailed(const std::string& name, const Error& error);
+  void CheckReady();
+  void CheckLeaf();
+  void CheckAges();  // against max_stale
+  std::vector<std::string> InboundNotReady() const;  // what keeps callers from being served
+  bool PublicWanted() const;
+  void CannotStart(const std::string& message, const std::vector<std::string>& more = {});
+
+  tls::Offers Offers() const;  // of TLS: as the mesh has it, or our own
+
+  net::Loop& loop_;
+  log::Log& log_;
+  const config::Settings& process_;
+  const config::Settings& settings_;
+  Owner& owner_;
+  const std::string name_;
+  std::string unprepared_;  // why; empty: it is prepared, or has not tried yet
+  net::MonotonicTime prepare_again_{};
+  bool begun_ = false;
+  bool ready_ = false;
+  bool draining_ = false;
+  bool quitting_ = false;
+
+  std::unique_ptr<state::Store> store_;  // outlives the watches, which unfollow it at their end
+  std::unique_ptr<control::Agent> agent_;
+  std::vector<data::ServiceHost*> hosts_;  // one a worker
+  std::optional<control::ProxyConfig> config_;
+  std::unique_ptr<control::Watch> find_proxy_;
+  std::string watched_proxy_id_;
+  std::unique_ptr<control::Watch> config_watch_;
+  std::unique_ptr<control::MeshSource> mesh_;
+  std::unique_ptr<control::ServiceDefaults> defaults_;  // of the service whose public listener we have
+  std::unique_ptr<control::IdentitySource> identity_;
+  std::unique_ptr<control::IntentionSource> intentions_;
+  std::shared_ptr<const authz::IntentionSet> static_intentions_;
+  std::string static_intentions_for_;  // the namespace that they were made for
+  std::map<std::string, std::unique_ptr<control::UpstreamSource>> upstreams_;
+  std::unique_ptr<control::ListenerSet> listeners_;
+  std::unique_ptr<control::Registration> registration_;
+  std::unique_ptr<control::Maintenance> maintenance_;
+  std::optional<net::Address> local_app_address_;
+  std::unique_ptr<control::EndpointNames> local_app_;
+  std::unique_ptr<net::Resolver> probe_;
+  std::shared_ptr<const data::Snapshot> snapshot_;
+  std::vector<std::string> said_warnings_;
+  std::string leaf_said_;                   // serial of the leaf that was last warned about
+  std::chrono::seconds leaf_said_left_{0};  // what it had left then
+  net::Chore publish_;
+  net::Timer publish_again_;
+  bool started_ = false;  // everything wanted has been open once: a bind failure is no longer one of the start
+  std::optional<Drain> drain_;
+};
+
+}  // namespace mooring::sidecar

@@ -1,0 +1,185 @@
+// A service's start, in order: its files, its agent, its state, and where its configuration comes from.
+#include <utility>
+
+#include "proxy/control/answer_headers.h"
+#include "proxy/sidecar/messages.h"
+#include "proxy/sidecar/service.h"
+
+namespace mooring::sidecar {
+namespace {
+
+using control::ListenerSet;
+using net::milliseconds;
+
+constexpr milliseconds kPrepareAgain{5'000};
+
+}  // namespace
+
+Status Service::Prepare() {
+  const Status done = TryPrepare();
+  unprepared_ = done ? std::string() : done.error().message;
+  prepare_again_ = loop_.now() + kPrepareAgain;
+  return done;
+}
+
+Status Service::TryPrepare() {
+  if (settings_.NeedsAgent()) {
+    auto agent = control::Agent::Make(loop_, log_, settings_.agent);
+    if (!agent) return Invalid("Error connecting to Consul agent: " + agent.error().message);
+    agent_ = std::move(*agent);
+    agent_->SetMaxStale(process_.max_stale);
+    ReserveConnections();
+    if (Status opened = OpenStore(); !opened) return opened;
+  } else if (!process_.state_dir.empty() && !process_.state_dir_from_environment) {
+    log_.Warn("sidecar", "state_dir has no effect: nothing comes from an agent");
+  }
+  if (settings_.identity) return control::CheckFileIdentity(*settings_.identity);
+  return Ok();
+}
+
+void Service::Begin(std::vector<data::ServiceHost*> hosts) {
+  hosts_ = std::move(hosts);
+  if (unprepared_.empty()) Open();
+}
+
+void Service::Tick() {
+  if (draining_ || quitting_) return;
+  if (!begun_) {
+    if (hosts_.empty() || loop_.now() < prepare_again_) return;
+    if (const Status prepared = Prepare(); !prepared) {
+      CannotStart(prepared.error().message);
+      return;
+    }
+    Open();
+  }
+  CheckReady();
+  CheckLeaf();
+  CheckAges();
+}
+
+void Service::Open() {
+  begun_ = true;
+  listeners_ = std::make_unique<ListenerSet>(
+      loop_, log_, hosts_, [this](const std::string& name, const Error& error) { OnListenerFailed(name, error); },
+      [this] { CheckReady(); });
+  if (agent_) {
+    mesh_ = std::make_unique<control::MeshSource>(loop_, log_, *agent_, Offers(), [this] {
+      if (identity_) identity_->SetOffers(mesh_->offers());
+    });
+    mesh_->Start();
+  }
+  if (!settings_.proxy_id.empty()) {
+    WatchConfig(settings_.proxy_id);
+  } else if (!settings_.sidecar_for.empty()) {
+    FindProxyId();
+  } else {
+    Apply(control::FromSettings(settings_));
+  }
+}
+
+void Service::ReserveConnections() {
+  const bool configured = !settings_.proxy_id.empty() || !settings_.sidecar_for.empty();
+  const bool inbound = configured || settings_.public_listen;
+  agent_->connections().Reserve((configured ? 1u : 0u) + (settings_.identity ? 0u : 2u) +
+                                (inbound && !settings_.intentions ? 1u : 0u));
+}
+
+Status Service::OpenStore() {
+  if (process_.state_dir.empty()) {
+    log_.Info("sidecar", "no state directory: a restart while the agent is away will not serve",
+              {{"cure", "-state-dir, state_dir in YAML, or StateDirectory= with StateDirectoryMode=0700 in the unit"}});
+    return Ok();
+  }
+  state::Store::Options options;
+  options.directory = process_.state_dir;
+  if (!settings_.proxy_id.empty()) {
+    options.subdirectory = state::Folder::SubdirectoryName("proxy", settings_.proxy_id);
+  } else if (!settings_.sidecar_for.empty()) {
+    options.subdirectory = state::Folder::SubdirectoryName("sidecar-for", settings_.sidecar_for);
+  } else {
+    // No service name holds a '~'.
+    options.subdirectory = state::Folder::SubdirectoryName("service", settings_.service) +
+                           (settings_.register_id.empty() ? "" : "~" + settings_.register_id);
+  }
+  // The same name elsewhere is another service. No other part holds a '~' or is empty.
+  if (!settings_.agent.partition.empty()) options.subdirectory += "~ap." + settings_.agent.partition;
+  if (!settings_.agent.ns.empty()) options.subdirectory += "~ns." + settings_.agent.ns;
+  options.key.id = options.subdirectory;
+  options.key.agent = agent_->name();
+  options.expected_datacenter = process_.datacenter;
+  options.keep_private_key = process_.cache_private_key;
+  auto store = state::Store::Open(loop_, log_, options);
+  if (!store) {
+    if (!process_.state_dir_from_environment) return store.error();
+    log_.Warn("sidecar", "no state directory: a restart while the agent is away will not serve",
+              {{"error", store.error().message}});
+    return Ok();
+  }
+  store_ = std::move(*store);
+  agent_->UseStore(store_.get());
+  log_.Info("sidecar", "state is kept", {{"file", store_->view().file}});
+  if (!process_.cache_private_key) {
+    log_.Warn("sidecar", "the private key is not kept: a restart while the agent is away will not serve",
+              {{"cure", "cache_private_key: true"}});
+  }
+  return Ok();
+}
+
+void Service::FindProxyId() {
+  control::Watch::Options options;
+  options.name = "sidecar_lookup";
+  options.path = "/v1/agent/services";
+  options.blocking = control::Watch::Blocking::kNone;
+  options.poll_interval = milliseconds(0);
+  options.needs = "service:read on the sidecar of " + settings_.sidecar_for;
+  find_proxy_ = std::make_unique<control::Watch>(
+      loop_, log_, *agent_, options, [this](const http::Response& response) -> Status {
+        auto found = authz::ParseSidecars(response.body, settings_.sidecar_for);
+        if (!found) return found.error();
+        if (found->proxy_ids.empty()) {
+          const bool filtered = control::HeaderSays(response, control::kFilteredHeader, "true");
+          return Error{filtered ? ErrorCode::kDenied : ErrorCode::kNotFound,
+                       NoSidecar(settings_.sidecar_for, found->services_seen, filtered, agent_->TokenName())};
+        }
+        if (found->proxy_ids.size() > 1) {
+          CannotStart("More than one sidecar proxy registered for " + settings_.sidecar_for + ".", {ChooseOne(found->proxy_ids)});
+          return Ok();
+        }
+        const std::string id = found->proxy_ids.front();
+        loop_.Post([this, id] {
+          if (!quitting_) TakeProxyId(id);
+        });
+        return Ok();
+      });
+  find_proxy_->OnError([this](const Error& error) {
+    if (process_.wait_for_agent || find_proxy_->state().source == control::Watch::State::Source::kDisk) return;
+    CannotStart("Failed looking up sidecar proxy info for " + settings_.sidecar_for + ": " + error.message);
+  });
+  find_proxy_->Start();
+}
+
+void Service::TakeProxyId(const std::string& proxy_id) {
+  // A saved answer may have named it before the agent did.
+  if (proxy_id != watched_proxy_id_) WatchConfig(proxy_id);
+}
+
+void Service::WatchConfig(const std::string& proxy_id) {
+  watched_proxy_id_ = proxy_id;
+  control::Watch::Options options;
+  options.name = "proxy_config";
+  options.path = "/v1/agent/service/" + control::UrlEncode(proxy_id);
+  options.blocking = control::Watch::Blocking::kHash;
+  options.own = control::AgentConnections::Own::kConfiguration;
+  options.needs = "service:read on the name that " + proxy_id + " is registered under";
+  config_watch_ = std::make_unique<control::Watch>(
+      loop_, log_, *agent_, options, [this](const http::Response& response) -> Status {
+        auto document = authz::ParseProxy(response.body);
+        if (!document) return document.error();
+        Apply(control::FromDocument(*document, settings_));
+        return Ok();
+      });
+  maintenance_ = std::make_unique<control::Maintenance>(loop_, log_, *agent_, proxy_id);
+  config_watch_->Start();
+}
+
+}  // namespace mooring::sidecar
