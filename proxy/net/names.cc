@@ -85,7 +85,7 @@ Names::Interest Names::Join(const std::string& host, NameKind kind, OnFound on_f
   Entry* entry = slot.get();
   if (kind == NameKind::kOwn && !std::exchange(entry->own, true)) {
     // It has waited as an endpoint's; as ours it does not.
-    if (entry->not_before) entry->not_before = std::min(*entry->not_before, world_.now() + kMaxOwnBackoff);
+    if (entry->not_before) entry->not_before = std::min(*entry->not_before, world_.now() + kRetryOwn.most);
     if (entry->state == Entry::State::kQueued) {
       std::erase(new_, entry);
       std::erase(slow_, entry);
@@ -174,12 +174,10 @@ void Names::Answered(const std::string& host, Found found) {
   if (found) {
     entry->failures = 0;
     entry->known = *found;
-    entry->not_before = world_.now() + Jittered(kAgain, 0.1);
+    entry->not_before = world_.now() + RetryPause::Regular(kAgain, world_.random());
   } else {
-    const milliseconds limit = entry->own ? kMaxOwnBackoff : kMaxBackoff;
-    const milliseconds backoff = std::min(limit, kFirstBackoff * (1 << std::min(entry->failures, 4U)));
-    ++entry->failures;
-    entry->not_before = world_.now() + Jittered(backoff, 0.25);
+    const RetryPause::Bounds bounds = entry->own ? kRetryOwn : kRetryEndpoint;
+    entry->not_before = world_.now() + RetryPause::AfterFailures(++entry->failures, bounds, world_.random());
   }
   Schedule(entry, entry->Followed() ? entry->not_before : std::nullopt);
   if (entry->askers.empty()) {
@@ -269,10 +267,6 @@ void Names::Rearm() {
   if (schedule_.empty()) return;
   const auto wait = std::chrono::duration_cast<milliseconds>(schedule_.begin()->first - world_.now());
   world_.wake(std::max(milliseconds(0), wait));
-}
-
-milliseconds Names::Jittered(milliseconds most, double less) const {
-  return milliseconds(static_cast<milliseconds::rep>(static_cast<double>(most.count()) * (1 - less * world_.random())));
 }
 
 }  // namespace mooring::net

@@ -19,6 +19,7 @@
 
 #include "authz/result.h"
 #include "proxy/net/loop.h"
+#include "proxy/net/retry_pause.h"
 #include "proxy/net/socket.h"
 
 namespace mooring::net {
@@ -39,11 +40,10 @@ class Names final {
     std::function<double()> random;          // from 0 to 1
   };
 
-  // What a name's next look-up waits for.
-  static constexpr milliseconds kAgain{30'000};         // after a good one, less up to a tenth
-  static constexpr milliseconds kFirstBackoff{2'000};   // after a failure, doubled each time, less up to a quarter,
-  static constexpr milliseconds kMaxBackoff{30'000};    // up to this,
-  static constexpr milliseconds kMaxOwnBackoff{4'000};  // or, for a name of our own, to this
+  // What a name's next look-up waits for (net/retry_pause.h).
+  static constexpr milliseconds kAgain{30'000};  // after a good one
+  static constexpr RetryPause::Bounds kRetryEndpoint{milliseconds(2'000), milliseconds(30'000)};
+  static constexpr RetryPause::Bounds kRetryOwn{milliseconds(2'000), milliseconds(4'000)};
   // A look-up that has taken this long is slow, and who asks for a name that has resolved before gets that.
   static constexpr milliseconds kSlow{1'000};
   // How many look-ups for endpoints are under way: quick ones (a new name counts as such, for kSlow), slow ones, all.
@@ -106,7 +106,6 @@ class Names final {
   void Schedule(Entry* entry, std::optional<MonotonicTime> next);
   void Forget(Entry* entry);  // if nobody has a use for it
   void Rearm();
-  milliseconds Jittered(milliseconds most, double less) const;
 
   const World world_;
   std::map<std::string, std::unique_ptr<Entry>> entries_;  // by host in lower case

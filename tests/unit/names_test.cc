@@ -103,13 +103,13 @@ TEST_CASE("names: a failed name is asked again after 2, 4, 8, 16 and then 30 sec
   }
 }
 
-TEST_CASE("names: waits are jittered downwards, by a quarter after a failure and by a tenth after a good answer") {
+TEST_CASE("names: waits are jittered downwards, by up to half after a failure and by up to a tenth after a good answer") {
   World world;
   world.random = 1;
   Heard heard;
   const auto name = world.names.Follow("a.test", NameKind::kEndpoint, heard.Hear());
   world.Answer("a.test", Bad());
-  world.Pass(milliseconds(1'499));
+  world.Pass(milliseconds(999));
   CHECK(world.Asked("a.test") == 1);
   world.Pass(milliseconds(1));
   CHECK(world.Asked("a.test") == 2);
