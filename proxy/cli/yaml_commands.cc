@@ -58,8 +58,9 @@ int Validate(const Invocation& invocation) {
   const std::string& path = invocation.arguments[0];
   auto settings = Load(path, invocation);
   if (!settings) return 1;
-  if (settings->identity) {
-    if (Status good = control::CheckFileIdentity(*settings->identity); !good) {
+  for (const config::ServiceSettings& service : settings->services) {
+    if (!service.identity) continue;
+    if (Status good = control::CheckFileIdentity(*service.identity); !good) {
       std::fprintf(stderr, "==> identity: %s\n", log::Plain(good.error().message).c_str());
       return 1;
     }

@@ -81,11 +81,13 @@ void StateDirFromEnvironment(const std::map<std::string, std::string>& environme
 }
 
 void WarnOfExposure(Settings* settings) {
-  for (const UpstreamSettings& upstream : settings->upstreams) {
-    if (StaysHere(upstream.listen)) continue;
-    settings->warnings.push_back("upstream " + upstream.name + " listens on " +
-                                 upstream.listen.Text() + ": everybody who reaches that address " +
-                                 "calls " + upstream.name + " in this service's name");
+  for (const ServiceSettings& service : settings->services) {
+    for (const UpstreamSettings& upstream : service.upstreams) {
+      if (StaysHere(upstream.listen)) continue;
+      settings->warnings.push_back("upstream " + upstream.name + " listens on " +
+                                   upstream.listen.Text() + ": everybody who reaches that address " +
+                                   "calls " + upstream.name + " in this service's name");
+    }
   }
   if (settings->admin && !StaysHere(*settings->admin)) {
     settings->warnings.push_back("the admin port listens on " + settings->admin->Text() +

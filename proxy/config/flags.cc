@@ -159,15 +159,16 @@ class CommandLine final {
 
 // ReadUpstreams keeps Consul's rule that a second -upstream of a name replaces the first.
 Status ReadUpstreams(const CommandLine& line, Settings* settings) {
+  ServiceSettings* const service = &settings->services.front();
   for (const GivenFlag& flag : line.all()) {
     if (flag.name != "upstream") continue;
     Result<UpstreamSettings> upstream = ParseUpstreamFlag(flag.value);
     if (!upstream) return BadValue("upstream", flag.value, upstream.error().message);
     const auto same = std::find_if(
-        settings->upstreams.begin(), settings->upstreams.end(),
+        service->upstreams.begin(), service->upstreams.end(),
         [&upstream](const UpstreamSettings& other) { return other.name == upstream->name; });
-    if (same == settings->upstreams.end()) {
-      settings->upstreams.push_back(*std::move(upstream));
+    if (same == service->upstreams.end()) {
+      service->upstreams.push_back(*std::move(upstream));
       continue;
     }
     settings->warnings.push_back("-upstream " + upstream->name + " is given more than once: " +
@@ -178,6 +179,7 @@ Status ReadUpstreams(const CommandLine& line, Settings* settings) {
 }
 
 Status ReadDurations(const CommandLine& line, Settings* settings) {
+  ServiceSettings* const service = &settings->services.front();
   struct Target {
     std::string_view flag;
     milliseconds* value;
@@ -185,12 +187,12 @@ Status ReadDurations(const CommandLine& line, Settings* settings) {
   };
   const std::array<Target, 10> targets{{
       {"max-stale", &settings->max_stale, true},
-      {"revoke-grace", &settings->revoke_grace, true},
-      {"max-connection-age", &settings->max_connection_age, true},
-      {"handshake-timeout", &settings->handshake_timeout, false},
-      {"connect-timeout", &settings->connect_timeout, false},
-      {"local-connect-timeout", &settings->local_connect_timeout, false},
-      {"idle-timeout", &settings->idle_timeout, true},
+      {"revoke-grace", &service->revoke_grace, true},
+      {"max-connection-age", &service->max_connection_age, true},
+      {"handshake-timeout", &service->handshake_timeout, false},
+      {"connect-timeout", &service->connect_timeout, false},
+      {"local-connect-timeout", &service->local_connect_timeout, false},
+      {"idle-timeout", &service->idle_timeout, true},
       {"drain-delay", &settings->drain_delay, true},
       {"drain-time", &settings->drain_time, true},
       {"drain-quiet", &settings->drain_quiet, true},
@@ -210,6 +212,7 @@ Status ReadDurations(const CommandLine& line, Settings* settings) {
 
 // ReadState reads what is kept through an outage, and what a change does to live connections.
 Status ReadState(const CommandLine& line, const Environment& environment, Settings* settings) {
+  ServiceSettings* const service = &settings->services.front();
   if (const Status status = CheckMaxStale(settings->max_stale); !status) {
     return BadValue("max-stale", line.Text("max-stale"), status.error().message);
   }
@@ -223,12 +226,12 @@ Status ReadState(const CommandLine& line, const Environment& environment, Settin
   if (const std::optional<std::string> text = line.Find("on-revoke")) {
     const Result<OnRevoke> policy = ParseOnRevoke(*text);
     if (!policy) return BadValue("on-revoke", *text, policy.error().message);
-    settings->on_revoke = *policy;
+    service->on_revoke = *policy;
   }
   if (const std::optional<std::string> text = line.Find("tls-resumption")) {
     const Result<bool> on = ParseOnOff(*text);
     if (!on) return BadValue("tls-resumption", *text, on.error().message);
-    settings->tls_resumption = *on;
+    service->tls_resumption = *on;
   }
   if (const std::optional<std::string> text = line.Find("max-answer-size")) {
     const Result<std::size_t> size = ParseSize(*text);
@@ -350,6 +353,7 @@ Status ReadAgent(const CommandLine& line, const Environment& environment, Settin
 
 // IgnoreServiceFlags is for a proxy whose configuration the agent holds.
 void IgnoreServiceFlags(const CommandLine& line, std::string_view because, Settings* settings) {
+  ServiceSettings* const service = &settings->services.front();
   constexpr std::array<std::string_view, 7> kIgnored{
       "service", "service-addr", "listen", "upstream", "register", "register-id", "advertise"};
   std::string given;
@@ -362,45 +366,47 @@ void IgnoreServiceFlags(const CommandLine& line, std::string_view because, Setti
     settings->warnings.push_back("ignored, since " + std::string(because) +
                                  " takes the configuration from the agent: " + given);
   }
-  settings->upstreams.clear();
+  service->upstreams.clear();
 }
 
 Status ReadRegistration(const CommandLine& line, Settings* settings) {
-  settings->register_self = line.On("register");
-  settings->register_id = line.Text("register-id");
+  ServiceSettings* const service = &settings->services.front();
+  service->register_self = line.On("register");
+  service->register_id = line.Text("register-id");
   const std::string advertise = line.Text("advertise");
-  if (!settings->register_self) {
-    if (!settings->register_id.empty()) {
-      settings->register_id.clear();
+  if (!service->register_self) {
+    if (!service->register_id.empty()) {
+      service->register_id.clear();
       settings->warnings.push_back("-register-id is ignored without -register");
     }
     if (!advertise.empty()) return Preparing("-advertise may only be specified with -register");
     return Ok();
   }
-  if (!settings->register_id.empty() && !authz::IsPathSegment(settings->register_id)) {
-    return Preparing("-register-id: \"" + authz::Shortened(settings->register_id) +
+  if (!service->register_id.empty() && !authz::IsPathSegment(service->register_id)) {
+    return Preparing("-register-id: \"" + authz::Shortened(service->register_id) +
                      "\" holds more than letters, digits, '.', '-' and '_'");
   }
-  if (settings->public_listen->kind == net::Address::Kind::kUnix) {
+  if (service->public_listen->kind == net::Address::Kind::kUnix) {
     return Preparing("-register needs a -listen of host:port: nobody can dial " +
-                     settings->public_listen->Text() + " from elsewhere");
+                     service->public_listen->Text() + " from elsewhere");
   }
   if (!advertise.empty()) {
     Result<std::string> host = ParseAdvertise(advertise);
     if (!host) return Preparing("-advertise: " + host.error().message);
-    settings->advertise = *std::move(host);
+    service->advertise = *std::move(host);
   }
   return Ok();
 }
 
 Status ReadListener(const CommandLine& line, Settings* settings) {
+  ServiceSettings* const service = &settings->services.front();
   const std::string listen = line.Text("listen");
   const std::string app = line.Text("service-addr");
   if (listen.empty()) {
     if (!app.empty()) {
       settings->warnings.push_back("-service-addr is ignored without -listen");
     }
-    if (settings->upstreams.empty()) {
+    if (service->upstreams.empty()) {
       settings->warnings.push_back(
           "nothing to do: neither -listen nor -upstream is given with -service");
     }
@@ -413,27 +419,28 @@ Status ReadListener(const CommandLine& line, Settings* settings) {
   }
   Result<net::Address> listen_address = net::ParseAddress(listen, "0.0.0.0");
   if (!listen_address) return Preparing("-listen: " + listen_address.error().message);
-  settings->public_listen = *std::move(listen_address);
+  service->public_listen = *std::move(listen_address);
 
   Result<net::Address> app_address = net::ParseAddress(app, "127.0.0.1");
   if (!app_address) return Preparing("-service-addr: " + app_address.error().message);
   if (const Status status = CheckDialled(*app_address); !status) {
     return Preparing("-service-addr: " + status.error().message);
   }
-  settings->local_app = *std::move(app_address);
+  service->local_app = *std::move(app_address);
   return Ok();
 }
 
 // CheckOverlaps names the two flags that want one port, before the kernel refuses the second.
 Status CheckOverlaps(const Settings& settings) {
+  const ServiceSettings& service = settings.services.front();
   struct Listener {
     std::string flag;
     const net::Address* address;
   };
   std::vector<Listener> listeners;
-  if (settings.public_listen) listeners.push_back({"-listen", &*settings.public_listen});
+  if (service.public_listen) listeners.push_back({"-listen", &*service.public_listen});
   if (settings.admin) listeners.push_back({"-admin-addr", &*settings.admin});
-  for (const UpstreamSettings& upstream : settings.upstreams) {
+  for (const UpstreamSettings& upstream : service.upstreams) {
     listeners.push_back({"-upstream " + upstream.name, &upstream.listen});
   }
   for (std::size_t i = 0; i < listeners.size(); ++i) {
@@ -448,28 +455,29 @@ Status CheckOverlaps(const Settings& settings) {
 }
 
 Status ReadWho(const CommandLine& line, const Environment& environment, Settings* settings) {
+  ServiceSettings* const service = &settings->services.front();
   const auto flag_or_variable = [&](std::string_view flag, const std::string& variable) {
     const std::string text = line.Text(flag);
     return text.empty() ? EnvironmentValue(environment, variable) : text;
   };
-  settings->proxy_id = flag_or_variable("proxy-id", "CONNECT_PROXY_ID");
-  settings->sidecar_for = flag_or_variable("sidecar-for", "CONNECT_SIDECAR_FOR");
-  settings->service = line.Text("service");
+  service->proxy_id = flag_or_variable("proxy-id", "CONNECT_PROXY_ID");
+  service->sidecar_for = flag_or_variable("sidecar-for", "CONNECT_SIDECAR_FOR");
+  service->service = line.Text("service");
   settings->wait_for_agent = !line.On("no-wait");
 
-  const bool agent_mode = !settings->proxy_id.empty() || !settings->sidecar_for.empty();
+  const bool agent_mode = !service->proxy_id.empty() || !service->sidecar_for.empty();
   const bool registration = line.On("register");
-  if (!agent_mode && settings->service.empty()) {
+  if (!agent_mode && service->service.empty()) {
     return Preparing(
         "-service or -proxy-id must be specified so that proxy can configure itself. "
         "(-sidecar-for, CONNECT_PROXY_ID and CONNECT_SIDECAR_FOR do too)");
   }
-  if (!settings->wait_for_agent && (!settings->proxy_id.empty() || settings->sidecar_for.empty())) {
+  if (!settings->wait_for_agent && (!service->proxy_id.empty() || service->sidecar_for.empty())) {
     settings->wait_for_agent = true;
     settings->warnings.push_back("-no-wait is ignored: it belongs to -sidecar-for");
   }
   const auto check_registration = [&]() -> Status {
-    if (!registration || (!settings->service.empty() && !line.Text("listen").empty())) return Ok();
+    if (!registration || (!service->service.empty() && !line.Text("listen").empty())) return Ok();
     return Invalid(
         "Failed initializing registration: -register may only be specified with -service and "
         "-listen");
@@ -477,24 +485,24 @@ Status ReadWho(const CommandLine& line, const Environment& environment, Settings
 
   if (agent_mode) {
     if (const Status status = check_registration(); !status) return status;
-    const bool by_proxy_id = !settings->proxy_id.empty();
-    if (by_proxy_id && !settings->sidecar_for.empty()) {
-      settings->warnings.push_back("-sidecar-for " + authz::Shortened(settings->sidecar_for) +
+    const bool by_proxy_id = !service->proxy_id.empty();
+    if (by_proxy_id && !service->sidecar_for.empty()) {
+      settings->warnings.push_back("-sidecar-for " + authz::Shortened(service->sidecar_for) +
                                    " is ignored: -proxy-id " +
-                                   authz::Shortened(settings->proxy_id) + " wins over it");
-      settings->sidecar_for.clear();
+                                   authz::Shortened(service->proxy_id) + " wins over it");
+      service->sidecar_for.clear();
     }
     const bool from_flag = !line.Text(by_proxy_id ? "proxy-id" : "sidecar-for").empty();
     const std::string_view because = by_proxy_id ? (from_flag ? "-proxy-id" : "CONNECT_PROXY_ID")
                                      : from_flag ? "-sidecar-for"
                                                  : "CONNECT_SIDECAR_FOR";
     IgnoreServiceFlags(line, because, settings);
-    settings->service.clear();
+    service->service.clear();
     return Ok();
   }
 
-  if (!authz::IsPathSegment(settings->service)) {
-    return Preparing("-service: \"" + authz::Shortened(settings->service) +
+  if (!authz::IsPathSegment(service->service)) {
+    return Preparing("-service: \"" + authz::Shortened(service->service) +
                      "\" holds more than letters, digits, '.', '-' and '_'");
   }
   if (const Status status = ReadListener(line, settings); !status) return status;
@@ -559,6 +567,7 @@ Result<ParsedFlags> ParseConnectProxy(const std::vector<std::string>& arguments,
 
   // In the order in which Consul finds fault, so that the same mistake gives the same message.
   Settings& settings = parsed.settings;
+  settings.services.emplace_back();
   if (const Status status = ReadUpstreams(line, &settings); !status) return status.error();
   if (const Status status = ReadProcess(line, &settings); !status) return status.error();
   if (rest) return *rest;

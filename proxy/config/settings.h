@@ -70,46 +70,61 @@ struct StaticIntentions {
 // OnRevoke says what a change of intentions, default or roots does to live connections that it forbids.
 enum class OnRevoke { kClose, kKeep };
 
-// Settings, in the order in which the reference file examples/mooring.yaml shows them.
-struct Settings {
-  // Who we are: exactly one of these three, from the flags; YAML has `service`, or `proxy_id`, or
-  // `sidecar_for`.
+// ServiceSettings is all that one represented service is told; what is left out comes from the agent.
+struct ServiceSettings {
+  // Who we are: exactly one of these three.
   std::string service;
   std::string proxy_id;
   std::string sidecar_for;
-  bool wait_for_agent = true;  // -sidecar-for: wait for the agent and the registration; false: fail
-                               // at once as consul does
+  // An ACL token of this service alone, instead of the agent's: never logged. Of the two the file's beats the other.
+  std::string token;
+  std::string token_file;
 
   std::optional<FileIdentity> identity;       // absent: from the agent
   std::optional<net::Address> public_listen;  // absent with `service`: no public listener
   std::optional<net::Address> local_app;
   std::optional<StaticIntentions> intentions;  // absent: from the agent
   std::vector<UpstreamSettings> upstreams;
-  AgentSettings agent;
-  std::optional<net::Address> admin;  // absent: no admin port
 
   bool register_self = false;
   std::string register_id;  // suffix: <service>-proxy[-<register_id>]
   std::string advertise;    // address to register instead of one found, empty: find a routable one
+
+  OnRevoke on_revoke = OnRevoke::kClose;
+  milliseconds revoke_grace{0};        // from the change to the cut
+  milliseconds max_connection_age{0};  // 0: none
+  bool tls_resumption = true;          // false: full handshakes only, as client and as server
+
+  milliseconds handshake_timeout{10'000};     // whole TLS handshake of an accepted connection
+  milliseconds connect_timeout{5'000};        // upstream: TCP, TLS and every further attempt together
+  milliseconds local_connect_timeout{1'000};  // to the local app
+  milliseconds idle_timeout{0};               // no byte either way; 0: none
+
+  // HeldByAgent: listeners and upstreams come from its registration in the agent.
+  bool HeldByAgent() const { return !proxy_id.empty() || !sidecar_for.empty(); }
+  // NeedsAgent: something is to come from the agent.
+  bool NeedsAgent() const;
+};
+
+// Settings, the process's and each service's.
+struct Settings {
+  std::vector<ServiceSettings> services;  // at least one
+  bool wait_for_agent = true;  // sidecar_for: wait for the agent and the registration; false: fail
+                               // at once as consul does
+
+  AgentSettings agent;
+  std::optional<net::Address> admin;  // absent: no admin port
 
   std::string datacenter;  // -datacenter: saved state of another one is not used; empty: of any
   std::string state_dir;  // where the agent's last good answers are kept; empty: nowhere
   bool state_dir_from_environment = false;  // $STATE_DIRECTORY: systemd's choice, not the operator's
   bool cache_private_key = true;            // in state_dir; false: no start without the agent
   milliseconds max_stale{0};  // roots, intentions, endpoints: how old they may be used; 0: no limit
-  OnRevoke on_revoke = OnRevoke::kClose;
-  milliseconds revoke_grace{0};        // from the change to the cut
-  milliseconds max_connection_age{0};  // 0: none
-  bool tls_resumption = true;          // false: full handshakes only, as client and as server
-  bool allow_core = false;             // a core dump would hold the private key
+  bool allow_core = false;    // a core dump would hold the private key
 
   LogLevel log_level = LogLevel::kInfo;
   bool log_json = false;
 
-  milliseconds handshake_timeout{10'000};  // whole TLS handshake of an accepted connection
-  milliseconds connect_timeout{5'000};     // upstream: TCP, TLS and every further attempt together
-  milliseconds local_connect_timeout{1'000};  // to the local app
-  milliseconds idle_timeout{0};               // no byte either way; 0: none
   milliseconds drain_delay{1'000};  // how long to accept at least once out of the catalog
   milliseconds drain_time{30'000};    // for the answers that are owed, from the signal to stop
   milliseconds drain_quiet{200};      // a connection that is silent so long between exchanges is idle; 0: none is
@@ -117,13 +132,13 @@ struct Settings {
 
   // What connections may hold (data/limits.h). Absent: made of memory_limit, and that of the control group's or the machine's.
   std::optional<std::size_t> memory_limit;      // bytes, of the whole process
-  std::optional<unsigned> max_handshakes;       // under way, on the public listener
+  std::optional<unsigned> max_handshakes;       // under way, on the public listeners
   std::optional<std::size_t> handshake_memory;  // bytes
   std::optional<std::size_t> buffer_memory;     // bytes
 
   std::vector<std::string> warnings;  // said once in the log at start
 
-  // NeedsAgent: something is to come from the agent.
+  // NeedsAgent: something is to come from the agent, for one service at least.
   bool NeedsAgent() const;
 };
 

@@ -34,6 +34,7 @@ class SchemaReader final {
       : base_dir_(base_dir),
         environment_(environment),
         settings_(parsed->settings),
+        service_(settings_.services.emplace_back()),
         problems_(&parsed->problems) {}
 
   void Read(const YamlNode& root) {
@@ -79,9 +80,9 @@ class SchemaReader final {
     for (std::size_t i = 1; i < given.size(); ++i) {
       file.Report(given[i], "cannot stand beside " + std::string(given[0]) + "; keep one of them");
     }
-    settings_.service = file.Name("service").value_or("");
-    settings_.proxy_id = file.Text("proxy_id").value_or("");
-    settings_.sidecar_for = file.Text("sidecar_for").value_or("");
+    service_.service = file.Name("service").value_or("");
+    service_.proxy_id = file.Text("proxy_id").value_or("");
+    service_.sidecar_for = file.Text("sidecar_for").value_or("");
     settings_.wait_for_agent = !file.Boolean("no_wait").value_or(false);
     if (file.Has("no_wait") && !file.Has("sidecar_for")) {
       file.Report("no_wait", "belongs to sidecar_for, which is not there");
@@ -116,7 +117,7 @@ class SchemaReader final {
       if (identity->Has(key)) continue;
       identity->Report(key, "is required: certificate, private_key and roots go together");
     }
-    settings_.identity = FileIdentity{
+    service_.identity = FileIdentity{
         .certificate = identity->File("certificate", base_dir_).value_or(""),
         .private_key = identity->File("private_key", base_dir_).value_or(""),
         .roots = identity->File("roots", base_dir_).value_or(""),
@@ -139,10 +140,10 @@ class SchemaReader final {
         file.Mapping("public_listener", kPublicListenerKeys);
     if (!listener) return;
     if (const auto timeout = listener->Duration("handshake_timeout", Zero::kRefused)) {
-      settings_.handshake_timeout = *timeout;
+      service_.handshake_timeout = *timeout;
     }
     if (const auto timeout = listener->Duration("local_connect_timeout", Zero::kRefused)) {
-      settings_.local_connect_timeout = *timeout;
+      service_.local_connect_timeout = *timeout;
     }
     if (!from_agent.empty()) {
       for (const std::string_view key : {"address", "socket_mode", "local_app"}) {
@@ -154,18 +155,18 @@ class SchemaReader final {
     for (const std::string_view key : {"address", "local_app"}) {
       if (!listener->Has(key)) listener->Report(key, std::string(kRequired));
     }
-    settings_.public_listen = listener->Address("address", base_dir_);
-    ReadMode(*listener, &settings_.public_listen);
-    if (settings_.public_listen) {
-      listeners_.push_back({*listener, "address", *settings_.public_listen});
-      if (settings_.register_self && settings_.public_listen->kind == net::Address::Kind::kUnix) {
+    service_.public_listen = listener->Address("address", base_dir_);
+    ReadMode(*listener, &service_.public_listen);
+    if (service_.public_listen) {
+      listeners_.push_back({*listener, "address", *service_.public_listen});
+      if (service_.register_self && service_.public_listen->kind == net::Address::Kind::kUnix) {
         listener->Report("address",
                          "is a unix socket, which nobody can dial from elsewhere; with "
                          "register: true write host:port");
       }
     }
-    settings_.local_app = listener->Address("local_app", base_dir_);
-    if (settings_.local_app) CheckDialable(*listener, "local_app", *settings_.local_app);
+    service_.local_app = listener->Address("local_app", base_dir_);
+    if (service_.local_app) CheckDialable(*listener, "local_app", *service_.local_app);
   }
 
   static void CheckDialable(const YamlMapping& mapping, std::string_view key,
@@ -188,7 +189,7 @@ class SchemaReader final {
     for (const YamlMapping& rule : intentions->Mappings("rules", kRuleKeys)) {
       ReadRule(rule, &read.rules);
     }
-    settings_.intentions = std::move(read);
+    service_.intentions = std::move(read);
   }
 
   void ReadRule(const YamlMapping& rule, std::vector<authz::Intention>* rules) {
@@ -212,7 +213,7 @@ class SchemaReader final {
     }
     authz::Intention intention;
     intention.source_name = *source;
-    intention.destination_name = settings_.service;
+    intention.destination_name = service_.service;
     intention.precedence = *source == "*" ? kWildcardPrecedence : kExactPrecedence;
     intention.action = *action;
     rules->push_back(std::move(intention));
@@ -283,28 +284,28 @@ class SchemaReader final {
       return std::tie(u.type, u.name, u.datacenter);
     };
     const bool twice =
-        std::any_of(settings_.upstreams.begin(), settings_.upstreams.end(),
+        std::any_of(service_.upstreams.begin(), service_.upstreams.end(),
                     [&](const UpstreamSettings& other) { return key(other) == key(upstream); });
     if (twice && !upstream.name.empty()) {
       mapping.Report(name_key,
                      "\"" + upstream.name + "\" is an upstream already; keep one of them");
     }
-    settings_.upstreams.push_back(std::move(upstream));
+    service_.upstreams.push_back(std::move(upstream));
   }
 
   void ReadRegistration(const YamlMapping& file) {
     const std::optional<bool> registered = file.Boolean("register");
-    settings_.register_self = registered.value_or(false);
-    settings_.register_id = file.Name("register_id").value_or("");
+    service_.register_self = registered.value_or(false);
+    service_.register_id = file.Name("register_id").value_or("");
     if (const std::optional<std::string> host = file.Text("advertise")) {
       Result<std::string> parsed = ParseAdvertise(*host);
       if (parsed) {
-        settings_.advertise = *std::move(parsed);
+        service_.advertise = *std::move(parsed);
       } else {
         file.Report("advertise", parsed.error().message);
       }
     }
-    if (settings_.register_self && !file.Has("public_listener")) {
+    if (service_.register_self && !file.Has("public_listener")) {
       file.Report("register", "needs a public_listener to register");
     }
     for (const std::string_view key : {"register_id", "advertise"}) {
@@ -340,15 +341,15 @@ class SchemaReader final {
     if (const std::optional<std::string> text = file.Text("on_revoke")) {
       const Result<OnRevoke> policy = ParseOnRevoke(*text);
       if (policy) {
-        settings_.on_revoke = *policy;
+        service_.on_revoke = *policy;
       } else {
         file.Report("on_revoke", policy.error().message);
       }
     }
-    settings_.revoke_grace =
-        file.Duration("revoke_grace", Zero::kAllowed).value_or(settings_.revoke_grace);
-    settings_.max_connection_age =
-        file.Duration("max_connection_age", Zero::kAllowed).value_or(settings_.max_connection_age);
+    service_.revoke_grace =
+        file.Duration("revoke_grace", Zero::kAllowed).value_or(service_.revoke_grace);
+    service_.max_connection_age =
+        file.Duration("max_connection_age", Zero::kAllowed).value_or(service_.max_connection_age);
   }
 
   static std::optional<std::size_t> Size(const YamlMapping& mapping, std::string_view key, SizeRange range = {}) {
@@ -370,7 +371,7 @@ class SchemaReader final {
   }
 
   void ReadProcess(const YamlMapping& file) {
-    settings_.tls_resumption = OnOff(file, "tls_resumption").value_or(settings_.tls_resumption);
+    service_.tls_resumption = OnOff(file, "tls_resumption").value_or(service_.tls_resumption);
     settings_.allow_core = file.Boolean("allow_core").value_or(settings_.allow_core);
     if (const std::optional<std::string> text = file.Text("log_level")) {
       const Result<LogLevel> level = ParseLogLevel(*text);
@@ -392,8 +393,8 @@ class SchemaReader final {
       Zero zero;
     };
     const std::array<Target, 5> targets{{
-        {"connect_timeout", &settings_.connect_timeout, Zero::kRefused},
-        {"idle_timeout", &settings_.idle_timeout, Zero::kAllowed},
+        {"connect_timeout", &service_.connect_timeout, Zero::kRefused},
+        {"idle_timeout", &service_.idle_timeout, Zero::kAllowed},
         {"drain_delay", &settings_.drain_delay, Zero::kAllowed},
         {"drain_time", &settings_.drain_time, Zero::kAllowed},
         {"drain_quiet", &settings_.drain_quiet, Zero::kAllowed},
@@ -479,6 +480,7 @@ class SchemaReader final {
   const std::string_view base_dir_;
   const Environment& environment_;
   Settings& settings_;
+  ServiceSettings& service_;
   std::vector<Problem>* problems_;
   std::vector<Listener> listeners_;
 };

@@ -84,7 +84,7 @@ class Reader final {
 };
 
 // Name gives each upstream its listener's name, and what it leaves to the settings.
-std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams, const config::Settings& settings) {
+std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams, const config::ServiceSettings& settings) {
   std::vector<NamedUpstream> named;
   std::set<std::string> taken;
   for (config::UpstreamSettings& upstream : upstreams) {
@@ -213,7 +213,7 @@ void ReadLocalApp(const authz::ProxyDocument& document, Reader* reader, ProxyCon
   }
 }
 
-ProxyConfig Defaults(const config::Settings& settings) {
+ProxyConfig Defaults(const config::ServiceSettings& settings) {
   ProxyConfig config;
   config.handshake_timeout = settings.handshake_timeout;
   config.local_connect_timeout = settings.local_connect_timeout;
@@ -225,7 +225,7 @@ ProxyConfig Defaults(const config::Settings& settings) {
 
 }  // namespace
 
-ProxyConfig FromSettings(const config::Settings& settings) {
+ProxyConfig FromSettings(const config::ServiceSettings& settings) {
   ProxyConfig config = Defaults(settings);
   config.service = settings.service;
   config.public_listen = settings.public_listen;
@@ -234,7 +234,7 @@ ProxyConfig FromSettings(const config::Settings& settings) {
   return config;
 }
 
-ProxyConfig FromDocument(const authz::ProxyDocument& document, const config::Settings& settings) {
+ProxyConfig FromDocument(const authz::ProxyDocument& document, const config::ServiceSettings& settings) {
   ProxyConfig config = Defaults(settings);
   config.service = document.destination_service;
   config.proxy_id = document.id;

@@ -38,7 +38,7 @@ struct ProxyConfig {
   std::vector<std::string> warnings;  // whole sentences, stable wording
 };
 
-ProxyConfig FromSettings(const config::Settings& settings);
-ProxyConfig FromDocument(const authz::ProxyDocument& document, const config::Settings& settings);
+ProxyConfig FromSettings(const config::ServiceSettings& settings);
+ProxyConfig FromDocument(const authz::ProxyDocument& document, const config::ServiceSettings& settings);
 
 }  // namespace mooring::control

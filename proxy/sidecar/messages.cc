@@ -13,7 +13,7 @@ void Line(std::string* out, std::string label, const std::string& value) {
 
 }  // namespace
 
-std::string ServiceFacts(const config::Settings& settings) {
+std::string ServiceFacts(const config::ServiceSettings& settings) {
   std::string out;
   if (!settings.service.empty()) Line(&out, "Service", settings.service);
   if (!settings.proxy_id.empty()) Line(&out, "Proxy ID", settings.proxy_id);

@@ -11,7 +11,7 @@
 namespace mooring::sidecar {
 
 // ServiceFacts and ProcessFacts are the lines below "Mooring proxy starting...". `agent` is null if none is used.
-std::string ServiceFacts(const config::Settings& settings);
+std::string ServiceFacts(const config::ServiceSettings& settings);
 std::string ProcessFacts(const config::Settings& settings, const control::Agent* agent);
 
 // `filtered`: the agent has said (from 1.11 on) that its list leaves out what the token may not see.

@@ -30,7 +30,7 @@ std::shared_ptr<const authz::IntentionSet> StaticIntentions(const config::Static
   return std::make_shared<const authz::IntentionSet>(std::move(rules));
 }
 
-std::string NameOf(const config::Settings& settings) {
+std::string NameOf(const config::ServiceSettings& settings) {
   for (const std::string* name : {&settings.service, &settings.proxy_id, &settings.sidecar_for}) {
     if (!name->empty()) return *name;
   }
@@ -39,7 +39,7 @@ std::string NameOf(const config::Settings& settings) {
 
 }  // namespace
 
-Service::Service(net::Loop& loop, log::Log& log, const config::Settings& process, const config::Settings& settings, Owner& owner)
+Service::Service(net::Loop& loop, log::Log& log, const config::Settings& process, const config::ServiceSettings& settings, Owner& owner)
     : loop_(loop),
       log_(log),
       process_(process),

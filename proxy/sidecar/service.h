@@ -54,7 +54,7 @@ class Service final {
   };
 
   // `log` marks the lines of this service, where there are several. All outlive it.
-  Service(net::Loop& loop, log::Log& log, const config::Settings& process, const config::Settings& settings, Owner& owner);
+  Service(net::Loop& loop, log::Log& log, const config::Settings& process, const config::ServiceSettings& settings, Owner& owner);
   ~Service();
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
@@ -75,7 +75,7 @@ class Service final {
   bool ready() const { return ready_; }
   void Describe(nlohmann::json* status) const;  // its part of /status
   const control::Agent* agent() const { return agent_.get(); }
-  const config::Settings& settings() const { return settings_; }
+  const config::ServiceSettings& settings() const { return settings_; }
   log::Log& log() const { return log_; }
   std::int64_t HandshakesShed() const;
 
@@ -127,7 +127,7 @@ class Service final {
   net::Loop& loop_;
   log::Log& log_;
   const config::Settings& process_;
-  const config::Settings& settings_;
+  const config::ServiceSettings& settings_;
   Owner& owner_;
   const std::string name_;
   std::string unprepared_;  // why; empty: it is prepared, or has not tried yet

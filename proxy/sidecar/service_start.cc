@@ -24,7 +24,7 @@ Status Service::Prepare() {
 
 Status Service::TryPrepare() {
   if (settings_.NeedsAgent()) {
-    auto agent = control::Agent::Make(loop_, log_, settings_.agent);
+    auto agent = control::Agent::Make(loop_, log_, process_.agent);
     if (!agent) return Invalid("Error connecting to Consul agent: " + agent.error().message);
     agent_ = std::move(*agent);
     agent_->SetMaxStale(process_.max_stale);
@@ -78,7 +78,7 @@ void Service::Open() {
 }
 
 void Service::ReserveConnections() {
-  const bool configured = !settings_.proxy_id.empty() || !settings_.sidecar_for.empty();
+  const bool configured = settings_.HeldByAgent();
   const bool inbound = configured || settings_.public_listen;
   agent_->connections().Reserve((configured ? 1u : 0u) + (settings_.identity ? 0u : 2u) +
                                 (inbound && !settings_.intentions ? 1u : 0u));
@@ -102,8 +102,8 @@ Status Service::OpenStore() {
                            (settings_.register_id.empty() ? "" : "~" + settings_.register_id);
   }
   // The same name elsewhere is another service. No other part holds a '~' or is empty.
-  if (!settings_.agent.partition.empty()) options.subdirectory += "~ap." + settings_.agent.partition;
-  if (!settings_.agent.ns.empty()) options.subdirectory += "~ns." + settings_.agent.ns;
+  if (!process_.agent.partition.empty()) options.subdirectory += "~ap." + process_.agent.partition;
+  if (!process_.agent.ns.empty()) options.subdirectory += "~ns." + process_.agent.ns;
   options.key.id = options.subdirectory;
   options.key.agent = agent_->name();
   options.expected_datacenter = process_.datacenter;

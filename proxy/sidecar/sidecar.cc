@@ -23,7 +23,9 @@ Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings)
       tick_(loop, [this] { Tick(); }),
       end_anyway_(loop, [this] { Exit(0); }) {
   loop_.SetKeeper(this);
-  services_.push_back(std::make_unique<Service>(loop_, log_, settings_, settings_, *this));
+  for (const config::ServiceSettings& each : settings_.services) {
+    services_.push_back(std::make_unique<Service>(loop_, log_, settings_, each, *this));
+  }
 }
 
 Sidecar::~Sidecar() {

@@ -45,16 +45,16 @@ TEST_CASE("flags: a service with a listener and upstreams is read whole") {
   const Settings settings =
       Good({"-service", "payment", "-service-addr", "127.0.0.1:9090", "-listen", ":8443",
             "-upstream", "db:8181", "-upstream", "geo.query:127.0.0.10:8282"});
-  CHECK(settings.service == "payment");
-  CHECK(settings.public_listen->Text() == "0.0.0.0:8443");
-  CHECK(settings.local_app->Text() == "127.0.0.1:9090");
-  REQUIRE(settings.upstreams.size() == 2);
-  CHECK(settings.upstreams[0].name == "db");
-  CHECK(settings.upstreams[0].type == authz::UpstreamType::kService);
-  CHECK(settings.upstreams[0].listen.Text() == "127.0.0.1:8181");
-  CHECK(settings.upstreams[1].name == "geo");
-  CHECK(settings.upstreams[1].type == authz::UpstreamType::kPreparedQuery);
-  CHECK(settings.upstreams[1].listen.Text() == "127.0.0.10:8282");
+  CHECK(settings.services[0].service == "payment");
+  CHECK(settings.services[0].public_listen->Text() == "0.0.0.0:8443");
+  CHECK(settings.services[0].local_app->Text() == "127.0.0.1:9090");
+  REQUIRE(settings.services[0].upstreams.size() == 2);
+  CHECK(settings.services[0].upstreams[0].name == "db");
+  CHECK(settings.services[0].upstreams[0].type == authz::UpstreamType::kService);
+  CHECK(settings.services[0].upstreams[0].listen.Text() == "127.0.0.1:8181");
+  CHECK(settings.services[0].upstreams[1].name == "geo");
+  CHECK(settings.services[0].upstreams[1].type == authz::UpstreamType::kPreparedQuery);
+  CHECK(settings.services[0].upstreams[1].listen.Text() == "127.0.0.10:8282");
   CHECK(settings.agent.address.Text() == "127.0.0.1:8500");
   CHECK_FALSE(settings.admin);
   CHECK(settings.NeedsAgent());
@@ -68,10 +68,10 @@ TEST_CASE("flags: Go's spellings of one flag mean the same") {
                                                            {"--proxy-id=a"},
                                                            {"-proxy-id", "b", "-proxy-id", "a"},
                                                            {"-proxy-id", "a", "--"}}) {
-    CHECK(Good(arguments).proxy_id == "a");
+    CHECK(Good(arguments).services[0].proxy_id == "a");
   }
-  CHECK(Good({"-service", "-upstream"}).service == "-upstream");  // a value may look like a flag
-  CHECK(Good({"-proxy-id=a=b"}).proxy_id == "a=b");
+  CHECK(Good({"-service", "-upstream"}).services[0].service == "-upstream");  // a value may look like a flag
+  CHECK(Good({"-proxy-id=a=b"}).services[0].proxy_id == "a=b");
 }
 
 TEST_CASE("flags: booleans take their value after an equals sign only") {
@@ -141,27 +141,27 @@ TEST_CASE("flags: nothing to go by is Consul's error") {
 
 TEST_CASE("flags: -proxy-id wins over -sidecar-for, which wins over -service") {
   const Settings all = Good({"-proxy-id", "p", "-sidecar-for", "s", "-service", "x"});
-  CHECK(all.proxy_id == "p");
-  CHECK(all.sidecar_for.empty());
-  CHECK(all.service.empty());
+  CHECK(all.services[0].proxy_id == "p");
+  CHECK(all.services[0].sidecar_for.empty());
+  CHECK(all.services[0].service.empty());
   CHECK(Warned(all, "-sidecar-for s is ignored"));
   const Settings two = Good({"-sidecar-for", "s", "-service", "x"});
-  CHECK(two.sidecar_for == "s");
-  CHECK(two.service.empty());
+  CHECK(two.services[0].sidecar_for == "s");
+  CHECK(two.services[0].service.empty());
   CHECK(
       Warned(two, "ignored, since -sidecar-for takes the configuration from the agent: -service"));
 }
 
 TEST_CASE("flags: the environment names the proxy where no flag does") {
-  CHECK(Good({}, {{"CONNECT_PROXY_ID", "p"}}).proxy_id == "p");
-  CHECK(Good({}, {{"CONNECT_SIDECAR_FOR", "s"}}).sidecar_for == "s");
-  CHECK(Good({"-proxy-id", "f"}, {{"CONNECT_PROXY_ID", "e"}}).proxy_id == "f");
+  CHECK(Good({}, {{"CONNECT_PROXY_ID", "p"}}).services[0].proxy_id == "p");
+  CHECK(Good({}, {{"CONNECT_SIDECAR_FOR", "s"}}).services[0].sidecar_for == "s");
+  CHECK(Good({"-proxy-id", "f"}, {{"CONNECT_PROXY_ID", "e"}}).services[0].proxy_id == "f");
   // As in Consul, even against a flag: an ID from anywhere goes before -sidecar-for and -service.
-  CHECK(Good({"-sidecar-for", "s"}, {{"CONNECT_PROXY_ID", "e"}}).proxy_id == "e");
+  CHECK(Good({"-sidecar-for", "s"}, {{"CONNECT_PROXY_ID", "e"}}).services[0].proxy_id == "e");
   const Settings settings =
       Good({"-service", "x", "-upstream", "db:1"}, {{"CONNECT_PROXY_ID", "e"}});
-  CHECK(settings.proxy_id == "e");
-  CHECK(settings.upstreams.empty());
+  CHECK(settings.services[0].proxy_id == "e");
+  CHECK(settings.services[0].upstreams.empty());
   CHECK(
       Warned(settings,
              "since CONNECT_PROXY_ID takes the configuration from the agent: -service, -upstream"));
@@ -192,8 +192,8 @@ TEST_CASE("flags: a listener needs the app's address") {
   CHECK(Warned(Good({"-service", "a"}), "nothing to do"));
   const Settings unix_app =
       Good({"-service", "a", "-listen", ":1", "-service-addr", "unix:/run/a"});
-  CHECK(unix_app.local_app->Text() == "unix:/run/a");
-  CHECK(Good({"-service", "a", "-listen", ":1", "-service-addr", ":2"}).local_app->host ==
+  CHECK(unix_app.services[0].local_app->Text() == "unix:/run/a");
+  CHECK(Good({"-service", "a", "-listen", ":1", "-service-addr", ":2"}).services[0].local_app->host ==
         "127.0.0.1");
 }
 
@@ -209,9 +209,9 @@ TEST_CASE("flags: -register needs a service and a listener that others can dial"
     return all;
   };
   const Settings settings = Good(with({":1", "-register-id", "a1", "-advertise", "10.0.0.5"}));
-  CHECK(settings.register_self);
-  CHECK(settings.register_id == "a1");
-  CHECK(settings.advertise == "10.0.0.5");
+  CHECK(settings.services[0].register_self);
+  CHECK(settings.services[0].register_id == "a1");
+  CHECK(settings.services[0].advertise == "10.0.0.5");
   CHECK(Contains(Bad(with({"unix:/run/x"})), "-register needs a -listen of host:port"));
   CHECK(Contains(Bad(with({":1", "-advertise", "10.0.0.5:80"})),
                  "the port is the public listener's"));
@@ -254,9 +254,9 @@ TEST_CASE("flags: the upstream grammar") {
 TEST_CASE("flags: a second upstream of a name replaces the first, query or not, with a warning") {
   const Settings settings =
       Good({"-service", "a", "-upstream", "db:1", "-upstream", "x:2", "-upstream", "db.query:3"});
-  REQUIRE(settings.upstreams.size() == 2);
-  CHECK(settings.upstreams[0].listen.port == 3);
-  CHECK(settings.upstreams[0].type == authz::UpstreamType::kPreparedQuery);
+  REQUIRE(settings.services[0].upstreams.size() == 2);
+  CHECK(settings.services[0].upstreams[0].listen.port == 3);
+  CHECK(settings.services[0].upstreams[0].type == authz::UpstreamType::kPreparedQuery);
   CHECK(Warned(settings, "-upstream db is given more than once: 127.0.0.1:3 replaces 127.0.0.1:1"));
 }
 
@@ -276,9 +276,9 @@ TEST_CASE("flags: two listeners on one address are an error that names both") {
                "-listen and -upstream c"));
   CHECK(Contains(Bad({"-service", "a", "-admin-addr", "127.0.0.1:80", "-upstream", "c:80"}),
                  "-admin-addr and -upstream c"));
-  CHECK(Good({"-service", "a", "-upstream", "b:0", "-upstream", "c:0"}).upstreams.size() == 2);
+  CHECK(Good({"-service", "a", "-upstream", "b:0", "-upstream", "c:0"}).services[0].upstreams.size() == 2);
   CHECK(Good({"-service", "a", "-upstream", "b:80", "-upstream", "c:127.0.0.2:80"})
-            .upstreams.size() == 2);
+            .services[0].upstreams.size() == 2);
 }
 
 TEST_CASE("flags: every agent setting comes from its variable, and a flag beats it") {
@@ -422,10 +422,10 @@ TEST_CASE("flags: our own settings are read, and refused with the cure") {
   CHECK(settings.drain_delay == milliseconds{0});
   CHECK(settings.drain_time == milliseconds{90'000});
   CHECK(settings.workers == 2);
-  CHECK(settings.handshake_timeout == milliseconds{3'000});
-  CHECK(settings.connect_timeout == milliseconds{500});
-  CHECK(settings.local_connect_timeout == milliseconds{2'000});
-  CHECK(settings.idle_timeout == milliseconds{3'600'000});
+  CHECK(settings.services[0].handshake_timeout == milliseconds{3'000});
+  CHECK(settings.services[0].connect_timeout == milliseconds{500});
+  CHECK(settings.services[0].local_connect_timeout == milliseconds{2'000});
+  CHECK(settings.services[0].idle_timeout == milliseconds{3'600'000});
   CHECK(Contains(Bad({"-proxy-id=a", "-drain-time=5"}), "it has no unit; write 5s"));
   CHECK(Contains(Bad({"-proxy-id=a", "-connect-timeout=0"}), "longer than 0"));
   for (const char* value :

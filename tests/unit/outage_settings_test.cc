@@ -59,13 +59,13 @@ TEST_CASE("outage settings: flags and YAML say the same") {
     CHECK_FALSE(settings.state_dir_from_environment);
     CHECK_FALSE(settings.cache_private_key);
     CHECK(settings.max_stale == milliseconds(300'000));
-    CHECK(settings.on_revoke == OnRevoke::kKeep);
-    CHECK(settings.revoke_grace == milliseconds(3'000));
-    CHECK(settings.max_connection_age == milliseconds(3'600'000));
+    CHECK(settings.services[0].on_revoke == OnRevoke::kKeep);
+    CHECK(settings.services[0].revoke_grace == milliseconds(3'000));
+    CHECK(settings.services[0].max_connection_age == milliseconds(3'600'000));
     CHECK(settings.allow_core);
     CHECK(settings.agent.max_answer_size == std::size_t{8} << 20);
     CHECK(settings.agent.max_connections == 20);
-    CHECK_FALSE(settings.tls_resumption);
+    CHECK_FALSE(settings.services[0].tls_resumption);
   }
 }
 
@@ -74,13 +74,13 @@ TEST_CASE("outage settings: by default the key is kept, revoked connections end,
     CHECK(settings.state_dir.empty());
     CHECK(settings.cache_private_key);
     CHECK(settings.max_stale.count() == 0);
-    CHECK(settings.on_revoke == OnRevoke::kClose);
-    CHECK(settings.revoke_grace.count() == 0);
-    CHECK(settings.max_connection_age.count() == 0);
+    CHECK(settings.services[0].on_revoke == OnRevoke::kClose);
+    CHECK(settings.services[0].revoke_grace.count() == 0);
+    CHECK(settings.services[0].max_connection_age.count() == 0);
     CHECK_FALSE(settings.allow_core);
     CHECK(settings.agent.max_answer_size == std::size_t{64} << 20);
     CHECK(settings.agent.max_connections == 8);
-    CHECK(settings.tls_resumption);
+    CHECK(settings.services[0].tls_resumption);
   }
 }
 

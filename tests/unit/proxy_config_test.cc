@@ -23,7 +23,7 @@ bool Warned(const ProxyConfig& config, const std::string& part) {
 }
 
 TEST_CASE("proxy config: a registration without Config gets the defaults") {
-  const ProxyConfig config = FromDocument(Document(), config::Settings{});
+  const ProxyConfig config = FromDocument(Document(), config::ServiceSettings{});
   CHECK(config.service == "web");
   CHECK(config.proxy_id == "web-1-sidecar-proxy");
   CHECK(config.public_listen->Text() == "0.0.0.0:21000");
@@ -78,7 +78,7 @@ TEST_CASE("proxy config: an upstream's tls_resumption beats that of the settings
     document.upstreams.push_back(upstream);
   }
   for (const bool all : {true, false}) {
-    config::Settings settings;
+    config::ServiceSettings settings;
     settings.tls_resumption = all;
     const ProxyConfig config = FromDocument(document, settings);
     REQUIRE(config.upstreams.size() == 4);

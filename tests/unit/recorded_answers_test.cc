@@ -128,7 +128,7 @@ TEST_CASE("recorded answers: what an index is given for, and who filtered what")
 TEST_CASE("recorded answers: a registration merged from central entries, and what of it is not obeyed") {
   const auto document = authz::ParseProxy(Answer("agent_service_merged.http").body);
   REQUIRE(document);
-  const ProxyConfig config = FromDocument(*document, config::Settings{});
+  const ProxyConfig config = FromDocument(*document, config::ServiceSettings{});
   CHECK(config.service == "web");
   CHECK(config.local_connect_timeout == milliseconds(900));
   REQUIRE(config.upstreams.size() == 4);  // the peer's is left out

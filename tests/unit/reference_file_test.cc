@@ -70,11 +70,12 @@ Settings Parse(const std::string& text) {
 }
 
 void CheckDefaults(const Settings& settings) {
-  const Settings defaults;
-  CHECK(settings.handshake_timeout == defaults.handshake_timeout);
-  CHECK(settings.connect_timeout == defaults.connect_timeout);
-  CHECK(settings.local_connect_timeout == defaults.local_connect_timeout);
-  CHECK(settings.idle_timeout == defaults.idle_timeout);
+  Settings defaults;
+  defaults.services.emplace_back();
+  CHECK(settings.services[0].handshake_timeout == defaults.services[0].handshake_timeout);
+  CHECK(settings.services[0].connect_timeout == defaults.services[0].connect_timeout);
+  CHECK(settings.services[0].local_connect_timeout == defaults.services[0].local_connect_timeout);
+  CHECK(settings.services[0].idle_timeout == defaults.services[0].idle_timeout);
   CHECK(settings.drain_delay == defaults.drain_delay);
   CHECK(settings.drain_time == defaults.drain_time);
   CHECK(settings.drain_quiet == defaults.drain_quiet);
@@ -89,11 +90,11 @@ void CheckDefaults(const Settings& settings) {
   CHECK(settings.agent.max_connections == defaults.agent.max_connections);
   CHECK(settings.cache_private_key == defaults.cache_private_key);
   CHECK(settings.max_stale == defaults.max_stale);
-  CHECK(settings.on_revoke == defaults.on_revoke);
-  CHECK(settings.revoke_grace == defaults.revoke_grace);
-  CHECK(settings.max_connection_age == defaults.max_connection_age);
+  CHECK(settings.services[0].on_revoke == defaults.services[0].on_revoke);
+  CHECK(settings.services[0].revoke_grace == defaults.services[0].revoke_grace);
+  CHECK(settings.services[0].max_connection_age == defaults.services[0].max_connection_age);
   CHECK(settings.allow_core == defaults.allow_core);
-  CHECK(settings.tls_resumption == defaults.tls_resumption);
+  CHECK(settings.services[0].tls_resumption == defaults.services[0].tls_resumption);
 }
 
 std::vector<std::string_view> AllKeys() {
@@ -130,16 +131,16 @@ TEST_CASE("reference file: the defaults in comments are right, and are the defau
   }
   const Settings settings = Parse(text);
   CheckDefaults(settings);
-  CHECK(settings.identity);
+  CHECK(settings.services[0].identity);
   CHECK(settings.admin);
-  CHECK(settings.register_self);
-  REQUIRE(settings.intentions);
-  CHECK(settings.intentions->fallback == StaticIntentions().fallback);
-  CHECK(settings.intentions->rules.size() == 1);
-  REQUIRE(settings.upstreams.size() == 1);
-  CHECK(settings.upstreams[0].connect_timeout == Settings().connect_timeout);
-  CHECK(settings.upstreams[0].idle_timeout == Settings().idle_timeout);
-  CHECK(settings.upstreams[0].tls_resumption == Settings().tls_resumption);
+  CHECK(settings.services[0].register_self);
+  REQUIRE(settings.services[0].intentions);
+  CHECK(settings.services[0].intentions->fallback == StaticIntentions().fallback);
+  CHECK(settings.services[0].intentions->rules.size() == 1);
+  REQUIRE(settings.services[0].upstreams.size() == 1);
+  CHECK(settings.services[0].upstreams[0].connect_timeout == ServiceSettings().connect_timeout);
+  CHECK(settings.services[0].upstreams[0].idle_timeout == ServiceSettings().idle_timeout);
+  CHECK(settings.services[0].upstreams[0].tls_resumption == ServiceSettings().tls_resumption);
 }
 
 TEST_CASE("reference file: every key is there, right below a comment of its own") {

@@ -73,25 +73,25 @@ admin: {address: 127.0.0.1:19100}
 
 TEST_CASE("yaml: a file that holds everything needs no agent") {
   const Settings settings = Good(kSample);
-  CHECK(settings.service == "payment");
-  REQUIRE(settings.identity);
-  CHECK(settings.identity->certificate == "/base/leaf.pem");
-  CHECK(settings.identity->private_key == "/base/leaf.key");
-  CHECK(settings.identity->roots == "/base/roots.pem");
-  CHECK(settings.public_listen->Text() == "0.0.0.0:8443");
-  CHECK(settings.local_app->Text() == "127.0.0.1:9090");
-  REQUIRE(settings.intentions);
-  CHECK(settings.intentions->fallback == authz::DefaultPolicy::kDeny);
-  REQUIRE(settings.intentions->rules.size() == 1);
-  CHECK(settings.intentions->rules[0].source_name == "api");
-  CHECK(settings.intentions->rules[0].destination_name == "payment");
-  CHECK(settings.intentions->rules[0].action == authz::Action::kAllow);
-  CHECK(settings.intentions->rules[0].precedence == 9);
-  REQUIRE(settings.upstreams.size() == 1);
-  CHECK(settings.upstreams[0].name == "facebox");
-  CHECK(settings.upstreams[0].listen.Text() == "127.0.0.1:8002");
-  REQUIRE(settings.upstreams[0].endpoints.size() == 1);
-  CHECK(settings.upstreams[0].endpoints[0].Text() == "10.0.0.7:8443");
+  CHECK(settings.services[0].service == "payment");
+  REQUIRE(settings.services[0].identity);
+  CHECK(settings.services[0].identity->certificate == "/base/leaf.pem");
+  CHECK(settings.services[0].identity->private_key == "/base/leaf.key");
+  CHECK(settings.services[0].identity->roots == "/base/roots.pem");
+  CHECK(settings.services[0].public_listen->Text() == "0.0.0.0:8443");
+  CHECK(settings.services[0].local_app->Text() == "127.0.0.1:9090");
+  REQUIRE(settings.services[0].intentions);
+  CHECK(settings.services[0].intentions->fallback == authz::DefaultPolicy::kDeny);
+  REQUIRE(settings.services[0].intentions->rules.size() == 1);
+  CHECK(settings.services[0].intentions->rules[0].source_name == "api");
+  CHECK(settings.services[0].intentions->rules[0].destination_name == "payment");
+  CHECK(settings.services[0].intentions->rules[0].action == authz::Action::kAllow);
+  CHECK(settings.services[0].intentions->rules[0].precedence == 9);
+  REQUIRE(settings.services[0].upstreams.size() == 1);
+  CHECK(settings.services[0].upstreams[0].name == "facebox");
+  CHECK(settings.services[0].upstreams[0].listen.Text() == "127.0.0.1:8002");
+  REQUIRE(settings.services[0].upstreams[0].endpoints.size() == 1);
+  CHECK(settings.services[0].upstreams[0].endpoints[0].Text() == "10.0.0.7:8443");
   CHECK(settings.agent.token_file == "/etc/mooring/token");
   CHECK(settings.admin->Text() == "127.0.0.1:19100");
   CHECK_FALSE(settings.NeedsAgent());
@@ -143,7 +143,7 @@ TEST_CASE("yaml: who we are is said exactly once") {
   CHECK(OneProblem("service: a\n", "f:1:10: service: has nothing to do"));
   CHECK(OneProblem("service: a/b\nupstreams: [{service: b, listen: 127.0.0.1:1}]\n",
                    "service: \"a/b\" holds more than letters"));
-  CHECK(Good("proxy_id: b\n").proxy_id == "b");
+  CHECK(Good("proxy_id: b\n").services[0].proxy_id == "b");
   CHECK(Good("sidecar_for: b\n").wait_for_agent);
   CHECK_FALSE(Good("sidecar_for: b\nno_wait: true\n").wait_for_agent);
   CHECK(OneProblem("proxy_id: b\nno_wait: true\n", "no_wait: belongs to sidecar_for"));
@@ -160,8 +160,8 @@ TEST_CASE("yaml: what the agent holds cannot stand beside a registration") {
   }
   const Settings settings =
       Good("sidecar_for: a\npublic_listener: {handshake_timeout: 3s, local_connect_timeout: 4s}\n");
-  CHECK(settings.handshake_timeout == milliseconds{3'000});
-  CHECK(settings.local_connect_timeout == milliseconds{4'000});
+  CHECK(settings.services[0].handshake_timeout == milliseconds{3'000});
+  CHECK(settings.services[0].local_connect_timeout == milliseconds{4'000});
 }
 
 TEST_CASE("yaml: an unknown key at any depth is refused with the nearest known one") {
@@ -225,8 +225,8 @@ TEST_CASE("yaml: durations need their unit and their sense") {
                       "handshake_timeout: must be longer than 0"));
   const Settings settings = Good(
       "proxy_id: a\nconnect_timeout: 2s\nidle_timeout: 1h\ndrain_delay: 0\ndrain_time: 1m30s\n");
-  CHECK(settings.connect_timeout == milliseconds{2'000});
-  CHECK(settings.idle_timeout == milliseconds{3'600'000});
+  CHECK(settings.services[0].connect_timeout == milliseconds{2'000});
+  CHECK(settings.services[0].idle_timeout == milliseconds{3'600'000});
   CHECK(settings.drain_delay == milliseconds{0});
   CHECK(settings.drain_time == milliseconds{90'000});
 }
@@ -246,11 +246,11 @@ TEST_CASE("yaml: unix sockets count from the file and take a mode") {
 public_listener: {address: unix:in.sock, socket_mode: "0666", local_app: unix:/run/app.sock}
 upstreams: [{service: b, listen: unix:b.sock}]
 )");
-  CHECK(settings.public_listen->path == "/base/in.sock");
-  CHECK(settings.public_listen->mode == 0666);
-  CHECK(settings.local_app->path == "/run/app.sock");
-  CHECK(settings.upstreams[0].listen.path == "/base/b.sock");
-  CHECK(settings.upstreams[0].listen.mode == 0600);
+  CHECK(settings.services[0].public_listen->path == "/base/in.sock");
+  CHECK(settings.services[0].public_listen->mode == 0666);
+  CHECK(settings.services[0].local_app->path == "/run/app.sock");
+  CHECK(settings.services[0].upstreams[0].listen.path == "/base/b.sock");
+  CHECK(settings.services[0].upstreams[0].listen.mode == 0600);
   for (const char* mode : {"600", "'600'", "'0999'", "'01777'", "rw-------", "'0x1f'"}) {
     CHECK(OneInUpstream("service: b, listen: unix:/x, socket_mode: " + std::string(mode),
                         "is not a socket's mode"));
@@ -270,11 +270,11 @@ TEST_CASE("yaml: rules are taken as intentions with Consul's precedence, and den
 public_listener: {address: 0.0.0.0:1, local_app: 127.0.0.1:2}
 intentions: {rules: [{source: '*', action: deny}, {source: api, action: allow}]}
 )");
-  CHECK(settings.intentions->fallback == authz::DefaultPolicy::kDeny);
-  REQUIRE(settings.intentions->rules.size() == 2);
-  CHECK(settings.intentions->rules[0].source_name == "*");
-  CHECK(settings.intentions->rules[0].precedence == 8);
-  CHECK(settings.intentions->rules[1].precedence == 9);
+  CHECK(settings.services[0].intentions->fallback == authz::DefaultPolicy::kDeny);
+  REQUIRE(settings.services[0].intentions->rules.size() == 2);
+  CHECK(settings.services[0].intentions->rules[0].source_name == "*");
+  CHECK(settings.services[0].intentions->rules[0].precedence == 8);
+  CHECK(settings.services[0].intentions->rules[1].precedence == 9);
 }
 
 TEST_CASE("yaml: an intention that says nothing sure is refused") {
@@ -304,8 +304,8 @@ upstreams:
     idle_timeout: 0
   - {query: b, listen: 127.0.0.1:1}
 )");
-  REQUIRE(settings.upstreams.size() == 2);
-  const UpstreamSettings& upstream = settings.upstreams[0];
+  REQUIRE(settings.services[0].upstreams.size() == 2);
+  const UpstreamSettings& upstream = settings.services[0].upstreams[0];
   CHECK(upstream.type == authz::UpstreamType::kService);
   CHECK(upstream.datacenter == "dc2");
   CHECK(upstream.listen.Text() == "[::1]:1");
@@ -313,8 +313,8 @@ upstreams:
   CHECK(upstream.spiffe_id->service == "b");
   CHECK(upstream.connect_timeout == milliseconds{2'000});
   CHECK(upstream.idle_timeout == milliseconds{0});
-  CHECK(settings.upstreams[1].type == authz::UpstreamType::kPreparedQuery);
-  CHECK_FALSE(settings.upstreams[1].connect_timeout);
+  CHECK(settings.services[0].upstreams[1].type == authz::UpstreamType::kPreparedQuery);
+  CHECK_FALSE(settings.services[0].upstreams[1].connect_timeout);
 }
 
 TEST_CASE("yaml: an upstream that cannot work is refused") {
@@ -355,9 +355,9 @@ register: true
 register_id: 1
 advertise: 2001:db8::7
 )");
-  CHECK(settings.register_self);
-  CHECK(settings.register_id == "1");
-  CHECK(settings.advertise == "2001:db8::7");
+  CHECK(settings.services[0].register_self);
+  CHECK(settings.services[0].register_id == "1");
+  CHECK(settings.services[0].advertise == "2001:db8::7");
   CHECK(OneAtTop("register_id: x\n", "register_id: belongs to register: true"));
   CHECK(OneAtTop("register: false\nadvertise: a\n", "advertise: belongs to register: true"));
   CHECK(OneAtTop("register: true\nadvertise: 0.0.0.0\n", "every interface"));
