@@ -18,6 +18,13 @@ std::string Shortened(std::string_view text, std::size_t limit) {
   return std::string(text.substr(0, continues(end) ? limit : end)) + "...";
 }
 
+std::string_view Trimmed(std::string_view text) {
+  constexpr char kBlank[] = " \t\r\n";
+  const auto first = text.find_first_not_of(kBlank);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+}
+
 bool EqualIgnoringCase(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](char x, char y) { return Lower(x) == Lower(y); });

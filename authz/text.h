@@ -14,6 +14,9 @@ namespace mooring::authz {
 // or into a document escapes it there, once (proxy/log/escape.h).
 std::string Shortened(std::string_view text, std::size_t limit = 160);
 
+// Trimmed is without the blanks, tabs and line ends around it.
+std::string_view Trimmed(std::string_view text);
+
 // EqualIgnoringCase folds A-Z only. Never for identities: those are compared byte by byte.
 bool EqualIgnoringCase(std::string_view a, std::string_view b);
 

@@ -103,7 +103,7 @@ void Registration::Pass() {
   request.deadline = kAsk;
   asker_->Send(std::move(request), [this](Result<http::Response> answer) {
     if (answer && answer->status == 200) {
-      if (!last_error_.empty()) agent_.SayBack();
+      if (!last_error_.empty()) agent_.link().SayBack();
       last_error_.clear();
       Later(kHeartbeat, &Registration::Pass);
       return;

@@ -59,14 +59,14 @@ Watch::Watch(net::Loop& loop, log::Log& log, Agent& agent, Options options, Appl
       allowance_(kBurst),
       allowance_at_(loop.now()),
       random_(std::random_device{}()) {
-  if (options_.last_used) player_.emplace(agent_.connections().turns(), options_.last_used);
+  if (options_.last_used) player_.emplace(agent_.link().connections().turns(), options_.last_used);
   if (options_.keep && agent_.store() != nullptr) {
     ticket_ = agent_.store()->Follow(document_, options_.secret, [this] { Refresh(); });
   }
 }
 
 Watch::~Watch() {
-  agent_.ForgetWaiting(this);
+  agent_.link().ForgetWaiting(this);
   if (ticket_) agent_.store()->Unfollow(*ticket_);
 }
 
@@ -91,7 +91,7 @@ void Watch::Stop() {
   if (aside_) aside_->Cancel();
   if (player_) player_->StandUp();
   refresh_wanted_ = false;
-  agent_.ForgetWaiting(this);
+  agent_.link().ForgetWaiting(this);
 }
 
 void Watch::Send() noexcept {
@@ -112,7 +112,7 @@ void Watch::CutShort() noexcept {
 
 void Watch::Ask() {
   if (!std::exchange(restore_armed_, true) && ticket_) {
-    const auto wait = std::chrono::duration_cast<milliseconds>(agent_.SavedFrom() - loop_.now());
+    const auto wait = std::chrono::duration_cast<milliseconds>(agent_.link().SavedFrom() - loop_.now());
     restore_.Start(std::max(wait, milliseconds(0)));
   }
   // After a failure the first question is not a blocking one: it says at once that the agent is back.
@@ -136,7 +136,7 @@ void Watch::Ask() {
   seat_tries_ = 0;
   refresh_wanted_ = false;
   const bool verify = std::exchange(verify_, false);
-  cached_ = state_.polled && player_ && agent_.connections().turns().Contended() && !verify;
+  cached_ = state_.polled && player_ && agent_.link().connections().turns().Contended() && !verify;
   if (!state_.polled) polled_before_ = false;
   if (player_ && blocking_) player_->Sit();
   Asker::Manner manner;
@@ -166,8 +166,8 @@ http::Request Watch::NewQuestion(bool waits, bool cached) {
   milliseconds deadline = kAnswerTime;
   sent_index_ = 0;
   if (waits) {
-    const milliseconds wait = agent_.WaitOf(
-        player_ && agent_.connections().turns().Contended() ? std::min(kWaitInTurn, options_.wait) : options_.wait);
+    const milliseconds wait = agent_.link().WaitOf(
+        player_ && agent_.link().connections().turns().Contended() ? std::min(kWaitInTurn, options_.wait) : options_.wait);
     wait_ = wait;
     if (options_.blocking == Blocking::kIndex) {
       sent_index_ = state_.index;
@@ -212,10 +212,10 @@ void Watch::TakeAside(Result<http::Response> answer) {
 void Watch::OnAnswer(Result<http::Response> answer) {
   const bool waited = std::exchange(blocking_, false);
   if (player_) player_->StandUp();
-  if (answer) agent_.NoteAnswer(*answer);
+  if (answer) agent_.link().NoteAnswer(*answer);
   const bool by_gateway = answer && answer->status == kGatewayTimeout;
   if (waited && (!answer || by_gateway)) {
-    agent_.NoteCut(cuts_, std::chrono::duration_cast<milliseconds>(loop_.now() - sent_at_), wait_, by_gateway);
+    agent_.link().NoteCut(cuts_, std::chrono::duration_cast<milliseconds>(loop_.now() - sent_at_), wait_, by_gateway);
   } else if (waited) {
     cuts_ = {};
   }
@@ -271,7 +271,7 @@ void Watch::Succeed(const http::Response& response, bool behind) {
   if (recovered) {
     log_.Info("agent", "watch recovered", {{"watch", options_.name}, {"agent", agent_.name()}});
   }
-  agent_.ForgetWaiting(this);
+  agent_.link().ForgetWaiting(this);
   restore_.Stop();
   failures_ = 0;
   refusal_said_at_.reset();
@@ -286,11 +286,11 @@ void Watch::Succeed(const http::Response& response, bool behind) {
   if (cached_) {
     *state_.fresh_at -= std::chrono::seconds(std::min<std::uint64_t>(HeaderNumber(response, "age").value_or(0), kMaxAge));
   } else if (options_.partial != Options::Partial::kUnmarked && !absent_) {
-    agent_.NoteServers();  // no cache of the agent's lies in between
+    agent_.link().NoteServers();  // no cache of the agent's lies in between
     cached_index_ = std::exchange(behind_index_, 0);
   }
   ++state_.updates;
-  if (recovered) agent_.SayBack();
+  if (recovered) agent_.link().SayBack();
   if (behind) {
     Next(false);
     return;
@@ -374,9 +374,9 @@ void Watch::Fail(const Error& error, milliseconds at_least) {
   timer_.Start(std::max(Backoff(), at_least));
   // An agent that asks for patience gets it; a silent or broken one is asked again as soon as it is back.
   if (error.code == ErrorCode::kUnavailable && at_least.count() == 0) {
-    agent_.CallWhenBack(this, [this] { Refresh(); });
+    agent_.link().CallWhenBack(this, [this] { Refresh(); });
   } else {
-    agent_.ForgetWaiting(this);
+    agent_.link().ForgetWaiting(this);
   }
   Restore();
   if (on_error_) on_error_(error);

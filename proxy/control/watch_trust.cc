@@ -21,13 +21,13 @@ bool Watch::TooOld() const {
 
 std::optional<net::MonotonicTime> Watch::ConfirmedAt() const {
   if (!state_.cached || !state_.fresh_at) return state_.fresh_at;
-  const auto seen = agent_.ServersSeen();
+  const auto seen = agent_.link().ServersSeen();
   return seen ? std::min(*seen, *state_.fresh_at) : seen;
 }
 
 bool Watch::AfterLoss() const {
   return state_.phase == State::Phase::kRetrying || state_.source == State::Source::kDisk ||
-         (state_.polled && answered_at_ && *answered_at_ <= agent_.connections().last_loss());
+         (state_.polled && answered_at_ && *answered_at_ <= agent_.link().connections().last_loss());
 }
 
 std::optional<Error> Watch::Distrust(const http::Response& response) {

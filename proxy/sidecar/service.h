@@ -19,6 +19,7 @@
 
 #include "proxy/config/settings.h"
 #include "proxy/control/agent.h"
+#include "proxy/control/agent_link.h"
 #include "proxy/control/endpoint_names.h"
 #include "proxy/control/identity_source.h"
 #include "proxy/control/intention_source.h"
@@ -65,8 +66,8 @@ class Service final {
   bool IsCalled(const std::string& name) const;
 
   // Prepare reads its files and opens its state. Then Begin starts it, with its hosts on all workers, which outlive it. What could not be
-  // prepared is tried again by Tick.
-  Status Prepare();
+  // prepared is tried again by Tick. `link` outlives it, and is null where nobody needs the agent.
+  Status Prepare(control::AgentLink* link);
   void Begin(std::vector<data::ServiceHost*> hosts);
 
   // What keeps /ready at 503, and what works less than it should without keeping us from serving.
@@ -138,6 +139,7 @@ class Service final {
   bool quitting_ = false;
 
   std::unique_ptr<state::Store> store_;  // outlives the watches, which unfollow it at their end
+  control::AgentLink* link_ = nullptr;
   std::unique_ptr<control::Agent> agent_;
   std::vector<data::ServiceHost*> hosts_;  // one a worker
   std::optional<control::ProxyConfig> config_;

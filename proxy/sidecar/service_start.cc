@@ -13,9 +13,15 @@ using net::milliseconds;
 
 constexpr milliseconds kPrepareAgain{5'000};
 
+control::Token::Origin TokenOf(const config::AgentSettings& process, const config::ServiceSettings& service) {
+  if (service.token.empty() && service.token_file.empty()) return {process.token, process.token_file};
+  return {service.token, service.token_file, "the token that the file gives this service"};
+}
+
 }  // namespace
 
-Status Service::Prepare() {
+Status Service::Prepare(control::AgentLink* link) {
+  link_ = link;
   const Status done = TryPrepare();
   unprepared_ = done ? std::string() : done.error().message;
   prepare_again_ = loop_.now() + kPrepareAgain;
@@ -24,7 +30,7 @@ Status Service::Prepare() {
 
 Status Service::TryPrepare() {
   if (settings_.NeedsAgent()) {
-    auto agent = control::Agent::Make(loop_, log_, process_.agent);
+    auto agent = control::Agent::Make(*link_, TokenOf(process_.agent, settings_));
     if (!agent) return Invalid("Error connecting to Consul agent: " + agent.error().message);
     agent_ = std::move(*agent);
     agent_->SetMaxStale(process_.max_stale);
@@ -46,7 +52,7 @@ void Service::Tick() {
   if (draining_ || quitting_) return;
   if (!begun_) {
     if (hosts_.empty() || loop_.now() < prepare_again_) return;
-    if (const Status prepared = Prepare(); !prepared) {
+    if (const Status prepared = Prepare(link_); !prepared) {
       CannotStart(prepared.error().message);
       return;
     }
@@ -80,7 +86,7 @@ void Service::Open() {
 void Service::ReserveConnections() {
   const bool configured = settings_.HeldByAgent();
   const bool inbound = configured || settings_.public_listen;
-  agent_->connections().Reserve((configured ? 1u : 0u) + (settings_.identity ? 0u : 2u) +
+  link_->connections().Reserve((configured ? 1u : 0u) + (settings_.identity ? 0u : 2u) +
                                 (inbound && !settings_.intentions ? 1u : 0u));
 }
 
@@ -105,7 +111,7 @@ Status Service::OpenStore() {
   if (!process_.agent.partition.empty()) options.subdirectory += "~ap." + process_.agent.partition;
   if (!process_.agent.ns.empty()) options.subdirectory += "~ns." + process_.agent.ns;
   options.key.id = options.subdirectory;
-  options.key.agent = agent_->name();
+  options.key.agent = link_->name();
   options.expected_datacenter = process_.datacenter;
   options.keep_private_key = process_.cache_private_key;
   auto store = state::Store::Open(loop_, log_, options);

@@ -11,6 +11,7 @@
 
 #include "proxy/admin/admin.h"
 #include "proxy/config/settings.h"
+#include "proxy/control/agent_link.h"
 #include "proxy/data/worker.h"
 #include "proxy/log/log.h"
 #include "proxy/net/loop.h"
@@ -73,7 +74,8 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   std::shared_ptr<data::Admission> admission_;
   std::vector<std::unique_ptr<log::Log>> service_logs_;
   std::vector<std::unique_ptr<data::Worker>> workers_;  // end before what their services log to
-  std::vector<std::unique_ptr<Service>> services_;      // end before the workers
+  std::unique_ptr<control::AgentLink> link_;            // null where no service needs the agent
+  std::vector<std::unique_ptr<Service>> services_;      // end before the workers, and before the link
   std::map<const Service*, std::string> cannot_start_;  // why, as said last
   std::size_t drained_ = 0;                             // services
   std::unique_ptr<admin::Admin> admin_;

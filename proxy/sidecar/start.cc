@@ -1,6 +1,7 @@
 // The process's start, in order: services, admin, workers. What a service does then is service_start.cc's.
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "proxy/log/output.h"
@@ -20,8 +21,13 @@ constexpr milliseconds kStdoutTime{1'000};
 Status Sidecar::Prepare() {
   for (const std::string& warning : settings_.warnings) log_.Warn("config", "configuration", {{"warning", warning}});
   (void)net::RaiseFileLimit();
+  if (std::any_of(services_.begin(), services_.end(), [](const auto& one) { return one->settings().NeedsAgent(); })) {
+    auto link = control::AgentLink::Make(loop_, log_, settings_.agent);
+    if (!link) return Invalid("Error connecting to Consul agent: " + link.error().message);
+    link_ = std::move(*link);
+  }
   for (const auto& service : services_) {
-    const Status prepared = service->Prepare();
+    const Status prepared = service->Prepare(link_.get());
     if (prepared) continue;
     if (services_.size() == 1) return prepared;
     OnCannotStart(*service, prepared.error().message, {});

@@ -60,9 +60,9 @@ std::string Sidecar::StatusJson(const std::string& service) const {
     out["listeners"].push_back({{"name", "admin"}, {"address", admin_->address()}, {"state", "open"}, {"error", ""}});
   }
   out["agent"] = nullptr;
-  if (const control::Agent* agent = services_.front()->agent()) {
-    const control::AgentConnections& connections = agent->connections();
-    out["agent"] = {{"address", agent->name()},
+  if (link_) {
+    const control::AgentConnections& connections = link_->connections();
+    out["agent"] = {{"address", link_->name()},
                     {"connections", connections.open()},
                     {"max_connections", connections.limit()},
                     {"error", connections.Complaint()}};

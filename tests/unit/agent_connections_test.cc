@@ -13,115 +13,26 @@
 
 #include "proxy/control/agent.h"
 #include "proxy/control/watch.h"
-#include "proxy/net/listener.h"
-#include "proxy/net/stream.h"
-#include "tests/unit/http_fixture.h"
+#include "tests/unit/agent_desk.h"
 
 namespace mooring::control {
 namespace {
 
 using net::milliseconds;
-using test::Loopback;
+using test::Blocks;
+using test::Desk;
+using test::Index;
+using test::kTooMany;
+using test::Ok;
 using test::RunUntil;
-
-// Desk answers requests by their target: `answer` gives the whole answer, or nothing for never.
-class Desk final {
- public:
-  using Answer = std::function<std::string(const std::string& target)>;
-  Desk(net::Loop& loop, Answer answer) : loop_(loop), answer_(std::move(answer)) {
-    auto listening = net::Listen(Loopback());
-    REQUIRE(listening);
-    port_ = net::SocketAddress::LocalOf(listening->get()).port();
-    acceptor_.emplace(loop, std::move(*listening),
-                      net::Acceptor::Callbacks{.on_accept =
-                                                   [this](net::UniqueFd fd, const net::SocketAddress&) {
-                                                     ++accepted;
-                                                     lines_.push_back(std::make_unique<Line>(*this, std::move(fd)));
-                                                     most = std::max(most, Open());
-                                                   },
-                                               .on_pause = [](int) {}});
-  }
-  std::size_t Open() const {
-    return static_cast<std::size_t>(
-        std::count_if(lines_.begin(), lines_.end(), [](const auto& line) { return line->stream.has_value(); }));
-  }
-  // Say answers everybody who waits for a target that begins so.
-  void Say(const std::string& prefix, const std::string& answer) {
-    for (auto& line : lines_) {
-      if (line->stream && line->waiting.starts_with(prefix)) line->Say(answer);
-    }
-  }
-  config::AgentSettings settings() const {
-    config::AgentSettings settings;
-    settings.address = net::Address::Tcp("127.0.0.1", port_);
-    return settings;
-  }
-  std::size_t Asked(const std::string& part) const {
-    return static_cast<std::size_t>(std::count_if(asked.begin(), asked.end(), [&](const std::string& target) {
-      return target.find(part) != std::string::npos;
-    }));
-  }
-
-  std::size_t accepted = 0, most = 0;
-  std::vector<std::string> asked;
-
- private:
-  struct Line final : net::StreamObserver {
-    Line(Desk& owner, net::UniqueFd fd)
-        : desk(owner), stream(std::in_place, desk.loop_, std::move(fd), static_cast<net::StreamObserver*>(this)) {
-      stream->WantRead(true);
-    }
-    void OnReadable(net::Stream&) override {
-      const auto read = stream->Read();
-      if (read.status == net::Stream::ReadStatus::kAgain) return;
-      if (read.status != net::Stream::ReadStatus::kData) {
-        stream.reset();
-        return;
-      }
-      seen.append(reinterpret_cast<const char*>(read.bytes.data()), read.bytes.size());
-      if (seen.find("\r\n\r\n") == std::string::npos) return;
-      const std::size_t from = seen.find(' ') + 1;
-      waiting = seen.substr(from, seen.find(' ', from) - from);
-      seen.clear();
-      desk.asked.push_back(waiting);
-      const std::string answer = desk.answer_(waiting);
-      if (!answer.empty()) Say(answer);
-    }
-    void Say(const std::string& text) {
-      waiting.clear();
-      (void)stream->Write({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
-      if (text.find("Connection: close") != std::string::npos) stream.reset();
-    }
-    void OnDrained(net::Stream&) override {}
-    void OnBroken(net::Stream&) override { stream.reset(); }
-
-    Desk& desk;
-    std::string seen, waiting;
-    std::optional<net::Stream> stream;
-  };
-
-  net::Loop& loop_;
-  const Answer answer_;
-  std::uint16_t port_ = 0;
-  std::list<std::unique_ptr<Line>> lines_;
-  std::optional<net::Acceptor> acceptor_;
-};
-
-std::string Ok(const std::string& body, const std::string& headers = {}) {
-  return "HTTP/1.1 200 OK\r\n" + headers + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
-}
-std::string Index(int index) { return "X-Consul-Index: " + std::to_string(index) + "\r\n"; }
-
-constexpr char kTooMany[] = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-
-bool Blocks(const std::string& target) { return target.find("index=") != std::string::npos; }
 
 // Fixture is an agent's client, and watches that note what they are told.
 struct Fixture {
   explicit Fixture(Desk::Answer answer) : desk(loop, std::move(answer)) {
-    auto made = Agent::Make(loop, log, desk.settings());
+    auto made = AgentLink::Make(loop, log, desk.settings());
     REQUIRE(made);
-    agent = std::move(*made);
+    link = std::move(*made);
+    agent = *Agent::Make(*link, {});
   }
   Watch& Upstream(const std::string& name, net::MonotonicTime* used) {
     Watch::Options options;
@@ -149,6 +60,7 @@ struct Fixture {
   net::Loop loop;
   log::Log log{log::Level::kError, false};
   Desk desk;
+  std::unique_ptr<AgentLink> link;
   std::unique_ptr<Agent> agent;
   std::map<std::string, std::string> told;
   std::list<std::unique_ptr<Watch>> watches;
@@ -175,7 +87,7 @@ TEST_CASE("agent connections: with one upstream at most six, with thirty at most
     });
     const std::size_t limit = upstreams == 1 ? 6 : 8;
     CHECK(fixture.desk.most <= limit);
-    CHECK(fixture.agent->connections().open() <= limit);
+    CHECK(fixture.link->connections().open() <= limit);
     askers.clear();
     fixture.watches.clear();
   }
@@ -265,7 +177,7 @@ TEST_CASE("agent connections: where the agent admits no more, that is said, and 
     return std::all_of(fixture.watches.begin(), fixture.watches.end(),
                        [](const auto& watch) { return watch->state().last_error == Admission::kFull; });
   });
-  CHECK(fixture.agent->connections().Complaint() == Admission::kFull);
+  CHECK(fixture.link->connections().Complaint() == Admission::kFull);
   const std::size_t before = fixture.desk.accepted;
   bool over = false;
   net::Timer wait(fixture.loop, [&] { over = true; });
@@ -287,7 +199,7 @@ TEST_CASE("watch: an answer of the agent's cache is as old as the servers' last 
   watch.Start();
   const auto asked = [&] { return fixture.desk.Asked("polled?cached"); };
   RunUntil(fixture.loop, [&] { return asked() >= 2 && watch.state().updates >= 2; });
-  const auto seen = fixture.agent->ServersSeen();
+  const auto seen = fixture.link->ServersSeen();
   REQUIRE(seen);
   // The servers' last word is older than this answer.
   CHECK(watch.ConfirmedAt() == seen);

@@ -1,0 +1,62 @@
+#include "proxy/control/token.h"
+
+#include <utility>
+
+#include "authz/text.h"
+#include "tls/cleanse.h"
+
+namespace mooring::control {
+Result<std::shared_ptr<Token>> Token::Make(log::Log& log, Origin origin) {
+  std::shared_ptr<Token> token(new Token(log, std::move(origin)));
+  if (token->origin_.file.empty()) return token;
+  if (auto read = token->Read(); !read) return Invalid("Error loading token file: " + read.error().message);
+  return token;
+}
+
+Token::~Token() {
+  tls::Cleanse(&from_file_);
+  tls::Cleanse(&origin_.given);
+}
+
+Status Token::Read() {
+  // Looked at before it is read: a write in between is then seen at the next look.
+  const config::FileLook look = config::LookAt(origin_.file);
+  auto text = config::ReadFile(origin_.file);
+  if (!text) return text.error();
+  tls::Cleanse(&from_file_);
+  from_file_ = authz::Trimmed(*text);
+  tls::Cleanse(&*text);
+  look_ = look;
+  return Ok();
+}
+
+void Token::Renew() {
+  if (origin_.file.empty() || config::LookAt(origin_.file) == look_) return;
+  // A file that is gone or unreadable for a moment (it is being replaced) leaves the last token in force.
+  auto read = Read();
+  if (read) {
+    error_said_ = false;
+    log_.Info("agent", "token file read again", {{"file", origin_.file}});
+  } else if (!error_said_) {
+    error_said_ = true;
+    log_.Warn("agent", "token file cannot be read; the token read before stays in force",
+              {{"error", read.error().message}});
+  }
+}
+
+std::string Token::Name() const {
+  if (!from_file_.empty()) return "the token of " + origin_.file;
+  if (!origin_.given.empty()) return origin_.name;
+  return "no token";
+}
+
+std::string Token::Blot(std::string text) const {
+  for (const std::string* token : {&from_file_, &origin_.given}) {
+    for (std::size_t at = 0; !token->empty() && (at = text.find(*token, at)) != std::string::npos;) {
+      text.replace(at, token->size(), "(the token)");
+    }
+  }
+  return text;
+}
+
+}  // namespace mooring::control

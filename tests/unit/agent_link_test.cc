@@ -1,0 +1,130 @@
+// Several services over one link to the agent: each with its own token, store and limit of staleness.
+#include "proxy/control/agent_link.h"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proxy/control/agent.h"
+#include "proxy/control/watch.h"
+#include "proxy/state/store.h"
+#include "tests/unit/agent_desk.h"
+#include "tests/unit/state_fixture.h"
+
+namespace mooring::control {
+namespace {
+
+using net::milliseconds;
+using test::Desk;
+using test::RunUntil;
+
+struct Fixture {
+  Fixture() {
+    auto made = AgentLink::Make(loop, log, desk.settings());
+    REQUIRE(made);
+    link = std::move(*made);
+  }
+  std::unique_ptr<Agent> Service(const Token::Origin& token) {
+    auto made = Agent::Make(*link, token);
+    REQUIRE(made);
+    return std::move(*made);
+  }
+  // Ask is what the agent was told the token is.
+  std::string Ask(Agent& agent) {
+    bool answered = false;
+    const auto asker = agent.NewAsker();
+    asker->Send(agent.NewRequest("GET", "/v1/x", ""), [&](const Result<http::Response>&) { answered = true; });
+    RunUntil(loop, [&] { return answered; });
+    return desk.tokens.back();
+  }
+
+  net::Loop loop;
+  log::Log log{log::Level::kError, false};
+  Desk desk{loop, [](const std::string&) { return test::Ok("[]", test::Index(7)); }};
+  std::unique_ptr<AgentLink> link;
+};
+
+TEST_CASE("agent link: each service asks with its own token, over one connection") {
+  Fixture fixture;
+  const auto web = fixture.Service({"of-web", ""});
+  const auto db = fixture.Service({"of-db", ""});
+  const auto none = fixture.Service({});
+  CHECK(fixture.Ask(*web) == "of-web");
+  CHECK(fixture.Ask(*db) == "of-db");
+  CHECK(fixture.Ask(*none).empty());
+  CHECK(fixture.desk.accepted == 1);
+  CHECK_FALSE(web->SameToken(*db));
+  CHECK(web->Blot("of-web and of-db") == "(the token) and of-db");
+  CHECK(none->TokenName() == "no token");
+  CHECK(web->TokenName() == "the token given by -token, agent.token or CONSUL_HTTP_TOKEN");
+  CHECK(fixture.Service({"mine", "", "its own token"})->TokenName() == "its own token");
+}
+
+TEST_CASE("agent link: who names the same file has the same token, before and after its rotation; so has who holds the same secret") {
+  Fixture fixture;
+  const test::TempDir dir;
+  test::WriteFile(dir / "token", "first\n");
+  const auto web = fixture.Service({"", dir / "token"});
+  const auto db = fixture.Service({"", dir / "token"});
+  const auto other = fixture.Service({"first", ""});
+  CHECK(web->SameToken(*db));
+  CHECK(web->SameToken(*other));
+  test::WriteFile(dir / "token", "second, and longer\n");
+  CHECK(fixture.Ask(*web) == "second, and longer");
+  CHECK(web->SameToken(*db));
+  CHECK_FALSE(web->SameToken(*other));
+  CHECK(fixture.Ask(*db) == "second, and longer");
+  // A file that is gone for a moment leaves the token in force, and an empty one the token that was given.
+  REQUIRE(unlink((dir / "token").c_str()) == 0);
+  CHECK(fixture.Ask(*web) == "second, and longer");
+  test::WriteFile(dir / "empty", " \n");
+  const auto empty = fixture.Service({"given", dir / "empty"});
+  CHECK(fixture.Ask(*empty) == "given");
+}
+
+TEST_CASE("agent link: a token file that cannot be read is an error that names it, for the service that has it alone") {
+  Fixture fixture;
+  const auto web = fixture.Service({"of-web", ""});
+  const auto made = Agent::Make(*fixture.link, {"", "/nowhere/token"});
+  REQUIRE_FALSE(made);
+  CHECK(made.error().message.find("Error loading token file: ") == 0);
+  CHECK(made.error().message.find("/nowhere/token") != std::string::npos);
+  CHECK(fixture.Ask(*web) == "of-web");
+}
+
+TEST_CASE("agent link: each service keeps what it was told in its own store, and has its own limit of staleness") {
+  Fixture fixture;
+  const test::TempDir dir;
+  const auto web = fixture.Service({"of-web", ""});
+  const auto db = fixture.Service({"of-db", ""});
+  std::vector<std::unique_ptr<state::Store>> stores;
+  for (Agent* agent : {web.get(), db.get()}) {
+    state::Store::Options options;
+    options.directory = dir.path();
+    options.subdirectory = state::Folder::SubdirectoryName("service", agent == web.get() ? "web" : "db");
+    options.key.id = options.subdirectory;
+    auto store = state::Store::Open(fixture.loop, fixture.log, options);
+    REQUIRE(store);
+    stores.push_back(std::move(*store));
+    agent->UseStore(stores.back().get());
+  }
+  web->SetMaxStale(std::chrono::minutes(5));
+  CHECK(db->max_stale().count() == 0);
+  Watch::Options options;
+  options.name = "leaf";
+  options.path = "/v1/leaf";
+  bool told = false;
+  Watch watch(fixture.loop, fixture.log, *db, options, [&](const http::Response&) {
+    told = true;
+    return Ok();
+  });
+  watch.Start();
+  RunUntil(fixture.loop, [&] { return told && stores[1]->view().documents == 1; });
+  CHECK(stores[0]->view().documents == 0);
+}
+
+}  // namespace
+}  // namespace mooring::control
