@@ -30,27 +30,21 @@ std::shared_ptr<const authz::IntentionSet> StaticIntentions(const config::Static
   return std::make_shared<const authz::IntentionSet>(std::move(rules));
 }
 
-std::string NameOf(const config::ServiceSettings& settings) {
-  for (const std::string* name : {&settings.service, &settings.proxy_id, &settings.sidecar_for}) {
-    if (!name->empty()) return *name;
-  }
-  return {};
-}
-
 }  // namespace
 
-Service::Service(net::Loop& loop, log::Log& log, const config::Settings& process, const config::ServiceSettings& settings, Owner& owner)
-    : loop_(loop),
+Service::Service(const Shared& shared, log::Log& log, const config::ServiceSettings& settings, Owner& owner)
+    : shared_(shared),
+      loop_(shared.loop),
       log_(log),
-      process_(process),
+      process_(shared.settings),
       settings_(settings),
       owner_(owner),
       name_(NameOf(settings)),
-      publish_(loop,
+      publish_(loop_,
                [this] {
                  if (!quitting_) Publish();
                }),
-      publish_again_(loop, [this] { Changed(); }) {}
+      publish_again_(loop_, [this] { Changed(); }) {}
 
 Service::~Service() {
   // The drain and the listeners first: they post to the workers, which must still be there.
@@ -60,6 +54,13 @@ Service::~Service() {
 
 bool Service::IsCalled(const std::string& name) const {
   return name == name_ || (config_ && (name == config_->service || name == config_->proxy_id));
+}
+
+std::string Service::NameOf(const config::ServiceSettings& settings) {
+  for (const std::string* name : {&settings.service, &settings.proxy_id, &settings.sidecar_for}) {
+    if (!name->empty()) return *name;
+  }
+  return {};
 }
 
 void Service::PublishLater() { publish_again_.Start(kPublishAgain); }

@@ -54,14 +54,21 @@ class Service final {
     ~Owner() = default;
   };
 
+  // Shared is what the services of a process have in common. It outlives them.
+  struct Shared {
+    net::Loop& loop;
+    const config::Settings& settings;         // the process's part of them
+    std::shared_ptr<state::DiskThread> disk;  // null: no state is kept
+  };
   // `log` marks the lines of this service, where there are several. All outlive it.
-  Service(net::Loop& loop, log::Log& log, const config::Settings& process, const config::ServiceSettings& settings, Owner& owner);
+  Service(const Shared& shared, log::Log& log, const config::ServiceSettings& settings, Owner& owner);
   ~Service();
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
   // Name is what the operator calls it: the service, the proxy ID, or the instance whose sidecar it is. Constant, and no two are alike.
   const std::string& name() const { return name_; }
+  static std::string NameOf(const config::ServiceSettings& settings);
   // IsCalled is true for each of its names that is known now.
   bool IsCalled(const std::string& name) const;
 
@@ -125,6 +132,7 @@ class Service final {
 
   tls::Offers Offers() const;  // of TLS: as the mesh has it, or our own
 
+  const Shared& shared_;
   net::Loop& loop_;
   log::Log& log_;
   const config::Settings& process_;

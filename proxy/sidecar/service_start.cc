@@ -114,6 +114,7 @@ Status Service::OpenStore() {
   options.key.agent = link_->name();
   options.expected_datacenter = process_.datacenter;
   options.keep_private_key = process_.cache_private_key;
+  options.disk = shared_.disk;
   auto store = state::Store::Open(loop_, log_, options);
   if (!store) {
     if (!process_.state_dir_from_environment) return store.error();

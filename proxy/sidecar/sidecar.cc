@@ -23,8 +23,13 @@ Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings)
       tick_(loop, [this] { Tick(); }),
       end_anyway_(loop, [this] { Exit(0); }) {
   loop_.SetKeeper(this);
+  if (!settings_.state_dir.empty()) shared_.disk = std::make_shared<state::DiskThread>();
   for (const config::ServiceSettings& each : settings_.services) {
-    services_.push_back(std::make_unique<Service>(loop_, log_, settings_, each, *this));
+    if (settings_.services.size() > 1) {
+      service_logs_.push_back(std::make_unique<log::Log>(log_, log::Field{"service", Service::NameOf(each)}));
+    }
+    log::Log& its_log = service_logs_.empty() ? log_ : *service_logs_.back();
+    services_.push_back(std::make_unique<Service>(shared_, its_log, each, *this));
   }
 }
 

@@ -70,6 +70,7 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   int exit_code_ = 0;
   const net::MonotonicTime started_at_;
 
+  Service::Shared shared_{loop_, settings_, nullptr};
   std::unique_ptr<net::Resolver> resolver_;
   std::shared_ptr<data::Admission> admission_;
   std::vector<std::unique_ptr<log::Log>> service_logs_;

@@ -1,10 +1,9 @@
 #include "proxy/state/disk.h"
 
-#include <csignal>
+#include <chrono>
 #include <new>
+#include <thread>
 #include <utility>
-
-#include "proxy/net/thread.h"
 
 namespace mooring::state {
 namespace {
@@ -26,22 +25,15 @@ void Insist(const What& what) {
 
 }  // namespace
 
-Disk::Disk(std::string directory, std::string subdirectory, std::optional<Folder> folder,
-           std::function<void()> on_done)
-    : directory_(std::move(directory)),
+Disk::Disk(std::shared_ptr<DiskThread> thread, std::string directory, std::string subdirectory,
+           std::optional<Folder> folder, std::function<void()> on_done)
+    : thread_(std::move(thread)),
+      directory_(std::move(directory)),
       subdirectory_(std::move(subdirectory)),
       folder_(std::move(folder)),
-      on_done_(std::move(on_done)),
-      thread_(net::StartThread("saving the state", [this] { Work(); })) {}
+      on_done_(std::move(on_done)) {}
 
-Disk::~Disk() {
-  {
-    const std::lock_guard lock(mutex_);
-    ending_ = true;
-  }
-  changed_.notify_all();
-  thread_.join();
-}
+Disk::~Disk() { thread_->Await(*this); }
 
 void Disk::Start(Job job) {
   busy_ = true;
@@ -49,7 +41,7 @@ void Disk::Start(Job job) {
     const std::lock_guard lock(mutex_);
     job_.emplace(std::move(job));
   }
-  changed_.notify_all();
+  thread_->Add(*this);
 }
 
 std::optional<Outcome> Disk::Take() {
@@ -64,29 +56,20 @@ bool Disk::Wait(std::chrono::steady_clock::time_point deadline) {
   return changed_.wait_until(lock, deadline, [this] { return outcome_.has_value(); });
 }
 
-void Disk::Work() {
-  // A write beyond the process's limit on file sizes shall fail, not end the process. And signals
-  // that the program waits for are none of this thread's business.
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  while (true) {
-    std::optional<Job> job;
-    {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return job_ || ending_; });
-      if (!job_) return;
-      job = std::exchange(job_, std::nullopt);
-    }
-    Outcome outcome;
-    Insist([&] { outcome = Save(directory_, subdirectory_, &folder_, *job); });
-    {
-      const std::lock_guard lock(mutex_);
-      outcome_.emplace(std::move(outcome));
-    }
-    changed_.notify_all();
-    Insist(on_done_);
+void Disk::Do() {
+  std::optional<Job> job;
+  {
+    const std::lock_guard lock(mutex_);
+    job = std::exchange(job_, std::nullopt);
   }
+  Outcome outcome;
+  Insist([&] { outcome = Save(directory_, subdirectory_, &folder_, *job); });
+  {
+    const std::lock_guard lock(mutex_);
+    outcome_.emplace(std::move(outcome));
+  }
+  changed_.notify_all();
+  Insist(on_done_);
 }
 
 }  // namespace mooring::state

@@ -1,27 +1,28 @@
-// Disk: one thread that does one save at a time, so that a slow disk never holds up the loop, nor a
-// hung name look-up in libuv's pool a save. Owned and called by one thread, the loop's.
+// Disk: one store's saves, one at a time, on the thread that all stores of the process share
+// (disk_thread.h). Owned and called by one thread, the loop's.
 #pragma once
 
 #include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 
+#include "proxy/state/disk_thread.h"
 #include "proxy/state/folder.h"
 #include "proxy/state/save.h"
 
 namespace mooring::state {
 
-class Disk final {
+class Disk final : private DiskThread::Work {
  public:
   // `folder` may be nullopt: the first save tries to open it. `on_done` is called on the disk's
   // thread when an outcome can be taken.
-  Disk(std::string directory, std::string subdirectory, std::optional<Folder> folder,
-       std::function<void()> on_done);
-  ~Disk();  // waits for a save under way
+  Disk(std::shared_ptr<DiskThread> thread, std::string directory, std::string subdirectory,
+       std::optional<Folder> folder, std::function<void()> on_done);
+  ~Disk();  // waits for a save that was started
   Disk(const Disk&) = delete;
   Disk& operator=(const Disk&) = delete;
 
@@ -34,8 +35,9 @@ class Disk final {
   bool Wait(std::chrono::steady_clock::time_point deadline);
 
  private:
-  void Work();
+  void Do() override;
 
+  const std::shared_ptr<DiskThread> thread_;
   const std::string directory_;
   const std::string subdirectory_;
   std::optional<Folder> folder_;  // the thread's
@@ -46,8 +48,6 @@ class Disk final {
   std::condition_variable changed_;
   std::optional<Job> job_;          // guarded by mutex_
   std::optional<Outcome> outcome_;  // guarded by mutex_
-  bool ending_ = false;             // guarded by mutex_
-  std::thread thread_;
 };
 
 }  // namespace mooring::state

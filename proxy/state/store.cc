@@ -92,7 +92,8 @@ Store::Store(net::Loop& loop, log::Log& log, Options options, std::optional<Fold
              }),
       grace_(loop, [this] { OnGrace(); }),
       self_(std::make_shared<Store*>(this)),
-      disk_(options_.directory, options_.subdirectory, std::move(folder),
+      disk_(options_.disk ? options_.disk : std::make_shared<DiskThread>(), options_.directory, options_.subdirectory,
+            std::move(folder),
             [&loop, self = std::weak_ptr<Store*>(self_)] {
               loop.Post([self] {
                 if (const std::shared_ptr<Store*> store = self.lock()) (*store)->Finish();

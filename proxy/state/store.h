@@ -3,8 +3,8 @@
 // start for the saved one. What an answer means is not known here.
 //
 // Bodies are not kept in memory once they are on disk (see save.h and ledger.h for how that goes).
-// Failing to save never stops anything: it is said, and tried again. Loop thread only; a thread of
-// its own writes.
+// Failing to save never stops anything: it is said, and tried again. Loop thread only; another
+// thread writes, one for all stores of a process.
 #pragma once
 
 #include <algorithm>
@@ -55,13 +55,14 @@ class Store final {
     std::string expected_datacenter;  // "": any
     Timing timing{};
     std::size_t limit = std::size_t{1} << 30;  // bytes of a whole file
+    std::shared_ptr<DiskThread> disk{};        // null: one of its own
   };
 
   // Open checks the directory and loads what is there. Errors are about the directory alone
   // (folder.h has the wording); one that is full, read-only or locked is no error, but is logged
   // and tried again. A file that is of no use is logged and means a cold start.
   static Result<std::unique_ptr<Store>> Open(net::Loop& loop, log::Log& log, Options options);
-  ~Store();  // Close, then waits for the thread
+  ~Store();  // Close, then waits for the disk
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 

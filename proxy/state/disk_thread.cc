@@ -1,0 +1,57 @@
+#include "proxy/state/disk_thread.h"
+
+#include <csignal>
+
+#include "proxy/net/thread.h"
+
+namespace mooring::state {
+
+DiskThread::DiskThread() : thread_(net::StartThread("saving the state", [this] { Run(); })) {}
+
+DiskThread::~DiskThread() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void DiskThread::Add(Work& work) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    Work** last = &first_;
+    while (*last != nullptr) last = &(*last)->next_;
+    *last = &work;
+    work.pending_ = true;
+  }
+  changed_.notify_all();
+}
+
+void DiskThread::Await(Work& work) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&work] { return !work.pending_; });
+}
+
+void DiskThread::Run() {
+  // A write beyond the process's limit on file sizes shall fail, not end the process. And signals
+  // that the program waits for are none of this thread's business.
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return first_ != nullptr || ending_; });
+    if (first_ == nullptr) return;
+    Work& work = *first_;
+    lock.unlock();
+    work.Do();
+    lock.lock();
+    first_ = work.next_;
+    work.next_ = nullptr;
+    work.pending_ = false;
+    changed_.notify_all();
+  }
+}
+
+}  // namespace mooring::state
