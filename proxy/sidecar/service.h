@@ -59,6 +59,7 @@ class Service final {
     net::Loop& loop;
     const config::Settings& settings;         // the process's part of them
     std::shared_ptr<state::DiskThread> disk;  // null: no state is kept
+    control::AgentLink* link = nullptr;       // null: no service needs the agent
   };
   // `log` marks the lines of this service, where there are several. All outlive it.
   Service(const Shared& shared, log::Log& log, const config::ServiceSettings& settings, Owner& owner);
@@ -73,8 +74,8 @@ class Service final {
   bool IsCalled(const std::string& name) const;
 
   // Prepare reads its files and opens its state. Then Begin starts it, with its hosts on all workers, which outlive it. What could not be
-  // prepared is tried again by Tick. `link` outlives it, and is null where nobody needs the agent.
-  Status Prepare(control::AgentLink* link);
+  // prepared is tried again by Tick.
+  Status Prepare();
   void Begin(std::vector<data::ServiceHost*> hosts);
 
   // What keeps /ready at 503, and what works less than it should without keeping us from serving.
@@ -147,7 +148,6 @@ class Service final {
   bool quitting_ = false;
 
   std::unique_ptr<state::Store> store_;  // outlives the watches, which unfollow it at their end
-  control::AgentLink* link_ = nullptr;
   std::unique_ptr<control::Agent> agent_;
   std::vector<data::ServiceHost*> hosts_;  // one a worker
   std::optional<control::ProxyConfig> config_;

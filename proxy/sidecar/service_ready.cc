@@ -74,14 +74,7 @@ std::vector<std::string> Service::NotReady() const {
 
 std::vector<std::string> Service::Degraded() const {
   std::vector<std::string> reasons;
-  if (const std::string complaint = link_ ? link_->connections().Complaint() : std::string(); !complaint.empty()) {
-    reasons.push_back(complaint);
-  }
   if (mesh_ && !mesh_->complaint().empty()) reasons.push_back("the mesh config entry is not in force: " + mesh_->complaint());
-  if (const auto off = link_ ? link_->clock_off() : std::nullopt) {
-    reasons.push_back("our clock is " + std::to_string(std::chrono::abs(*off).count()) + " s " +
-                      (off->count() > 0 ? "ahead of" : "behind") + " the agent's: certificates are valid by the clock");
-  }
   for (const auto& [name, source] : upstreams_) {
     const std::string complaint = source->Complaint();
     if (!complaint.empty()) reasons.push_back("upstream " + UpstreamName(*source) + ": " + complaint);

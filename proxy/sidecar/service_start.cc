@@ -20,8 +20,7 @@ control::Token::Origin TokenOf(const config::AgentSettings& process, const confi
 
 }  // namespace
 
-Status Service::Prepare(control::AgentLink* link) {
-  link_ = link;
+Status Service::Prepare() {
   const Status done = TryPrepare();
   unprepared_ = done ? std::string() : done.error().message;
   prepare_again_ = loop_.now() + kPrepareAgain;
@@ -30,7 +29,7 @@ Status Service::Prepare(control::AgentLink* link) {
 
 Status Service::TryPrepare() {
   if (settings_.NeedsAgent()) {
-    auto agent = control::Agent::Make(*link_, TokenOf(process_.agent, settings_));
+    auto agent = control::Agent::Make(*shared_.link, TokenOf(process_.agent, settings_));
     if (!agent) return Invalid("Error connecting to Consul agent: " + agent.error().message);
     agent_ = std::move(*agent);
     agent_->SetMaxStale(process_.max_stale);
@@ -52,7 +51,7 @@ void Service::Tick() {
   if (draining_ || quitting_) return;
   if (!begun_) {
     if (hosts_.empty() || loop_.now() < prepare_again_) return;
-    if (const Status prepared = Prepare(link_); !prepared) {
+    if (const Status prepared = Prepare(); !prepared) {
       CannotStart(prepared.error().message);
       return;
     }
@@ -86,7 +85,7 @@ void Service::Open() {
 void Service::ReserveConnections() {
   const bool configured = settings_.HeldByAgent();
   const bool inbound = configured || settings_.public_listen;
-  link_->connections().Reserve((configured ? 1u : 0u) + (settings_.identity ? 0u : 2u) +
+  shared_.link->connections().Reserve((configured ? 1u : 0u) + (settings_.identity ? 0u : 2u) +
                                 (inbound && !settings_.intentions ? 1u : 0u));
 }
 
@@ -111,7 +110,7 @@ Status Service::OpenStore() {
   if (!process_.agent.partition.empty()) options.subdirectory += "~ap." + process_.agent.partition;
   if (!process_.agent.ns.empty()) options.subdirectory += "~ns." + process_.agent.ns;
   options.key.id = options.subdirectory;
-  options.key.agent = link_->name();
+  options.key.agent = shared_.link->name();
   options.expected_datacenter = process_.datacenter;
   options.keep_private_key = process_.cache_private_key;
   options.disk = shared_.disk;

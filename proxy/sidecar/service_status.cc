@@ -94,6 +94,7 @@ std::int64_t Service::HandshakesShed() const {
 void Service::Describe(json* status) const {
   const net::MonotonicTime now = loop_.now();
   json& out = *status;
+  out["name"] = name_;
   out["service"] = config_ ? config_->service : settings_.service;
   out["proxy_id"] = config_ ? config_->proxy_id : settings_.proxy_id;
   out["not_ready"] = NotReady();

@@ -1,5 +1,6 @@
 #include "proxy/sidecar/sidecar.h"
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <new>
@@ -117,9 +118,20 @@ std::vector<std::string> Sidecar::NotReady() const {
 }
 
 std::vector<std::string> Sidecar::Degraded() const {
-  std::vector<std::string> reasons;
+  std::vector<std::string> reasons = AgentDegraded();
   for (const auto& service : services_) {
     for (const std::string& reason : service->Degraded()) reasons.push_back(Of(*service, reason));
+  }
+  return reasons;
+}
+
+std::vector<std::string> Sidecar::AgentDegraded() const {
+  std::vector<std::string> reasons;
+  if (!link_) return reasons;
+  if (std::string complaint = link_->connections().Complaint(); !complaint.empty()) reasons.push_back(std::move(complaint));
+  if (const auto off = link_->clock_off()) {
+    reasons.push_back("our clock is " + std::to_string(std::chrono::abs(*off).count()) + " s " +
+                      (off->count() > 0 ? "ahead of" : "behind") + " the agent's: certificates are valid by the clock");
   }
   return reasons;
 }

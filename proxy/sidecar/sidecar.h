@@ -50,6 +50,7 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   const Service* Find(const std::string& name) const;
   std::vector<std::string> NotReady() const;
   std::vector<std::string> Degraded() const;
+  std::vector<std::string> AgentDegraded() const;  // what all services have to do with
   // StatusJson is of one service, or of all and the process, if `service` is empty.
   std::string StatusJson(const std::string& service) const;
   std::string AdmissionJson() const;
@@ -70,7 +71,7 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   int exit_code_ = 0;
   const net::MonotonicTime started_at_;
 
-  Service::Shared shared_{loop_, settings_, nullptr};
+  Service::Shared shared_{loop_, settings_, nullptr, nullptr};
   std::unique_ptr<net::Resolver> resolver_;
   std::shared_ptr<data::Admission> admission_;
   std::vector<std::unique_ptr<log::Log>> service_logs_;

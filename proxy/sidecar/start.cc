@@ -25,9 +25,10 @@ Status Sidecar::Prepare() {
     auto link = control::AgentLink::Make(loop_, log_, settings_.agent);
     if (!link) return Invalid("Error connecting to Consul agent: " + link.error().message);
     link_ = std::move(*link);
+    shared_.link = link_.get();
   }
   for (const auto& service : services_) {
-    const Status prepared = service->Prepare(link_.get());
+    const Status prepared = service->Prepare();
     if (prepared) continue;
     if (services_.size() == 1) return prepared;
     OnCannotStart(*service, prepared.error().message, {});
@@ -63,7 +64,12 @@ void Sidecar::OpenAdmin() {
       return names;
     };
     sources.not_ready = [this](const std::string& name) { return name.empty() ? NotReady() : Find(name)->NotReady(); };
-    sources.degraded = [this](const std::string& name) { return name.empty() ? Degraded() : Find(name)->Degraded(); };
+    sources.degraded = [this](const std::string& name) {
+      if (name.empty()) return Degraded();
+      std::vector<std::string> reasons = AgentDegraded();
+      for (std::string& reason : Find(name)->Degraded()) reasons.push_back(std::move(reason));
+      return reasons;
+    };
     sources.status_json = [this](const std::string& name) { return StatusJson(name); };
     admin_ = std::make_unique<admin::Admin>(loop_, std::move(*opened), std::move(sources));
     log_.Info("control", "listener open", {{"name", "admin"}, {"address", admin_->address()}});

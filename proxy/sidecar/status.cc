@@ -44,6 +44,7 @@ std::string Sidecar::StatusJson(const std::string& service) const {
   for (const auto& one : services_) one->Describe(&services.emplace_back(json::object()));
   if (services_.size() == 1) {
     out = services.front();  // where a process is one service, its facts stand at the top, too
+    out["degraded"] = Degraded();
   } else {
     bool ready = true;
     for (const auto& one : services_) ready = ready && one->ready();

@@ -71,27 +71,27 @@ class Table final {
   std::vector<std::vector<std::string>> rows_;
 };
 
-std::string Facts(const json& status) {
-  std::string out = "mooring " + Text(status, "version") + "  " + Text(status, "service") + "  " +
-                    Text(status, "state") + "  up " + Span(status.value("uptime_seconds", json())) + "\n";
+// Reasons is one line a reason, indented.
+std::string Reasons(const json& status) {
+  std::string out;
   for (const json& reason : status.value("not_ready", json::array())) out += "  not ready: " + Text(reason) + "\n";
   for (const json& what : status.value("degraded", json::array())) out += "  degraded: " + Text(what) + "\n";
-  if (const json leaf = status.value("leaf", json()); leaf.is_object()) {
+  return out;
+}
+
+std::string ServiceFacts(const json& service) {
+  std::string out;
+  if (const json leaf = service.value("leaf", json()); leaf.is_object()) {
     out += "leaf   " + Text(leaf, "spiffe_id") + "  ends in " + Span(leaf.value("seconds_left", json())) +
            (leaf.value("expiring", false) ? "  NOT RENEWED YET" : "") + "\n";
   }
-  if (const json roots = status.value("roots", json()); roots.is_object()) {
+  if (const json roots = service.value("roots", json()); roots.is_object()) {
     out += "roots  " + Text(roots, "count") + " of " + Text(roots, "trust_domain") + "\n";
   }
-  if (const json intentions = status.value("intentions", json()); intentions.is_object()) {
+  if (const json intentions = service.value("intentions", json()); intentions.is_object()) {
     out += "intentions  " + Text(intentions, "count") + ", others: " + Text(intentions, "default") + "\n";
   }
-  if (const json agent = status.value("agent", json()); agent.is_object()) {
-    out += "agent  " + Text(agent, "address") + "  connections " + Text(agent, "connections") + " of " +
-           Text(agent, "max_connections") + "\n";
-    if (Text(agent, "error") != "-") out += "  " + Text(agent, "error") + "\n";
-  }
-  if (const json file = status.value("state_file", json()); file.is_object()) {
+  if (const json file = service.value("state_file", json()); file.is_object()) {
     out += "state  " + Text(file, "file") + "  saved " +
            (file.value("saved_seconds_ago", json()).is_null() ? std::string("never")
                                                               : Span(file["saved_seconds_ago"]) + " ago") +
@@ -100,7 +100,16 @@ std::string Facts(const json& status) {
   } else {
     out += "state  not kept on disk\n";
   }
-  return out + "\n";
+  return out;
+}
+
+std::string AgentFacts(const json& status) {
+  const json agent = status.value("agent", json());
+  if (!agent.is_object()) return {};
+  std::string out = "agent  " + Text(agent, "address") + "  connections " + Text(agent, "connections") + " of " +
+                    Text(agent, "max_connections") + "\n";
+  if (Text(agent, "error") != "-") out += "  " + Text(agent, "error") + "\n";
+  return out;
 }
 
 std::string Watches(const json& status) {
@@ -173,13 +182,47 @@ std::string Log(const json& status) {
   return out + table.Draw();
 }
 
+// Tables are those of one service.
+std::string Tables(const json& service) { return Watches(service) + Listeners(service) + Upstreams(service) + Connections(service); }
+
+std::string OfOne(const json& status) {
+  return "mooring " + Text(status, "version") + "  " + Text(status, "service") + "  " + Text(status, "state") + "  up " +
+         Span(status.value("uptime_seconds", json())) + "\n" + Reasons(status) + ServiceFacts(status) + AgentFacts(status) + "\n" +
+         Tables(status) + Log(status);
+}
+
+std::string OfSeveral(const json& status, const json& services) {
+  std::string out = "mooring " + Text(status, "version") + "  " + std::to_string(services.size()) + " services  " +
+                    Text(status, "state") + "  up " + Span(status.value("uptime_seconds", json())) + "\n";
+  out += AgentFacts(status) + "\n";
+  Table table({"SERVICE", "STATE", "ACTIVE IN", "ACTIVE OUT", "NOT READY, OR DEGRADED"});
+  for (const json& service : services) {
+    const json connections = service.value("connections", json::object());
+    std::string why;
+    for (const char* key : {"not_ready", "degraded"}) {
+      for (const json& reason : service.value(key, json::array())) why += (why.empty() ? "" : "; ") + Text(reason);
+    }
+    table.Add({Text(service, "name"), Text(service, "state"), Text(connections.value("inbound", json::object()), "active"),
+               Text(connections.value("outbound", json::object()), "active"), why.empty() ? "-" : why});
+  }
+  out += table.Draw() + Listeners(status);
+  for (const json& service : services) {
+    out += "== " + Text(service, "name") + "  " + Text(service, "state") + "\n" + Reasons(service) + ServiceFacts(service) + "\n" +
+           Tables(service);
+  }
+  return out + Log(status);
+}
+
 }  // namespace
 
 Result<std::string> StatusTable(std::string_view status_json) {
   const json status = json::parse(status_json, nullptr, false);
-  if (!status.is_object() || !status.contains("watches")) return Invalid("this is no status of a mooring");
+  if (!status.is_object() || !(status.contains("watches") || status.contains("services"))) {
+    return Invalid("this is no status of a mooring");
+  }
   try {
-    return Facts(status) + Watches(status) + Listeners(status) + Upstreams(status) + Connections(status) + Log(status);
+    const json services = status.value("services", json::array());
+    return services.size() > 1 ? OfSeveral(status, services) : OfOne(status);
   } catch (const json::exception& error) {
     return Invalid(std::string("this is no status of a mooring: ") + error.what());
   }

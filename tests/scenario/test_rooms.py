@@ -103,3 +103,18 @@ def test_a_library_is_named_only_in_its_room(case):
                 if re.fullmatch(pattern, included) and room not in allowed and path not in allowed:
                     wrong.append(f"{path} includes <{included}>")
     assert not wrong, wrong
+
+
+def test_every_test_that_the_thread_sanitizer_is_to_see_is_built_for_it(case):
+    """tests/run --tsan runs what tests/unit/threads.txt names, out of the files that thread_tests is made of."""
+    with open(os.path.join(ROOT, "tests/meson.build"), encoding="utf-8") as file:
+        listed = re.search(r"executable\('thread_tests', files\((.*?)\)", file.read(), re.DOTALL).group(1)
+    built = set()
+    for name in re.findall(r"'(unit/[^']+)'", listed):
+        with open(os.path.join(ROOT, "tests", name), encoding="utf-8") as file:
+            built |= set(re.findall(r'TEST_CASE\("([^"]+)"', file.read()))
+    with open(os.path.join(ROOT, "tests/unit/threads.txt"), encoding="utf-8") as file:
+        named = {line.strip() for line in file if line.strip() and not line.startswith("#")}
+    assert named <= built, f"named and not built: {sorted(named - built)}"
+    unseen = {name for name in built if name.startswith("threads:")} - named
+    assert not unseen, f"tests of threads that threads.txt does not name: {sorted(unseen)}"
