@@ -1,6 +1,9 @@
 #include "authz/text.h"
 
 #include <algorithm>
+#include <cstdint>
+
+#include "authz/hex.h"
 
 namespace mooring::authz {
 namespace {
@@ -23,6 +26,20 @@ std::string_view Trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(kBlank);
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+}
+
+std::string PercentEncoded(std::string_view text, std::string_view kept) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (plain || kept.find(c) != std::string_view::npos) {
+      out += c;
+    } else {
+      out += '%';
+      AppendHex(&out, static_cast<std::uint8_t>(c), kUpperHex);
+    }
+  }
+  return out;
 }
 
 bool EqualIgnoringCase(std::string_view a, std::string_view b) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <new>
 
+#include "authz/hex.h"
 #include "authz/text.h"
 
 namespace mooring::tls {
@@ -49,12 +50,10 @@ std::string NameText(const X509_NAME* name) {
 }
 
 std::string HexWithColons(std::span<const std::uint8_t> bytes) {
-  constexpr std::string_view kHex = "0123456789abcdef";
   std::string text;
   for (const std::uint8_t byte : bytes) {
     if (!text.empty()) text += ':';
-    text += kHex[byte >> 4U];
-    text += kHex[byte & 0xFU];
+    authz::AppendHex(&text, byte);
   }
   return text;
 }

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 
+#include "authz/hex.h"
 #include "tls/boringssl.h"
 
 namespace mooring::tls {
@@ -17,13 +18,9 @@ std::string Sha256Hex(std::span<const std::string_view> parts) {
   SHA256_Final(digest.data(), &context);
   OPENSSL_cleanse(&context, sizeof context);  // its buffer holds the last bytes of what was hashed
 
-  static constexpr std::string_view kHex = "0123456789abcdef";
   std::string text;
   text.reserve(digest.size() * 2);
-  for (const std::uint8_t byte : digest) {
-    text += kHex[byte >> 4];
-    text += kHex[byte & 15];
-  }
+  for (const std::uint8_t byte : digest) authz::AppendHex(&text, byte);
   return text;
 }
 

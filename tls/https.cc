@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "authz/ip_literal.h"
 #include "authz/text.h"
 #include "tls/pem.h"
 
@@ -128,12 +129,6 @@ Refusal RefusalOf(int error) {
 
 }  // namespace
 
-bool IsIpLiteral(const std::string& host) {
-  const bssl::UniquePtr<ASN1_OCTET_STRING> bytes(a2i_IPADDRESS(host.c_str()));
-  ClearErrors();
-  return bytes != nullptr;
-}
-
 Result<bssl::UniquePtr<X509_STORE>> LoadHttpsRoots(const HttpsOptions& options) {
   bssl::UniquePtr<X509_STORE> store(X509_STORE_new());
   if (!store) return Error{ErrorCode::kInternal, "out of memory"};
@@ -210,7 +205,7 @@ Judgement JudgeHost(X509_STORE* roots, std::span<const std::span<const std::uint
   // As Go's and so Consul's tools do: what the operator lists is trusted, self-signed or not.
   X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
   X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-  const int named = IsIpLiteral(host)
+  const int named = authz::IsIpLiteral(host)
                         ? X509_VERIFY_PARAM_set1_ip_asc(param, host.c_str())
                         : X509_VERIFY_PARAM_set1_host(param, host.data(), host.size());
   if (host.empty() || named != 1) {

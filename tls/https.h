@@ -22,8 +22,4 @@ Status LoadClientPair(const HttpsOptions& options, SSL_CTX* ctx);
 Judgement JudgeHost(X509_STORE* roots, std::span<const std::span<const std::uint8_t>> chain,
                     const std::string& host, WallTime now);
 
-// IsIpLiteral: an IPv4 or IPv6 address without brackets. Such a host is never sent as SNI (RFC 6066
-// 3).
-bool IsIpLiteral(const std::string& host);
-
 }  // namespace mooring::tls

@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "authz/ip_literal.h"
 #include "authz/text.h"
 #include "tls/diagnosis.h"
 #include "tls/https.h"
@@ -252,7 +253,7 @@ std::unique_ptr<Session> Session::ConnectHttps(std::shared_ptr<const Context> co
   SSL_set_connect_state(impl->ssl.get());
   if (impl->shared().kind != Context::Impl::Kind::kHttps) {
     impl->Fail(Failure::kProtocol, "this context is not for https");
-  } else if (!IsIpLiteral(host) && SSL_set_tlsext_host_name(impl->ssl.get(), host.c_str()) != 1) {
+  } else if (!authz::IsIpLiteral(host) && SSL_set_tlsext_host_name(impl->ssl.get(), host.c_str()) != 1) {
     ClearErrors();
     impl->Fail(Failure::kProtocol, "\"" + authz::Shortened(host) + "\" cannot be sent as SNI");
   }

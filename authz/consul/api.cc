@@ -70,11 +70,8 @@ Result<LeafDocument> ParseLeaf(std::string_view body) {
   json::Document document("leaf certificate answer", body);
   json::Object root = document.Root();
   LeafDocument leaf;
-  leaf.serial = root.Text("SerialNumber");
   leaf.certificate_pem = root.NeededText("CertPEM");
   leaf.private_key_pem = root.TakeNeededText("PrivateKeyPEM");
-  leaf.service = root.Text("Service");
-  leaf.service_uri = root.Text("ServiceURI");
   if (document.error()) return *document.error();
   return leaf;
 }
@@ -83,18 +80,14 @@ Result<RootsDocument> ParseRoots(std::string_view body) {
   json::Document document("CA roots answer", body);
   const json::Object root = document.Root();
   RootsDocument roots;
-  roots.active_id = root.Text("ActiveRootID");
   roots.trust_domain = root.NeededText("TrustDomain");
   if (!IsTrustDomain(roots.trust_domain)) {
     root.Fail("TrustDomain", "is not a SPIFFE trust domain (a-z, 0-9, '.', '-' and '_')");
   }
   for (const json::Object& entry : root.Objects("Roots")) {
-    roots.roots.push_back({.id = entry.Text("ID"),
-                           .name = entry.Text("Name"),
-                           .pem = entry.NeededText("RootCert"),
-                           .active = entry.Flag("Active")});
+    roots.pems.push_back(entry.NeededText("RootCert"));
   }
-  if (roots.roots.empty()) root.Fail("Roots", "is empty: the mesh CA is not initialized yet");
+  if (roots.pems.empty()) root.Fail("Roots", "is empty: the mesh CA is not initialized yet");
   if (document.error()) return *document.error();
   return roots;
 }

@@ -24,26 +24,16 @@ namespace mooring::authz {
 
 // LeafDocument: GET /v1/agent/connect/ca/leaf/:service.
 struct LeafDocument {
-  std::string serial;
   std::string certificate_pem;  // the leaf, then its intermediates
   std::string private_key_pem;  // the owner cleanses it after use
-  std::string service;
-  std::string service_uri;
 };
 Result<LeafDocument> ParseLeaf(std::string_view body);
 
 // RootsDocument: GET /v1/agent/connect/ca/roots. Every root is trusted, active or not. An empty
 // list is an error: it must never replace a good one.
-struct Root {
-  std::string id;
-  std::string name;
-  std::string pem;  // may hold several certificates
-  bool active = false;
-};
 struct RootsDocument {
-  std::string active_id;
   std::string trust_domain;
-  std::vector<Root> roots;
+  std::vector<std::string> pems;  // of a root each, and of several certificates where the agent has it so
 };
 Result<RootsDocument> ParseRoots(std::string_view body);
 
@@ -74,7 +64,6 @@ struct Instance {
   std::string wan_address;
   std::uint16_t wan_port = 0;
   std::string id;               // service ID
-  std::string kind;             // connect-proxy, or "" for native
   std::string claimed_service;  // what the entry says it serves; never used to build an identity
   Locality locality;            // Service.Locality
   int weight = 1;               // Weights.Passing, or Weights.Warning if a check warns; 1 to 65535
@@ -124,14 +113,9 @@ struct UpstreamDocument {
 // ProxyDocument: GET /v1/agent/service/:id of kind connect-proxy (another kind is an error).
 struct ProxyDocument {
   std::string id;
-  std::string service;  // the proxy's own service name
   std::string address;
   std::uint16_t port = 0;
-  std::string node_datacenter;  // absent in 1.8: empty
-  std::string ns;               // empty: the agent knows no namespaces
-  std::string partition;  // empty for the default partition, also where the agent writes it out
   std::string destination_service;
-  std::string destination_service_id;
   std::string local_service_address;  // empty: 127.0.0.1
   std::uint16_t local_service_port = 0;
   std::string local_service_socket_path;
@@ -139,7 +123,6 @@ struct ProxyDocument {
   OpaqueConfig config;
   std::vector<UpstreamDocument> upstreams;  // without those named "*" or without port and socket
   bool exposes_paths = false;               // Expose.Checks or Expose.Paths set: cannot be honoured
-  std::string content_hash;
 };
 Result<ProxyDocument> ParseProxy(std::string_view body);
 

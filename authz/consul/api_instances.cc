@@ -72,9 +72,9 @@ std::optional<Instance> ReadInstance(const json::Object& entry) {
   const json::Object service = entry.Child("Service");
 
   Instance instance;
-  instance.kind = service.Text("Kind");
-  const bool native = instance.kind.empty() && service.Child("Connect").Flag("Native");
-  if (instance.kind != "connect-proxy" && !native) return std::nullopt;
+  const std::string kind = service.Text("Kind");
+  const bool native = kind.empty() && service.Child("Connect").Flag("Native");
+  if (kind != "connect-proxy" && !native) return std::nullopt;
   // A peer's identities live in another trust domain, which our roots say nothing about.
   if (!service.Text("PeerName").empty() || !node.Text("PeerName").empty()) return std::nullopt;
 

@@ -44,7 +44,6 @@ std::optional<UpstreamDocument> ReadUpstream(const json::Object& entry) {
 
 void ReadProxyFields(const json::Object& fields, ProxyDocument& proxy) {
   proxy.destination_service = fields.NeededText("DestinationServiceName");
-  proxy.destination_service_id = fields.Text("DestinationServiceID");
   proxy.local_service_address = fields.Text("LocalServiceAddress");
   proxy.local_service_port = fields.Port("LocalServicePort");
   proxy.local_service_socket_path = fields.Text("LocalServiceSocketPath");
@@ -73,14 +72,8 @@ Result<ProxyDocument> ParseProxy(std::string_view body) {
     root.Fail("Kind", "of " + Shortened(proxy.id) + " is \"" + Shortened(kind) +
                           "\", not connect-proxy: give the ID of the sidecar, not of its service");
   }
-  proxy.service = root.NeededText("Service");
   proxy.address = root.Text("Address");
   proxy.port = root.Port("Port");
-  proxy.node_datacenter = root.Text("Datacenter");
-  proxy.ns = root.Text("Namespace");
-  proxy.partition = root.Text("Partition");
-  if (proxy.partition == "default") proxy.partition.clear();
-  proxy.content_hash = root.Text("ContentHash");
   ReadProxyFields(root.Child("Proxy"), proxy);
   if (document.error()) return *document.error();
   return proxy;

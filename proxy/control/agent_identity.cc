@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "authz/text.h"
 #include "proxy/control/identity_source.h"
 #include "tls/cleanse.h"
 
@@ -61,7 +62,7 @@ class AgentIdentity final : public IdentitySource {
     Watch::Options options;
     options.name = "leaf";
     options.own = AgentConnections::Own::kLeaf;
-    options.path = "/v1/agent/connect/ca/leaf/" + UrlEncode(service);
+    options.path = "/v1/agent/connect/ca/leaf/" + authz::PercentEncoded(service);
     options.needs = "service:write on \"" + service + "\"";
     options.secret = true;
     return options;
@@ -74,13 +75,11 @@ class AgentIdentity final : public IdentitySource {
   Status TakeRoots(const std::string& body) {
     auto document = authz::ParseRoots(body);
     if (!document) return document.error();
-    std::vector<std::string> pems;
-    for (const authz::Root& root : document->roots) pems.push_back(root.pem);
-    if (document->trust_domain == trust_domain_ && pems == root_pems_) return Ok();
-    auto bundle = tls::TrustBundle::Make(document->trust_domain, pems);
+    if (document->trust_domain == trust_domain_ && document->pems == root_pems_) return Ok();
+    auto bundle = tls::TrustBundle::Make(document->trust_domain, document->pems);
     if (!bundle) return bundle.error();
     trust_domain_ = document->trust_domain;
-    root_pems_ = std::move(pems);
+    root_pems_ = std::move(document->pems);
     log_.Info("control", "CA roots taken up",
               {{"trust_domain", trust_domain_}, {"count", std::to_string((*bundle)->size())}});
     Settle(pairing_.SetRoots(*bundle));

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "authz/text.h"
+
 namespace mooring::control {
 namespace {
 
@@ -82,8 +84,8 @@ http::Request AgentLink::NewRequest(std::string_view method, std::string_view pa
     separator = '&';
   };
   add(query);
-  if (!settings_.ns.empty()) add("ns=" + UrlEncode(settings_.ns));
-  if (!settings_.partition.empty()) add("partition=" + UrlEncode(settings_.partition));
+  if (!settings_.ns.empty()) add("ns=" + authz::PercentEncoded(settings_.ns));
+  if (!settings_.partition.empty()) add("partition=" + authz::PercentEncoded(settings_.partition));
   if (!secret.empty()) request.headers["x-consul-token"] = secret;
   if (!settings_.basic_auth.empty()) request.headers["authorization"] = "Basic " + Base64(settings_.basic_auth);
   return request;
@@ -124,24 +126,6 @@ void AgentLink::SayBack() {
       call();
     }
   });
-}
-
-std::string UrlEncode(std::string_view text) {
-  static constexpr char kHex[] = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                            c == '-' || c == '.' || c == '_' || c == '~';
-    if (unreserved) {
-      out.push_back(c);
-    } else {
-      out.push_back('%');
-      out.push_back(kHex[byte >> 4]);
-      out.push_back(kHex[byte & 15]);
-    }
-  }
-  return out;
 }
 
 }  // namespace mooring::control

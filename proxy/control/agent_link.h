@@ -90,7 +90,4 @@ class AgentLink final {
   std::unique_ptr<AgentConnections> connections_;
 };
 
-// UrlEncode percent-encodes one query value or path segment (RFC 3986 2.3: all but unreserved).
-std::string UrlEncode(std::string_view text);
-
 }  // namespace mooring::control

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "authz/text.h"
 #include "proxy/config/duration.h"
 
 namespace mooring::control {
@@ -91,7 +92,7 @@ void Departure::OnChecks(const Result<http::Response>& answer) {
   if (checks->maintenance) state_ = State::kAway;  // a drain that was cut short has left it
   Watch::Options options;
   options.name = "other_instances";
-  options.path = "/v1/health/connect/" + UrlEncode(service_);
+  options.path = "/v1/health/connect/" + authz::PercentEncoded(service_);
   options.query = "passing=true";
   options.keep = false;
   // Over the shared connection: a drain opens none of its own.

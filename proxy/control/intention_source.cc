@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "authz/text.h"
+
 namespace mooring::control {
 namespace {
 
@@ -22,7 +24,7 @@ Watch::Options MatchOptions(const std::string& service) {
   options.name = "intentions";
   options.own = AgentConnections::Own::kIntentions;
   options.path = "/v1/connect/intentions/match";
-  options.query = "by=destination&name=" + UrlEncode(service);
+  options.query = "by=destination&name=" + authz::PercentEncoded(service);
   options.poll_interval = kPollMatch;
   options.needs = "intentions:read, or service:read, on \"" + service + "\"";
   options.partial = Watch::Options::Partial::kNever;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "authz/consul/api.h"
+#include "authz/text.h"
 
 namespace mooring::control {
 namespace {
@@ -28,9 +29,9 @@ bool Maintenance::IsOurs(const std::string& reason) { return reason == kReason; 
 
 void Maintenance::Put(bool enable, std::function<void(bool)> done) {
   http::Request request = agent_.NewRequest(
-      "PUT", "/v1/agent/service/maintenance/" + UrlEncode(proxy_id_),
+      "PUT", "/v1/agent/service/maintenance/" + authz::PercentEncoded(proxy_id_),
       std::string("enable=") + (enable ? "true" : "false") +
-          (enable ? "&reason=" + UrlEncode(kReason) : std::string()));
+          (enable ? "&reason=" + authz::PercentEncoded(kReason) : std::string()));
   request.deadline = kLeave;
   asker_->Send(std::move(request), [this, enable, done = std::move(done)](
                                         const Result<http::Response>& answer) {

@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "authz/text.h"
+
 namespace mooring::control {
 namespace {
 
@@ -99,7 +101,7 @@ void Registration::Register() {
 void Registration::Pass() {
   Later(kAsk + kRetry, &Registration::Pass);  // as above
   http::Request request =
-      agent_.NewRequest("PUT", "/v1/agent/check/pass/" + UrlEncode(CheckId(entry_)), "");
+      agent_.NewRequest("PUT", "/v1/agent/check/pass/" + authz::PercentEncoded(CheckId(entry_)), "");
   request.deadline = kAsk;
   asker_->Send(std::move(request), [this](Result<http::Response> answer) {
     if (answer && answer->status == 200) {
@@ -129,7 +131,7 @@ void Registration::Suspend(std::function<void(bool)> done) {
   }
   timer_.Stop();
   http::Request request = agent_.NewRequest(
-      "PUT", "/v1/agent/check/fail/" + UrlEncode(CheckId(entry_)), "note=" + UrlEncode(kDrainReason));
+      "PUT", "/v1/agent/check/fail/" + authz::PercentEncoded(CheckId(entry_)), "note=" + authz::PercentEncoded(kDrainReason));
   request.deadline = kLeave;
   asker_->Send(std::move(request), [this, done = std::move(done)](const Result<http::Response>& answer) {
     const bool taken = answer && answer->status == 200;
@@ -155,7 +157,7 @@ void Registration::Remove(std::function<void()> done) {
 
 void Registration::TryRemove(int tries_left, std::function<void()> done) {
   http::Request request =
-      agent_.NewRequest("PUT", "/v1/agent/service/deregister/" + UrlEncode(entry_.id), "");
+      agent_.NewRequest("PUT", "/v1/agent/service/deregister/" + authz::PercentEncoded(entry_.id), "");
   request.deadline = kLeave;
   asker_->Send(std::move(request), [this, tries_left, done = std::move(done)](
                                         const Result<http::Response>& answer) mutable {

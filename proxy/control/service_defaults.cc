@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "authz/consul/api.h"
+#include "authz/text.h"
 
 namespace mooring::control {
 namespace {
@@ -12,7 +13,7 @@ constexpr net::milliseconds kPoll{300'000};
 Watch::Options WatchOptions(const std::string& service) {
   Watch::Options options;
   options.name = "service_defaults";
-  options.path = "/v1/config/service-defaults/" + UrlEncode(service);
+  options.path = "/v1/config/service-defaults/" + authz::PercentEncoded(service);
   options.blocking = Watch::Blocking::kNone;
   options.poll_interval = kPoll;
   options.keep = false;

@@ -29,14 +29,14 @@ Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale
   Watch::Options options;
   options.name = "upstream:" + NameOf(upstream);
   const std::string dc =
-      upstream.datacenter.empty() ? std::string() : "dc=" + UrlEncode(upstream.datacenter);
+      upstream.datacenter.empty() ? std::string() : "dc=" + authz::PercentEncoded(upstream.datacenter);
   if (upstream.type == authz::UpstreamType::kPreparedQuery) {
-    options.path = "/v1/query/" + UrlEncode(upstream.name) + "/execute";
+    options.path = "/v1/query/" + authz::PercentEncoded(upstream.name) + "/execute";
     options.query = "connect=true" + (dc.empty() ? dc : "&" + dc);
     options.blocking = Watch::Blocking::kNone;
     options.poll_interval = kPollQuery;
   } else {
-    options.path = "/v1/health/connect/" + UrlEncode(upstream.name);
+    options.path = "/v1/health/connect/" + authz::PercentEncoded(upstream.name);
     options.query = dc;
     options.last_used = [use] { return use->at(); };
   }

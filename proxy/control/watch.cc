@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "authz/text.h"
 #include "proxy/control/answer_headers.h"
 #include "tls/cleanse.h"
 
@@ -173,7 +174,7 @@ http::Request Watch::NewQuestion(bool waits, bool cached) {
       sent_index_ = state_.index;
       add("index=" + std::to_string(state_.index));
     } else {
-      add("hash=" + UrlEncode(hash_));
+      add("hash=" + authz::PercentEncoded(hash_));
     }
     add("wait=" + std::to_string(wait.count()) + "ms");
     deadline += wait + wait / 16;  // the server adds up to a sixteenth

@@ -4,7 +4,6 @@
 // newest in a plain member. Parts that did not change are shared with the one before.
 #pragma once
 
-#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -66,7 +65,6 @@ inline bool TooOld(const LivePolicy& policy, net::MonotonicTime since, net::Mono
 }
 
 struct Snapshot {
-  std::uint64_t version = 0;
   LivePolicy live;
   std::shared_ptr<const Identity> identity;               // null: none yet
   bool roots_stale = false;       // older than max_stale: nobody new is believed

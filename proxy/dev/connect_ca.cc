@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "authz/rfc3339.h"
 #include "proxy/dev/identifier.h"
 
 namespace mooring::dev {
@@ -49,8 +50,8 @@ Json ConnectCa::RootsDocument() const {
                      {"SerialNumber", 1},
                      {"SigningKeyID", issuer_->root_id()},
                      {"ExternalTrustDomain", domain.substr(0, domain.find('.'))},
-                     {"NotBefore", Rfc3339(made_at_, false)},
-                     {"NotAfter", Rfc3339(made_at_ + kRootLifetime, false)},
+                     {"NotBefore", authz::Rfc3339(made_at_)},
+                     {"NotAfter", authz::Rfc3339(made_at_ + kRootLifetime)},
                      {"RootCert", issuer_->root_pem()},
                      {"IntermediateCerts", nullptr},
                      {"Active", true},
@@ -129,8 +130,8 @@ Json ConnectCa::LeafDocument(const std::string& service) const {
           {"PrivateKeyPEM", leaf.issued.private_key_pem},
           {"Service", service},
           {"ServiceURI", IdOf(service).Uri()},
-          {"ValidAfter", Rfc3339(leaf.issued.not_before, false)},
-          {"ValidBefore", Rfc3339(leaf.issued.not_after, false)},
+          {"ValidAfter", authz::Rfc3339(leaf.issued.not_before)},
+          {"ValidBefore", authz::Rfc3339(leaf.issued.not_after)},
           {"CreateIndex", leaf.create_index},
           {"ModifyIndex", leaf.modify_index}};
 }

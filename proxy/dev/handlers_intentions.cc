@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "authz/rfc3339.h"
 #include "proxy/dev/agent.h"
 #include "proxy/dev/identifier.h"
 
@@ -47,7 +48,7 @@ Result<Pair> QueryPair(const http::ServerRequest& request) {
   return Pair{*std::move(source), *std::move(destination)};
 }
 
-std::string Now() { return Rfc3339(std::chrono::system_clock::now()); }
+std::string Now() { return authz::Rfc3339(std::chrono::system_clock::now(), 9); }
 
 }  // namespace
 

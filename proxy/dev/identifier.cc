@@ -4,18 +4,12 @@
 
 #include <array>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
-#include <ctime>
+
+#include "authz/hex.h"
 
 namespace mooring::dev {
 namespace {
-
-constexpr char kDigits[] = "0123456789abcdef";
-
-bool IsHex(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
 
 bool IsDash(std::size_t place) { return place == 8 || place == 13 || place == 18 || place == 23; }
 
@@ -30,8 +24,7 @@ std::string NewUuid() {
   std::string text;
   for (const std::uint8_t byte : bytes) {
     if (IsDash(text.size())) text += '-';
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
+    authz::AppendHex(&text, byte);
   }
   return text;
 }
@@ -39,27 +32,9 @@ std::string NewUuid() {
 bool IsUuid(std::string_view text) {
   if (text.size() != 36) return false;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (IsDash(i) ? text[i] != '-' : !IsHex(text[i])) return false;
+    if (IsDash(i) ? text[i] != '-' : authz::HexValue(text[i]) < 0) return false;
   }
   return true;
-}
-
-std::string Rfc3339(std::chrono::system_clock::time_point time, bool fraction) {
-  const auto whole = std::chrono::floor<std::chrono::seconds>(time);
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(whole);
-  std::tm utc{};
-  if (gmtime_r(&seconds, &utc) == nullptr) return {};
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%04d-%02d-%02dT%02d:%02d:%02d", utc.tm_year + 1900,
-                utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
-  std::string out = text.data();
-  if (fraction) {
-    const auto nanoseconds =
-        std::chrono::duration_cast<std::chrono::nanoseconds>(time - whole).count();
-    std::snprintf(text.data(), text.size(), ".%09lld", static_cast<long long>(nanoseconds));
-    out += text.data();
-  }
-  return out + 'Z';
 }
 
 std::string GoDuration(std::chrono::milliseconds duration) {
@@ -82,7 +57,7 @@ std::string ContentHash(std::string_view text) {
   std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
   for (const char c : text) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
   std::string out;
-  for (int shift = 60; shift >= 0; shift -= 4) out += kDigits[(hash >> shift) & 15];
+  for (int shift = 56; shift >= 0; shift -= 8) authz::AppendHex(&out, static_cast<std::uint8_t>(hash >> shift));
   return out;
 }
 

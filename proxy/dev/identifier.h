@@ -10,9 +10,6 @@ namespace mooring::dev {
 std::string NewUuid();               // RFC 9562 version 4, from the kernel's random numbers
 bool IsUuid(std::string_view text);  // 36 characters: hex in groups of 8, 4, 4, 4, 12
 
-// Rfc3339 is UTC with nine digits of fraction, or none of them.
-std::string Rfc3339(std::chrono::system_clock::time_point time, bool fraction = true);
-
 // GoDuration is Go's text of a duration: 1m30s, 1.5s, 250ms.
 std::string GoDuration(std::chrono::milliseconds duration);
 

@@ -2,15 +2,10 @@
 
 #include <utility>
 
+#include "authz/hex.h"
+
 namespace mooring::http {
 namespace {
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 std::optional<std::string> Decoded(std::string_view text, bool plus_is_space) {
   std::string out;
@@ -21,8 +16,8 @@ std::optional<std::string> Decoded(std::string_view text, bool plus_is_space) {
       continue;
     }
     if (text.size() - i < 3) return std::nullopt;
-    const int high = HexDigit(text[i + 1]);
-    const int low = HexDigit(text[i + 2]);
+    const int high = authz::HexValue(text[i + 1]);
+    const int low = authz::HexValue(text[i + 2]);
     if (high < 0 || low < 0 || (high == 0 && low == 0)) return std::nullopt;
     out += static_cast<char>(high * 16 + low);
     i += 2;
@@ -58,24 +53,6 @@ std::optional<Target> ParseTarget(std::string_view text) {
     target.query.emplace(*std::move(name), *std::move(value));
   }
   return target;
-}
-
-std::string PercentEncoded(std::string_view text) {
-  constexpr char kDigits[] = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const bool unreserved = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-                            (c >= 'A' && c <= 'Z') || c == '-' || c == '.' || c == '_' || c == '~';
-    if (unreserved) {
-      out += c;
-      continue;
-    }
-    const auto byte = static_cast<unsigned char>(c);
-    out += '%';
-    out += kDigits[byte >> 4];
-    out += kDigits[byte & 15];
-  }
-  return out;
 }
 
 }  // namespace mooring::http

@@ -18,8 +18,4 @@ struct Target {
 // percent code or an encoded NUL.
 std::optional<Target> ParseTarget(std::string_view text);
 
-// PercentEncoded is `text` as one path segment or query value: all but RFC 3986's unreserved
-// letters encoded.
-std::string PercentEncoded(std::string_view text);
-
 }  // namespace mooring::http

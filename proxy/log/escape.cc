@@ -2,10 +2,10 @@
 
 #include <cstdint>
 
+#include "authz/hex.h"
+
 namespace mooring::log {
 namespace {
-
-constexpr std::string_view kHex = "0123456789abcdef";
 
 bool Continues(std::string_view text, std::size_t at, unsigned char from = 0x80, unsigned char to = 0xbf) {
   if (at >= text.size()) return false;
@@ -42,8 +42,8 @@ struct Unit {
   }
   void AddHex(std::string_view introduction, unsigned char byte) {
     Add(introduction);
-    Add(kHex[byte >> 4U]);
-    Add(kHex[byte & 0xfU]);
+    Add(authz::kLowerHex[byte >> 4U]);
+    Add(authz::kLowerHex[byte & 0xfU]);
   }
 };
 

@@ -1,11 +1,9 @@
 #include "proxy/log/line.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
-#include <ctime>
 #include <string_view>
 
+#include "authz/rfc3339.h"
 #include "proxy/log/escape.h"
 
 namespace mooring::log {
@@ -25,17 +23,6 @@ std::string_view TextLevel(Level level) {
   return "";
 }
 
-void AppendTimestamp(std::string* out, std::chrono::system_clock::time_point now) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  std::array<char, 80> text{};
-  std::snprintf(text.data(), text.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", utc.tm_year + 1900, utc.tm_mon + 1,
-                utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, static_cast<int>(ms));
-  *out += text.data();
-}
-
 bool NeedsQuotes(std::string_view text) {
   return text.empty() || std::any_of(text.begin(), text.end(), [](char c) {
            return c <= ' ' || c > '~' || c == '"' || c == '=' || c == '\\';
@@ -50,13 +37,13 @@ void AppendHead(std::string* line, Format format, std::chrono::system_clock::tim
     *line += R"(","@module":")";
     AppendJson(line, module.view(), kMaxField);
     *line += R"(","@timestamp":")";
-    AppendTimestamp(line, now);
+    *line += authz::Rfc3339(now, 3);
     *line += R"(","@message":")";
     AppendJson(line, message.view(), kMaxField);
     *line += '"';
     return;
   }
-  AppendTimestamp(line, now);
+  *line += authz::Rfc3339(now, 3);
   *line += ' ';
   *line += TextLevel(level);
   *line += ' ';

@@ -1,14 +1,13 @@
 #include "proxy/net/address.h"
 
-#include <arpa/inet.h>
 #include <sys/un.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstddef>
 #include <utility>
 
+#include "authz/ip_literal.h"
 #include "authz/text.h"
 
 namespace mooring::net {
@@ -30,19 +29,6 @@ bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 bool IsNameByte(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || IsDigit(c) || c == '-' || c == '_';
-}
-
-// CanonicalLiteral is the one spelling of an IP literal; nothing if `host` is none.
-std::optional<std::string> CanonicalLiteral(const std::string& host) {
-  std::array<unsigned char, sizeof(in6_addr)> raw{};
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  for (const int family : {AF_INET, AF_INET6}) {
-    if (inet_pton(family, host.c_str(), raw.data()) == 1 &&
-        inet_ntop(family, raw.data(), text.data(), text.size()) != nullptr) {
-      return std::string(text.data());
-    }
-  }
-  return std::nullopt;
 }
 
 // LooksNumeric: the last label is a number, decimal or 0x. Resolvers built on inet_aton read such a
@@ -110,10 +96,7 @@ Result<Address> ParseUnix(std::string_view text, std::string_view base_dir) {
 
 Result<std::string> ParseHost(std::string_view text) {
   std::string host(text);
-  // inet_pton stops at a NUL, and would take "127.0.0.1\0x" for an address.
-  if (host.find('\0') == std::string::npos) {
-    if (std::optional<std::string> literal = CanonicalLiteral(host)) return std::move(*literal);
-  }
+  if (std::optional<std::string> literal = authz::CanonicalIp(host)) return std::move(*literal);
   if (host.find('%') != std::string::npos && host.find(':') != std::string::npos) {
     return Invalid(Quoted(text) + " is not a host: IPv6 zones are not supported");
   }
@@ -185,18 +168,18 @@ std::string Address::Text() const {
 }
 
 bool Address::IsIpLiteral() const {
-  return kind == Kind::kTcp && CanonicalLiteral(host).has_value();
+  return kind == Kind::kTcp && authz::IsIpLiteral(host);
 }
 
 bool Address::IsLoopback() const {
   if (kind == Kind::kUnix) return true;
-  const std::optional<std::string> literal = CanonicalLiteral(host);
+  const std::optional<std::string> literal = authz::CanonicalIp(host);
   return literal && (*literal == "::1" || literal->starts_with("127."));
 }
 
 bool Address::IsWildcard() const {
   if (kind == Kind::kUnix) return false;
-  const std::optional<std::string> literal = CanonicalLiteral(host);
+  const std::optional<std::string> literal = authz::CanonicalIp(host);
   return literal && (*literal == "::" || *literal == "0.0.0.0");
 }
 

@@ -162,7 +162,6 @@ void Service::ApplyUpstreams() {
 void Service::Publish() {
   if (!config_) return;
   auto next = std::make_shared<data::Snapshot>();
-  next->version = snapshot_ ? snapshot_->version + 1 : 1;
   next->live.cut_revoked = settings_.on_revoke == config::OnRevoke::kClose;
   next->live.revoke_grace = settings_.revoke_grace;
   next->live.max_age = settings_.max_connection_age;

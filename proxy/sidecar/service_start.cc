@@ -1,6 +1,7 @@
 // A service's start, in order: its files, its agent, its state, and where its configuration comes from.
 #include <utility>
 
+#include "authz/text.h"
 #include "proxy/control/answer_headers.h"
 #include "proxy/sidecar/messages.h"
 #include "proxy/sidecar/service.h"
@@ -173,7 +174,7 @@ void Service::WatchConfig(const std::string& proxy_id) {
   watched_proxy_id_ = proxy_id;
   control::Watch::Options options;
   options.name = "proxy_config";
-  options.path = "/v1/agent/service/" + control::UrlEncode(proxy_id);
+  options.path = "/v1/agent/service/" + authz::PercentEncoded(proxy_id);
   options.blocking = control::Watch::Blocking::kHash;
   options.own = control::AgentConnections::Own::kConfiguration;
   options.needs = "service:read on the name that " + proxy_id + " is registered under";

@@ -1,24 +1,15 @@
 // Service::Describe: a service's part of /status, from the same objects that decide. Numbers of the workers are read while they run, so
 // sums may be a moment apart.
 #include <chrono>
-#include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "authz/rfc3339.h"
 #include "proxy/sidecar/service.h"
 
 namespace mooring::sidecar {
 namespace {
 
 using nlohmann::json;
-
-std::string Rfc3339(tls::WallTime time) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  char text[32] = {};
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return text;
-}
 
 json WatchJson(const control::Watch& watch, net::MonotonicTime now) {
   const control::Watch::State& state = watch.state();
@@ -107,8 +98,8 @@ void Service::Describe(json* status) const {
         identity->leaf->not_after() - std::chrono::system_clock::now());
     out["leaf"] = {{"spiffe_id", identity->leaf->id().Uri()},
                    {"serial", identity->leaf->serial()},
-                   {"not_before", Rfc3339(identity->leaf->not_before())},
-                   {"not_after", Rfc3339(identity->leaf->not_after())},
+                   {"not_before", authz::Rfc3339(identity->leaf->not_before())},
+                   {"not_after", authz::Rfc3339(identity->leaf->not_after())},
                    {"seconds_left", left.count()},
                    {"expiring", left <= (identity->leaf->not_after() - identity->leaf->not_before()) / 3}};
     out["roots"] = {{"trust_domain", identity->roots->trust_domain()}, {"count", identity->roots->size()}};

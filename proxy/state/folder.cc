@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "authz/text.h"
 #include "tls/cleanse.h"
 #include "tls/digest.h"
 
@@ -117,23 +118,7 @@ Status WriteAll(int fd, std::string_view bytes) {
 
 std::string Temporary(const std::string& name) { return name + ".new"; }
 
-std::string Escaped(std::string_view text) {
-  static constexpr std::string_view kHex = "0123456789ABCDEF";
-  static constexpr std::string_view kPlain =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-  std::string out;
-  for (const char c : text) {
-    if (kPlain.find(c) != std::string_view::npos) {
-      out += c;
-    } else {
-      const auto byte = static_cast<unsigned char>(c);
-      out += '%';
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
-    }
-  }
-  return out;
-}
+std::string Escaped(std::string_view text) { return authz::PercentEncoded(text, "._-"); }
 
 }  // namespace
 

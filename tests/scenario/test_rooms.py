@@ -10,7 +10,7 @@ KNOWS = {
     "authz": set(),
     "authz/consul": {"authz"},
     "tls": AUTHZ,
-    "proxy/log": set(),
+    "proxy/log": {"authz"},
     "proxy/net": {"proxy/log", "tls"} | AUTHZ,
     "proxy/http": {"proxy/net", "tls"} | AUTHZ,
     "proxy/config": {"proxy/log", "proxy/net", "tls"} | AUTHZ,

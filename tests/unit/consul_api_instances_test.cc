@@ -45,7 +45,6 @@ TEST_CASE("health: a sidecar's entry of 1.8 is read") {
   CHECK(instance.wan_address == "192.0.2.9");
   CHECK(instance.wan_port == 31800);
   CHECK(instance.id == "db-1-sidecar-proxy");
-  CHECK(instance.kind == "connect-proxy");
   CHECK(instance.claimed_service == "db");
   CHECK(instance.weight == 1);
   CHECK(instance.locality == Locality{});
@@ -155,7 +154,6 @@ TEST_CASE("health: a native service claims its own name") {
   const auto instances =
       ParseInstances(Service(R"("Service":"db","Port":1,"Connect":{"Native":true})"));
   CHECK(instances->front().claimed_service == "db");
-  CHECK(instances->front().kind == "");
 }
 
 TEST_CASE("health: checks and weights by table") {

@@ -42,15 +42,11 @@ TEST_CASE("registration: a proxy of 1.8 is read with its upstreams") {
   const auto proxy = ParseProxy(kRegistration);
   REQUIRE(proxy.has_value());
   CHECK(proxy->id == "web-1-sidecar-proxy");
-  CHECK(proxy->service == "web-sidecar-proxy");
   CHECK(proxy->address == "");
   CHECK(proxy->port == 31801);
-  CHECK(proxy->node_datacenter == "");
   CHECK(proxy->destination_service == "web");
-  CHECK(proxy->destination_service_id == "web-1");
   CHECK(proxy->local_service_address == "127.0.0.1");
   CHECK(proxy->local_service_port == 18080);
-  CHECK(proxy->content_hash == "5d2ee2f118372b09");
   CHECK(proxy->config == OpaqueConfig{{"local_connect_timeout_ms", "900"}, {"protocol", "tcp"}});
   CHECK_FALSE(proxy->exposes_paths);
   REQUIRE(proxy->upstreams.size() == 2);
@@ -77,9 +73,6 @@ TEST_CASE("registration: the fields of newer agents are read") {
   REQUIRE(proxy.has_value());
   CHECK(proxy->address == "10.0.0.1");
   CHECK(proxy->port == 20000);
-  CHECK(proxy->node_datacenter == "dc1");
-  CHECK(proxy->ns == "team");
-  CHECK(proxy->partition == "");
   CHECK(proxy->local_service_socket_path == "/run/app.sock");
   CHECK(proxy->mode == "transparent");
   CHECK(proxy->exposes_paths);

@@ -11,7 +11,6 @@ authz::ProxyDocument Document() {
   authz::ProxyDocument document;
   document.id = "web-1-sidecar-proxy";
   document.destination_service = "web";
-  document.destination_service_id = "web-1";
   document.port = 21000;
   document.local_service_port = 8080;
   return document;

@@ -77,7 +77,6 @@ struct Crowd {
   }
   void Begin() {
     auto next = std::make_shared<data::Snapshot>();
-    ++next->version;
     review.Begin(std::exchange(snapshot, next), next);
   }
   std::vector<std::size_t> Judged() const {
