@@ -5,10 +5,9 @@
 // sockets nor requests; owned by AgentConnections. Loop thread only.
 #pragma once
 
-#include <random>
-
 #include "proxy/http/client.h"
 #include "proxy/net/loop.h"
+#include "proxy/net/retry_pause.h"
 
 namespace mooring::control {
 
@@ -18,7 +17,8 @@ class Admission final {
   static constexpr char kFull[] =
       "the agent admits no more connections from this host (limits.http_max_conns_per_client)";
 
-  explicit Admission(std::uint_fast32_t seed) : random_(seed) {}
+  Admission() = default;
+  explicit Admission(std::uint_fast32_t seed) : pause_(seed) {}
 
   // NoteTurnedAway: a new connection ended in `trouble` (kUnanswered or kTooMany). `others_live`: at that moment there was
   // another one of ours that had been answered before.
@@ -28,16 +28,14 @@ class Admission final {
 
   // MayOpen: a new connection may be tried. `trying`: so many are being tried.
   bool MayOpen(net::MonotonicTime now, unsigned trying) const {
-    return in_a_row_ == 0 || (now >= next_ && trying == 0);
+    return pause_.failures() == 0 || (pause_.Due(now) && trying == 0);
   }
-  bool TurnedAway() const { return in_a_row_ > 0; }
+  bool TurnedAway() const { return pause_.failures() > 0; }
   bool Full() const { return full_; }  // there is evidence that we are one too many
 
  private:
-  std::minstd_rand random_;
-  unsigned in_a_row_ = 0;
+  net::RetryPause pause_;
   bool full_ = false;
-  net::MonotonicTime next_{};
 };
 
 }  // namespace mooring::control

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <random>
 #include <utility>
 
 #include "tls/cleanse.h"
@@ -17,8 +16,7 @@ using Trouble = http::Client::Trouble;
 // Longer than the pause between two heartbeats, which are to keep their connection when the agent admits no new ones.
 constexpr milliseconds kIdle{15'000};
 constexpr milliseconds kAdmitted{1'000};  // who is turned away learns it at once
-constexpr milliseconds kFirstAway{250};
-constexpr milliseconds kMaxAway{8'000};
+constexpr net::RetryPause::Bounds kRetryAway{milliseconds(250), milliseconds(8'000)};
 constexpr unsigned kSilence = 3;  // so many late answers in a row are an agent that hangs; one is a slow document
 
 constexpr std::array kRanks{Rank::kOneOff, Rank::kFirst, Rank::kPoll, Rank::kRetry};
@@ -50,8 +48,7 @@ AgentConnections::AgentConnections(net::Loop& loop, http::Endpoint endpoint, uns
     : loop_(loop),
       endpoint_(std::move(endpoint)),
       limit_(std::max<unsigned>(limit, kOwn + 2)),
-      turns_(limit_ - 1 - reserved_),
-      admission_(std::random_device{}()) {}
+      turns_(limit_ - 1 - reserved_) {}
 
 AgentConnections::~AgentConnections() = default;
 
@@ -175,7 +172,7 @@ bool AgentConnections::MayOpen(const Asker& asker) const {
   for (const auto& line : shared_) add(line);
   if (!admission_.MayOpen(loop_.now(), trying)) return false;
   const bool patient = Shared(asker.own_) && asker.manner_.rank != Rank::kOneOff;
-  return !patient || away_tries_ == 0 || (loop_.now() >= away_until_ && trying == 0);
+  return !patient || away_.failures() == 0 || (away_.Due(loop_.now()) && trying == 0);
 }
 
 bool AgentConnections::Hopeless(const Asker& asker) const {
@@ -239,7 +236,7 @@ void AgentConnections::Learn(Line* line, const Result<http::Response>& answer, b
   }
   if (answer) {
     line->answered = true;
-    away_tries_ = 0;
+    away_.Succeeded();
     silent_ = 0;
     if (was_new && trouble == Trouble::kNone) admission_.NoteAdmitted();
     return;
@@ -249,9 +246,7 @@ void AgentConnections::Learn(Line* line, const Result<http::Response>& answer, b
   last_error_ = answer.error().message;
   if (trouble == Trouble::kSilent) ++silent_;
   const bool gone = trouble == Trouble::kUnreachable || silent_ >= kSilence;
-  if (!gone || now < away_until_) return;
-  ++away_tries_;
-  away_until_ = now + std::min(kFirstAway * (1 << std::min(away_tries_ - 1, 5u)), kMaxAway);
+  if (gone && away_.Due(now)) (void)away_.Failed(kRetryAway, now);
 }
 
 Asker::Asker(AgentConnections& connections, AgentConnections::Own own)

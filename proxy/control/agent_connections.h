@@ -23,6 +23,7 @@
 #include "proxy/control/turns.h"
 #include "proxy/http/client.h"
 #include "proxy/net/loop.h"
+#include "proxy/net/retry_pause.h"
 
 namespace mooring::control {
 
@@ -82,9 +83,8 @@ class AgentConnections final {
   std::vector<std::unique_ptr<Line>> shared_;
   std::list<Asker*> queue_;
   // An agent that is not there, or does not answer: watches without a connection of their own try it one at a time.
-  unsigned away_tries_ = 0;
+  net::RetryPause away_;
   unsigned silent_ = 0;  // requests in a row that got no answer in time
-  net::MonotonicTime away_until_{};
   net::MonotonicTime last_loss_{};
   std::string last_error_;
 };

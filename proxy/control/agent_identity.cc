@@ -2,6 +2,7 @@
 
 #include "authz/text.h"
 #include "proxy/control/identity_source.h"
+#include "proxy/net/retry_pause.h"
 #include "tls/cleanse.h"
 
 namespace mooring::control {
@@ -9,14 +10,15 @@ namespace {
 
 using net::milliseconds;
 
-// A leaf that is not good yet (its root has not arrived, our clock is behind) is tried again this often.
-constexpr milliseconds kRetryLeaf{1'000};
+// A leaf that is not good yet (its root has not arrived, our clock is behind) is tried again.
+constexpr net::RetryPause::Bounds kRetryLeaf{milliseconds(250), milliseconds(2'000)};
 
 class AgentIdentity final : public IdentitySource {
  public:
   AgentIdentity(net::Loop& loop, log::Log& log, Agent& agent, const std::string& service,
                 const tls::Offers& offers, OnChange on_change)
-      : log_(log),
+      : loop_(loop),
+        log_(log),
         service_(service),
         on_change_(std::move(on_change)),
         roots_(loop, log, agent, RootsOptions(),
@@ -24,7 +26,7 @@ class AgentIdentity final : public IdentitySource {
         leaf_(loop, log, agent, LeafOptions(service),
               [this](const http::Response& response) { return TakeLeaf(response.body); }),
         retry_(loop, [this] {
-          retry_.Start(kRetryLeaf);  // Settle stops it, unless memory runs out before
+          TryAgain();  // Settle stops it, unless memory runs out before
           Settle(pairing_.SetLeaf(leaf_value_));
         }) {
     (void)pairing_.SetOffers(offers);  // with neither leaf nor roots there is nothing to fail
@@ -108,13 +110,14 @@ class AgentIdentity final : public IdentitySource {
 
   void Settle(const Status& verdict) {
     if (!verdict) {
-      retry_.Start(kRetryLeaf);
+      if (!retry_.running()) TryAgain();
       if (complaint_ != verdict.error().message) {
         log_.Warn("control", "leaf certificate not taken up yet", {{"error", verdict.error().message}});
       }
       complaint_ = verdict.error().message;
     } else {
       complaint_.clear();
+      pause_.Succeeded();
       retry_.Stop();
     }
     if (pairing_.current() == announced_) return;
@@ -127,6 +130,9 @@ class AgentIdentity final : public IdentitySource {
     on_change_();
   }
 
+  void TryAgain() { retry_.Start(pause_.Failed(kRetryLeaf, loop_.now())); }
+
+  net::Loop& loop_;
   log::Log& log_;
   const std::string service_;
   const OnChange on_change_;
@@ -139,6 +145,7 @@ class AgentIdentity final : public IdentitySource {
   std::string complaint_;
   Watch roots_;
   Watch leaf_;
+  net::RetryPause pause_;
   net::Timer retry_;
 };
 

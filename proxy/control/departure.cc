@@ -16,6 +16,7 @@ constexpr milliseconds kSettle{2'000};
 constexpr milliseconds kLookAgain{200};
 constexpr milliseconds kSpread{200};
 constexpr milliseconds kAskUnseenAgain{500};
+constexpr net::RetryPause::Bounds kRetryUnseen{milliseconds(500), milliseconds(2'000)};
 constexpr milliseconds kUnseenAtMost{15'000};
 constexpr milliseconds kProbeTakes{1'000};  // beyond its interval
 
@@ -59,8 +60,7 @@ Departure::Departure(net::Loop& loop, log::Log& log, Agent& agent, std::string s
         Settle();
       }),
       unseen_again_(loop, [this] { AskUnseen(); }),
-      unseen_limit_(loop, [this] { Unseen(); }),
-      random_(std::random_device{}()) {}
+      unseen_limit_(loop, [this] { Unseen(); }) {}
 
 void Departure::Begin(std::function<void()> settled) {
   settled_ = std::move(settled);
@@ -119,8 +119,7 @@ Status Departure::TakeInstances(const http::Response& response) {
         Stay("no other healthy instance can take over");
         Settle();
       } else if (!leave_.running()) {
-        std::uniform_int_distribution<milliseconds::rep> spread(0, kSpread.count());
-        leave_.Start(milliseconds(spread(random_)));
+        leave_.Start(pause_.AnyPart(kSpread));
       }
       break;
     case State::kAway:
@@ -196,15 +195,18 @@ void Departure::AskUnseen() {
   http::Request request = agent_.NewRequest("GET", "/v1/agent/checks", "");
   request.deadline = kAsk;
   asker_->Send(std::move(request), [this](const Result<http::Response>& answer) {
-    if (answer && answer->status == 200) {
-      const auto checks = authz::ParseServiceChecks(answer->body, id_);
-      const auto down = [](const authz::ServiceChecks::Probe& probe) { return probe.critical; };
-      if (checks && std::any_of(checks->probes.begin(), checks->probes.end(), down)) {
-        Unseen();
-        return;
-      }
+    if (!answer || answer->status != 200) {
+      unseen_again_.Start(pause_.Failed(kRetryUnseen, loop_.now()));
+      return;
     }
-    unseen_again_.Start(kAskUnseenAgain);
+    pause_.Succeeded();
+    const auto checks = authz::ParseServiceChecks(answer->body, id_);
+    const auto down = [](const authz::ServiceChecks::Probe& probe) { return probe.critical; };
+    if (checks && std::any_of(checks->probes.begin(), checks->probes.end(), down)) {
+      Unseen();
+    } else {
+      unseen_again_.Start(pause_.Regular(kAskUnseenAgain));
+    }
   });
 }
 

@@ -8,7 +8,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -19,6 +18,7 @@
 #include "proxy/control/watch.h"
 #include "proxy/log/log.h"
 #include "proxy/net/loop.h"
+#include "proxy/net/retry_pause.h"
 
 namespace mooring::control {
 
@@ -79,7 +79,7 @@ class Departure final {
   std::function<void()> settled_;
   std::function<void()> unseen_;
   std::string staying_said_;
-  std::minstd_rand random_;
+  net::RetryPause pause_;
 };
 
 // OtherInstances counts the healthy instances that are not ours: another ID, or the same on another node. `node` may be empty.

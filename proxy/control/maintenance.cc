@@ -12,14 +12,17 @@ using net::milliseconds;
 
 constexpr milliseconds kAsk{5'000};
 constexpr milliseconds kLeave{1'000};  // what a stopping process grants the agent for one answer
-constexpr milliseconds kEndAgain{500};
+// Somebody waits for the end of a process.
+constexpr net::RetryPause::Bounds kRetryEnd{milliseconds(500), milliseconds(500)};
+constexpr net::RetryPause::Bounds kRetryUndo{milliseconds(500), milliseconds(4'000)};
 constexpr int kEndTries = 3;
 constexpr char kReason[] = "mooring: draining before its end";
 
 }  // namespace
 
 Maintenance::Maintenance(net::Loop& loop, log::Log& log, Agent& agent, std::string proxy_id)
-    : log_(log),
+    : loop_(loop),
+      log_(log),
       agent_(agent),
       proxy_id_(std::move(proxy_id)),
       asker_(agent.NewAsker()),
@@ -69,16 +72,19 @@ void Maintenance::TryEnd(int tries_left, std::function<void()> done) {
       return;
     }
     after_again_ = [this, tries_left, done = std::move(done)]() mutable { TryEnd(tries_left - 1, std::move(done)); };
-    again_.Start(kEndAgain);
+    again_.Start(pause_.Failed(kRetryEnd, loop_.now()));
   });
 }
 
 void Maintenance::Undo() {
-  if (settled_ || asker_->busy()) return;
+  if (settled_ || asker_->busy() || !pause_.Due(loop_.now())) return;
   http::Request request = agent_.NewRequest("GET", "/v1/agent/checks", "");
   request.deadline = kAsk;
   asker_->Send(std::move(request), [this](const Result<http::Response>& answer) {
-    if (!answer || answer->status >= 500 || answer->status == 429) return;  // the next call asks again
+    if (!answer || answer->status >= 500 || answer->status == 429) {
+      UndoLater();
+      return;
+    }
     if (answer->status != 200) {
       settled_ = true;
       log_.Warn("agent", "cannot see whether an earlier drain left this proxy in maintenance",
@@ -86,13 +92,20 @@ void Maintenance::Undo() {
       return;
     }
     const auto checks = authz::ParseServiceChecks(answer->body, proxy_id_);
-    if (!checks) return;
+    if (!checks) {
+      UndoLater();
+      return;
+    }
     if (!checks->maintenance || !IsOurs(*checks->maintenance)) {
       settled_ = true;
       return;
     }
-    Put(false, [](bool) {});
+    Put(false, [this](bool taken) {
+      if (!taken) UndoLater();
+    });
   });
 }
+
+void Maintenance::UndoLater() { (void)pause_.Failed(kRetryUndo, loop_.now()); }
 
 }  // namespace mooring::control

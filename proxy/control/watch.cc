@@ -14,10 +14,9 @@ namespace {
 
 using net::milliseconds;
 
-constexpr milliseconds kFirstBackoff{250};
-// Together with what follows the answer (an empty list is believed 2 s late) within the ten seconds in which fresh
+// At most, together with what follows the answer (an empty list is believed 2 s late), within the ten seconds in which fresh
 // state is promised.
-constexpr milliseconds kMaxBackoff{8'000};
+constexpr net::RetryPause::Bounds kRetry{milliseconds(250), milliseconds(8'000)};
 constexpr milliseconds kMaxPatience{10'000};  // what a Retry-After may ask for
 constexpr int kGatewayTimeout = 504;
 // What an agent may take beyond the wait it was asked for. More than it takes itself to give up a server (7 s): a question
@@ -58,8 +57,7 @@ Watch::Watch(net::Loop& loop, log::Log& log, Agent& agent, Options options, Appl
       timer_(loop, [this] { Send(); }),
       restore_(loop, [this] { Restore(); }),
       allowance_(kBurst),
-      allowance_at_(loop.now()),
-      random_(std::random_device{}()) {
+      allowance_at_(loop.now()) {
   if (options_.last_used) player_.emplace(agent_.link().connections().turns(), options_.last_used);
   if (options_.keep && agent_.store() != nullptr) {
     ticket_ = agent_.store()->Follow(document_, options_.secret, [this] { Refresh(); });
@@ -105,10 +103,9 @@ void Watch::Send() noexcept {
 
 // CutShort: there was no memory to ask with, or to take the answer up with. What was learnt stays, and the question is asked anew.
 void Watch::CutShort() noexcept {
-  ++failures_;
   ++state_.errors;
   state_.phase = State::Phase::kRetrying;
-  timer_.Start(Backoff());
+  timer_.Start(pause_.Failed(kRetry, loop_.now()));
 }
 
 void Watch::Ask() {
@@ -117,7 +114,7 @@ void Watch::Ask() {
     restore_.Start(std::max(wait, milliseconds(0)));
   }
   // After a failure the first question is not a blocking one: it says at once that the agent is back.
-  const bool anew = refresh_wanted_ || failures_ > 0;
+  const bool anew = refresh_wanted_ || pause_.failures() > 0;
   const bool can_wait = (options_.blocking == Blocking::kIndex && state_.index > 0) ||
                         (options_.blocking == Blocking::kHash && !hash_.empty());
   blocking_ = can_wait && !anew;
@@ -142,7 +139,7 @@ void Watch::Ask() {
   if (player_ && blocking_) player_->Sit();
   Asker::Manner manner;
   manner.waits = blocking_;
-  manner.rank = failures_ > 0 ? Asker::Rank::kRetry
+  manner.rank = pause_.failures() > 0 ? Asker::Rank::kRetry
                 : options_.own != AgentConnections::Own::kNone || state_.source == State::Source::kNone
                     ? Asker::Rank::kFirst
                     : Asker::Rank::kPoll;
@@ -274,7 +271,7 @@ void Watch::Succeed(const http::Response& response, bool behind) {
   }
   agent_.link().ForgetWaiting(this);
   restore_.Stop();
-  failures_ = 0;
+  pause_.Succeeded();
   refusal_said_at_.reset();
   state_.phase = State::Phase::kOk;
   state_.source = State::Source::kAgent;
@@ -334,15 +331,13 @@ void Watch::Next(bool unmoved) {
   }
   if (state_.polled) {
     // From question to question; the first pause is any part of it, so that all are not asked at one moment.
-    milliseconds pause = kPollInTurn - since;
-    if (!std::exchange(polled_before_, true)) {
-      pause = milliseconds(std::uniform_int_distribution<milliseconds::rep>(0, kPollInTurn.count())(random_));
-    }
+    const bool first = !std::exchange(polled_before_, true);
+    const milliseconds pause = first ? pause_.AnyPart(kPollInTurn) : pause_.Regular(kPollInTurn) - since;
     timer_.Start(std::max(pause, kLeastPause));
     return;
   }
   if (!state_.can_wait) {
-    if (options_.poll_interval.count() > 0) timer_.Start(options_.poll_interval);
+    if (options_.poll_interval.count() > 0) timer_.Start(pause_.Regular(options_.poll_interval));
     return;
   }
   if (unmoved && since < kNoSpin) {
@@ -361,7 +356,6 @@ void Watch::Next(bool unmoved) {
 }
 
 void Watch::Fail(const Error& error, milliseconds at_least) {
-  ++failures_;
   ++state_.errors;
   const bool news = state_.last_error != error.message;
   state_.phase = State::Phase::kRetrying;
@@ -372,7 +366,7 @@ void Watch::Fail(const Error& error, milliseconds at_least) {
     log_.Warn("agent", "watch failed, will retry",
               {{"watch", options_.name}, {"error", error.message}, {"agent", agent_.name()}});
   }
-  timer_.Start(std::max(Backoff(), at_least));
+  timer_.Start(std::max(pause_.Failed(kRetry, loop_.now()), at_least));
   // An agent that asks for patience gets it; a silent or broken one is asked again as soon as it is back.
   if (error.code == ErrorCode::kUnavailable && at_least.count() == 0) {
     agent_.link().CallWhenBack(this, [this] { Refresh(); });
@@ -399,14 +393,6 @@ void Watch::SayFiltered() {
   agent_.NameToken([&log = log_, watch = options_.name, needs = options_.needs](const std::string& token) {
     log.Warn("agent", "the answer is filtered by ACLs", {{"watch", watch}, {"token", token}, {"needs", needs}});
   });
-}
-
-milliseconds Watch::Backoff() {
-  const unsigned doublings = std::min(failures_ > 0 ? failures_ - 1 : 0u, 6u);
-  const milliseconds limit = std::min(kFirstBackoff * (1 << doublings), kMaxBackoff);
-  // Between half and all of it, so that many proxies do not come back at one moment.
-  std::uniform_int_distribution<milliseconds::rep> spread(limit.count() / 2, limit.count());
-  return milliseconds(spread(random_));
 }
 
 }  // namespace mooring::control

@@ -1,11 +1,11 @@
 // Watch: keeps one document of the agent's API up to date, by blocking queries or, where connections are short
-// (agent_connections.h), by polls. The one abstraction for all of them, and the one place where retries, rate, trust in an
-// answer and staleness are decided.
+// (agent_connections.h), by polls. The one abstraction for all of them, and the one place where rate, trust in an
+// answer and staleness are decided. Pauses are net/retry_pause.h's, here as everywhere.
 //
 // Rules of the protocol (consul's blocking queries): the index of an answer goes into the next request; an
 // index that went backwards starts again without one; an index of 0 or none cannot be waited on, so the
-// document is polled; a return does not mean a change. Failures are retried with jittered backoff, 250 ms
-// to 8 s, and at once when the agent answers somebody else again; they never touch what was learnt before.
+// document is polled; a return does not mean a change. Failures are retried after 250 ms at first and 8 s at
+// last, and at once when the agent answers somebody else again; they never touch what was learnt before.
 //
 // The last good answer is kept by the Agent's store. After a restart it is taken up, by the same Apply, when the
 // agent fails or lets its time pass (Agent::SavedFrom). Loop thread only.
@@ -15,7 +15,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <random>
 #include <string>
 
 #include "authz/result.h"
@@ -23,6 +22,7 @@
 #include "proxy/http/client.h"
 #include "proxy/log/log.h"
 #include "proxy/net/loop.h"
+#include "proxy/net/retry_pause.h"
 
 namespace mooring::control {
 
@@ -129,7 +129,6 @@ class Watch final {
   void OnAnswer(Result<http::Response> answer);
   void Succeed(const http::Response& response, bool behind);
   void Fail(const Error& error, net::milliseconds at_least);
-  net::milliseconds Backoff();
 
   net::Loop& loop_;
   log::Log& log_;
@@ -163,10 +162,9 @@ class Watch final {
   unsigned seat_tries_ = 0;
   std::size_t body_hash_ = 0;       // of the last answer taken up
   std::optional<net::MonotonicTime> answered_at_;  // when that was
-  unsigned failures_ = 0;  // in a row
+  net::RetryPause pause_;
   double allowance_ = 0;   // token bucket of immediate re-asks
   net::MonotonicTime allowance_at_{};
-  std::minstd_rand random_;
 };
 
 }  // namespace mooring::control

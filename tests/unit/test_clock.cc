@@ -31,8 +31,9 @@ extern "C" int clock_gettime(clockid_t clock, struct timespec* at) noexcept {
 namespace mooring::test {
 namespace {
 
-// Passes of the loop without an event before it counts as quiet: what one pass sends over loopback, the next one receives.
-constexpr int kQuietPasses = 3;
+// So many passes of the loop, and it counts as quiet: what one sends over loopback the next one receives, and a question over a new
+// connection and its answer take eight.
+constexpr int kQuietPasses = 16;
 constexpr std::chrono::hours kTooLong{1};
 
 void Pass(net::Loop& loop) {
