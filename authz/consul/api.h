@@ -126,6 +126,9 @@ struct ProxyDocument {
 };
 Result<ProxyDocument> ParseProxy(std::string_view body);
 
+// ParseServiceMeta: the value of one key of the Meta of GET /v1/agent/service/:id, of any kind; empty: it has none.
+Result<std::string> ParseServiceMeta(std::string_view body, std::string_view key);
+
 // MeshTls: the TLS section of GET /v1/config/mesh/mesh, names as they came. An empty body stands for no such entry. Another kind
 // of entry is an error.
 struct TlsParameters {

@@ -79,6 +79,13 @@ Result<ProxyDocument> ParseProxy(std::string_view body) {
   return proxy;
 }
 
+Result<std::string> ParseServiceMeta(std::string_view body, std::string_view key) {
+  json::Document document("service registration", body);
+  std::string value = document.Root().Child("Meta").Text(key);
+  if (document.error()) return *document.error();
+  return value;
+}
+
 Result<SidecarLookup> ParseSidecars(std::string_view body, std::string_view service_id) {
   json::Document document("service list", body);
   SidecarLookup lookup;

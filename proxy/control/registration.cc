@@ -1,8 +1,10 @@
 #include "proxy/control/registration.h"
 
 #include <nlohmann/json.hpp>
+#include <random>
 #include <utility>
 
+#include "authz/consul/api.h"
 #include "authz/text.h"
 
 namespace mooring::control {
@@ -11,15 +13,21 @@ namespace {
 using net::milliseconds;
 
 constexpr milliseconds kHeartbeat{10'000};
-// Short: an agent that was restarted lists nobody before the check of theirs has been passed again.
-constexpr milliseconds kRetry{500};
+// Short at first: an agent that was restarted lists nobody before the check of theirs has been passed again.
+constexpr net::RetryPause::Bounds kRetry{milliseconds(250), milliseconds(4'000)};
 constexpr milliseconds kAsk{5'000};
 constexpr milliseconds kLeave{1'000};  // what a stopping process grants the agent for one answer
-constexpr milliseconds kRemoveAgain{500};
+constexpr net::RetryPause::Bounds kRetryRemove{milliseconds(500), milliseconds(500)};  // somebody waits for the end of a process
 constexpr int kRemoveTries = 3;
 constexpr char kDrainReason[] = "mooring: draining before its end";
+constexpr char kMark[] = "mooring-process";  // a key of Meta
 
 std::string CheckId(const Registration::Entry& entry) { return entry.id + "-ttl"; }
+
+std::string NewMark() {
+  std::random_device random;
+  return std::to_string((std::uint64_t{random()} << 32U) | random());
+}
 
 }  // namespace
 
@@ -28,6 +36,7 @@ Registration::Registration(net::Loop& loop, log::Log& log, Agent& agent, Entry e
       log_(log),
       agent_(agent),
       entry_(std::move(entry)),
+      mark_(NewMark()),
       asker_(agent.NewAsker()),
       timer_(loop, [this] {
         if (after_timer_) {
@@ -37,11 +46,23 @@ Registration::Registration(net::Loop& loop, log::Log& log, Agent& agent, Entry e
         }
       }) {}
 
+Registration::~Registration() { agent_.link().ForgetWaiting(this); }
+
 void Registration::Start() { Register(); }
 
 void Registration::Later(milliseconds delay, void (Registration::*what)()) {
   next_ = what;
   timer_.Start(delay);
+}
+
+void Registration::TryAgain(void (Registration::*what)(), log::Literal said, const Result<http::Response>& answer,
+                            std::string_view asked) {
+  const Error error = answer ? Explain(*answer, agent_, asked) : answer.error();
+  if (answer) complaint_ = error.message;
+  Failed(said, error);
+  Later(pause_.Failed(kRetry, loop_.now()), what);
+  // Whoever hears it first: an agent that is back is not kept waiting. One that refuses is.
+  if (!answer) agent_.link().CallWhenBack(this, [this, what] { (this->*what)(); });
 }
 
 void Registration::Failed(log::Literal what, const Error& why) {
@@ -58,14 +79,21 @@ void Registration::Failed(log::Literal what, const Error& why) {
   });
 }
 
+void Registration::Rest() {
+  timer_.Stop();
+  agent_.link().ForgetWaiting(this);
+}
+
 void Registration::Register() {
-  Later(kAsk + kRetry, &Registration::Register);  // should memory run out before the answer is dealt with
+  agent_.link().ForgetWaiting(this);
+  Later(kAsk + kRetry.first, &Registration::Register);  // should memory run out before the answer is dealt with
   asked_ = true;
   nlohmann::json body{
       {"Kind", "connect-proxy"},
       {"ID", entry_.id},
       {"Name", entry_.service + "-proxy"},
       {"Port", entry_.port},
+      {"Meta", {{kMark, mark_}}},
       {"Proxy", {{"DestinationServiceName", entry_.service}}},
       {"Check",
        {{"CheckID", CheckId(entry_)},
@@ -80,47 +108,78 @@ void Registration::Register() {
   request.headers["content-type"] = "application/json";
   request.body = body.dump();
   request.deadline = kAsk;
-  asker_->Send(std::move(request), [this](Result<http::Response> answer) {
-    if (answer && answer->status == 200) {
-      registered_ = true;
-      last_error_.clear();
+  asker_->Send(std::move(request), [this](const Result<http::Response>& answer) {
+    if (!answer || answer->status != 200) {
+      TryAgain(&Registration::Register, "registration failed, will retry", answer, "register " + entry_.id);
+      return;
+    }
+    registered_ = true;
+    // An agent that takes it again and again, and no heartbeat, is heard of by the latter.
+    if (!std::exchange(unproven_, true)) {
       log_.Info("agent", "registered",
                 {{"id", entry_.id},
                  {"address", entry_.address.empty() ? "the node's" : entry_.address},
                  {"port", std::to_string(entry_.port)}});
-      // At once: an agent that was restarted keeps the check critical, whatever a registration says.
-      Pass();
-      return;
     }
-    Failed("registration failed, will retry",
-           answer ? Explain(*answer, agent_, "register " + entry_.id) : answer.error());
-    Later(kRetry, &Registration::Register);
+    // At once: an agent that was restarted keeps the check critical, whatever a registration says.
+    Pass();
   });
 }
 
 void Registration::Pass() {
-  Later(kAsk + kRetry, &Registration::Pass);  // as above
+  agent_.link().ForgetWaiting(this);
+  Later(kAsk + kRetry.first, &Registration::Pass);  // as above
   http::Request request =
       agent_.NewRequest("PUT", "/v1/agent/check/pass/" + authz::PercentEncoded(CheckId(entry_)), "");
   request.deadline = kAsk;
-  asker_->Send(std::move(request), [this](Result<http::Response> answer) {
+  asker_->Send(std::move(request), [this](const Result<http::Response>& answer) {
     if (answer && answer->status == 200) {
-      if (!last_error_.empty()) agent_.link().SayBack();
-      last_error_.clear();
-      Later(kHeartbeat, &Registration::Pass);
+      unproven_ = false;
+      pause_.Succeeded();
+      complaint_.clear();
+      if (!std::exchange(last_error_, {}).empty()) {
+        log_.Info("agent", "the agent takes our heartbeats again", {{"id", entry_.id}});
+        agent_.link().SayBack();
+      }
+      Later(pause_.Regular(kHeartbeat), &Registration::Pass);
       return;
     }
-    if (answer && (answer->status == 404 || answer->status == 500)) {
-      // The agent has lost its state: 404 in newer versions, 500 `Unknown check` in 1.8.
+    // 404 in newer versions, 500 `Unknown check` in 1.8.
+    const bool unknown = answer && (answer->status == 404 || answer->status == 500);
+    if (unknown && !unproven_) {
       registered_ = false;
       log_.Warn("agent", "the agent does not know our registration any more; registering again",
                 {{"id", entry_.id}});
       Register();
-      return;
+    } else if (unknown) {
+      registered_ = false;
+      TryAgain(&Registration::Register, "the agent takes our registration and refuses its heartbeat, will retry both", answer,
+               "pass " + CheckId(entry_));
+    } else {
+      TryAgain(&Registration::Pass, "heartbeat failed, will retry", answer, "pass " + CheckId(entry_));
     }
-    Failed("heartbeat failed, will retry",
-           answer ? Explain(*answer, agent_, "pass " + CheckId(entry_)) : answer.error());
-    Later(kRetry, &Registration::Pass);
+  });
+}
+
+// Look asks whose the entry is; an error: the agent does not say.
+void Registration::Look(std::function<void(const Result<Owner>&)> done) {
+  http::Request request = agent_.NewRequest("GET", "/v1/agent/service/" + authz::PercentEncoded(entry_.id), "");
+  request.deadline = kLeave;
+  asker_->Send(std::move(request), [this, done = std::move(done)](const Result<http::Response>& answer) {
+    if (!answer) {
+      done(answer.error());
+    } else if (answer->status == 404) {
+      done(Owner::kNobody);
+    } else if (answer->status != 200) {
+      done(Explain(*answer, agent_, "look at " + entry_.id));
+    } else if (const auto mark = authz::ParseServiceMeta(answer->body, kMark); !mark) {
+      done(mark.error());
+    } else if (*mark == mark_) {
+      done(Owner::kWe);
+    } else {
+      log_.Info("agent", "another process has registered in our place; its entry is left alone", {{"id", entry_.id}});
+      done(Owner::kAnother);
+    }
   });
 }
 
@@ -129,13 +188,24 @@ void Registration::Suspend(std::function<void(bool)> done) {
     loop_.Post([done = std::move(done)] { done(false); });
     return;
   }
-  timer_.Stop();
+  Rest();
+  Look([this, done = std::move(done)](const Result<Owner>& owner) mutable {
+    if (owner && *owner == Owner::kWe) {
+      MakeCritical(std::move(done));
+      return;
+    }
+    if (!owner || *owner == Owner::kNobody) Later(pause_.Regular(kHeartbeat), &Registration::Pass);
+    done(false);
+  });
+}
+
+void Registration::MakeCritical(std::function<void(bool)> done) {
   http::Request request = agent_.NewRequest(
       "PUT", "/v1/agent/check/fail/" + authz::PercentEncoded(CheckId(entry_)), "note=" + authz::PercentEncoded(kDrainReason));
   request.deadline = kLeave;
   asker_->Send(std::move(request), [this, done = std::move(done)](const Result<http::Response>& answer) {
     const bool taken = answer && answer->status == 200;
-    if (!taken) Later(kHeartbeat, &Registration::Pass);
+    if (!taken) Later(pause_.Regular(kHeartbeat), &Registration::Pass);
     done(taken);
   });
 }
@@ -146,7 +216,7 @@ void Registration::Resume() {
 }
 
 void Registration::Remove(std::function<void()> done) {
-  timer_.Stop();
+  Rest();
   // Not `registered_`: the agent may have taken up a request whose answer we did not wait for.
   if (!asked_) {
     loop_.Post(std::move(done));
@@ -156,6 +226,18 @@ void Registration::Remove(std::function<void()> done) {
 }
 
 void Registration::TryRemove(int tries_left, std::function<void()> done) {
+  Look([this, tries_left, done = std::move(done)](const Result<Owner>& owner) mutable {
+    if (!owner) {
+      RemoveAgain(tries_left, owner.error(), std::move(done));
+    } else if (*owner == Owner::kWe) {
+      Deregister(tries_left, std::move(done));
+    } else {
+      done();
+    }
+  });
+}
+
+void Registration::Deregister(int tries_left, std::function<void()> done) {
   http::Request request =
       agent_.NewRequest("PUT", "/v1/agent/service/deregister/" + authz::PercentEncoded(entry_.id), "");
   request.deadline = kLeave;
@@ -167,17 +249,18 @@ void Registration::TryRemove(int tries_left, std::function<void()> done) {
       done();
       return;
     }
-    if (tries_left <= 1) {
-      Failed("not deregistered; the agent will do it when the check has been critical for ten minutes",
-             answer ? Explain(*answer, agent_, "deregister") : answer.error());
-      done();
-      return;
-    }
-    after_timer_ = [this, tries_left, done = std::move(done)]() mutable {
-      TryRemove(tries_left - 1, std::move(done));
-    };
-    timer_.Start(kRemoveAgain);
+    RemoveAgain(tries_left, answer ? Explain(*answer, agent_, "deregister") : answer.error(), std::move(done));
   });
+}
+
+void Registration::RemoveAgain(int tries_left, const Error& why, std::function<void()> done) {
+  if (tries_left <= 1) {
+    Failed("not deregistered; the agent will do it when the check has been critical for ten minutes", why);
+    done();
+    return;
+  }
+  after_timer_ = [this, tries_left, done = std::move(done)]() mutable { TryRemove(tries_left - 1, std::move(done)); };
+  timer_.Start(pause_.Failed(kRetryRemove, loop_.now()));
 }
 
 }  // namespace mooring::control

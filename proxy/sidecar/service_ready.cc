@@ -74,6 +74,7 @@ std::vector<std::string> Service::NotReady() const {
 
 std::vector<std::string> Service::Degraded() const {
   std::vector<std::string> reasons;
+  if (registration_ && !registration_->Complaint().empty()) reasons.push_back("our registration: " + registration_->Complaint());
   if (mesh_ && !mesh_->complaint().empty()) reasons.push_back("the mesh config entry is not in force: " + mesh_->complaint());
   for (const auto& [name, source] : upstreams_) {
     const std::string complaint = source->Complaint();

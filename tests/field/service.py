@@ -131,11 +131,11 @@ class _Go:
 
 class Catalog:
     """The sidecars of a service as the catalog has them, in every state that a blocking query showed: a list of
-    (when, {sidecar's ID: {check's ID: status}})."""
+    (when, {sidecar's ID: {check's ID: status}}). name: what they are registered under."""
 
-    def __init__(self, case, consul, service):
+    def __init__(self, case, consul, service, name="{}-sidecar-proxy"):
         self.states = []
-        self._path = f"/v1/health/service/{service}-sidecar-proxy?wait=1s&index="
+        self._path = f"/v1/health/service/{name.format(service)}?wait=1s&index="
         self._address = consul.address
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)

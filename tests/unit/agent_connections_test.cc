@@ -20,20 +20,14 @@ namespace {
 
 using net::milliseconds;
 using test::Blocks;
-using test::Desk;
 using test::Index;
 using test::kTooMany;
 using test::Ok;
 using test::RunUntil;
 
-// Fixture is an agent's client, and watches that note what they are told.
-struct Fixture {
-  explicit Fixture(Desk::Answer answer) : desk(loop, std::move(answer)) {
-    auto made = AgentLink::Make(loop, log, desk.settings());
-    REQUIRE(made);
-    link = std::move(*made);
-    agent = *Agent::Make(*link, {});
-  }
+// Fixture has watches that note what they are told.
+struct Fixture : test::AtDesk {
+  using AtDesk::AtDesk;
   Watch& Upstream(const std::string& name, net::MonotonicTime* used) {
     Watch::Options options;
     options.name = name;
@@ -57,11 +51,6 @@ struct Fixture {
   }
   static Status Ok() { return mooring::Ok(); }
 
-  net::Loop loop;
-  log::Log log{log::Level::kError, false};
-  Desk desk;
-  std::unique_ptr<AgentLink> link;
-  std::unique_ptr<Agent> agent;
   std::map<std::string, std::string> told;
   std::list<std::unique_ptr<Watch>> watches;
 };

@@ -1,10 +1,12 @@
-// Desk: a scripted agent on loopback, for what a real one cannot be made to say, and for counting its connections.
+// Desk: a scripted agent on loopback, for what a real one cannot be made to say, and for counting its connections. AtDesk: a client of
+// it.
 #pragma once
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <list>
 #include <memory>
 #include <optional>
@@ -14,15 +16,22 @@
 #include <vector>
 
 #include "proxy/config/settings.h"
+#include "proxy/control/agent.h"
+#include "proxy/log/log.h"
 #include "proxy/net/listener.h"
 #include "proxy/net/stream.h"
 #include "tests/unit/http_fixture.h"
 
 namespace mooring::test {
 
-// Desk answers requests by their target: `answer` gives the whole answer, or nothing for never.
+// Desk answers requests by their target: `answer` gives the whole answer, nothing for never, or kHangUp.
 class Desk final {
  public:
+  static constexpr char kHangUp[] = "hang up";  // the connection ends without a word
+  struct Question {
+    std::string method, target, body, token;
+    net::MonotonicTime at;
+  };
   using Answer = std::function<std::string(const std::string& target)>;
   Desk(net::Loop& loop, Answer answer) : loop_(loop), answer_(std::move(answer)) {
     auto listening = net::Listen(Loopback());
@@ -52,15 +61,17 @@ class Desk final {
     settings.address = net::Address::Tcp("127.0.0.1", port_);
     return settings;
   }
-  std::size_t Asked(const std::string& part) const {
-    return static_cast<std::size_t>(std::count_if(asked.begin(), asked.end(), [&](const std::string& target) {
-      return target.find(part) != std::string::npos;
-    }));
+  // All are the questions, in order, whose target has `part`.
+  std::vector<Question> All(const std::string& part) const {
+    std::vector<Question> found;
+    std::copy_if(questions.begin(), questions.end(), std::back_inserter(found),
+                 [&](const Question& question) { return question.target.find(part) != std::string::npos; });
+    return found;
   }
+  std::size_t Asked(const std::string& part) const { return All(part).size(); }
 
   std::size_t accepted = 0, most = 0;
-  std::vector<std::string> asked;   // the targets
-  std::vector<std::string> tokens;  // that they came with
+  std::vector<Question> questions;
 
  private:
   struct Line final : net::StreamObserver {
@@ -76,24 +87,27 @@ class Desk final {
         return;
       }
       seen.append(reinterpret_cast<const char*>(read.bytes.data()), read.bytes.size());
-      if (seen.find("\r\n\r\n") == std::string::npos) return;
+      const std::size_t head = seen.find("\r\n\r\n");
+      if (head == std::string::npos) return;
+      const std::string length = FieldOf(seen.substr(0, head), "content-length");
+      if (!length.empty() && seen.size() < head + 4 + std::stoul(length)) return;
       const std::size_t from = seen.find(' ') + 1;
       waiting = seen.substr(from, seen.find(' ', from) - from);
-      desk.asked.push_back(waiting);
-      desk.tokens.push_back(TokenOf(seen));
+      desk.questions.push_back({seen.substr(0, from - 1), waiting, seen.substr(head + 4),
+                                FieldOf(seen.substr(0, head), "x-consul-token"), desk.loop_.now()});
       seen.clear();
       const std::string answer = desk.answer_(waiting);
       if (!answer.empty()) Say(answer);
     }
-    static std::string TokenOf(const std::string& head) {
+    static std::string FieldOf(const std::string& head, const std::string& name) {
       std::smatch found;
-      const std::regex header("x-consul-token: ([^\r]*)", std::regex::icase);
+      const std::regex header(name + ": ([^\r]*)", std::regex::icase);
       return std::regex_search(head, found, header) ? found[1].str() : std::string();
     }
     void Say(const std::string& text) {
       waiting.clear();
-      (void)stream->Write({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
-      if (text.find("Connection: close") != std::string::npos) stream.reset();
+      if (text != kHangUp) (void)stream->Write({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+      if (text == kHangUp || text.find("Connection: close") != std::string::npos) stream.reset();
     }
     void OnDrained(net::Stream&) override {}
     void OnBroken(net::Stream&) override { stream.reset(); }
@@ -110,13 +124,31 @@ class Desk final {
   std::optional<net::Acceptor> acceptor_;
 };
 
-inline std::string Ok(const std::string& body, const std::string& headers = {}) {
-  return "HTTP/1.1 200 OK\r\n" + headers + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+inline std::string Says(int status, const std::string& body, const std::string& headers = {}) {
+  return "HTTP/1.1 " + std::to_string(status) + " Status\r\n" + headers + "Content-Length: " + std::to_string(body.size()) +
+         "\r\n\r\n" + body;
 }
+inline std::string Ok(const std::string& body, const std::string& headers = {}) { return Says(200, body, headers); }
 inline std::string Index(int index) { return "X-Consul-Index: " + std::to_string(index) + "\r\n"; }
 
 inline constexpr char kTooMany[] = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 inline bool Blocks(const std::string& target) { return target.find("index=") != std::string::npos; }
+
+// AtDesk is one service's access to such an agent, and what that needs. A Clock, if there is one, is made before it.
+struct AtDesk {
+  explicit AtDesk(Desk::Answer answer) : desk(loop, std::move(answer)) {
+    auto made = control::AgentLink::Make(loop, log, desk.settings());
+    REQUIRE(made);
+    link = std::move(*made);
+    agent = *control::Agent::Make(*link, {});
+  }
+
+  net::Loop loop;
+  log::Log log{log::Level::kError, false};
+  Desk desk;
+  std::unique_ptr<control::AgentLink> link;
+  std::unique_ptr<control::Agent> agent;
+};
 
 }  // namespace mooring::test

@@ -38,7 +38,7 @@ struct Fixture {
     const auto asker = agent.NewAsker();
     asker->Send(agent.NewRequest("GET", "/v1/x", ""), [&](const Result<http::Response>&) { answered = true; });
     RunUntil(loop, [&] { return answered; });
-    return desk.tokens.back();
+    return desk.questions.back().token;
   }
 
   net::Loop loop;
