@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -10,7 +11,7 @@
 
 namespace mooring::control {
 namespace {
-constexpr net::milliseconds kRetryBind{1'000};
+constexpr net::RetryPause::Bounds kRetryBind{net::milliseconds(250), net::milliseconds(2'000)};
 }  // namespace
 
 ListenerSet::ListenerSet(net::Loop& loop, log::Log& log,
@@ -53,8 +54,7 @@ void ListenerSet::Update(const std::map<std::string, Wanted>& wanted) {
 }
 
 void ListenerSet::Open(const std::string& name, Entry* entry) {
-  // What is cut short by a lack of memory is tried again, too.
-  if (!retry_.running()) retry_.Start(kRetryBind);
+  TryAgain();  // what is cut short by a lack of memory, too
   // Even a literal goes through the resolver: one path, and no callback from inside Update.
   if (std::exchange(entry->resolving, true)) return;
   resolver_.Resolve(entry->wanted.address,
@@ -112,7 +112,7 @@ Status ListenerSet::Bind(const std::string& name, const std::vector<net::SocketA
 void ListenerSet::Failed(const std::string& name, Entry* entry, const Error& error) {
   const bool news = entry->error != error.message;
   entry->error = error.message;
-  if (!retry_.running()) retry_.Start(kRetryBind);
+  TryAgain();
   if (news) on_failed_(name, error);
 }
 
@@ -133,9 +133,17 @@ void ListenerSet::Close(const std::string& name, Entry* entry) {
 }
 
 void ListenerSet::Retry() {
+  bool all_open = true;
   for (auto& [name, entry] : entries_) {
-    if (!entry.fd) Open(name, &entry);
+    if (entry.fd) continue;
+    all_open = false;
+    Open(name, &entry);
   }
+  if (all_open) pause_.Succeeded();
+}
+
+void ListenerSet::TryAgain() {
+  if (!retry_.running()) retry_.Start(pause_.Failed(kRetryBind, loop_.now()));
 }
 
 void ListenerSet::CloseKind(data::ListenerKind kind, std::function<void()> done) {
@@ -170,10 +178,18 @@ bool ListenerSet::IsOpen(const std::string& name) const {
 }
 
 bool ListenerSet::AllOpen() const {
-  for (const auto& [name, entry] : entries_) {
-    if (!entry.fd) return false;
-  }
-  return true;
+  return std::all_of(entries_.begin(), entries_.end(), [](const auto& each) { return static_cast<bool>(each.second.fd); });
+}
+
+bool ListenerSet::Settled() const {
+  return std::all_of(entries_.begin(), entries_.end(),
+                     [](const auto& each) { return each.second.fd || !each.second.error.empty(); });
+}
+
+bool ListenerSet::NoneCanOpen() const {
+  return !entries_.empty() && std::all_of(entries_.begin(), entries_.end(), [](const auto& each) {
+    return !each.second.fd && !each.second.error.empty();
+  });
 }
 
 std::uint16_t ListenerSet::BoundPort(const std::string& name) const {

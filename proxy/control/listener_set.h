@@ -1,8 +1,9 @@
 // ListenerSet: the listening sockets that should be open, and those that are.
 //
 // Sockets are opened here, on the control thread, and shared with the workers. A change opens, moves and
-// closes only what differs. One that cannot be bound live is tried again every second, shown in /status,
-// and harms no other. Loop thread only.
+// closes only what differs. One that cannot be bound is tried again, every two seconds at last, and harms no
+// other. What that means for whoever wants them is the owner's to say, who may have several sets: AllOpen,
+// Settled and NoneCanOpen are what it goes by. Loop thread only.
 #pragma once
 
 #include <functional>
@@ -16,6 +17,7 @@
 #include "proxy/net/address.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/resolver.h"
+#include "proxy/net/retry_pause.h"
 
 namespace mooring::control {
 
@@ -34,8 +36,8 @@ class ListenerSet final {
   };
 
   // `on_failed` hears of every listener that could not be opened, the first time and when the reason
-  // changes; the caller decides whether that ends the process (at start) or not (live). Never called from
-  // inside Update.
+  // changes; the caller decides whether that ends anything. Never called from inside Update. `on_open` runs
+  // after each that opens.
   using OnFailed = std::function<void(const std::string& name, const Error& error)>;
 
   ListenerSet(net::Loop& loop, log::Log& log, const std::vector<data::ServiceHost*>& hosts,
@@ -53,6 +55,10 @@ class ListenerSet final {
 
   bool IsOpen(const std::string& name) const;
   bool AllOpen() const;
+  // Settled: each is open, or has been tried and is not.
+  bool Settled() const;
+  // NoneCanOpen: there are some, and each has been tried and is not open. It may be another time.
+  bool NoneCanOpen() const;
   // BoundPort is the port that an open listener got; 0 if it is not open or has none.
   std::uint16_t BoundPort(const std::string& name) const;
   std::vector<View> Views() const;
@@ -62,7 +68,7 @@ class ListenerSet final {
     Wanted wanted;
     net::UniqueFd fd;
     std::string bound;
-    std::string error;
+    std::string error;  // of the last try; empty: open, or not tried yet
     bool resolving = false;
     std::uint64_t id = 0;  // tells an answer of the resolver for an entry that is gone
   };
@@ -74,6 +80,7 @@ class ListenerSet final {
   void Failed(const std::string& name, Entry* entry, const Error& error);
   void Close(const std::string& name, Entry* entry);
   void Retry();
+  void TryAgain();
 
   net::Loop& loop_;
   log::Log& log_;
@@ -83,6 +90,7 @@ class ListenerSet final {
   net::Resolver resolver_;
   std::map<std::string, Entry> entries_;
   std::uint64_t last_id_ = 0;
+  net::RetryPause pause_;  // of all that are not open
   net::Timer retry_;
   // Workers that have still to let go of a closed listener: until then its address cannot be bound again.
   std::shared_ptr<std::size_t> releases_ = std::make_shared<std::size_t>(0);

@@ -224,8 +224,11 @@ void Service::UpdateListeners() {
 }
 
 void Service::OnListenerFailed(const std::string& name, const Error& error) {
-  if (started_) {
+  // What the agent holds stays as it is over restarts, and others depend on the rest of it.
+  const bool rest = ServesTheRest() && name != kPublic && (config_->public_listen || !listeners_->NoneCanOpen());
+  if (started_ || rest) {
     log_.Warn("control", "listener not open, will retry", {{"name", name}, {"error", error.message}});
+    CheckReady();
     return;
   }
   CannotStart(error.message);

@@ -129,6 +129,9 @@ class Service final {
   void CheckAges();  // against max_stale
   std::vector<std::string> InboundNotReady() const;  // what keeps callers from being served
   bool PublicWanted() const;
+  // ServesTheRest: an upstream whose port is not to be had takes nothing from the others.
+  bool ServesTheRest() const { return config_watch_ != nullptr; }
+  bool ListenersDone() const { return ServesTheRest() ? listeners_->Settled() : listeners_->AllOpen(); }
   void CannotStart(const std::string& message, const std::vector<std::string>& more = {});
 
   tls::Offers Offers() const;  // of TLS: as the mesh has it, or our own
@@ -173,7 +176,7 @@ class Service final {
   std::chrono::seconds leaf_said_left_{0};  // what it had left then
   net::Chore publish_;
   net::Timer publish_again_;
-  bool started_ = false;  // everything wanted has been open once: a bind failure is no longer one of the start
+  bool started_ = false;  // everything wanted was open, or can be done without: a bind failure is no longer one of the start
   std::optional<Drain> drain_;
 };
 

@@ -8,6 +8,8 @@
 namespace mooring::sidecar {
 namespace {
 
+using control::ListenerSet;
+
 constexpr char kPublic[] = "public";
 constexpr std::size_t kNamed = 3;  // so many upstreams are named in one reason
 
@@ -58,7 +60,7 @@ std::vector<std::string> Service::NotReady() const {
   if (draining_) reasons.emplace_back("draining");
   for (std::string& reason : InboundNotReady()) reasons.push_back(std::move(reason));
   if (!config_) return reasons;
-  if (!started_ && !listeners_->AllOpen()) reasons.emplace_back("not every upstream listener is open yet");
+  if (!started_ && !ListenersDone()) reasons.emplace_back("not every upstream listener is open yet");
   std::size_t waiting = 0;
   std::string names;
   for (const auto& [name, source] : upstreams_) {
@@ -76,6 +78,9 @@ std::vector<std::string> Service::Degraded() const {
   std::vector<std::string> reasons;
   if (registration_ && !registration_->Complaint().empty()) reasons.push_back("our registration: " + registration_->Complaint());
   if (mesh_ && !mesh_->complaint().empty()) reasons.push_back("the mesh config entry is not in force: " + mesh_->complaint());
+  for (const ListenerSet::View& view : listeners_ ? listeners_->Views() : std::vector<ListenerSet::View>{}) {
+    if (view.name != kPublic && !view.open && !view.error.empty()) reasons.push_back("listener " + view.name + ": " + view.error);
+  }
   for (const auto& [name, source] : upstreams_) {
     const std::string complaint = source->Complaint();
     if (!complaint.empty()) reasons.push_back("upstream " + UpstreamName(*source) + ": " + complaint);
@@ -86,7 +91,7 @@ std::vector<std::string> Service::Degraded() const {
 void Service::CheckReady() {
   if (draining_ || quitting_) return;
   const bool inbound = InboundNotReady().empty();
-  if (inbound && listeners_->AllOpen()) started_ = true;
+  if (inbound && ListenersDone()) started_ = true;
   if (inbound && settings_.register_self && !registration_) {
     control::Registration::Entry entry;
     entry.service = config_->service;
