@@ -20,7 +20,11 @@ Result<std::unique_ptr<Agent>> Agent::Make(AgentLink& link, const Token::Origin&
   return std::unique_ptr<Agent>(new Agent(link, *std::move(found)));
 }
 
-Agent::~Agent() = default;
+Agent::Agent(AgentLink& link, std::shared_ptr<Token> token) : link_(link), token_(std::move(token)) {
+  link_.connections().AddService();
+}
+
+Agent::~Agent() { link_.connections().RemoveService(); }
 
 const std::string& Agent::Secret() {
   token_->Renew();

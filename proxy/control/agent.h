@@ -61,7 +61,7 @@ class Agent final {
   void NameToken(std::function<void(const std::string&)> callback);
 
  private:
-  Agent(AgentLink& link, std::shared_ptr<Token> token) : link_(link), token_(std::move(token)) {}
+  Agent(AgentLink& link, std::shared_ptr<Token> token);
 
   AgentLink& link_;
   const std::shared_ptr<Token> token_;

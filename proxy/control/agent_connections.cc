@@ -21,8 +21,6 @@ constexpr unsigned kSilence = 3;  // so many late answers in a row are an agent 
 
 constexpr std::array kRanks{Rank::kOneOff, Rank::kFirst, Rank::kPoll, Rank::kRetry};
 
-bool Shared(AgentConnections::Own own) { return own == AgentConnections::Own::kNone; }
-
 }  // namespace
 
 struct AgentConnections::Line {
@@ -44,25 +42,42 @@ struct AgentConnections::Line {
   bool answered = false;   // the connection has carried an answer
 };
 
-AgentConnections::AgentConnections(net::Loop& loop, http::Endpoint endpoint, unsigned limit)
+AgentConnections::AgentConnections(net::Loop& loop, http::Endpoint endpoint, unsigned of_one)
     : loop_(loop),
       endpoint_(std::move(endpoint)),
-      limit_(std::max<unsigned>(limit, kOwn + 2)),
-      turns_(limit_ - 1 - reserved_) {}
+      budget_(of_one),
+      turns_(budget_.seats()) {}
 
 AgentConnections::~AgentConnections() = default;
 
-void AgentConnections::Reserve(std::size_t own) {
-  reserved_ = std::min(own, kOwn);
-  turns_.SetSeats(limit_ - 1 - reserved_);
+void AgentConnections::AddService() {
+  budget_.AddService();
+  turns_.SetSeats(budget_.seats());
 }
 
-std::size_t AgentConnections::SharedLines() const { return 1 + std::min(turns_.players(), turns_.seats()); }
+void AgentConnections::RemoveService() {
+  budget_.RemoveService();
+  turns_.SetSeats(budget_.seats());
+}
+
+void AgentConnections::Claim(Own own) {
+  budget_.Claim(own);
+  turns_.SetSeats(budget_.seats());
+}
+
+void AgentConnections::Release(Own own) {
+  budget_.Release(own);
+  turns_.SetSeats(budget_.seats());
+}
+
+bool AgentConnections::HasOwn(const Asker& asker) const { return asker.claims_ && budget_.Grants(asker.own_); }
+
+std::size_t AgentConnections::SharedLines() const { return budget_.shared() + std::min(turns_.players(), turns_.seats()); }
 
 std::size_t AgentConnections::open() const {
   std::size_t count = 0;
   const auto add = [&count](const std::unique_ptr<Line>& line) {
-    if (line && (line->client.connected() || line->client.busy())) ++count;
+    if (line->client.connected() || line->client.busy()) ++count;
   };
   for (const auto& line : own_) add(line);
   for (const auto& line : shared_) add(line);
@@ -110,12 +125,35 @@ void AgentConnections::Dispatch() {
 }
 
 AgentConnections::Line* AgentConnections::Find(const Asker& asker) {
-  if (Shared(asker.own_)) return FindShared(asker);
-  auto& own = own_[static_cast<std::size_t>(asker.own_)];
-  if (!own) own = std::make_unique<Line>(*this, loop_, endpoint_);
-  if (own->Idle() && (own->client.connected() || MayOpen(asker))) return own.get();
-  // Behind somebody else's blocking query, or where no connection is to be had, a short one goes with the others.
-  return asker.manner_.waits ? nullptr : FindShared(asker);
+  if (HasOwn(asker)) {
+    if (Line* own = FindOwn(asker)) return own;
+    // Where none is to be had, a short one goes with the others.
+    if (asker.manner_.waits) return nullptr;
+  }
+  return FindShared(asker);
+}
+
+AgentConnections::Line* AgentConnections::FindOwn(const Asker& asker) {
+  std::size_t busy = 0;
+  Line* unopened = nullptr;
+  Line* connected = nullptr;
+  for (const auto& line : own_) {
+    if (!line->Idle()) {
+      ++busy;
+      continue;
+    }
+    Line*& first = line->client.connected() ? connected : unopened;
+    if (first == nullptr) first = line.get();
+  }
+  if (busy >= budget_.own()) return nullptr;  // the rest are busy for somebody who is gone
+  if (connected != nullptr) return connected;
+  if (!MayOpen(asker) || open() >= limit()) return nullptr;
+  return unopened != nullptr ? unopened : NewLine(&own_);
+}
+
+AgentConnections::Line* AgentConnections::NewLine(std::vector<std::unique_ptr<Line>>* lines) {
+  lines->push_back(std::make_unique<Line>(*this, loop_, endpoint_));
+  return lines->back().get();
 }
 
 AgentConnections::Line* AgentConnections::FindShared(const Asker& asker) {
@@ -136,19 +174,14 @@ AgentConnections::Line* AgentConnections::FindShared(const Asker& asker) {
   }
   // The last connection stays with the short ones: there may be no other to be had.
   if (connections >= (asker.manner_.waits ? 2u : 1u)) return connected;
-  if (!MayOpen(asker)) return nullptr;
-  if (unopened == nullptr && shared_.size() < lines) {
-    shared_.push_back(std::make_unique<Line>(*this, loop_, endpoint_));
-    unopened = shared_.back().get();
-  }
-  return unopened;
+  if (!MayOpen(asker) || open() >= limit()) return nullptr;
+  return unopened == nullptr && shared_.size() < lines ? NewLine(&shared_) : unopened;
 }
 
 bool AgentConnections::CanWait(const Asker& asker) const {
-  const bool may_open = MayOpen(asker);
-  if (!Shared(asker.own_)) {
-    const auto& own = own_[static_cast<std::size_t>(asker.own_)];
-    return may_open || (own && own->client.connected());
+  const bool may_open = MayOpen(asker) && open() < limit();
+  if (HasOwn(asker)) {
+    return may_open || std::any_of(own_.begin(), own_.end(), [](const auto& line) { return line->client.connected(); });
   }
   const std::size_t lines = SharedLines();
   std::size_t busy = 0;
@@ -166,20 +199,21 @@ bool AgentConnections::CanWait(const Asker& asker) const {
 bool AgentConnections::MayOpen(const Asker& asker) const {
   unsigned trying = 0;
   const auto add = [&trying](const std::unique_ptr<Line>& line) {
-    if (line && line->opening) ++trying;
+    if (line->opening) ++trying;
   };
   for (const auto& line : own_) add(line);
   for (const auto& line : shared_) add(line);
   if (!admission_.MayOpen(loop_.now(), trying)) return false;
-  const bool patient = Shared(asker.own_) && asker.manner_.rank != Rank::kOneOff;
+  const bool patient = !HasOwn(asker) && asker.manner_.rank != Rank::kOneOff;
   return !patient || away_.failures() == 0 || (away_.Due(loop_.now()) && trying == 0);
 }
 
 bool AgentConnections::Hopeless(const Asker& asker) const {
   if (MayOpen(asker)) return false;
-  const auto alive = [](const std::unique_ptr<Line>& line) { return line && line->client.connected(); };
-  if (!Shared(asker.own_) && alive(own_[static_cast<std::size_t>(asker.own_)])) return false;
-  return (asker.manner_.waits && !Shared(asker.own_)) || std::none_of(shared_.begin(), shared_.end(), alive);
+  const auto alive = [](const std::unique_ptr<Line>& line) { return line->client.connected(); };
+  if (!HasOwn(asker)) return std::none_of(shared_.begin(), shared_.end(), alive);
+  if (std::any_of(own_.begin(), own_.end(), [](const auto& line) { return line->client.connected() && line->Idle(); })) return false;
+  return asker.manner_.waits || std::none_of(shared_.begin(), shared_.end(), alive);
 }
 
 void AgentConnections::Begin(Asker* asker, Line* line) {
@@ -204,10 +238,7 @@ void AgentConnections::Ended(Line* line, Result<http::Response> answer) {
   line->admitted.Stop();
   Learn(line, answer, std::exchange(line->opening, false));
   if (!line->client.connected()) line->answered = false;
-  // One that was for an upstream which is no more is not kept.
-  const auto surplus = shared_.begin() + static_cast<std::ptrdiff_t>(std::min(SharedLines(), shared_.size()));
-  const bool keep = std::none_of(surplus, shared_.end(), [line](const auto& one) { return one.get() == line; });
-  line->idle.Start(keep ? kIdle : milliseconds(0));
+  line->idle.Start(Surplus(line) ? milliseconds(0) : kIdle);
   Asker* asker = std::exchange(line->asker, nullptr);
   if (asker != nullptr) {
     asker->line_ = nullptr;
@@ -223,12 +254,23 @@ void AgentConnections::Ended(Line* line, Result<http::Response> answer) {
   Dispatch();
 }
 
+// Surplus: it was for somebody who is no more, or who shares one now.
+bool AgentConnections::Surplus(const Line* line) const {
+  const auto is_it = [line](const auto& one) { return one.get() == line; };
+  if (std::any_of(own_.begin(), own_.end(), is_it)) {
+    const auto connected = std::count_if(own_.begin(), own_.end(), [](const auto& one) { return one->client.connected(); });
+    return static_cast<std::size_t>(connected) > budget_.own();
+  }
+  const auto kept = shared_.begin() + static_cast<std::ptrdiff_t>(std::min(SharedLines(), shared_.size()));
+  return std::none_of(shared_.begin(), kept, is_it);
+}
+
 void AgentConnections::Learn(Line* line, const Result<http::Response>& answer, bool was_new) {
   const net::MonotonicTime now = loop_.now();
   const Trouble trouble = line->client.trouble();
   if (trouble == Trouble::kTooMany || trouble == Trouble::kUnanswered) {
     const auto lives = [line](const std::unique_ptr<Line>& other) {
-      return other && other.get() != line && other->answered && other->client.connected();
+      return other.get() != line && other->answered && other->client.connected();
     };
     const bool others_live =
         std::any_of(own_.begin(), own_.end(), lives) || std::any_of(shared_.begin(), shared_.end(), lives);
@@ -252,7 +294,16 @@ void AgentConnections::Learn(Line* line, const Result<http::Response>& answer, b
 Asker::Asker(AgentConnections& connections, AgentConnections::Own own)
     : connections_(connections), own_(own), timer_(connections.loop_, [this] { OnTimer(); }) {}
 
-Asker::~Asker() { Cancel(); }
+Asker::~Asker() {
+  Cancel();
+  Claim(false);
+}
+
+void Asker::Claim(bool wanted) {
+  if (own_ == AgentConnections::Own::kNone || wanted == claims_) return;
+  claims_ = wanted;
+  wanted ? connections_.Claim(own_) : connections_.Release(own_);
+}
 
 void Asker::Send(http::Request request, Manner manner, Callback callback) {
   Cancel();

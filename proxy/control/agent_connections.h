@@ -1,17 +1,16 @@
 // AgentConnections: all of this process's connections to the agent, few by design (an agent admits 200 from one address), and
 // whose request goes over which.
 //
-// Configuration, roots, leaf and intentions have a connection of their own each, for a blocking query. One is shared by all
-// that is answered soon: one-offs, heartbeats, polls. What is left, at most one an upstream, is for the blocking queries of
-// upstreams (turns.h says whose) and helps out with short requests. A blocking query begins only where another shared
-// connection stays idle, so that short requests always find one.
+// How many there may be, and who waits on one of its own, is decided in connection_budget.h. Own ones are alike: who has a claim
+// finds one that is free. The others are shared by all that is answered soon: one-offs, heartbeats, polls. At most one more an
+// upstream is for the blocking queries of upstreams (turns.h says whose) and helps out with short requests. A blocking query
+// begins only where another shared connection stays idle, so that short requests always find one.
 //
 // Order: one-offs, then first questions, then polls; the older one first. A one-off's deadline counts from when it is asked
 // for, because somebody waits for it; a watch's counts from when it is sent. A request given up before it is answered keeps
 // its connection until the answer has come: the agent counts it that long. Loop thread only.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <functional>
 #include <list>
@@ -20,6 +19,7 @@
 #include <vector>
 
 #include "proxy/control/admission.h"
+#include "proxy/control/connection_budget.h"
 #include "proxy/control/turns.h"
 #include "proxy/http/client.h"
 #include "proxy/net/loop.h"
@@ -31,24 +31,25 @@ class Asker;
 
 class AgentConnections final {
  public:
-  // Own: who has a connection of their own. Several askers may share one.
-  enum class Own { kConfiguration, kRoots, kLeaf, kIntentions, kNone };
-  static constexpr std::size_t kOwn = 4;
+  using Own = ConnectionBudget::Own;
 
-
-  // `limit`: so many connections at most; less than kOwn + 2 counts as that.
-  AgentConnections(net::Loop& loop, http::Endpoint endpoint, unsigned limit);
+  // `of_one`: so many connections are one service's at most (connection_budget.h).
+  AgentConnections(net::Loop& loop, http::Endpoint endpoint, unsigned of_one);
   ~AgentConnections();  // all askers must be gone
   AgentConnections(const AgentConnections&) = delete;
   AgentConnections& operator=(const AgentConnections&) = delete;
 
-  // Reserve says how many of Own there will be, kOwn unless it is called; before the first upstream.
-  void Reserve(std::size_t own);
+  // AddService, RemoveService: one more or less of the services that share the connections.
+  void AddService();
+  void RemoveService();
 
   Turns& turns() { return turns_; }
 
   std::size_t open() const;  // connected or connecting
-  unsigned limit() const { return limit_; }
+  unsigned limit() const { return budget_.limit(); }
+  unsigned services() const { return budget_.services(); }
+  // Crowded: there are more services than connections of their own for them.
+  bool crowded() const { return budget_.Crowded(); }
   // Complaint says why new connections are not to be had; empty while they are.
   std::string Complaint() const;
   // LastLoss is when a connection last ended without an answer: what is heard first after it comes from an agent that may
@@ -59,27 +60,32 @@ class AgentConnections final {
   friend class Asker;
   struct Line;
 
+  void Claim(Own own);
+  void Release(Own own);
   std::size_t SharedLines() const;  // how many there may be
+  bool HasOwn(const Asker& asker) const;
   void Submit(Asker* asker);
   void Withdraw(Asker* asker);
   void Dispatch();
   // Find is the line over which that request may go now; null: none.
   Line* Find(const Asker& asker);
+  Line* FindOwn(const Asker& asker);
   Line* FindShared(const Asker& asker);
+  Line* NewLine(std::vector<std::unique_ptr<Line>>* lines);
   bool MayOpen(const Asker& asker) const;
   bool Hopeless(const Asker& asker) const;  // nothing that happens soon lets it go
   bool CanWait(const Asker& asker) const;
   void Begin(Asker* asker, Line* line);
   void Ended(Line* line, Result<http::Response> answer);
+  bool Surplus(const Line* line) const;
   void Learn(Line* line, const Result<http::Response>& answer, bool was_new);
 
   net::Loop& loop_;
   const http::Endpoint endpoint_;
-  const unsigned limit_;
-  std::size_t reserved_ = kOwn;
+  ConnectionBudget budget_;
   Turns turns_;
   Admission admission_;
-  std::array<std::unique_ptr<Line>, kOwn> own_;
+  std::vector<std::unique_ptr<Line>> own_;
   std::vector<std::unique_ptr<Line>> shared_;
   std::list<Asker*> queue_;
   // An agent that is not there, or does not answer: watches without a connection of their own try it one at a time.
@@ -99,6 +105,7 @@ class Asker final {
     bool waits = false;  // a blocking query
   };
 
+  // With an `own` it may claim a connection of its own.
   explicit Asker(AgentConnections& connections, AgentConnections::Own own = AgentConnections::Own::kNone);
   ~Asker();  // the callback of a request under way never runs
   Asker(const Asker&) = delete;
@@ -111,6 +118,9 @@ class Asker final {
   void Send(http::Request request, Manner manner, Callback callback);
   void Cancel();
   bool busy() const { return callback_ != nullptr; }
+  // Claim says whether a connection of its own is wanted from now on; Owns whether the claim is granted at the moment.
+  void Claim(bool wanted);
+  bool Owns() const { return connections_.HasOwn(*this); }
   // CanWait: there is a connection for a blocking query, or one may be opened. Without it the asker can only poll.
   bool CanWait() const { return connections_.CanWait(*this); }
 
@@ -120,6 +130,7 @@ class Asker final {
 
   AgentConnections& connections_;
   const AgentConnections::Own own_;
+  bool claims_ = false;
   AgentConnections::Line* line_ = nullptr;  // that the request is under way on; null: queued, or none
   http::Request request_;
   Manner manner_;

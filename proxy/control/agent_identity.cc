@@ -56,7 +56,8 @@ class AgentIdentity final : public IdentitySource {
     Watch::Options options;
     options.name = "roots";
     options.own = AgentConnections::Own::kRoots;
-    options.path = "/v1/agent/connect/ca/roots";  // open to every token, and to none
+    options.path = "/v1/agent/connect/ca/roots";
+    options.any_token = true;  // open to every one, and to none
     return options;
   }
 

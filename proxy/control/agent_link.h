@@ -47,6 +47,9 @@ class AgentLink final {
   http::Request NewRequest(std::string_view method, std::string_view path, std::string_view query,
                            const std::string& secret) const;
 
+  // attachment is what asks over the link together (questions.h); empty until somebody fills it.
+  std::unique_ptr<net::Attachment>& attachment() { return attachment_; }
+
   // SavedFrom is when a watch that asks for the first time now may use its saved answer, should the agent not have
   // failed before: 300 ms after the start, or, if the agent has answered anybody since, 300 ms from now.
   net::MonotonicTime SavedFrom() const;
@@ -88,6 +91,7 @@ class AgentLink final {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::vector<std::weak_ptr<Token>> tokens_;
   std::unique_ptr<AgentConnections> connections_;
+  std::unique_ptr<net::Attachment> attachment_;
 };
 
 }  // namespace mooring::control

@@ -13,6 +13,7 @@ namespace {
 using net::milliseconds;
 
 constexpr milliseconds kPollMatch{500};        // neither match nor list can be waited on
+constexpr milliseconds kPollMatchInCrowd{900};
 constexpr milliseconds kSafetyNet{30'000};  // the match is asked although something else would wake us
 constexpr milliseconds kAskDefault{60'000};
 
@@ -34,7 +35,8 @@ Watch::Options MatchOptions(const std::string& service) {
 Watch::Options ListOptions() {
   Watch::Options options;
   options.name = "intention_list";
-  options.own = AgentConnections::Own::kIntentions;
+  options.own = AgentConnections::Own::kIntentionList;
+  options.any_token = true;  // what it lists is not looked at
   options.path = "/v1/connect/intentions";
   options.needs = "intentions:read";
   options.keep = false;  // it only wakes us
@@ -65,6 +67,7 @@ bool HasIndex(const http::Response& response) {
 IntentionSource::IntentionSource(net::Loop& loop, log::Log& log, Agent& agent, std::string service,
                                  OnChange on_change)
     : log_(log),
+      connections_(agent.link().connections()),
       service_(std::move(service)),
       on_change_(std::move(on_change)),
       match_(loop, log, agent, MatchOptions(service_),
@@ -77,7 +80,7 @@ IntentionSource::IntentionSource(net::Loop& loop, log::Log& log, Agent& agent, s
   // not only when the long pause that is running has passed.
   list_.OnError([this](const Error&) {
     if (!std::exchange(list_wakes_, false)) return;
-    match_.SetPollInterval(kPollMatch);
+    match_.SetPollInterval(connections_.crowded() ? kPollMatchInCrowd : kPollMatch);
     match_.Refresh();
   });
 }
@@ -128,10 +131,7 @@ Status IntentionSource::TakeMatch(const http::Response& response) {
   if (!entries) return entries.error();
   NoteHeader(response);
   // Not with an answer of our own disk, which has no index: the agent is asked at the same time.
-  if (!HasIndex(response) && !list_started_ && !response.from_disk) {
-    list_started_ = true;
-    list_.Start();
-  }
+  if (!response.from_disk) FollowList(HasIndex(response) && !connections_.crowded());
   if (set_ && response.body == last_body_) {
     // An agent that was away may have come back with another default.
     if (match_.state().phase == Watch::State::Phase::kRetrying) AskDefault();
@@ -143,6 +143,18 @@ Status IntentionSource::TakeMatch(const http::Response& response) {
   AskDefault();
   on_change_();
   return Ok();
+}
+
+void IntentionSource::FollowList(bool match_waits) {
+  if (list_started_ != match_waits) return;
+  list_started_ = !match_waits;
+  if (list_started_) {
+    list_.Start();
+  } else {
+    list_.Stop();
+    list_wakes_ = false;
+    match_.SetPollInterval(kPollMatch);
+  }
 }
 
 Status IntentionSource::TakeList(const http::Response& response) {

@@ -1,8 +1,9 @@
 // IntentionSource: the match list of our service and the default for callers that no entry covers.
 //
-// The list comes from the match endpoint. Agents of Consul 1.8 give it no index to wait on: there the list
-// of all intentions is waited on instead and the match asked again after each change, or, if that list is
-// refused, the match is polled twice a second. All of it goes over one connection, before that is used to wait again.
+// The list comes from the match endpoint. Agents of Consul 1.8 give it no index to wait on, and among many services
+// there is no connection to wait on (connection_budget.h). There the list of all intentions, one for all services, is waited on
+// instead and the match asked again after each change. Its index moves for every token, even one that may see none of
+// the entries. If that list is refused or fails, the match is polled, so often that a deny is in force within a second.
 // The default is what the agent's authorize endpoint answers for a source that no entry covers. Where the
 // answer is the agent's `default_intention_policy` (Consul 1.17), it stands by itself. Else it is the default
 // of the ACLs as our token sees it, and the default-policy header of any answer may tighten it. It is asked
@@ -43,6 +44,8 @@ class IntentionSource final {
 
  private:
   Status TakeMatch(const http::Response& response);
+  // FollowList has the list wake us, or not, where the match can wait itself.
+  void FollowList(bool match_waits);
   Status TakeList(const http::Response& response);
   Status TakeAuthorize(const http::Response& response);
   void NoteHeader(const http::Response& response);
@@ -50,6 +53,7 @@ class IntentionSource final {
   void SetFallback(authz::DefaultPolicy fallback, const std::string& reason);
 
   log::Log& log_;
+  const AgentConnections& connections_;
   const std::string service_;
   const OnChange on_change_;
   std::shared_ptr<const authz::IntentionSet> set_;
@@ -63,7 +67,7 @@ class IntentionSource final {
   bool list_started_ = false;
   bool list_wakes_ = false;  // the last answer of the list was good
   Watch match_;
-  Watch list_;       // only for agents whose match cannot be waited on
+  Watch list_;       // only where the match cannot wait
   Watch authorize_;  // asks for the default
 };
 

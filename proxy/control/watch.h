@@ -1,14 +1,12 @@
-// Watch: keeps one document of the agent's API up to date, by blocking queries or, where connections are short
-// (agent_connections.h), by polls. The one abstraction for all of them, and the one place where rate, trust in an
-// answer and staleness are decided. Pauses are net/retry_pause.h's, here as everywhere.
+// Watch: keeps one document of the agent's API up to date for one service. The one abstraction for all of them, and the one place
+// where trust in an answer and staleness are decided.
 //
-// Rules of the protocol (consul's blocking queries): the index of an answer goes into the next request; an
-// index that went backwards starts again without one; an index of 0 or none cannot be waited on, so the
-// document is polled; a return does not mean a change. Failures are retried after 250 ms at first and 8 s at
-// last, and at once when the agent answers somebody else again; they never touch what was learnt before.
+// How it is asked, and how often, is a Question's (question.h), which those share who ask the same with the same token. A Watch is
+// one who wants the answer: with its own Apply, its own document in its service's store, its own state for /status. An answer
+// that it cannot use is asked for again, and harms no other. Failures never touch what was learnt before.
 //
 // The last good answer is kept by the Agent's store. After a restart it is taken up, by the same Apply, when the
-// agent fails or lets its time pass (Agent::SavedFrom). Loop thread only.
+// agent fails or lets its time pass (AgentLink::SavedFrom). Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +17,7 @@
 
 #include "authz/result.h"
 #include "proxy/control/agent.h"
+#include "proxy/control/question.h"
 #include "proxy/http/client.h"
 #include "proxy/log/log.h"
 #include "proxy/net/loop.h"
@@ -26,13 +25,9 @@
 
 namespace mooring::control {
 
-class Watch final {
+class Watch final : private Subscriber {
  public:
-  enum class Blocking {
-    kIndex,  // X-Consul-Index and ?index=
-    kHash,   // X-Consul-ContentHash and ?hash=
-    kNone,   // polled every poll_interval
-  };
+  using Blocking = Question::Blocking;
   struct Options {
     std::string name;  // in logs and /status
     std::string path;  // /v1/...
@@ -54,8 +49,10 @@ class Watch final {
     net::milliseconds poll_interval{1'000};  // without an index to wait on; 0: only on Refresh
     // At the agent a process that ended leaves its connections behind for this long.
     net::milliseconds wait{20'000};
-    // A connection of its own, for its blocking query; kNone: one of those that are shared.
+    // What it is, if it is worth a connection of its own for its blocking query; kNone: it is not.
     AgentConnections::Own own = AgentConnections::Own::kNone;
+    // Every token is told the same: it is shared by all services, and goes on with another's token when one is refused.
+    bool any_token = false;
     // Set for an upstream: when it was in use last. It takes turns with the others in waiting for a change.
     std::function<net::MonotonicTime()> last_used;
   };
@@ -74,15 +71,13 @@ class Watch final {
     std::uint64_t errors = 0;
     std::string last_error;     // empty after an answer was taken up
     std::optional<net::MonotonicTime> fresh_at;  // when the agent last confirmed what is in force
-    bool can_wait = true;       // false: the agent gives no index for this document
-    bool polled = false;        // asked in turn, for want of a connection to wait on
     bool cached = false;        // the last answer was the agent's cache's
     std::string refusal;    // the agent's last word was a no (403, 404, filtered by ACLs and not taken up): which one
     bool filtered = false;  // what is in force came marked as filtered by ACLs
   };
 
   Watch(net::Loop& loop, log::Log& log, Agent& agent, Options options, Apply apply);
-  ~Watch();
+  ~Watch();  // also from inside its own callbacks
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
 
@@ -91,7 +86,7 @@ class Watch final {
   void Refresh();
   // Stop asks no more until Start or Refresh. What was learnt stays.
   void Stop();
-  // SetBody changes what a polled POST asks, from the next request on.
+  // SetBody changes what a POST asks, from the next Refresh on.
   void SetBody(std::string body) { options_.body = std::move(body); }
   void SetPollInterval(net::milliseconds interval) { options_.poll_interval = interval; }
   // OnError is told of every failed try, after the state has been updated.
@@ -105,66 +100,55 @@ class Watch final {
   // AfterLoss: what is in force was learnt before a connection to the agent was lost; it may have been restarted since.
   bool AfterLoss() const;
   // Blocks: it waits for a change by a blocking query; otherwise it is polled.
-  bool Blocks() const { return options_.blocking != Blocking::kNone && state_.can_wait && !state_.polled; }
+  bool Blocks() const { return question_ ? question_->Blocks() : options_.blocking != Blocking::kNone; }
 
   const State& state() const { return state_; }
-  const std::string& name() const { return options_.name; }
+  const std::string& name() const override { return options_.name; }
   const std::string& needs() const { return options_.needs; }
 
  private:
-  http::Request NewQuestion(bool waits, bool cached);
-  void AskAside();
-  void TakeAside(Result<http::Response> answer);
-  // IsBehind: an answer of the agent's cache is older than what is in force, or of another life of the agent.
-  bool IsBehind(const http::Response& response);
-  void Keep(const http::Response& response);
-  void Next(bool unmoved);
-  void Send() noexcept;
-  void Ask();
-  void CutShort() noexcept;
-  void Restore();
+  // Subscriber.
+  Agent& agent() override { return agent_; }
+  bool Knows() const override { return state_.source != State::Source::kNone; }
+  net::milliseconds poll_interval() const override { return options_.poll_interval; }
+  const std::function<net::MonotonicTime()>& last_used() const override { return options_.last_used; }
+  bool IsAbsent(const http::Response& response) override { return options_.is_absent && options_.is_absent(response); }
+  Status Take(const http::Response& response, const Subscriber::Facts& facts) override;
+  void OnFailed(const Subscriber::Failure& failure) override;
+  void OnCutShort(bool alone) noexcept override;
+  void Move() override;
+
+  Question::What What() const;
+  // Enter joins the question. True: it is asked at once for that.
+  bool Enter();
+  void Leave();
+  void Confirm(const http::Response& response, const Subscriber::Facts& facts);
   std::optional<Error> Distrust(const http::Response& response);
+  void Keep(const http::Response& response);
+  void Restore();
+  void RetryAlone() noexcept;
+  void SayFailed(const Error& error, bool news);
   void SayRefused(const Error& error);
   void SayFiltered();
-  void OnAnswer(Result<http::Response> answer);
-  void Succeed(const http::Response& response, bool behind);
-  void Fail(const Error& error, net::milliseconds at_least);
 
   net::Loop& loop_;
   log::Log& log_;
   Agent& agent_;
   Options options_;
-  const Apply apply_;
-  const std::string document_;                  // its name in the store
+  const std::shared_ptr<const Apply> apply_;
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::optional<state::Store::Ticket> ticket_;  // none: not kept
   std::function<void(const Error&)> on_error_;
-  std::optional<Turns::Player> player_;  // none: it takes no turns
-  std::unique_ptr<Asker> asker_;
-  std::unique_ptr<Asker> aside_;  // for a question beside a blocking query
-  net::Timer timer_;
+  std::shared_ptr<Question> question_;  // null: at rest
   net::Timer restore_;
   bool restore_armed_ = false;
-  std::optional<net::MonotonicTime> refusal_said_at_;
-  State state_;
-  std::string hash_;
-  std::uint64_t sent_index_ = 0;
-  net::MonotonicTime sent_at_{};
-  bool refresh_wanted_ = false;
-  bool blocking_ = false;  // the question under way
-  net::milliseconds wait_{0};  // that it asks for, if it is
-  WaitLimit::Cuts cuts_;
-  bool cached_ = false;    // the question under way is for the agent's cache
-  bool absent_ = false;    // the answer under way says that there is no such document
-  bool verify_ = false;    // the next one is not: what the servers say decides
-  std::uint64_t cached_index_ = 0;  // a cached answer of this index, though it is behind, is known to be no news
-  std::uint64_t behind_index_ = 0;  // that of the answer which made us verify
-  bool polled_before_ = false;
-  unsigned seat_tries_ = 0;
-  std::size_t body_hash_ = 0;       // of the last answer taken up
-  std::optional<net::MonotonicTime> answered_at_;  // when that was
+  net::Timer retry_;  // of an answer that the others could use
   net::RetryPause pause_;
-  double allowance_ = 0;   // token bucket of immediate re-asks
-  net::MonotonicTime allowance_at_{};
+  std::optional<net::MonotonicTime> refusal_said_at_;
+  bool failure_said_ = false;
+  State state_;
+  std::size_t body_hash_ = 0;  // of the last answer taken up
+  std::optional<net::MonotonicTime> answered_at_;  // when that came
 };
 
 }  // namespace mooring::control

@@ -27,7 +27,7 @@ std::optional<net::MonotonicTime> Watch::ConfirmedAt() const {
 
 bool Watch::AfterLoss() const {
   return state_.phase == State::Phase::kRetrying || state_.source == State::Source::kDisk ||
-         (state_.polled && answered_at_ && *answered_at_ <= agent_.link().connections().last_loss());
+         (question_ && question_->polled() && answered_at_ && *answered_at_ <= agent_.link().connections().last_loss());
 }
 
 std::optional<Error> Watch::Distrust(const http::Response& response) {
@@ -49,16 +49,6 @@ std::optional<Error> Watch::Distrust(const http::Response& response) {
   return std::nullopt;
 }
 
-bool Watch::IsBehind(const http::Response& response) {
-  const std::uint64_t index = HeaderNumber(response, "x-consul-index").value_or(0);
-  if (index >= state_.index) return false;
-  if (index == 0 || index != cached_index_) {
-    behind_index_ = index;
-    verify_ = true;
-  }
-  return true;
-}
-
 void Watch::Keep(const http::Response& response) {
   if (ticket_) agent_.store()->Keep(*ticket_, KeptHeaders(response), response.body);
 }
@@ -74,8 +64,11 @@ void Watch::Restore() {
   response.headers = std::move(saved->headers);
   response.body = std::move(saved->body);
   std::string version = ContentVersion(response);
-  Status applied = apply_(response);
+  const std::weak_ptr<bool> alive = alive_;
+  const std::shared_ptr<const Apply> apply = apply_;  // it may end this watch
+  Status applied = (*apply)(response);
   tls::Cleanse(&response.body);
+  if (alive.expired()) return;
   if (!applied) {
     log_.Err("agent", "saved state not used", {{"watch", options_.name}, {"reason", applied.error().message}});
     return;

@@ -4,6 +4,7 @@
 #include <system_error>
 #include <utility>
 
+#include "proxy/control/connection_budget.h"
 #include "proxy/data/admission.h"
 #include "proxy/sidecar/memory_limit.h"
 #include "proxy/sidecar/sidecar.h"
@@ -27,7 +28,8 @@ data::Limits LimitsOf(const config::Settings& settings, std::size_t memory) {
   }
   if (settings.max_handshakes) limits.handshakes = *settings.max_handshakes;
   if (settings.buffer_memory) limits.buffer_memory = std::min(*settings.buffer_memory, limits.memory);
-  limits.agent_connections = settings.agent.max_connections;
+  limits.agent_connections =
+      control::ConnectionBudget::Limit(settings.agent.max_connections, static_cast<unsigned>(settings.services.size()));
   return limits;
 }
 

@@ -110,7 +110,6 @@ class Service final {
   Status TryPrepare();
   void Open();
   Status OpenStore();
-  void ReserveConnections();
   void FindProxyId();
   void TakeProxyId(const std::string& proxy_id);
   void WatchConfig(const std::string& proxy_id);

@@ -34,7 +34,6 @@ Status Service::TryPrepare() {
     if (!agent) return Invalid("Error connecting to Consul agent: " + agent.error().message);
     agent_ = std::move(*agent);
     agent_->SetMaxStale(process_.max_stale);
-    ReserveConnections();
     if (Status opened = OpenStore(); !opened) return opened;
   } else if (!process_.state_dir.empty() && !process_.state_dir_from_environment) {
     log_.Warn("sidecar", "state_dir has no effect: nothing comes from an agent");
@@ -81,13 +80,6 @@ void Service::Open() {
   } else {
     Apply(control::FromSettings(settings_));
   }
-}
-
-void Service::ReserveConnections() {
-  const bool configured = settings_.HeldByAgent();
-  const bool inbound = configured || settings_.public_listen;
-  shared_.link->connections().Reserve((configured ? 1u : 0u) + (settings_.identity ? 0u : 2u) +
-                                (inbound && !settings_.intentions ? 1u : 0u));
 }
 
 Status Service::OpenStore() {

@@ -27,7 +27,15 @@ using test::RunUntil;
 
 // Fixture has watches that note what they are told.
 struct Fixture : test::AtDesk {
-  using AtDesk::AtDesk;
+  // With `claims` there are the four questions of a service besides, which have a connection of their own each, if they asked.
+  explicit Fixture(test::Desk::Answer answer, bool claims = true) : AtDesk(std::move(answer)) {
+    using Own = AgentConnections::Own;
+    for (const Own own : {Own::kConfiguration, Own::kRoots, Own::kLeaf, Own::kIntentions}) {
+      if (!claims) break;
+      claimed.push_back(agent->NewAsker(own));
+      claimed.back()->Claim(true);
+    }
+  }
   Watch& Upstream(const std::string& name, net::MonotonicTime* used) {
     Watch::Options options;
     options.name = name;
@@ -51,6 +59,7 @@ struct Fixture : test::AtDesk {
   }
   static Status Ok() { return mooring::Ok(); }
 
+  std::vector<std::unique_ptr<Asker>> claimed;
   std::map<std::string, std::string> told;
   std::list<std::unique_ptr<Watch>> watches;
 };
@@ -58,7 +67,7 @@ struct Fixture : test::AtDesk {
 TEST_CASE("agent connections: with one upstream at most six, with thirty at most eight, one-offs included") {
   for (const int upstreams : {1, 30}) {
     CAPTURE(upstreams);
-    Fixture fixture([](const std::string& target) { return Blocks(target) ? std::string() : Ok("[]", Index(7)); });
+    Fixture fixture([](const std::string& target) { return Blocks(target) ? std::string() : Ok("[]", Index(7)); }, false);
     fixture.Own(AgentConnections::Own::kConfiguration, "config").Start();
     fixture.Own(AgentConnections::Own::kRoots, "roots").Start();
     fixture.Own(AgentConnections::Own::kLeaf, "leaf").Start();
@@ -157,7 +166,7 @@ TEST_CASE("agent connections: a request given up keeps its connection until its 
 }
 
 TEST_CASE("agent connections: where the agent admits no more, that is said, and a new one is tried once a second at most") {
-  Fixture fixture([](const std::string&) { return std::string(kTooMany); });
+  Fixture fixture([](const std::string&) { return std::string(kTooMany); }, false);
   for (const auto own : {AgentConnections::Own::kRoots, AgentConnections::Own::kLeaf, AgentConnections::Own::kIntentions}) {
     fixture.Own(own, "own").Start();
   }

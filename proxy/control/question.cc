@@ -1,0 +1,435 @@
+#include "proxy/control/question.h"
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <utility>
+
+#include "authz/text.h"
+#include "proxy/control/answer_headers.h"
+#include "tls/cleanse.h"
+
+namespace mooring::control {
+namespace {
+
+using net::milliseconds;
+
+// At most so much that fresh state is there within the promised ten seconds, with what follows the answer: an empty list is believed
+// 2 s late.
+constexpr net::RetryPause::Bounds kBackoff{milliseconds(250), milliseconds(8'000)};
+constexpr milliseconds kMaxPatience{10'000};  // what a Retry-After may ask for
+constexpr int kGatewayTimeout = 504;
+// What an agent may take beyond the wait it was asked for. More than it takes itself to give up a server (7 s): a question
+// that is given up before its answer keeps its connection at the agent.
+constexpr milliseconds kAnswerTime{10'000};
+// Where upstreams take turns: the wait of a blocking query, after which another may have its connection, and the pause between
+// two polls of one. A change that is polled is to be seen within 3 s.
+constexpr milliseconds kWaitInTurn{3'000};
+constexpr milliseconds kPollInTurn{2'500};
+constexpr milliseconds kLeastPause{100};
+// A leaf is polled by a blocking query that waits for next to nothing. Without an index an agent of 1.8 answers from its cache, and
+// renews it for nobody: the certificate expires there.
+constexpr milliseconds kHardlyWaits{5};
+// Who has a seat waits for a connection that short requests are using, before it is polled instead.
+constexpr milliseconds kSeatAgain{30};
+constexpr unsigned kSeatTries = 10;
+// An index that cannot be waited on, or that never moves though the answer came at once, must not spin.
+constexpr milliseconds kNoSpin{1'000};
+constexpr std::uint64_t kMaxAge = std::uint64_t{365} * 24 * 3600;
+
+}  // namespace
+
+Question::Question(AgentLink& link, What what, How how, std::string token)
+    : link_(link),
+      loop_(link.loop()),
+      what_(std::move(what)),
+      how_(how),
+      token_(std::move(token)),
+      asker_(link.connections(), how.own),
+      timer_(loop_, [this] { Send(); }),
+      newcomers_(loop_, [this] { TellNewcomers(); }),
+      allowance_(loop_.now()) {}
+
+Question::~Question() {
+  link_.ForgetWaiting(this);
+  tls::Cleanse(&token_);
+}
+
+bool Question::Join(Subscriber* subscriber) {
+  const bool first = audience_.empty();
+  audience_.Add(subscriber);
+  if (!player_ && subscriber->last_used()) {
+    player_.emplace(link_.connections().turns(), [this] {
+      net::MonotonicTime last{};
+      audience_.ForEach([&last](Subscriber& one) {
+        if (one.last_used()) last = std::max(last, one.last_used()());
+      });
+      return last;
+    });
+  }
+  if (first) {
+    Send();
+  } else if (answered_ || pause_.failures() > 0) {
+    ExpectNewcomers();
+  }
+  return first;
+}
+
+void Question::Leave(Subscriber* subscriber) { audience_.Remove(subscriber); }
+
+// ExpectNewcomers tells who has joined what is known, after the events at hand.
+void Question::ExpectNewcomers() {
+  if (audience_.HasNewcomers()) newcomers_.Arm();
+}
+
+void Question::TellNewcomers() {
+  const auto self = shared_from_this();  // the last one may leave meanwhile
+  if (last_) {
+    (void)audience_.Tell(*last_, last_facts_, Whom::kNewcomers, /*goes_on=*/true);
+  } else if (pause_.failures() > 0) {
+    audience_.TellFailure(last_error_, last_refused_, Whom::kNewcomers);
+  } else {
+    Refresh();
+  }
+  audience_.Rethrow();
+}
+
+// Voice is for whom the question is asked next, by whose token: somebody whose token was not refused.
+Subscriber& Question::Voice() const {
+  return audience_.Find([this](Subscriber& one) { return !refused_.contains(one.agent().Secret()); });
+}
+
+// AskedFor is for whom it was asked, or somebody in his stead.
+Subscriber& Question::AskedFor() const {
+  return audience_.Find([this](Subscriber& one) { return one.agent().Secret() == asked_with_; });
+}
+
+void Question::Refresh() {
+  if (asker_.busy() && blocking_) {
+    AskAside();
+    return;
+  }
+  refresh_wanted_ = true;
+  // A question that does not block is answered soon, and asked again then; cut short each time, it might never be.
+  if (asker_.busy() || audience_.telling()) return;
+  timer_.Stop();
+  Send();
+}
+
+void Question::Send() noexcept {
+  const auto self = weak_from_this().lock();  // the last one may leave meanwhile
+  try {
+    Ask();
+  } catch (...) {
+    CutShort();
+  }
+}
+
+// CutShort: there was no memory to ask with. What was learnt stays, and the question is asked anew.
+void Question::CutShort() noexcept {
+  timer_.Start(pause_.Failed(kBackoff, loop_.now()));
+  audience_.CutShort();
+}
+
+// FollowTokens sends away whose token is another now than the one that the question is asked with. False: nobody is left.
+bool Question::FollowTokens() {
+  if (what_.any_token) return true;
+  audience_.ForEach([this](Subscriber& one) {
+    if (one.agent().Secret() != token_) one.Move();
+  });
+  return !audience_.empty();
+}
+
+void Question::Ask() {
+  if (!FollowTokens()) return;
+  asker_.Claim(what_.blocking != Blocking::kNone && can_wait_);
+  // After a failure the first question is not a blocking one: it says at once that the agent is back.
+  const bool anew = refresh_wanted_ || pause_.failures() > 0;
+  const bool can_wait = (what_.blocking == Blocking::kIndex && index_ > 0) ||
+                        (what_.blocking == Blocking::kHash && !hash_.empty());
+  blocking_ = can_wait && !anew;
+  if (what_.blocking != Blocking::kNone) {
+    const bool own = asker_.Owns();
+    const bool seat = own || (player_ && player_->MayWait());
+    if (seat && !own && blocking_ && !asker_.CanWait() && ++seat_tries_ <= kSeatTries) {
+      blocking_ = false;
+      timer_.Start(kSeatAgain);
+      return;
+    }
+    polled_ = !seat || (blocking_ && !asker_.CanWait());
+    blocking_ = blocking_ && !polled_;
+  }
+  seat_tries_ = 0;
+  const bool refresh = std::exchange(refresh_wanted_, false);
+  const bool verify = std::exchange(verify_, false);
+  cached_ = polled_ && player_ && link_.connections().turns().Contended() && !verify;
+  if (!polled_) polled_before_ = false;
+  if (player_ && blocking_) player_->Sit();
+  Asker::Manner manner;
+  manner.waits = blocking_;
+  const bool unknown = audience_.Any([](Subscriber& one) { return !one.Knows(); });
+  const bool urgent = unknown || (how_.own != Own::kNone && (refresh || !polled_));
+  manner.rank = pause_.failures() > 0 ? Asker::Rank::kRetry : urgent ? Asker::Rank::kFirst : Asker::Rank::kPoll;
+  http::Request request = NewRequest(blocking_, cached_);
+  sent_at_ = loop_.now();
+  asker_.Send(std::move(request), manner, [this](Result<http::Response> answer) {
+    const auto self = shared_from_this();  // the last one may leave meanwhile
+    try {
+      OnAnswer(std::move(answer));
+    } catch (...) {
+      CutShort();
+      throw;  // to the keeper of the loop, who says so
+    }
+    audience_.Rethrow();
+  });
+}
+
+http::Request Question::NewRequest(bool waits, bool cached) {
+  std::string query = what_.query;
+  const auto add = [&query](const std::string& text) {
+    if (!query.empty()) query += '&';
+    query += text;
+  };
+  const auto wait_for_change = [&](milliseconds wait) {
+    add(what_.blocking == Blocking::kIndex ? "index=" + std::to_string(index_) : "hash=" + authz::PercentEncoded(hash_));
+    add("wait=" + std::to_string(wait.count()) + "ms");
+  };
+  milliseconds deadline = kAnswerTime;
+  sent_index_ = 0;
+  if (waits) {
+    const bool in_turn = player_ && link_.connections().turns().Contended();
+    wait_ = link_.WaitOf(in_turn ? std::min(kWaitInTurn, how_.wait) : how_.wait);
+    if (what_.blocking == Blocking::kIndex) sent_index_ = index_;
+    wait_for_change(wait_);
+    deadline += wait_ + wait_ / 16;  // the server adds up to a sixteenth
+  } else if (how_.own == Own::kLeaf && index_ > 0 && pause_.failures() == 0) {
+    wait_for_change(kHardlyWaits);
+  }
+  if (cached) add("cached");
+  Agent& agent = Voice().agent();
+  asked_with_ = agent.Secret();
+  http::Request request = agent.NewRequest(what_.method, what_.path, query);
+  request.body = what_.body;
+  request.deadline = deadline;
+  request.blocking = waits;
+  request.repeatable = true;  // a watch only asks
+  return request;
+}
+
+// A blocking query is never given up for a question that somebody wants answered at once: it goes beside it.
+void Question::AskAside() {
+  if (!aside_) aside_ = std::make_unique<Asker>(link_.connections());
+  if (aside_->busy()) return;
+  const std::uint64_t sent_index = sent_index_;  // of the blocking query, which goes on
+  http::Request request = NewRequest(false, false);
+  sent_index_ = sent_index;
+  aside_->Send(std::move(request), {Asker::Rank::kFirst, false}, [this](Result<http::Response> answer) {
+    const auto self = shared_from_this();
+    TakeAside(std::move(answer));
+    audience_.Rethrow();
+  });
+}
+
+void Question::TakeAside(Result<http::Response> answer) {
+  if (!answer) return;
+  (void)NoteAbsence(&*answer);
+  // Of another version the blocking query tells, in order.
+  const std::string* hash = answer->Header("x-consul-contenthash");
+  const bool same = what_.blocking == Blocking::kHash
+                        ? hash != nullptr && *hash == hash_
+                        : HeaderNumber(*answer, "x-consul-index").value_or(0) == index_;
+  if (answer->status == 200 && same) {
+    Facts facts;
+    facts.index = index_;
+    facts.version = version_;
+    facts.fresh_at = facts.at = loop_.now();
+    (void)audience_.Tell(*answer, facts, Whom::kAll, /*goes_on=*/true);
+  }
+  tls::Cleanse(&answer->body);
+}
+
+void Question::OnAnswer(Result<http::Response> answer) {
+  const bool waited = std::exchange(blocking_, false);
+  if (player_) player_->StandUp();
+  if (answer) link_.NoteAnswer(*answer);
+  const bool by_gateway = answer && answer->status == kGatewayTimeout;
+  if (waited && (!answer || by_gateway)) {
+    link_.NoteCut(cuts_, std::chrono::duration_cast<milliseconds>(loop_.now() - sent_at_), wait_, by_gateway);
+  } else if (waited) {
+    cuts_ = {};
+  }
+  if (!answer) {
+    Fail(answer.error(), milliseconds(0), /*refused=*/false);
+    return;
+  }
+  const bool absent = NoteAbsence(&*answer);
+  if (answer->status != 200) {
+    OnRefusal(*answer);
+    return;
+  }
+  const bool behind = cached_ && IsBehind(*answer);
+  if (behind && verify_) {
+    Send();
+    return;
+  }
+  Succeed(&*answer, behind, absent);
+}
+
+// NoteAbsence makes an answer which says that there is no such document one with an empty body.
+bool Question::NoteAbsence(http::Response* answer) {
+  bool absent = false;
+  if (answer->status == 200) return absent;
+  audience_.ForEach([&](Subscriber& one) { absent = one.IsAbsent(*answer) || absent; });
+  if (absent) {
+    answer->status = 200;
+    answer->body.clear();
+  }
+  return absent;
+}
+
+void Question::OnRefusal(const http::Response& answer) {
+  if (answer.status == 403 && what_.any_token && AskWithAnotherToken()) return;
+  milliseconds at_least{0};
+  if (const auto seconds = HeaderNumber(answer, "retry-after")) {
+    at_least = std::min(milliseconds(static_cast<milliseconds::rep>(std::min<std::uint64_t>(*seconds, 10) * 1000)),
+                        kMaxPatience);
+  }
+  Subscriber& asked_for = AskedFor();
+  Fail(Explain(answer, asked_for.agent(), asked_for.name()), at_least, answer.status == 403 || answer.status == 404);
+}
+
+// AskWithAnotherToken goes on with one that was not refused. False: all were, and all are tried again from now on.
+bool Question::AskWithAnotherToken() {
+  refused_.insert(asked_with_);
+  const bool another = audience_.Any([this](Subscriber& one) { return !refused_.contains(one.agent().Secret()); });
+  another ? Send() : refused_.clear();
+  return another;
+}
+
+// IsBehind: an answer of the agent's cache is older than what is in force, or of another life of the agent.
+bool Question::IsBehind(const http::Response& response) {
+  const std::uint64_t index = HeaderNumber(response, "x-consul-index").value_or(0);
+  if (index >= index_) return false;
+  if (index == 0 || index != cached_index_) {
+    behind_index_ = index;
+    verify_ = true;
+  }
+  return true;
+}
+
+void Question::Succeed(http::Response* answer, bool behind, bool absent) {
+  const std::uint64_t index = HeaderNumber(*answer, "x-consul-index").value_or(0);
+  const std::string* header = answer->Header("x-consul-contenthash");
+  const std::string hash = header != nullptr ? *header : std::string();
+  const bool can_wait = what_.blocking == Blocking::kIndex ? index > 0 : what_.blocking == Blocking::kHash && !hash.empty();
+  if (!behind && !can_wait) asker_.Claim(false);  // before they are told: another question may want the connection
+  Facts facts;
+  facts.cached = cached_;
+  facts.polled = polled_;
+  facts.behind = behind;
+  facts.at = facts.fresh_at = loop_.now();
+  if (cached_) facts.fresh_at -= std::chrono::seconds(std::min(HeaderNumber(*answer, "age").value_or(0), kMaxAge));
+  facts.index = index < sent_index_ ? 0 : index;  // backwards: the agent's state is a new one
+  if (what_.blocking == Blocking::kIndex && index > 0) facts.version = std::to_string(index);
+  if (what_.blocking == Blocking::kHash) facts.version = hash;
+  if (facts.version.empty()) facts.version = ContentVersion(*answer);
+  if (behind || what_.blocking != Blocking::kIndex) facts.index = index_;
+  if (behind) facts.version = version_;
+
+  const auto useless = audience_.Tell(*answer, facts, Whom::kAll, /*goes_on=*/false);
+  if (useless || audience_.empty()) {
+    if (how_.secret) tls::Cleanse(&answer->body);
+    if (!audience_.empty()) Retry(*useless, milliseconds(0));
+    return;
+  }
+  const bool recovered = pause_.failures() > 0;
+  const bool unmoved = !behind && (what_.blocking == Blocking::kHash ? hash == hash_ && !hash_.empty()
+                                                                     : sent_index_ != 0 && index == sent_index_);
+  link_.ForgetWaiting(this);
+  pause_.Succeeded();
+  answered_ = true;
+  if (!cached_ && how_.marked && !absent) {
+    link_.NoteServers();  // no cache of the agent's lies in between
+    cached_index_ = std::exchange(behind_index_, 0);
+  }
+  if (recovered) link_.SayBack();
+  if (!behind) {
+    can_wait_ = can_wait;
+    index_ = facts.index;
+    hash_ = hash;
+    version_ = facts.version;
+    Remember(answer, facts);
+  }
+  Next(unmoved);
+}
+
+// Remember keeps the answer for who joins, where somebody may: several services.
+void Question::Remember(http::Response* answer, const Facts& facts) {
+  last_.reset();
+  if (how_.secret) {
+    tls::Cleanse(&answer->body);
+  } else if (link_.connections().services() > 1) {
+    last_ = std::move(*answer);
+    last_facts_ = facts;
+  }
+}
+
+// Next arranges for the next question after a good answer.
+void Question::Next(bool unmoved) {
+  ExpectNewcomers();
+  const auto since = std::chrono::duration_cast<milliseconds>(loop_.now() - sent_at_);
+  if (refresh_wanted_) {
+    Send();
+    return;
+  }
+  if (!can_wait_) {
+    if (const milliseconds pause = PollInterval(); pause.count() > 0) timer_.Start(pause_.Regular(pause));
+    return;
+  }
+  if (polled_) {
+    // From question to question; the first pause is any part of it, so that all are not asked at one moment.
+    const milliseconds interval = how_.own == Own::kIntentions ? PollInterval() : kPollInTurn;
+    const bool first = !std::exchange(polled_before_, true);
+    const milliseconds pause = first ? pause_.AnyPart(interval) : pause_.Regular(interval) - since;
+    timer_.Start(std::max(pause, kLeastPause));
+    return;
+  }
+  if (unmoved && since < kNoSpin) {
+    timer_.Start(kNoSpin);
+    return;
+  }
+  if (const milliseconds pause = allowance_.Take(loop_.now()); pause.count() > 0) {
+    timer_.Start(pause);
+  } else {
+    Send();
+  }
+}
+
+milliseconds Question::PollInterval() {
+  milliseconds least{0};
+  audience_.ForEach([&least](Subscriber& one) {
+    const milliseconds interval = one.poll_interval();
+    if (interval.count() > 0 && (least.count() == 0 || interval < least)) least = interval;
+  });
+  return least;
+}
+
+void Question::Fail(const Error& error, milliseconds at_least, bool refused) {
+  Retry(error.code, at_least);
+  last_error_ = error;
+  last_refused_ = refused;
+  audience_.TellFailure(error, refused, Whom::kAll);
+}
+
+void Question::Retry(ErrorCode code, milliseconds at_least) {
+  ExpectNewcomers();
+  timer_.Start(std::max(pause_.Failed(kBackoff, loop_.now()), at_least));
+  // An agent that asks for patience gets it; a silent or broken one is asked again as soon as it is back.
+  if (code == ErrorCode::kUnavailable && at_least.count() == 0) {
+    link_.CallWhenBack(this, [this] { Refresh(); });
+  } else {
+    link_.ForgetWaiting(this);
+  }
+}
+
+}  // namespace mooring::control
