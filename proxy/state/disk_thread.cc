@@ -1,6 +1,7 @@
 #include "proxy/state/disk_thread.h"
 
 #include <csignal>
+#include <utility>
 
 #include "proxy/net/thread.h"
 
@@ -23,14 +24,14 @@ void DiskThread::Add(Work& work) noexcept {
     Work** last = &first_;
     while (*last != nullptr) last = &(*last)->next_;
     *last = &work;
-    work.pending_ = true;
+    ++work.pending_;
   }
   changed_.notify_all();
 }
 
 void DiskThread::Await(Work& work) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&work] { return !work.pending_; });
+  changed_.wait(lock, [&work] { return work.pending_ == 0; });
 }
 
 void DiskThread::Run() {
@@ -44,12 +45,11 @@ void DiskThread::Run() {
     changed_.wait(lock, [this] { return first_ != nullptr || ending_; });
     if (first_ == nullptr) return;
     Work& work = *first_;
+    first_ = std::exchange(work.next_, nullptr);
     lock.unlock();
-    work.Do();
+    work.Do();  // its owner may add it again before this returns
     lock.lock();
-    first_ = work.next_;
-    work.next_ = nullptr;
-    work.pending_ = false;
+    --work.pending_;
     changed_.notify_all();
   }
 }

@@ -20,8 +20,8 @@ class DiskThread final {
 
    private:
     friend class DiskThread;
-    bool pending_ = false;  // guarded by mutex_
-    Work* next_ = nullptr;  // guarded by mutex_
+    unsigned pending_ = 0;  // Adds that are not done yet; guarded by mutex_
+    Work* next_ = nullptr;  // in the queue; guarded by mutex_
   };
 
   DiskThread();   // throws as net::StartThread does
@@ -29,8 +29,8 @@ class DiskThread final {
   DiskThread(const DiskThread&) = delete;
   DiskThread& operator=(const DiskThread&) = delete;
 
-  void Add(Work& work) noexcept;  // not while it is pending
-  void Await(Work& work);         // until it is done, or was never added
+  void Add(Work& work) noexcept;  // not while it waits in the queue; while it is being done it may be added again
+  void Await(Work& work);         // until all that was added is done
 
  private:
   void Run();
