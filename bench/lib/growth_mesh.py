@@ -49,6 +49,11 @@ class Process:
     def cpu(self):
         return cpu_of(self.pid)
 
+    def resident(self):
+        """resident is its RSS in bytes."""
+        with open(f"/proc/{self.pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
     def close(self):
         if self._child.poll() is None:
             self._child.send_signal(signal.SIGTERM)
@@ -81,6 +86,14 @@ class Mesh:
                     "intentions": {"default": "deny",
                                    "rules": [{"source": name, "action": "allow"} for name in names]}}
         return self._run("inbound", settings, port)
+
+    def services(self, count):
+        """services is one process with so many services, each with a public listener; the last of them listens on its port."""
+        ports_of_all = [self._free_port() for _ in range(count)]
+        services = [{"service": f"s{number}", "identity": self._identity(f"s{number}"), "intentions": {"default": "allow"},
+                     "public_listener": {"address": f"127.0.0.1:{port}", "local_app": f"127.0.0.1:{self.backend.port}"}}
+                    for number, port in enumerate(ports_of_all)]
+        return self._run("services", services[0] if count == 1 else {"services": services}, ports_of_all[-1])
 
     def outbound(self, endpoints):
         """outbound is web's sidecar."""

@@ -1,4 +1,4 @@
-"""What may grow: held connections, endpoints of an upstream, intentions. One class a family; run() is one round,
+"""What may grow: held connections, endpoints of an upstream, intentions, services of a process. One class a family; run() is one round,
 and leaves its figures in the rows."""
 
 import time
@@ -11,6 +11,7 @@ HELD = (0, 100, 1000, 4000, 9000)
 HELD_QUICK = HELD[:-1]
 ENDPOINTS = (1, 10, 100, 500)
 RULES = (1, 10, 100, 1000)
+SERVICES = (2, 5, 20, 40)
 CALLERS = 32   # connections that ask and answer
 MESSAGE = 256  # bytes of a question, and of its answer
 OPENERS = 16   # connections that are opened and closed at a time
@@ -152,3 +153,18 @@ class Intentions:
 
     def _connect(self, inbound):
         return self._driver.connect(inbound.port, [inbound], *self._driver.mesh.caller_flags())
+
+
+class Services:
+    """Inbound Moorings of many services, at rest: what one more costs, over what a process of one takes."""
+
+    def __init__(self, driver):
+        self._row = Row("memory of one more service, process of N services", "KiB of RSS", SERVICES)
+        self.rows = [self._row]
+        self._one = driver.mesh.services(1)
+        self._processes = {size: driver.mesh.services(size) for size in SERVICES}
+
+    def run(self, turn):
+        for size in ordered(SERVICES, turn):
+            more = self._processes[size].resident() - self._one.resident()
+            self._row.add(size, more / 1024 / (size - 1))

@@ -11,7 +11,8 @@ import urllib.request
 from lib import check
 from lib.case import SANITIZER, Process, slowness
 
-LISTENER = re.compile(r"listener open: name=(\S+) address=(\S+)")
+# With several services in the process each line says whose it is.
+LISTENER = re.compile(r"listener open: (?:service=(\S+) )?name=(\S+) address=(\S+)")
 
 
 def yaml_text(value, indent=0):
@@ -93,8 +94,9 @@ class Mooring:
     # Where it listens.
 
     def listeners(self):
-        """listeners maps the name of every listener that was ever opened to its address."""
-        return {name: host_port(address) for name, address in LISTENER.findall(
+        """listeners maps the name of every listener that was ever opened to its address; where there are several services,
+        SERVICE/NAME."""
+        return {f"{service}/{name}" if service else name: host_port(address) for service, name, address in LISTENER.findall(
             self.process.stderr().replace('"', ""))}
 
     def listener(self, name, seconds=10.0):
@@ -137,8 +139,9 @@ class Mooring:
         check.within(look, "mooring is ready", seconds * slowness(), step=0.02)
         return self
 
-    def status(self):
-        code, text = self.admin("/status")
+    def status(self, service=None):
+        """status is that of the process, or of one of its services."""
+        code, text = self.admin("/status" + (f"?service={service}" if service else ""))
         check.equal(code, 200, "/status")
         return json.loads(text)
 

@@ -13,7 +13,7 @@ from lib import apps, certs, check, clock, tlspeer
 from lib.case import slowness
 from lib.mesh import PAIR_WITH_ITSELF, PAIRS_WITH_ENVOY, PAIRS_WITH_GO, Mesh, for_pairs
 from lib.mooring import Mooring
-from lib.static import Static
+from lib.static import Static, identity_files
 
 EXPECTED_SECONDS = 20
 VERSIONS = ("1.2", "1.3")
@@ -782,3 +782,19 @@ def test_calls_go_through_whether_resumed_or_not(case, client, server, tls):
         apps.echo_works(case, pair.address)
     for mooring in pair.moorings():
         check.equal(mooring.attempts_failed(), {}, "attempts that failed")
+
+
+@in_both_versions
+def test_a_ticket_of_one_service_opens_nothing_at_another_of_the_same_process(case, tls):
+    authority = certs.Authority()
+    app = apps.App(case, apps.echo)
+    names = ("payment", "billing")
+    mooring = Mooring.from_yaml(case, {"services": [
+        {"service": name, "identity": identity_files(case, authority, name), "intentions": {"default": "allow"},
+         "public_listener": {"address": "127.0.0.1:0", "local_app": f"127.0.0.1:{app.port}"}} for name in names]})
+    own, other = (mooring.listener(f"{name}/public") for name in names)
+    caller = Caller(case, own, authority.leaf("web"), authority.pem, tls)
+    ticket, _ = caller.call()
+    check.equal(caller.call(ticket)[1], True, "resumed where it came from")
+    caller.address = other
+    check.equal(caller.call(ticket)[1], False, "resumed at the other service")
