@@ -86,6 +86,11 @@ bool ReadTime(const ASN1_TIME* time, WallTime* out) {
   return true;
 }
 
+WallTime EndOf(WallTime last) {
+  constexpr std::chrono::seconds kIts{1};
+  return last > WallTime::max() - kIts ? WallTime::max() : last + kIts;
+}
+
 bssl::UniquePtr<X509> ParseDer(std::span<const std::uint8_t> der) {
   const std::uint8_t* cursor = der.data();
   bssl::UniquePtr<X509> certificate(d2i_X509(nullptr, &cursor, static_cast<long>(der.size())));

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <vector>
 
 #include "tls/boringssl.h"
 #include "tls/credentials_impl.h"
@@ -12,6 +13,28 @@ namespace {
 bool UselessForTls(X509* leaf) {
   constexpr std::uint32_t kTls = XKU_SSL_CLIENT | XKU_SSL_SERVER;
   return (X509_get_extended_key_usage(leaf) & kTls) == 0;
+}
+
+// OnPaths is the leaf and each certificate that some path from it can pass, in their order, each once. A file may hold a whole bundle.
+std::vector<X509*> OnPaths(const std::vector<bssl::UniquePtr<X509>>& certificates) {
+  std::vector<bool> passed(certificates.size(), false);
+  passed[0] = true;
+  for (std::vector<std::size_t> reached{0}; !reached.empty();) {
+    X509* const last = certificates[reached.back()].get();
+    reached.pop_back();
+    for (std::size_t i = 1; i < certificates.size(); ++i) {
+      if (passed[i] || X509_check_issued(certificates[i].get(), last) != X509_V_OK) continue;
+      passed[i] = true;
+      reached.push_back(i);
+    }
+  }
+  std::vector<X509*> kept;
+  for (std::size_t i = 0; i < certificates.size(); ++i) {
+    X509* const one = certificates[i].get();
+    const bool known = std::any_of(kept.begin(), kept.end(), [one](const X509* earlier) { return X509_cmp(earlier, one) == 0; });
+    if (passed[i] && !known) kept.push_back(one);
+  }
+  return kept;
 }
 
 }  // namespace
@@ -50,13 +73,7 @@ Result<std::shared_ptr<const Credentials>> Credentials::Make(std::string_view ce
       !ReadTime(X509_get0_notAfter(leaf), &impl->not_after)) {
     return Invalid("the leaf certificate (serial " + SerialText(leaf) + ") has no valid dates");
   }
-  for (std::size_t i = 0; i < certificates->size(); ++i) {
-    X509* certificate = (*certificates)[i].get();
-    const auto end = certificates->begin() + static_cast<std::ptrdiff_t>(i);
-    const bool repeated = std::any_of(certificates->begin(), end, [&](const auto& earlier) {
-      return X509_cmp(earlier.get(), certificate) == 0;
-    });
-    if (repeated) continue;
+  for (X509* certificate : OnPaths(*certificates)) {
     std::uint8_t* der = nullptr;
     const int length = i2d_X509(certificate, &der);
     if (length <= 0) {
@@ -80,6 +97,7 @@ const authz::ServiceId& Credentials::id() const { return impl_->id; }
 const std::string& Credentials::serial() const { return impl_->serial; }
 WallTime Credentials::not_before() const { return impl_->not_before; }
 WallTime Credentials::not_after() const { return impl_->not_after; }
+bool Credentials::ExpiredAt(WallTime now) const { return now >= EndOf(impl_->not_after); }
 std::size_t Credentials::chain_length() const { return impl_->chain.size(); }
 
 }  // namespace mooring::tls

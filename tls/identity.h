@@ -27,8 +27,8 @@ class Credentials final {
   // Make parses PEM text. Errors: no certificate, trailing garbage in a block, no key, a key that
   // does not match the leaf (the message says so), a leaf that is not a canonical SPIFFE service
   // identity or breaks a leaf rule that every peer would refuse. Key forms: SEC1, PKCS#1, PKCS#8,
-  // unencrypted. A repeated intermediate is dropped (Consul sends one twice from a secondary
-  // datacenter). Expiry is not judged here.
+  // unencrypted. What no path from the leaf can pass is dropped, and so is what comes twice (Consul
+  // sends one twice from a secondary datacenter); then kMaxChain are taken. Expiry is not judged here.
   static Result<std::shared_ptr<const Credentials>> Make(std::string_view certificate_pem,
                                                          std::string_view private_key_pem);
   ~Credentials();
@@ -39,6 +39,7 @@ class Credentials final {
   const std::string& serial() const;  // lower-case hex, colon-separated as Consul prints it
   WallTime not_before() const;
   WallTime not_after() const;
+  bool ExpiredAt(WallTime now) const;  // the second of not_after() is still its own (RFC 5280 4.1.2.5)
   std::size_t chain_length() const;  // leaf included
 
   struct Impl;
@@ -71,7 +72,7 @@ const char* RefusalName(Refusal refusal);
 // AlertFor is the alert that tells the peer about a refusal.
 Alert AlertFor(Refusal refusal);
 
-inline constexpr std::size_t kMaxChain = 10;  // certificates a peer may send, leaf included
+inline constexpr std::size_t kMaxChain = 10;  // different certificates a peer may send, leaf included
 
 struct Judgement {
   Refusal refusal = Refusal::kNone;

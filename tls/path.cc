@@ -18,16 +18,10 @@ constexpr int kMaxPaths = 32;
 
 Refusal RefusalOf(int error, int depth) {
   switch (error) {
-    case X509_V_ERR_CERT_HAS_EXPIRED:
-      return Refusal::kExpired;
-    case X509_V_ERR_CERT_NOT_YET_VALID:
-      return Refusal::kNotYetValid;
     case X509_V_ERR_INVALID_PURPOSE:
     case X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION:
       return depth == 0 ? Refusal::kLeafRules : Refusal::kUnknownCa;
     case X509_V_ERR_INVALID_EXTENSION:
-    case X509_V_ERR_ERROR_IN_CERT_NOT_BEFORE_FIELD:
-    case X509_V_ERR_ERROR_IN_CERT_NOT_AFTER_FIELD:
       return Refusal::kMalformed;
     case X509_V_ERR_CERT_CHAIN_TOO_LONG:
       return Refusal::kChainTooLong;
@@ -48,17 +42,24 @@ bool WeakSignature(const X509* certificate) {
   return false;
 }
 
-// ValidityOf is the span in which every certificate is valid; empty if one of their times cannot be read.
-TimeSpan ValidityOf(const STACK_OF(X509) * chain) {
-  TimeSpan all{WallTime::min(), WallTime::max()};
+// CheckTimes says whether every certificate is valid at `now`, and when all of them are. BoringSSL would leave out the last second of a
+// certificate, which belongs to it (RFC 5280 4.1.2.5).
+Path CheckTimes(const STACK_OF(X509) * chain, WallTime now) {
+  Path all{Refusal::kNone, {}, {WallTime::min(), WallTime::max()}};
   for (std::size_t i = 0; i < sk_X509_num(chain); ++i) {
     const X509* certificate = sk_X509_value(chain, i);
-    TimeSpan own;
-    if (!ReadTime(X509_get0_notBefore(certificate), &own.from) || !ReadTime(X509_get0_notAfter(certificate), &own.until)) {
-      return {};
+    const auto refuse = [certificate](Refusal refusal, const char* why) {
+      return Path{refusal, why + NameText(X509_get_subject_name(certificate)), {}};
+    };
+    WallTime from;
+    WallTime last;
+    if (!ReadTime(X509_get0_notBefore(certificate), &from) || !ReadTime(X509_get0_notAfter(certificate), &last)) {
+      return refuse(Refusal::kMalformed, "its dates cannot be read: ");
     }
-    all.from = std::max(all.from, own.from);
-    all.until = std::min(all.until, own.until);
+    if (now < from) return refuse(Refusal::kNotYetValid, "certificate is not yet valid: ");
+    if (now >= EndOf(last)) return refuse(Refusal::kExpired, "certificate has expired: ");
+    all.valid.from = std::max(all.valid.from, from);
+    all.valid.until = std::min(all.valid.until, EndOf(last));
   }
   return all;
 }
@@ -87,7 +88,7 @@ Path CheckStrength(const STACK_OF(X509) * chain) {
     }
     if (i > 0 && (X509_get_extension_flags(certificate) & EXFLAG_SI) == 0) ++intermediates;
   }
-  return {Refusal::kNone, {}, ValidityOf(chain)};
+  return {Refusal::kNone, {}, {}};
 }
 
 class Search final {
@@ -164,14 +165,17 @@ class Search final {
                                              : X509_PURPOSE_SSL_SERVER);
     // "Partial chain" lets an anchor be any certificate of the trusted stack, which holds ours
     // alone.
-    X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
+    X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_NO_CHECK_TIME);
     // Judge has counted already; versions of BoringSSL differ in whether both ends of the path
     // count here.
     X509_VERIFY_PARAM_set_depth(param, static_cast<int>(kMaxChain));
-    X509_VERIFY_PARAM_set_time(param, std::chrono::system_clock::to_time_t(now_));
     const bool good = X509_verify_cert(ctx.get()) == 1;
     ClearErrors();
-    if (good) return CheckStrength(X509_STORE_CTX_get0_chain(ctx.get()));
+    if (good) {
+      const STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(ctx.get());
+      Path strong = CheckStrength(chain);
+      return strong.refusal == Refusal::kNone ? CheckTimes(chain, now_) : strong;
+    }
 
     const int error = X509_STORE_CTX_get_error(ctx.get());
     const int depth = X509_STORE_CTX_get_error_depth(ctx.get());

@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 
+#include "tls/cleanse.h"
+
 namespace mooring::tls {
 namespace {
 
@@ -21,15 +23,49 @@ struct Block {
   std::span<const std::uint8_t> bytes() const { return {data.get(), size}; }
 };
 
+constexpr std::string_view kBegin = "-----BEGIN ";
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
+// Plain is `pem` with what editors and YAML put around lines taken away: byte order marks, blanks before a line, line ends of CR alone.
+// BoringSSL reads over a block whose BEGIN line does not begin a line by itself, without a word.
+std::string Plain(std::string_view pem) {
+  std::string text;
+  text.reserve(pem.size());  // all at once: it may hold a key, and no copy of it may stay behind
+  bool at_start = true;
+  while (!pem.empty()) {
+    if (at_start && pem.starts_with(kByteOrderMark)) {
+      pem.remove_prefix(kByteOrderMark.size());
+      continue;
+    }
+    const char next = pem.front();
+    pem.remove_prefix(1);
+    if (at_start && (next == ' ' || next == '\t')) continue;
+    at_start = next == '\n' || next == '\r';
+    text += at_start ? '\n' : next;
+  }
+  return text;
+}
+
+// HidesBlock: a BEGIN line stands behind something else in its line, as after a file whose last line end is missing.
+bool HidesBlock(std::string_view text) {
+  for (std::size_t at = text.find(kBegin); at != std::string_view::npos; at = text.find(kBegin, at + 1)) {
+    if (at > 0 && text[at - 1] != '\n') return true;
+  }
+  return false;
+}
+
 // BlockReader takes PEM text apart.
 class BlockReader final {
  public:
   explicit BlockReader(std::string_view pem)
-      : bio_(pem.size() <= std::numeric_limits<int>::max()
-                 ? BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()))
-                 : nullptr) {}
+      : text_(Plain(pem)),
+        bio_(text_.size() <= std::numeric_limits<int>::max() ? BIO_new_mem_buf(text_.data(), static_cast<int>(text_.size()))
+                                                             : nullptr) {}
+  ~BlockReader() { Cleanse(&text_); }
+  BlockReader(const BlockReader&) = delete;
+  BlockReader& operator=(const BlockReader&) = delete;
 
-  // Next gives the next block, nothing at the end; an Error for a damaged one.
+  // Next gives the next block, nothing at the end; an Error for a damaged one, and for one that would be passed over.
   Result<std::optional<Block>> Next() {
     ERR_clear_error();
     char* kind = nullptr;
@@ -37,6 +73,7 @@ class BlockReader final {
     std::uint8_t* data = nullptr;
     long size = 0;
     if (!bio_) return Error{ErrorCode::kInternal, "PEM text cannot be read"};
+    if (HidesBlock(text_)) return Invalid("a BEGIN line of PEM does not begin a line; is a line end missing before it?");
     if (PEM_read_bio(bio_.get(), &kind, &header, &data, &size) != 1) {
       const std::uint32_t last = ERR_peek_last_error();
       const bool at_end =
@@ -56,6 +93,7 @@ class BlockReader final {
   }
 
  private:
+  std::string text_;
   bssl::UniquePtr<BIO> bio_;
 };
 

@@ -75,13 +75,19 @@ Result<std::shared_ptr<const TrustBundle>> TrustBundle::Make(
   return std::shared_ptr<const TrustBundle>(new TrustBundle(std::move(impl)));
 }
 
-Judgement TrustBundle::Judge(std::span<const std::span<const std::uint8_t>> chain, Purpose purpose,
+Judgement TrustBundle::Judge(std::span<const std::span<const std::uint8_t>> as_sent, Purpose purpose,
                              WallTime now) const {
+  std::vector<std::span<const std::uint8_t>> chain;
+  for (const std::span<const std::uint8_t> der : as_sent) {
+    const bool known = std::any_of(chain.begin(), chain.end(), [der](const auto& earlier) { return std::ranges::equal(earlier, der); });
+    if (!known) chain.push_back(der);
+    if (chain.size() > kMaxChain) break;  // the rest cannot help
+  }
   if (chain.empty()) return {Refusal::kNoCertificate, "the peer showed no certificate", {}};
   if (chain.size() > kMaxChain) {
     return {Refusal::kChainTooLong,
-            "the peer sent " + std::to_string(chain.size()) + " certificates, at most " +
-                std::to_string(kMaxChain) + " are taken",
+            "the peer sent " + std::to_string(as_sent.size()) + " certificates; at most " + std::to_string(kMaxChain) +
+                " different ones are taken",
             {}};
   }
   const Verdicts::Key key = Verdicts::KeyOf(chain, purpose);

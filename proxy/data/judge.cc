@@ -11,7 +11,7 @@ std::optional<Objection> BeforeHandshake(const Snapshot* now, tls::WallTime time
     return Objection{reason, alert, detail, log::Level::kError};
   };
   if (now == nullptr || !now->identity || !now->inbound) return objection(CloseReason::kNotReady, "no identity yet");
-  if (now->identity->leaf->not_after() <= time) {
+  if (now->identity->leaf->ExpiredAt(time)) {
     return objection(CloseReason::kLeafExpired, "the agent has not renewed our leaf certificate; see its log",
                      tls::Alert::kCertificateExpired);
   }

@@ -42,7 +42,7 @@ void Search::OnSnapshot() {
   upstream_ = std::move(upstream);
   identity_ = snapshot->identity;
   waiting_.Stop();
-  if (identity_->leaf->not_after() <= std::chrono::system_clock::now()) {
+  if (identity_->leaf->ExpiredAt(std::chrono::system_clock::now())) {
     GiveUp(CloseReason::kLeafExpired);  // every peer would refuse it; this names the reason
   } else if (snapshot->roots_stale || upstream_->rules()->stale) {
     GiveUp(CloseReason::kStale);

@@ -242,7 +242,7 @@ void Service::CheckLeaf() {
                                                                      std::chrono::system_clock::now());
   if (left > (leaf.not_after() - leaf.not_before()) / 3) return;
   // Said when a third of its life is left, each time that half of the rest has passed, and at the end.
-  const bool over = left.count() <= 0;
+  const bool over = leaf.ExpiredAt(std::chrono::system_clock::now());
   if (leaf_said_ == leaf.serial() && (over ? leaf_said_left_.count() <= 0 : left > leaf_said_left_ / 2)) return;
   leaf_said_ = leaf.serial();
   leaf_said_left_ = left;

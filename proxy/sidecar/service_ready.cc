@@ -40,7 +40,7 @@ std::vector<std::string> Service::InboundNotReady() const {
   }
   add(identity_->Missing());
   if (const auto identity = identity_->Current();
-      identity && identity->leaf->not_after() <= std::chrono::system_clock::now()) {
+      identity && identity->leaf->ExpiredAt(std::chrono::system_clock::now())) {
     add("our leaf certificate has expired");
   }
   if (identity_->RootsTooOld()) add("the roots are older than max_stale");

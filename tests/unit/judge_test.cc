@@ -154,8 +154,8 @@ TEST_CASE("judge: an instance is judged by its chain alone") {
 TEST_CASE("judge: before a handshake, by what we could prove ourselves") {
   Callers callers;
   const tls::WallTime ends = callers.now.identity->leaf->not_after();
-  CHECK_FALSE(data::BeforeHandshake(&callers.now, ends - std::chrono::seconds(1)));
-  const auto expired = data::BeforeHandshake(&callers.now, ends);
+  CHECK_FALSE(data::BeforeHandshake(&callers.now, ends));
+  const auto expired = data::BeforeHandshake(&callers.now, ends + std::chrono::seconds(1));
   REQUIRE(expired);
   CHECK(expired->reason == CloseReason::kLeafExpired);
   CHECK(expired->alert == tls::Alert::kCertificateExpired);

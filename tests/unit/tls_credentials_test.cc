@@ -99,6 +99,62 @@ TEST_CASE("credentials: a leaf, its key and its chain") {
   CHECK(serial.find_first_not_of("0123456789abcdef:") == std::string::npos);
 }
 
+TEST_CASE("pem: what editors and copies do to a file loses no block") {
+  const std::vector<Minted> line = Line(1);
+  const Minted leaf = Mint(mint::Leaf(kWeb), &line[0]);
+  const auto replaced = [](std::string text, const std::string& what, const std::string& by) {
+    for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size())) {
+      text.replace(at, what.size(), by);
+    }
+    return text;
+  };
+  const std::string chain = leaf.pem + line[0].pem;
+  const auto length = [](const std::string& certificates, const std::string& key) {
+    auto made = Credentials::Make(certificates, key);
+    REQUIRE_MESSAGE(made, (made ? std::string() : made.error().message));
+    return (*made)->chain_length();
+  };
+  CHECK(length("\xef\xbb\xbf" + chain, "\xef\xbb\xbf" + leaf.key_pem) == 2);
+  CHECK(length(leaf.pem + "\xef\xbb\xbf" + line[0].pem, leaf.key_pem) == 2);
+  CHECK(length(replaced("\n" + chain, "\n", "\n  \t"), replaced("\n" + leaf.key_pem, "\n", "\n    ")) == 2);
+  CHECK(length(replaced(chain, "\n", "\r"), replaced(leaf.key_pem, "\n", "\r")) == 2);
+  CHECK(length(replaced(chain, "\n", "\r\n"), replaced(leaf.key_pem, "\n", "\r\n")) == 2);
+  std::string joined = leaf.pem;
+  while (joined.ends_with('\n')) joined.pop_back();
+  const auto refused = Credentials::Make(joined + line[0].pem, leaf.key_pem);
+  REQUIRE(!refused);
+  CHECK(refused.error().message.find("BEGIN line") != std::string::npos);
+}
+
+TEST_CASE("credentials: of a whole bundle, what no path passes is dropped before it is counted") {
+  const std::vector<Minted> line = Line(8);
+  const Minted leaf = Mint(mint::Leaf(kWeb), &line.back());
+  std::string bundle = leaf.pem;
+  for (int i = 0; i < 12; ++i) bundle += Mint(mint::Ca("Somebody Else " + std::to_string(i))).pem;
+  for (const Minted& one : line) bundle += one.pem;
+  auto made = Credentials::Make(bundle, leaf.key_pem);
+  REQUIRE(made);
+  CHECK((*made)->chain_length() <= tls::kMaxChain);
+  const std::vector<Minted> long_line = Line(12);
+  const Minted far = Mint(mint::Leaf(kWeb), &long_line.back());
+  bundle = far.pem;
+  for (const Minted& one : long_line) bundle += one.pem;
+  CHECK(!Credentials::Make(bundle, far.key_pem));
+}
+
+TEST_CASE("credentials: the second that a leaf names as its end is still its own") {
+  const Minted leaf = Mint(mint::Leaf(kWeb), &Root());
+  auto made = Credentials::Make(leaf.pem, leaf.key_pem);
+  REQUIRE(made);
+  const WallTime last = (*made)->not_after();
+  CHECK(!(*made)->ExpiredAt(last));
+  CHECK(!(*made)->ExpiredAt(last + std::chrono::milliseconds(999)));
+  CHECK((*made)->ExpiredAt(last + std::chrono::seconds(1)));
+  const auto roots = mint::Roots(kDomain, {&Root()});
+  CHECK(mint::Judge(*roots, {&leaf}, tls::Purpose::kPeerIsServer, last).refusal == tls::Refusal::kNone);
+  CHECK(mint::Judge(*roots, {&leaf}, tls::Purpose::kPeerIsServer, last + std::chrono::seconds(1)).refusal == tls::Refusal::kExpired);
+}
+
 TEST_CASE("credentials: SEC1, PKCS#1 and PKCS#8 keys, with EC parameters in front") {
   const auto text = [](BIO* bio) {
     const std::uint8_t* data = nullptr;

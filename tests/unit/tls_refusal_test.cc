@@ -135,7 +135,9 @@ TEST_CASE("session: certificates by the dozen are refused, whether counted or we
     Raw peer(false);
     peer.Show(mesh.LeafFor("web"));
     for (int i = 0; i < count; ++i) {
-      REQUIRE(SSL_CTX_add1_chain_cert(peer.ctx.get(), mesh.root.certificate.get()) == 1);
+      const mint::Minted another = count == 20 ? mint::Mint(mint::Ca("Another " + std::to_string(i))) : mint::Minted{};
+      X509* const one = count == 20 ? another.certificate.get() : mesh.root.certificate.get();
+      REQUIRE(SSL_CTX_add1_chain_cert(peer.ctx.get(), one) == 1);
     }
     peer.Start();
     End server = Accepting(mesh);
@@ -147,6 +149,17 @@ TEST_CASE("session: certificates by the dozen are refused, whether counted or we
       CHECK(server.session->failure() == Failure::kProtocol);
     }
   }
+}
+
+TEST_CASE("session: a chain that repeats itself is counted once") {
+  const Mesh mesh;
+  Raw peer(false);
+  peer.Show(mesh.LeafFor("web"));
+  for (int i = 0; i < 20; ++i) REQUIRE(SSL_CTX_add1_chain_cert(peer.ctx.get(), mesh.root.certificate.get()) == 1);
+  peer.Start();
+  End server = Accepting(mesh);
+  peer.ShakeWith(server);
+  CHECK(server.session->judgement().refusal == Refusal::kNone);
 }
 
 TEST_CASE("session: a server's leaf that breaks the rules is refused by the dialling side") {
