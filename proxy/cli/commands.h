@@ -18,4 +18,9 @@ int Proxy(const Invocation& invocation);
 int Validate(const Invocation& invocation);
 int ShowStatus(const Invocation& invocation);
 
+// The texts of -help.
+std::string ProxyUsage();
+std::string ValidateUsage();
+std::string StatusUsage();
+
 }  // namespace mooring::cli

@@ -1,11 +1,13 @@
 // mooring: chooses the command and nothing else.
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "proxy/cli/commands.h"
+#include "proxy/config/flags.h"
+#include "proxy/config/reference.h"
 #include "proxy/dev/dev.h"
 #include "proxy/log/escape.h"
 #include "proxy/sidecar/version.h"
@@ -14,46 +16,108 @@ extern char** environ;
 
 namespace {
 
-constexpr char kUsage[] =
-    "usage: mooring COMMAND\n"
-    "\n"
-    "  connect proxy [flags]      run as `consul connect proxy` does, with the same flags (-help lists them)\n"
-    "  proxy -config FILE.yaml    run from a YAML file, with or without a Consul agent\n"
-    "  validate FILE.yaml         check such a file and name every mistake in it\n"
-    "  status [flags]             what a running proxy knows, and how old that is (-help lists the flags)\n"
-    "  dev [flags]                a stand-in for one Consul agent, for trying and testing only\n"
-    "  version                    print the version\n";
+using mooring::cli::Invocation;
+
+struct Command {
+  std::string_view words;  // of the command line, one or two
+  std::string_view shown;  // with what follows them
+  std::string_view says;
+  int (*run)(const Invocation& invocation);
+  std::string (*usage)();
+};
+
+constexpr Command kCommands[] = {
+    {"connect proxy", "connect proxy [flags]", "run as `consul connect proxy` does, with the same flags",
+     mooring::cli::ConnectProxy, mooring::config::ConnectProxyUsage},
+    {"proxy", "proxy -config FILE.yaml", "run from a YAML file, with or without a Consul agent", mooring::cli::Proxy,
+     mooring::cli::ProxyUsage},
+    {"validate", "validate FILE.yaml", "check such a file and name every mistake in it", mooring::cli::Validate,
+     mooring::cli::ValidateUsage},
+    {"status", "status [flags]", "what a running proxy knows, and how old that is", mooring::cli::ShowStatus,
+     mooring::cli::StatusUsage},
+    {"dev", "dev [flags]", "a stand-in for one Consul agent, for trying and testing only",
+     [](const Invocation& invocation) { return mooring::dev::RunDev(invocation.arguments); }, mooring::dev::DevUsage},
+};
+
+std::string Usage() {
+  constexpr std::size_t kColumn = 27;
+  std::string text = "usage: mooring COMMAND\n\n";
+  const auto line = [&text](std::string shown, std::string_view says) {
+    shown.resize(kColumn, ' ');
+    text += "  " + shown + std::string(says) + '\n';
+  };
+  for (const Command& command : kCommands) line(std::string(command.shown), command.says);
+  line("help COMMAND", "the flags of a command; its -help says the same");
+  line("help settings", "every key of the YAML file, with its default");
+  line("version", "print the version");
+  return text;
+}
+
+// Take is the command that the arguments from `first` on begin with, and how many they are; nullptr if they begin with none.
+const Command* Take(int argc, char** argv, int first, int* words) {
+  for (const Command& command : kCommands) {
+    const bool two = command.words.find(' ') != std::string_view::npos;
+    std::string given = first < argc ? argv[first] : "";
+    if (two) given += first + 1 < argc ? std::string(" ") + argv[first + 1] : "";
+    if (given != command.words) continue;
+    *words = two ? 2 : 1;
+    return &command;
+  }
+  return nullptr;
+}
+
+int Unknown(int argc, char** argv, int first) {
+  std::string words;
+  for (int i = first; i < argc && i < first + 2; ++i) {
+    words += (words.empty() ? "" : " ") + std::string(argv[i]);
+    if (std::strcmp(argv[i], "connect") != 0) break;
+  }
+  std::fprintf(stderr, "==> unknown command \"%s\"\n", mooring::log::Plain(words).c_str());
+  std::fputs(Usage().c_str(), stderr);
+  return 1;
+}
+
+int Help(int argc, char** argv) {
+  int words = 0;
+  std::string text = Usage();
+  if (argc > 2) {
+    const Command* command = Take(argc, argv, 2, &words);
+    if (command != nullptr) {
+      text = command->usage();
+    } else if (std::strcmp(argv[2], "settings") == 0) {
+      text = mooring::config::ReferenceFile();
+    } else {
+      return Unknown(argc, argv, 2);
+    }
+  }
+  std::fputs(text.c_str(), stdout);
+  return 0;
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  mooring::cli::Invocation invocation;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (const char* equals = std::strchr(*entry, '='); equals != nullptr) {
-      const std::string_view name(*entry, static_cast<std::size_t>(equals - *entry));
-      invocation.environment.emplace(name, equals + 1);
+  int words = 0;
+  if (const Command* command = Take(argc, argv, 1, &words)) {
+    Invocation invocation;
+    for (char** entry = environ; *entry != nullptr; ++entry) {
+      if (const char* equals = std::strchr(*entry, '='); equals != nullptr) {
+        const std::string_view name(*entry, static_cast<std::size_t>(equals - *entry));
+        invocation.environment.emplace(name, equals + 1);
+      }
     }
+    const int first = 1 + words;
+    for (int i = first; i < argc; ++i) invocation.arguments.emplace_back(argv[i]);
+    invocation.argv = argc > first ? argv + first : nullptr;
+    return command->run(invocation);
   }
-  const std::string command = argc > 1 ? argv[1] : "";
-  int words = 2;
-  if (command == "connect" && argc > 2 && std::strcmp(argv[2], "proxy") == 0) words = 3;
-  for (int i = words; i < argc; ++i) invocation.arguments.emplace_back(argv[i]);
-  invocation.argv = argc > words ? argv + words : nullptr;
-
-  if (words == 3) return mooring::cli::ConnectProxy(invocation);
-  if (command == "proxy") return mooring::cli::Proxy(invocation);
-  if (command == "validate") return mooring::cli::Validate(invocation);
-  if (command == "status") return mooring::cli::ShowStatus(invocation);
-  if (command == "dev") return mooring::dev::RunDev(invocation.arguments);
-  if (command == "version" || command == "-version" || command == "--version") {
+  const std::string_view word = argc > 1 ? argv[1] : "";
+  if (word == "version" || word == "-version" || word == "--version") {
     std::printf("mooring %s\n", mooring::sidecar::kVersion);
     return 0;
   }
-  const bool help = command == "help" || command == "-help" || command == "--help" || command == "-h";
-  if (!help && !command.empty()) {
-    std::fprintf(stderr, "==> unknown command \"%s%s\"\n", mooring::log::Plain(command).c_str(),
-                 command == "connect" && argc > 2 ? mooring::log::Plain(std::string(" ") + argv[2]).c_str() : "");
-  }
-  std::fputs(kUsage, help ? stdout : stderr);
-  return help ? 0 : 1;
+  if (word == "help" || word == "-help" || word == "--help" || word == "-h") return Help(argc, argv);
+  if (!word.empty()) return Unknown(argc, argv, 1);
+  std::fputs(Usage().c_str(), stderr);
+  return 1;
 }

@@ -2,10 +2,14 @@
 #include <cstdio>
 #include <filesystem>
 #include <optional>
+#include <string>
+#include <system_error>
+#include <vector>
 
 #include "proxy/cli/commands.h"
 #include "proxy/cli/start.h"
 #include "proxy/config/file.h"
+#include "proxy/config/flag_syntax.h"
 #include "proxy/config/yaml.h"
 #include "proxy/control/identity_source.h"
 #include "proxy/log/escape.h"
@@ -13,8 +17,27 @@
 namespace mooring::cli {
 namespace {
 
-// Load prints every mistake and returns nullopt if there is one.
-std::optional<config::Settings> Load(const std::string& path, const Invocation& invocation) {
+// Missing adds a problem for each file that the one at hand names and that cannot be read.
+void Missing(const std::vector<config::NamedFile>& files, std::vector<config::Problem>* problems) {
+  for (const config::NamedFile& file : files) {
+    Status good = Ok();
+    if (file.folder) {
+      std::error_code error;
+      const std::filesystem::directory_iterator opened(file.path, error);
+      if (error) good = Invalid(file.path + ": " + error.message());
+    } else if (const auto text = config::ReadFile(file.path); !text) {
+      good = text.error();
+    }
+    if (!good) problems->push_back({file.line, file.column, file.key + ": cannot be read: " + good.error().message});
+  }
+  config::SortByPlace(problems);
+}
+
+enum class Files { kLater, kNow };
+
+// Load prints every mistake and returns nullopt if there is one. Of the files that this one names it looks, now, whether they are
+// there.
+std::optional<config::Settings> Load(const std::string& path, const Invocation& invocation, Files files) {
   auto text = config::ReadFile(path);
   if (!text) {
     std::fprintf(stderr, "==> cannot read the configuration: %s\n", log::Plain(text.error().message).c_str());
@@ -22,6 +45,7 @@ std::optional<config::Settings> Load(const std::string& path, const Invocation& 
   }
   const std::string base = std::filesystem::absolute(path).parent_path().string();
   config::ParsedYaml parsed = config::ParseYaml(*text, base, invocation.environment);
+  if (files == Files::kNow) Missing(parsed.files, &parsed.problems);
   if (!parsed.problems.empty()) {
     std::fprintf(stderr, "==> %zu %s in %s:\n", parsed.problems.size(),
                  parsed.problems.size() == 1 ? "mistake" : "mistakes", log::Plain(path).c_str());
@@ -33,30 +57,58 @@ std::optional<config::Settings> Load(const std::string& path, const Invocation& 
   return std::move(parsed.settings);
 }
 
+int Misused(const Error& error, const char* command) {
+  std::fprintf(stderr, "==> %s (see mooring %s -help)\n", log::Plain(error.message).c_str(), command);
+  return 1;
+}
+
+const std::vector<config::FlagSpec>& ProxyFlags() {
+  static const std::vector<config::FlagSpec> kFlags{{"config", "file", "The file. `mooring validate FILE` checks it."}};
+  return kFlags;
+}
+
 }  // namespace
 
+std::string ProxyUsage() {
+  return "Usage: mooring proxy -config FILE.yaml\n\n"
+         "  Runs a sidecar by a YAML file until it is told to stop, with or without a Consul agent.\n"
+         "  `mooring help settings` shows every key of the file with its default.\n\n" +
+         config::UsageOf(ProxyFlags());
+}
+
 int Proxy(const Invocation& invocation) {
-  std::string path;
-  const auto& arguments = invocation.arguments;
-  if (arguments.size() == 2 && (arguments[0] == "-config" || arguments[0] == "--config")) path = arguments[1];
-  if (arguments.size() == 1 && arguments[0].starts_with("-config=")) path = arguments[0].substr(8);
-  if (arguments.size() == 1 && arguments[0].starts_with("--config=")) path = arguments[0].substr(9);
-  if (path.empty()) {
-    std::fprintf(stderr, "==> usage: mooring proxy -config FILE.yaml\n");
-    return 1;
+  const auto line = config::ScanFlags(invocation.arguments, ProxyFlags());
+  if (line && line->help) {
+    std::fputs(ProxyUsage().c_str(), stdout);
+    return 0;
   }
-  auto settings = Load(path, invocation);
+  Status good = line ? config::CheckNoOperands(*line, ProxyFlags(), "proxy") : Status(line.error());
+  const std::string path = line ? line->Text("config") : "";
+  if (good && path.empty()) good = Invalid("no -config FILE.yaml is given");
+  if (!good) return Misused(good.error(), "proxy");
+  auto settings = Load(path, invocation, Files::kLater);
   if (!settings) return 1;
   return Start(std::move(*settings));
 }
 
+std::string ValidateUsage() {
+  return "Usage: mooring validate FILE.yaml\n\n"
+         "  Checks a file of `mooring proxy -config` and the files that it names, and names every\n"
+         "  mistake with its line and column. The exit code is 0 where there is none. Nothing is\n"
+         "  started and nobody is asked.\n"
+         "  `mooring help settings` shows every key of the file with its default.\n";
+}
+
 int Validate(const Invocation& invocation) {
-  if (invocation.arguments.size() != 1 || invocation.arguments[0].starts_with("-")) {
-    std::fprintf(stderr, "==> usage: mooring validate FILE.yaml\n");
-    return 1;
+  const auto line = config::ScanFlags(invocation.arguments, {});
+  if (line && line->help) {
+    std::fputs(ValidateUsage().c_str(), stdout);
+    return 0;
   }
-  const std::string& path = invocation.arguments[0];
-  auto settings = Load(path, invocation);
+  if (!line) return Misused(line.error(), "validate");
+  if (line->operands.size() != 1) return Misused(Invalid("write one file: mooring validate FILE.yaml"), "validate");
+  const std::string& path = line->operands.front();
+  auto settings = Load(path, invocation, Files::kNow);
   if (!settings) return 1;
   for (const config::ServiceSettings& service : settings->services) {
     if (!service.identity) continue;

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "authz/text.h"
-#include "proxy/config/flag_syntax.h"
 
 namespace mooring::config {
 namespace {
@@ -14,47 +13,11 @@ namespace {
 constexpr std::string_view kForms =
     "write host:port, http://host:port, https://host:port or unix:///path";
 
-std::optional<bool> BooleanVariable(const Environment& environment, const std::string& name,
-                                    std::vector<std::string>* warnings) {
-  const std::string value = EnvironmentValue(environment, name);
-  if (value.empty()) return std::nullopt;
-  const std::optional<bool> parsed = ParseGoBoolean(value);
-  if (!parsed) {
-    warnings->push_back("could not parse " + name + ": \"" + authz::Shortened(value) +
-                        "\" is neither true nor false; it is ignored");
-  }
-  return parsed;
-}
-
 bool IsPrefixByte(char c) {
   return c > ' ' && c < '\x7f' && c != '?' && c != '#' && c != '%' && c != '"' && c != '\\';
 }
 
 }  // namespace
-
-std::string EnvironmentValue(const Environment& environment, const std::string& name) {
-  const auto found = environment.find(name);
-  return found == environment.end() ? std::string() : found->second;
-}
-
-AgentSettings AgentFromEnvironment(const Environment& environment,
-                                   std::vector<std::string>* warnings) {
-  AgentSettings agent;
-  agent.token = EnvironmentValue(environment, "CONSUL_HTTP_TOKEN");
-  agent.token_file = EnvironmentValue(environment, "CONSUL_HTTP_TOKEN_FILE");
-  agent.basic_auth = EnvironmentValue(environment, "CONSUL_HTTP_AUTH");
-  agent.tls.ca_file = EnvironmentValue(environment, "CONSUL_CACERT");
-  agent.tls.ca_path = EnvironmentValue(environment, "CONSUL_CAPATH");
-  agent.tls.client_cert = EnvironmentValue(environment, "CONSUL_CLIENT_CERT");
-  agent.tls.client_key = EnvironmentValue(environment, "CONSUL_CLIENT_KEY");
-  agent.tls_server_name = EnvironmentValue(environment, "CONSUL_TLS_SERVER_NAME");
-  agent.ns = EnvironmentValue(environment, "CONSUL_NAMESPACE");
-  agent.partition = EnvironmentValue(environment, "CONSUL_PARTITION");
-  agent.https = BooleanVariable(environment, "CONSUL_HTTP_SSL", warnings).value_or(false);
-  agent.tls.verify =
-      BooleanVariable(environment, "CONSUL_HTTP_SSL_VERIFY", warnings).value_or(true);
-  return agent;
-}
 
 Status ParseAgentAddress(const std::string& text, AgentSettings* agent, std::string_view base_dir) {
   const std::size_t separator = text.find("://");

@@ -1,30 +1,14 @@
-// How the local Consul agent is reached, as Consul's own tools are told it: the -http-addr forms
-// and the CONSUL_* environment variables. Shared by flags and YAML.
-//
-// Knows neither of the two, and reads nothing but the environment it is given. Pure.
+// How the local Consul agent is reached, as Consul's own tools are told it: the forms of -http-addr, and what works together.
+// Shared by flags, environment and YAML. Pure.
 #pragma once
 
-#include <map>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "authz/result.h"
 #include "proxy/config/settings.h"
 
 namespace mooring::config {
-
-using Environment = std::map<std::string, std::string>;
-
-// EnvironmentValue is the variable's value; empty if it is not set, which Consul takes for the
-// same.
-std::string EnvironmentValue(const Environment& environment, const std::string& name);
-
-// AgentFromEnvironment reads every CONSUL_* variable but CONSUL_HTTP_ADDR, which a flag or key may
-// replace before it is ever looked at. A boolean that cannot be read is a warning and not a value,
-// as in Consul.
-AgentSettings AgentFromEnvironment(const Environment& environment,
-                                   std::vector<std::string>* warnings);
 
 // ParseAgentAddress reads host:port, http://host[:port][/prefix], https://host[:port][/prefix],
 // unix:///path and unix:path into `agent`, whose `https` must be that of CONSUL_HTTP_SSL before:

@@ -1,5 +1,6 @@
 #include "proxy/config/checks.h"
 
+#include <filesystem>
 #include <utility>
 
 #include "authz/text.h"
@@ -12,6 +13,13 @@ bool StaysHere(const net::Address& address) {
 }
 
 bool IsV6(const net::Address& address) { return address.host.find(':') != std::string::npos; }
+
+// Covers: the one is every address of the other's family, or of both.
+bool Covers(const net::Address& one, const net::Address& other) {
+  return one.IsWildcard() && (IsV6(one) || !IsV6(other));
+}
+
+std::string Normal(const std::string& path) { return std::filesystem::path(path).lexically_normal().string(); }
 
 void WarnOfAgent(const AgentSettings& agent, std::vector<std::string>* warnings) {
   if (agent.https && !agent.tls.verify) {
@@ -28,13 +36,11 @@ void WarnOfAgent(const AgentSettings& agent, std::vector<std::string>* warnings)
 
 bool Overlap(const net::Address& a, const net::Address& b) {
   if (a.kind != b.kind) return false;
-  if (a.kind == net::Address::Kind::kUnix) return a.path == b.path;
+  if (a.kind == net::Address::Kind::kUnix) return Normal(a.path) == Normal(b.path);
   if (a.port != b.port || a.port == 0) return false;
   if (a.host == b.host) return true;
-  // Whether :: takes the IPv4 port too is the listener's matter; only the same family surely
-  // clashes.
-  if (!a.IsIpLiteral() || !b.IsIpLiteral() || IsV6(a) != IsV6(b)) return false;
-  return a.IsWildcard() || b.IsWildcard();
+  if (!a.IsIpLiteral() || !b.IsIpLiteral()) return false;
+  return Covers(a, b) || Covers(b, a);
 }
 
 Status CheckDialled(const net::Address& address) {
@@ -62,22 +68,19 @@ Result<OnRevoke> ParseOnRevoke(std::string_view text) {
   return Invalid("\"" + authz::Shortened(text) + "\" is neither close nor keep");
 }
 
+std::string OnRevokeText(const OnRevoke& policy) { return policy == OnRevoke::kClose ? "close" : "keep"; }
+
 Result<bool> ParseOnOff(std::string_view text) {
   if (text == "on") return true;
   if (text == "off") return false;
   return Invalid("\"" + authz::Shortened(text) + "\" is neither on nor off");
 }
 
+std::string OnOffText(const bool& on) { return on ? "on" : "off"; }
+
 Status CheckMaxStale(milliseconds limit) {
   if (limit.count() == 0 || limit >= kLeastMaxStale) return Ok();
   return Invalid("it must be 2m or more (what has not changed is confirmed only once a minute), or 0");
-}
-
-void StateDirFromEnvironment(const std::map<std::string, std::string>& environment, Settings* settings) {
-  const auto found = environment.find("STATE_DIRECTORY");
-  if (found == environment.end() || found->second.empty()) return;
-  settings->state_dir = found->second.substr(0, found->second.find(':'));
-  settings->state_dir_from_environment = true;
 }
 
 void WarnOfExposure(Settings* settings) {

@@ -99,4 +99,18 @@ Result<std::chrono::milliseconds> ParseDuration(std::string_view text) {
   return std::chrono::milliseconds{static_cast<std::int64_t>(total / 1'000'000)};
 }
 
+std::string DurationText(const std::chrono::milliseconds& duration) {
+  if (duration.count() == 0) return "0";
+  std::string text;
+  auto rest = static_cast<std::uint64_t>(duration.count()) * 1'000'000;
+  for (const std::string_view name : {"h", "m", "s", "ms"}) {
+    const Unit* unit = FindUnit(name);
+    if (const std::uint64_t count = rest / unit->nanoseconds; count > 0) {
+      text += std::to_string(count) + std::string(name);
+    }
+    rest %= unit->nanoseconds;
+  }
+  return text;
+}
+
 }  // namespace mooring::config

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <string>
 #include <string_view>
 
 #include "authz/result.h"
@@ -13,5 +14,8 @@ namespace mooring::config {
 // an error that names the cure ("0" alone needs none); so are a sign of minus and anything finer
 // than 1ms.
 Result<std::chrono::milliseconds> ParseDuration(std::string_view text);
+
+// DurationText is the shortest text that ParseDuration reads so: "1m30s", "200ms", "0".
+std::string DurationText(const std::chrono::milliseconds& duration);
 
 }  // namespace mooring::config

@@ -7,6 +7,7 @@
 
 #include "authz/text.h"
 #include "proxy/config/nearest.h"
+#include "proxy/config/wrap.h"
 
 namespace mooring::config {
 namespace {
@@ -23,13 +24,25 @@ Error UnknownFlag(std::string_view name, std::span<const FlagSpec> specs) {
   return Invalid(std::move(message));
 }
 
-// TrailingArguments never quotes an argument: after `-token = secret` it would be the secret.
-Error TrailingArguments(std::size_t index, const std::vector<GivenFlag>& flags,
-                        std::span<const FlagSpec> specs) {
-  std::string message = "Should have no non-flag arguments. Argument " + std::to_string(index + 1) +
-                        " after `connect proxy` is none";
-  if (!flags.empty() && static_cast<std::size_t>(flags.back().argument) + 1 == index) {
-    const GivenFlag& last = flags.back();
+}  // namespace
+
+const std::string* CommandLine::Find(std::string_view name) const {
+  const auto found = std::find_if(flags.rbegin(), flags.rend(),
+                                  [name](const GivenFlag& flag) { return flag.name == name; });
+  return found == flags.rend() ? nullptr : &found->value;
+}
+
+std::string CommandLine::Text(std::string_view name) const {
+  const std::string* text = Find(name);
+  return text == nullptr ? std::string() : *text;
+}
+
+Status CheckNoOperands(const CommandLine& line, std::span<const FlagSpec> specs, std::string_view command) {
+  if (line.operands.empty()) return Ok();
+  std::string message = "Should have no non-flag arguments. Argument " + std::to_string(line.first_operand + 1) +
+                        " after `" + std::string(command) + "` is none";
+  if (!line.flags.empty() && static_cast<std::size_t>(line.flags.back().argument) + 1 == line.first_operand) {
+    const GivenFlag& last = line.flags.back();
     const auto spec = std::find_if(specs.begin(), specs.end(), [&last](const FlagSpec& candidate) {
       return candidate.name == last.name;
     });
@@ -42,8 +55,6 @@ Error TrailingArguments(std::size_t index, const std::vector<GivenFlag>& flags,
   return Invalid(std::move(message));
 }
 
-}  // namespace
-
 std::optional<bool> ParseGoBoolean(std::string_view text) {
   constexpr std::array<std::string_view, 6> kTrue{"1", "t", "T", "true", "TRUE", "True"};
   constexpr std::array<std::string_view, 6> kFalse{"0", "f", "F", "false", "FALSE", "False"};
@@ -52,16 +63,13 @@ std::optional<bool> ParseGoBoolean(std::string_view text) {
   return std::nullopt;
 }
 
-Result<ScannedFlags> ScanFlags(const std::vector<std::string>& arguments,
-                               std::span<const FlagSpec> specs) {
-  ScannedFlags scanned;
+Result<CommandLine> ScanFlags(const std::vector<std::string>& arguments, std::span<const FlagSpec> specs) {
+  CommandLine line;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string_view argument = arguments[i];
     if (argument.size() < 2 || argument.front() != '-' || argument == "--") {
-      const std::size_t first = argument == "--" ? i + 1 : i;
-      if (first < arguments.size()) {
-        scanned.rest = TrailingArguments(first, scanned.flags, specs);
-      }
+      line.first_operand = argument == "--" ? i + 1 : i;
+      line.operands.assign(arguments.begin() + static_cast<std::ptrdiff_t>(line.first_operand), arguments.end());
       break;
     }
     std::string_view name = argument.substr(argument.starts_with("--") ? 2 : 1);
@@ -79,8 +87,8 @@ Result<ScannedFlags> ScanFlags(const std::vector<std::string>& arguments,
     });
     if (spec == specs.end()) {
       if (name == "h" || name == "help") {
-        scanned.help = true;
-        return scanned;
+        line.help = true;
+        return line;
       }
       return UnknownFlag(name, specs);
     }
@@ -97,10 +105,10 @@ Result<ScannedFlags> ScanFlags(const std::vector<std::string>& arguments,
       }
       value = arguments[++i];
     }
-    scanned.flags.push_back(
+    line.flags.push_back(
         {.name = spec->name, .value = std::string(*value), .argument = static_cast<int>(i)});
   }
-  return scanned;
+  return line;
 }
 
 std::string UsageOf(std::span<const FlagSpec> specs) {
@@ -108,24 +116,7 @@ std::string UsageOf(std::span<const FlagSpec> specs) {
   for (const FlagSpec& spec : specs) {
     text += "  -" + std::string(spec.name);
     if (!spec.argument.empty()) text += "=<" + std::string(spec.argument) + '>';
-    std::string_view help = spec.help;
-    std::size_t column = kUsageColumns;  // the first word begins a line
-    while (!help.empty()) {
-      const std::size_t space = help.find(' ');
-      const std::string_view word = help.substr(0, space);
-      help.remove_prefix(space == std::string_view::npos ? help.size() : space + 1);
-      if (column + 1 + word.size() > kUsageColumns) {
-        text += '\n';
-        text += kUsageIndent;
-        column = kUsageIndent.size();
-      } else {
-        text += ' ';
-        ++column;
-      }
-      text += word;
-      column += word.size();
-    }
-    text += "\n\n";
+    text += '\n' + Wrap(spec.help, kUsageIndent, kUsageColumns) + '\n';
   }
   return text;
 }

@@ -1,10 +1,11 @@
 // The syntax of Go's flag package, which Consul's command line follows: -x v, -x=v, --x; -b and
 // -b=true for booleans; the first argument that is no flag, or `--`, ends the flags. Errors have
-// Go's words.
+// Go's words. Every command's line is read by it.
 //
 // Knows no single flag and no meaning. Pure.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,7 +20,7 @@ namespace mooring::config {
 struct FlagSpec {
   std::string_view name;      // without dashes
   std::string_view argument;  // what its value is, for the usage text; empty: a boolean
-  std::string_view help;
+  std::string help;
 };
 
 // GivenFlag is one flag as it was given. The value of a boolean is "true" or "false".
@@ -29,15 +30,24 @@ struct GivenFlag {
   int argument = 0;  // index of the argument that holds the value
 };
 
-struct ScannedFlags {
+struct CommandLine {
   std::vector<GivenFlag> flags;  // in order, repeated ones repeated
   bool help = false;             // -h or -help came; what follows it was not read
-  std::optional<Error> rest;     // arguments that are no flags came after the flags
+  std::vector<std::string> operands;  // the arguments after the flags
+  std::size_t first_operand = 0;      // its index among the arguments
+
+  // Find is what a flag was set to, nullptr if it was not. Of one given several times the last counts.
+  const std::string* Find(std::string_view name) const;
+  // Text is empty for a flag not given: Consul tells the two apart nowhere but against the environment.
+  std::string Text(std::string_view name) const;
+  bool On(std::string_view name) const { return Text(name) == "true"; }
 };
 
 // ScanFlags splits `arguments` by `specs`, whose strings must outlive the result.
-Result<ScannedFlags> ScanFlags(const std::vector<std::string>& arguments,
-                               std::span<const FlagSpec> specs);
+Result<CommandLine> ScanFlags(const std::vector<std::string>& arguments, std::span<const FlagSpec> specs);
+
+// CheckNoOperands refuses arguments that are no flags. It never quotes one: after `-token = secret` it would be the secret.
+Status CheckNoOperands(const CommandLine& line, std::span<const FlagSpec> specs, std::string_view command);
 
 // ParseGoBoolean reads what Go's strconv.ParseBool reads: 1, t, T, true, TRUE, True and their
 // opposites.

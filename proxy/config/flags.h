@@ -5,11 +5,13 @@
 // uses them. Pure.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "authz/result.h"
-#include "proxy/config/agent.h"
+#include "proxy/config/environment.h"
+#include "proxy/config/flag_syntax.h"
 #include "proxy/config/settings.h"
 
 namespace mooring::config {

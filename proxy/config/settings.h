@@ -99,7 +99,10 @@ struct ServiceSettings {
   milliseconds connect_timeout{5'000};        // upstream: TCP, TLS and every further attempt together
   milliseconds local_connect_timeout{1'000};  // to the local app
   milliseconds idle_timeout{0};               // no byte either way; 0: none
+  std::optional<milliseconds> local_idle_timeout;  // the same on the public listener; absent: idle_timeout
 
+  // Name is what the operator calls it: the service, the proxy ID, or the instance whose sidecar it is.
+  const std::string& Name() const { return !service.empty() ? service : !proxy_id.empty() ? proxy_id : sidecar_for; }
   // HeldByAgent: listeners and upstreams come from its registration in the agent.
   bool HeldByAgent() const { return !proxy_id.empty() || !sidecar_for.empty(); }
   // NeedsAgent: something is to come from the agent.

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <charconv>
-#include <string>
 
 namespace mooring::config {
 namespace {
@@ -13,15 +12,6 @@ struct Unit {
 };
 constexpr std::array<Unit, 4> kUnits{
     {{"GiB", std::size_t{1} << 30}, {"MiB", std::size_t{1} << 20}, {"KiB", std::size_t{1} << 10}, {"", 1}}};
-
-std::string Text(std::size_t size) {
-  for (const Unit& unit : kUnits) {
-    // 1024MiB is what people write, rather than 1GiB.
-    const bool good = size % unit.bytes == 0 && (size > unit.bytes || unit.bytes == 1024);
-    if (good) return std::to_string(size / unit.bytes) + std::string(unit.name);
-  }
-  return std::to_string(size);
-}
 
 }  // namespace
 
@@ -37,9 +27,18 @@ Result<std::size_t> ParseSize(std::string_view text, SizeRange range) {
     return Invalid("write a number of bytes, or of KiB, MiB or GiB, such as 64MiB");
   }
   if (number > range.most / known->bytes || number * known->bytes < range.least) {
-    return Invalid("it must be from " + Text(range.least) + " to " + Text(range.most) + ", such as 64MiB");
+    return Invalid("it must be from " + SizeText(range.least) + " to " + SizeText(range.most) + ", such as 64MiB");
   }
   return number * known->bytes;
+}
+
+std::string SizeText(const std::size_t& size) {
+  for (const Unit& unit : kUnits) {
+    if (size >= unit.bytes && size % unit.bytes == 0) {
+      return std::to_string(size / unit.bytes) + std::string(unit.name);
+    }
+  }
+  return std::to_string(size);
 }
 
 }  // namespace mooring::config

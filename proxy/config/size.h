@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 #include "authz/result.h"
@@ -13,10 +14,11 @@ struct SizeRange {
   std::size_t least = std::size_t{1} << 10;
   std::size_t most = std::size_t{1} << 30;
 };
-inline constexpr SizeRange kMemoryLimitRange{std::size_t{32} << 20, std::size_t{1} << 40};
-inline constexpr SizeRange kMemoryPartRange{std::size_t{1} << 20, std::size_t{1} << 40};
 
 // ParseSize reads a number of bytes, KiB, MiB or GiB within the range.
 Result<std::size_t> ParseSize(std::string_view text, SizeRange range = {});
+
+// SizeText is what people write for it: "64MiB".
+std::string SizeText(const std::size_t& size);
 
 }  // namespace mooring::config

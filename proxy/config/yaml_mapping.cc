@@ -6,9 +6,7 @@
 #include <cstddef>
 #include <utility>
 
-#include "authz/spiffe.h"
 #include "authz/text.h"
-#include "proxy/config/duration.h"
 #include "proxy/config/nearest.h"
 
 namespace mooring::config {
@@ -102,14 +100,28 @@ void YamlMapping::ReportAt(Position at, const std::string& path, const std::stri
       {at.line, at.column, (path.empty() ? std::string("the file") : path + ':') + ' ' + message});
 }
 
-void YamlMapping::Report(std::string_view key, const std::string& message) const {
-  Position at = node_->at;
+Position YamlMapping::PositionOf(std::string_view key) const {
   for (std::size_t i = 0; i < node_->keys.size(); ++i) {
     if (node_->keys[i].kind != YamlNode::Kind::kScalar || node_->keys[i].text != key) continue;
-    at = node_->items[i].kind == YamlNode::Kind::kNull ? node_->keys[i].at : node_->items[i].at;
-    break;
+    return node_->items[i].kind == YamlNode::Kind::kNull ? node_->keys[i].at : node_->items[i].at;
   }
-  ReportAt(at, PathOf(key), message);
+  return node_->at;
+}
+
+void YamlMapping::Report(std::string_view key, const std::string& message) const {
+  ReportAt(PositionOf(key), PathOf(key), message);
+}
+
+void YamlMapping::ReportWhole(const std::string& message) const {
+  if (path_.empty()) {
+    problems_->push_back({0, 0, message});
+  } else {
+    ReportAt(node_->at, path_, message);
+  }
+}
+
+std::string YamlMapping::PlaceOf(std::string_view key) const {
+  return PathOf(key) + " (line " + std::to_string(PositionOf(key).line) + ')';
 }
 
 std::optional<std::string> YamlMapping::TextOf(const YamlNode& node,
@@ -166,50 +178,6 @@ std::optional<unsigned> YamlMapping::Number(std::string_view key, unsigned least
   Report(key, "is not a number from " + std::to_string(least) + " to " + std::to_string(most) +
                   "; write it without quotes and unit");
   return std::nullopt;
-}
-
-std::optional<std::chrono::milliseconds> YamlMapping::Duration(std::string_view key,
-                                                               Zero zero) const {
-  const std::optional<std::string> text = Text(key);
-  if (!text) return std::nullopt;
-  const Result<std::chrono::milliseconds> duration = ParseDuration(*text);
-  if (!duration) {
-    Report(key, duration.error().message);
-    return std::nullopt;
-  }
-  if (duration->count() == 0 && zero == Zero::kRefused) {
-    Report(key, "must be longer than 0");
-    return std::nullopt;
-  }
-  return *duration;
-}
-
-std::optional<net::Address> YamlMapping::Address(std::string_view key,
-                                                 std::string_view base_dir) const {
-  const std::optional<std::string> text = Text(key);
-  if (!text) return std::nullopt;
-  Result<net::Address> address = net::ParseAddress(*text, std::nullopt, base_dir);
-  if (!address) {
-    Report(key, address.error().message);
-    return std::nullopt;
-  }
-  return *std::move(address);
-}
-
-std::optional<std::string> YamlMapping::Name(std::string_view key) const {
-  std::optional<std::string> text = Text(key);
-  if (!text || authz::IsPathSegment(*text)) return text;
-  Report(key, Quoted(*text) + " holds more than letters, digits, '.', '-' and '_'");
-  return std::nullopt;
-}
-
-std::optional<std::string> YamlMapping::File(std::string_view key,
-                                             std::string_view base_dir) const {
-  std::optional<std::string> path = Text(key);
-  if (!path || path->front() == '/' || base_dir.empty()) return path;
-  std::string absolute(base_dir);
-  if (!absolute.ends_with('/')) absolute += '/';
-  return absolute + *path;
 }
 
 std::optional<unsigned> YamlMapping::Mode(std::string_view key) const {

@@ -5,7 +5,6 @@
 // Knows types and units, not the schema. The node and the list must outlive it.
 #pragma once
 
-#include <chrono>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,9 +15,6 @@
 #include "proxy/net/address.h"
 
 namespace mooring::config {
-
-// Zero says whether a duration of 0 has a meaning ("none") or is a mistake.
-enum class Zero { kAllowed, kRefused };
 
 class YamlMapping final {
  public:
@@ -32,21 +28,21 @@ class YamlMapping final {
 
   // Has is true as soon as the key is there, whatever its value.
   bool Has(std::string_view key) const;
-  std::string PathOf(std::string_view key) const;
+  std::string PathOf(std::string_view key) const;  // "agent.token"
 
   // Report adds a problem, at `key`'s value, or at the mapping if the key is absent or empty.
   void Report(std::string_view key, const std::string& message) const;
+  // ReportWhole adds one about the mapping; about the file as a whole it has no line.
+  void ReportWhole(const std::string& message) const;
+  // PositionOf is where the key's value stands; the mapping, if the key is absent.
+  Position PositionOf(std::string_view key) const;
+  // PlaceOf is the key's path and line, for a problem elsewhere: "admin.address (line 3)".
+  std::string PlaceOf(std::string_view key) const;
 
   // The readers give nothing if the key is absent, or its value is wrong and has been reported.
   std::optional<std::string> Text(std::string_view key) const;
   std::optional<bool> Boolean(std::string_view key) const;
   std::optional<unsigned> Number(std::string_view key, unsigned least, unsigned most) const;
-  std::optional<std::chrono::milliseconds> Duration(std::string_view key, Zero zero) const;
-  std::optional<net::Address> Address(std::string_view key, std::string_view base_dir) const;
-  // Name is a service name or the like: what may stand in a SPIFFE ID.
-  std::optional<std::string> Name(std::string_view key) const;
-  // File is a path, made absolute by `base_dir`.
-  std::optional<std::string> File(std::string_view key, std::string_view base_dir) const;
   // Mode is the permission bits of a socket: "0600".
   std::optional<unsigned> Mode(std::string_view key) const;
   std::optional<YamlMapping> Mapping(std::string_view key,

@@ -5,8 +5,10 @@
 #include <cmath>
 #include <set>
 #include <string_view>
+#include <variant>
 
-#include "proxy/config/checks.h"
+#include "proxy/config/duration.h"
+#include "proxy/config/table.h"
 
 namespace mooring::control {
 namespace {
@@ -24,25 +26,23 @@ class Reader final {
     return &found->second;
   }
 
-  // Milliseconds reads a number of any spelling (1000, 1000.0, "1000"). Absent or bad: nullopt.
-  std::optional<milliseconds> Milliseconds(const std::string& key) {
-    const std::string* text = Text(key);
-    if (text == nullptr) return std::nullopt;
-    double value = 0;
-    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-    constexpr double kMost = 1e12;  // 30 years
-    if (error != std::errc{} || end != text->data() + text->size() || !(value >= 0 && value <= kMost)) {
-      Warn(key + " = \"" + *text + "\" is not a number of milliseconds; the default holds");
-      return std::nullopt;
+  // Settings puts what the table of settings knows by keys of such a Config into its places.
+  void Settings(config::In in, const config::Target& target) {
+    for (const config::Setting& setting : config::Table()) {
+      if (setting.in != in || setting.config_key.empty()) continue;
+      const std::string key(setting.config_key);
+      const std::string* text = Text(key);
+      if (text == nullptr) continue;
+      std::string value = *text;
+      if (const auto* duration = std::get_if<config::kind::Duration>(&setting.value)) {
+        const std::optional<milliseconds> read = Milliseconds(key, *text);
+        // To Consul 0 is what is not said.
+        if (!read || (read->count() == 0 && duration->zero == config::kind::Zero::kRefused)) continue;
+        value = config::DurationText(*read);
+      }
+      const Status status = config::ReadValue(setting.value, value, {}, target);
+      if (!status) Warn(key + " = " + status.error().message + "; the default holds");
     }
-    return milliseconds(static_cast<milliseconds::rep>(std::llround(value)));
-  }
-
-  bool Flag(const std::string& key) {
-    const std::string* text = Text(key);
-    if (text == nullptr || *text == "false") return false;
-    if (*text != "true") Warn(key + " = \"" + *text + "\" is neither true nor false; false holds");
-    return *text == "true";
   }
 
   void Ignore(const std::string& key) { seen_.insert(key); }
@@ -77,6 +77,18 @@ class Reader final {
   }
 
  private:
+  // Milliseconds reads a number of any spelling (1000, 1000.0, "1000"). Bad: nullopt.
+  std::optional<milliseconds> Milliseconds(const std::string& key, const std::string& text) {
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    constexpr double kMost = 1e12;  // 30 years
+    if (error != std::errc{} || end != text.data() + text.size() || !(value >= 0 && value <= kMost)) {
+      Warn(key + " = \"" + text + "\" is not a number of milliseconds; the default holds");
+      return std::nullopt;
+    }
+    return milliseconds(static_cast<milliseconds::rep>(std::llround(value)));
+  }
+
   const authz::OpaqueConfig& config_;
   const std::string where_;
   std::vector<std::string>* const warnings_;
@@ -144,17 +156,10 @@ std::optional<config::UpstreamSettings> ToUpstream(const authz::UpstreamDocument
     upstream.listen.port = document.bind_port;
   }
   Reader reader(document.config, where + " Config", warnings);
-  upstream.connect_timeout = reader.Milliseconds("connect_timeout_ms");
-  if (upstream.connect_timeout && upstream.connect_timeout->count() == 0) upstream.connect_timeout.reset();
-  if (const std::string* text = reader.Text("tls_resumption")) {
-    if (const Result<bool> on = config::ParseOnOff(*text)) {
-      upstream.tls_resumption = *on;
-    } else {
-      reader.Warn("tls_resumption = " + on.error().message + "; the default holds");
-    }
-  }
+  config::Settings process;
+  config::ServiceSettings service;
+  reader.Settings(config::In::kUpstreams, {process, service, &upstream});
   reader.Protocol();
-  upstream.any_case = reader.Flag("any_case");
   reader.Disobey("limits", "Mooring does not limit an upstream's connections");
   reader.Disobey("passive_health_check", "Mooring takes no instance out for its failures");
   reader.Ignore("balance_outbound_connections");
@@ -213,20 +218,19 @@ void ReadLocalApp(const authz::ProxyDocument& document, Reader* reader, ProxyCon
   }
 }
 
-ProxyConfig Defaults(const config::ServiceSettings& settings) {
-  ProxyConfig config;
-  config.handshake_timeout = settings.handshake_timeout;
-  config.local_connect_timeout = settings.local_connect_timeout;
-  config.inbound_idle_timeout = settings.idle_timeout;
-  config.connect_timeout = settings.connect_timeout;
-  config.idle_timeout = settings.idle_timeout;
-  return config;
+void Take(const config::ServiceSettings& settings, ProxyConfig* config) {
+  config->handshake_timeout = settings.handshake_timeout;
+  config->local_connect_timeout = settings.local_connect_timeout;
+  config->inbound_idle_timeout = settings.local_idle_timeout.value_or(settings.idle_timeout);
+  config->connect_timeout = settings.connect_timeout;
+  config->idle_timeout = settings.idle_timeout;
 }
 
 }  // namespace
 
 ProxyConfig FromSettings(const config::ServiceSettings& settings) {
-  ProxyConfig config = Defaults(settings);
+  ProxyConfig config;
+  Take(settings, &config);
   config.service = settings.service;
   config.public_listen = settings.public_listen;
   config.local_app = settings.local_app;
@@ -235,10 +239,14 @@ ProxyConfig FromSettings(const config::ServiceSettings& settings) {
 }
 
 ProxyConfig FromDocument(const authz::ProxyDocument& document, const config::ServiceSettings& settings) {
-  ProxyConfig config = Defaults(settings);
+  ProxyConfig config;
   config.service = document.destination_service;
   config.proxy_id = document.id;
   Reader reader(document.config, "Proxy.Config", &config.warnings);
+  config::Settings process;
+  config::ServiceSettings told = settings;
+  reader.Settings(config::In::kPublicListener, {process, told});
+  Take(told, &config);
   ReadPublicListen(document, &reader, &config);
   ReadLocalApp(document, &reader, &config);
   if (config.public_listen && !config.local_app) {
@@ -246,13 +254,6 @@ ProxyConfig FromDocument(const authz::ProxyDocument& document, const config::Ser
                 "Config.local_service_address); the public listener stays closed");
     config.public_listen.reset();
   }
-  if (const auto ms = reader.Milliseconds("local_connect_timeout_ms"); ms && ms->count() > 0) {
-    config.local_connect_timeout = *ms;
-  }
-  if (const auto ms = reader.Milliseconds("handshake_timeout_ms"); ms && ms->count() > 0) {
-    config.handshake_timeout = *ms;
-  }
-  if (const auto ms = reader.Milliseconds("local_idle_timeout_ms")) config.inbound_idle_timeout = *ms;
   reader.Protocol();
   for (const char* key : {"tcp_check_address", "disable_tcp_check", "balance_inbound_connections",
                           "local_request_timeout_ms", "xds_fetch_timeout_ms", "prometheus_bind_addr"}) {

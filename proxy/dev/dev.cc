@@ -3,15 +3,14 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <charconv>
 #include <cstdio>
-#include <iterator>
 #include <memory>
 #include <string_view>
 #include <utility>
 
 #include "authz/spiffe.h"
+#include "proxy/config/flag_syntax.h"
 #include "proxy/config/log_level.h"
 #include "proxy/dev/agent.h"
 #include "proxy/http/server.h"
@@ -90,42 +89,32 @@ Status SetOption(Options& options, const std::string& name, const std::string& v
   return Ok();
 }
 
-constexpr std::string_view kFlags[] = {
-    "addr",           "datacenter", "default-intention-policy",
-    "default-policy", "like",       "http-max-conns-per-client",
-    "log-level"};
+const std::vector<config::FlagSpec>& Flags() {
+  static const std::vector<config::FlagSpec> kFlags{
+      {"addr", "address", "Loopback address to listen on; port 0 takes a free one. Default: 127.0.0.1:8500."},
+      {"datacenter", "name", "Name of the datacenter. Default: dc1."},
+      {"default-policy", "policy", "allow or deny: for callers that no intention covers. Default: allow."},
+      {"default-intention-policy", "policy",
+       "allow or deny: the same, before -default-policy, which then is no more than what answers say of it."},
+      {"http-max-conns-per-client", "number",
+       "Connections of one IP address; beyond it: 429. 0: no limit. Default: 200."},
+      {"like", "version", "Whose answers it gives: those of Consul 1.21, or 1.8. Default: 1.21."},
+      {"log-level", "level", "TRACE, DEBUG, INFO, WARN or ERR. Default: INFO."},
+  };
+  return kFlags;
+}
 
-// ParseOptions reads Go's flag syntax: -name value, -name=value, --name.
 Result<Options> ParseOptions(const std::vector<std::string>& arguments) {
   Options options;
   options.address.host = "127.0.0.1";
   options.address.port = 8500;
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    std::string name = arguments[i];
-    if (name.size() < 2 || name.front() != '-') {
-      return Invalid("unexpected argument \"" + name +
-                     "\": mooring dev takes flags only (see mooring dev -help)");
-    }
-    name.erase(0, name.starts_with("--") ? 2 : 1);
-    std::string value;
-    const std::size_t equals = name.find('=');
-    const bool has_value = equals != std::string::npos;
-    if (has_value) {
-      value = name.substr(equals + 1);
-      name.erase(equals);
-    }
-    if (name == "h" || name == "help") {
-      options.help = true;
-      return options;
-    }
-    if (std::find(std::begin(kFlags), std::end(kFlags), name) == std::end(kFlags)) {
-      return Invalid("unknown flag -" + name + " (see mooring dev -help)");
-    }
-    if (!has_value) {
-      if (++i == arguments.size()) return Invalid("flag -" + name + " needs a value");
-      value = arguments[i];
-    }
-    if (const Status set = SetOption(options, name, value); !set) return set.error();
+  const Result<config::CommandLine> line = config::ScanFlags(arguments, Flags());
+  if (!line) return Invalid(line.error().message + " (see mooring dev -help)");
+  options.help = line->help;
+  if (options.help) return options;
+  if (Status status = config::CheckNoOperands(*line, Flags(), "dev"); !status) return status.error();
+  for (const config::GivenFlag& flag : line->flags) {
+    if (const Status set = SetOption(options, std::string(flag.name), flag.value); !set) return set.error();
   }
   if (options.agent.like == Like::kOld &&
       options.agent.default_intention_policy != authz::DefaultPolicy::kUnknown) {
@@ -146,17 +135,8 @@ int Fail(const std::string& message) {
 std::string DevUsage() {
   return "Usage: mooring dev [options]\n\n"
          "  A stand-in for one Consul agent, in memory, to try Mooring and to test with.\n"
-         "  Not for production: it hands certificates and keys to whoever asks.\n\n"
-         "Options\n\n"
-         "  -addr=127.0.0.1:8500       Loopback address to listen on; port 0 takes a free one.\n"
-         "  -datacenter=dc1            Name of the datacenter.\n"
-         "  -default-policy=allow      allow or deny: for callers that no intention covers.\n"
-         "  -default-intention-policy  allow or deny: the same, before -default-policy, which then\n"
-         "                             is no more than what answers say of it.\n"
-         "  -http-max-conns-per-client=200\n"
-         "                             Connections of one IP address; beyond it: 429. 0: no limit.\n"
-         "  -like=1.21                 Whose answers it gives: those of Consul 1.21, or 1.8.\n"
-         "  -log-level=INFO            TRACE, DEBUG, INFO, WARN or ERR.\n";
+         "  Not for production: it hands certificates and keys to whoever asks.\n\n" +
+         config::UsageOf(Flags());
 }
 
 int RunDev(const std::vector<std::string>& arguments) {

@@ -39,7 +39,7 @@ Service::Service(const Shared& shared, log::Log& log, const config::ServiceSetti
       process_(shared.settings),
       settings_(settings),
       owner_(owner),
-      name_(NameOf(settings)),
+      name_(settings.Name()),
       publish_(loop_,
                [this] {
                  if (!quitting_) Publish();

@@ -91,6 +91,29 @@ def test_missing_identity_files_and_a_mismatched_key_are_named(case):
     fails("validate", yaml_with(case, [files[0], files[1], str(roots)]), says=[str(roots)])
 
 
+def test_validate_names_every_missing_file_at_once_with_its_place(case):
+    path = case.write("missing.yaml", """services:
+  - {sidecar_for: web-1, token_file: web.token}
+  - service: api
+    identity: {certificate: leaf.pem, private_key: /nonexistent/leaf.key, roots: roots.pem}
+    upstreams: [{service: db, listen: '127.0.0.1:0'}]
+agent: {ca_path: /nonexistent/roots, token_file: agent.token}
+state_dir: state
+colour: red
+""")
+    case.write("roots.pem", "")
+    case.write("agent.token", "")
+    code, _, errors = run("validate", path)
+    check.equal(code, 1, "exit code")
+    lines = [line for line in errors.splitlines() if line.startswith(f"{path}:")]
+    wanted = [(":2:38:", "services[0].token_file", "web.token"), (":4:29:", "services[1].identity.certificate", "leaf.pem"),
+              (":4:52:", "services[1].identity.private_key", "/nonexistent/leaf.key"),
+              (":6:18:", "agent.ca_path", "/nonexistent/roots"), (":8:1:", "colour", "not a known key")]
+    check.equal(len(lines), len(wanted), f"problems of\n{errors}")
+    for line, (place, key, text) in zip(lines, wanted):
+        check.true(place in line and key in line and text in line, f"{place} {key} {text} in {line}")
+
+
 def test_an_unreadable_token_file(case):
     fails("connect", "proxy", "-service", "x", "-upstream", "db:0", "-token-file", "/nonexistent/token",
           says=["Error loading token file", "/nonexistent/token"])

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "proxy/config/agent.h"
 #include "proxy/config/duration.h"
 #include "proxy/config/nearest.h"
 
@@ -66,10 +67,10 @@ TEST_CASE("flags: Go's spellings of one flag mean the same") {
                                                            {"-proxy-id=a"},
                                                            {"--proxy-id", "a"},
                                                            {"--proxy-id=a"},
-                                                           {"-proxy-id", "b", "-proxy-id", "a"},
                                                            {"-proxy-id", "a", "--"}}) {
     CHECK(Good(arguments).services[0].proxy_id == "a");
   }
+  CHECK(Good({"-service", "b", "-service", "a"}).services[0].service == "a");
   CHECK(Good({"-service", "-upstream"}).services[0].service == "-upstream");  // a value may look like a flag
   CHECK(Good({"-proxy-id=a=b"}).services[0].proxy_id == "a=b");
 }
@@ -139,12 +140,20 @@ TEST_CASE("flags: nothing to go by is Consul's error") {
   CHECK(Contains(Bad({"-upstream", "db:1"}), "-service or -proxy-id must be specified"));
 }
 
-TEST_CASE("flags: -proxy-id wins over -sidecar-for, which wins over -service") {
-  const Settings all = Good({"-proxy-id", "p", "-sidecar-for", "s", "-service", "x"});
+TEST_CASE("flags: each -proxy-id and each -sidecar-for is a service, and both win over -service") {
+  const Settings all = Good({"-sidecar-for", "s", "-proxy-id", "p", "-proxy-id", "q", "-service", "x", "-idle-timeout", "1h"});
+  REQUIRE(all.services.size() == 3);
   CHECK(all.services[0].proxy_id == "p");
-  CHECK(all.services[0].sidecar_for.empty());
-  CHECK(all.services[0].service.empty());
-  CHECK(Warned(all, "-sidecar-for s is ignored"));
+  CHECK(all.services[1].proxy_id == "q");
+  CHECK(all.services[2].sidecar_for == "s");
+  for (const ServiceSettings& service : all.services) {
+    CHECK(service.service.empty());
+    CHECK(service.idle_timeout == milliseconds{3'600'000});
+  }
+  CHECK(Warned(all, "ignored, since -proxy-id takes the configuration from the agent: -service"));
+  CHECK(Good({"-proxy-id", "p", "-sidecar-for", "s", "-no-wait"}).wait_for_agent == false);
+  CHECK(Contains(Bad({"-sidecar-for", "a", "-sidecar-for", "a"}), "-sidecar-for a is what -sidecar-for a is called already"));
+  CHECK(Contains(Bad({"-sidecar-for", "a", "-proxy-id", "a"}), "-sidecar-for a is what -proxy-id a is called already"));
   const Settings two = Good({"-sidecar-for", "s", "-service", "x"});
   CHECK(two.services[0].sidecar_for == "s");
   CHECK(two.services[0].service.empty());
@@ -156,8 +165,14 @@ TEST_CASE("flags: the environment names the proxy where no flag does") {
   CHECK(Good({}, {{"CONNECT_PROXY_ID", "p"}}).services[0].proxy_id == "p");
   CHECK(Good({}, {{"CONNECT_SIDECAR_FOR", "s"}}).services[0].sidecar_for == "s");
   CHECK(Good({"-proxy-id", "f"}, {{"CONNECT_PROXY_ID", "e"}}).services[0].proxy_id == "f");
-  // As in Consul, even against a flag: an ID from anywhere goes before -sidecar-for and -service.
-  CHECK(Good({"-sidecar-for", "s"}, {{"CONNECT_PROXY_ID", "e"}}).services[0].proxy_id == "e");
+  // As in Consul, even against a flag: an ID of the environment goes before -sidecar-for and -service.
+  for (const Settings& one : {Good({"-sidecar-for", "s"}, {{"CONNECT_PROXY_ID", "e"}}),
+                              Good({"-proxy-id", "e"}, {{"CONNECT_SIDECAR_FOR", "s"}}),
+                              Good({}, {{"CONNECT_PROXY_ID", "e"}, {"CONNECT_SIDECAR_FOR", "s"}})}) {
+    REQUIRE(one.services.size() == 1);
+    CHECK(one.services[0].proxy_id == "e");
+    CHECK(Warned(one, "-sidecar-for s is ignored: -proxy-id e wins over it"));
+  }
   const Settings settings =
       Good({"-service", "x", "-upstream", "db:1"}, {{"CONNECT_PROXY_ID", "e"}});
   CHECK(settings.services[0].proxy_id == "e");
@@ -276,6 +291,9 @@ TEST_CASE("flags: two listeners on one address are an error that names both") {
                "-listen and -upstream c"));
   CHECK(Contains(Bad({"-service", "a", "-admin-addr", "127.0.0.1:80", "-upstream", "c:80"}),
                  "-admin-addr and -upstream c"));
+  CHECK(Contains(Bad({"-service", "a", "-admin-addr", "[::]:80", "-upstream", "c:80"}), "-admin-addr and -upstream c"));
+  CHECK(Contains(Bad({"-service", "a", "-service-addr", ":80", "-listen", ":80"}), "the proxy would call itself"));
+  CHECK(Good({"-service", "a", "-admin-addr", "127.0.0.1:80", "-upstream", "c:[::1]:80"}).admin);
   CHECK(Good({"-service", "a", "-upstream", "b:0", "-upstream", "c:0"}).services[0].upstreams.size() == 2);
   CHECK(Good({"-service", "a", "-upstream", "b:80", "-upstream", "c:127.0.0.2:80"})
             .services[0].upstreams.size() == 2);

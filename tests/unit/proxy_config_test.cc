@@ -3,6 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <string>
+#include <variant>
+
+#include "proxy/config/table.h"
 
 namespace mooring::control {
 namespace {
@@ -65,6 +69,32 @@ TEST_CASE("proxy config: an unknown key is named once, a known one of Envoy's is
   const ProxyConfig config = FromDocument(document, {});
   CHECK(Warned(config, "conect_timeout_ms"));
   CHECK(config.warnings.size() == 1);
+}
+
+TEST_CASE("proxy config: each Config key of the table of settings is known where it belongs, and a bad value by name") {
+  for (const config::Setting& setting : config::Table()) {
+    if (setting.config_key.empty()) continue;
+    const std::string key(setting.config_key);
+    const bool on_off = std::holds_alternative<config::kind::Word<bool>>(setting.value);
+    const bool number = std::holds_alternative<config::kind::Duration>(setting.value);
+    for (const std::string& value : {std::string(on_off ? "off" : number ? "7000" : "true"), std::string("soon")}) {
+      INFO(key << " = " << value);
+      auto document = Document();
+      authz::UpstreamDocument upstream;
+      upstream.name = "db";
+      upstream.bind_port = 9191;
+      (setting.in == config::In::kUpstreams ? upstream.config : document.config) = {{key, value}};
+      document.upstreams = {upstream};
+      const ProxyConfig config = FromDocument(document, {});
+      CHECK(config.warnings.size() == (value == "soon" ? 1 : 0));
+      if (value == "soon") CHECK(Warned(config, key + " = "));
+    }
+  }
+  auto document = Document();
+  document.config = {{"local_idle_timeout_ms", "7000"}};
+  const ProxyConfig config = FromDocument(document, {});
+  CHECK(config.inbound_idle_timeout == milliseconds(7000));
+  CHECK(config.idle_timeout == milliseconds(0));
 }
 
 TEST_CASE("proxy config: an upstream's tls_resumption beats that of the settings") {

@@ -1,0 +1,38 @@
+#include "proxy/config/environment.h"
+
+#include <utility>
+#include <variant>
+
+namespace mooring::config {
+
+std::string EnvironmentValue(const Environment& environment, std::string_view name) {
+  const auto found = environment.find(std::string(name));
+  return found == environment.end() ? std::string() : found->second;
+}
+
+std::optional<BadVariable> AgentFromEnvironment(const Environment& environment,
+                                                const std::function<bool(const Setting&)>& given,
+                                                const Target& target) {
+  for (const Setting& setting : Table()) {
+    if (setting.in != In::kAgent || setting.variable.empty()) continue;
+    const std::string text = EnvironmentValue(environment, setting.variable);
+    if (text.empty() || given(setting)) continue;
+    const Status status = ReadValue(setting.value, text, {}, target);
+    if (status) continue;
+    if (!std::holds_alternative<kind::Switch>(setting.value)) {
+      return BadVariable{setting.variable, status.error().message};
+    }
+    target.process.warnings.push_back("could not parse " + std::string(setting.variable) + ": " +
+                                      status.error().message + "; it is ignored");
+  }
+  return std::nullopt;
+}
+
+void StateDirFromEnvironment(const Environment& environment, Settings* settings) {
+  std::string folders = EnvironmentValue(environment, "STATE_DIRECTORY");
+  if (folders.empty()) return;
+  settings->state_dir = folders.substr(0, folders.find(':'));
+  settings->state_dir_from_environment = true;
+}
+
+}  // namespace mooring::config
