@@ -47,11 +47,22 @@ constexpr std::array<std::uint16_t, 10> kSignatures = {
     SSL_SIGN_RSA_PSS_RSAE_SHA512,    SSL_SIGN_RSA_PKCS1_SHA512,
 };
 
-#if BORINGSSL_API_VERSION < 20  // Debian's copy of 2022 knows no post-quantum group in use today
-constexpr char kGroups[] = "X25519:P-256";
+std::string GroupList(const std::vector<std::string>& groups) {
+  std::string list;
+  for (const std::string& group : groups) list += (list.empty() ? "" : ":") + group;
+  return list;
+}
+
+std::uint16_t GroupId(const std::string& name) {
+  if (name == "X25519") return SSL_CURVE_X25519;
+  if (name == "P-256") return SSL_CURVE_SECP256R1;
+  if (name == "P-384") return SSL_CURVE_SECP384R1;
+#if BORINGSSL_API_VERSION >= 20
+  return SSL_GROUP_X25519_MLKEM768;
 #else
-constexpr char kGroups[] = "X25519MLKEM768:X25519:P-256";
+  return 0;
 #endif
+}
 
 Error Refused(const char* what) {
   return {ErrorCode::kInternal, std::string("BoringSSL refuses the ") + what + ": " + TakeErrors()};
@@ -71,7 +82,7 @@ Result<bssl::UniquePtr<SSL_CTX>> NewSslCtx(const Offer& offer) {
   const std::string ciphers = CipherList(offer.suites);
   const bool needed = offer.least == Version::kTls12;  // TLS 1.3 alone has no list
   if (needed && SSL_CTX_set_strict_cipher_list(ctx.get(), ciphers.c_str()) != 1) return Refused("cipher list");
-  if (SSL_CTX_set1_groups_list(ctx.get(), kGroups) != 1) return Refused("groups");
+  if (SSL_CTX_set1_groups_list(ctx.get(), GroupList(offer.groups).c_str()) != 1) return Refused("groups");
   if (SSL_CTX_set_signing_algorithm_prefs(ctx.get(), kSignatures.data(), kSignatures.size()) != 1 ||
       SSL_CTX_set_verify_algorithm_prefs(ctx.get(), kSignatures.data(), kSignatures.size()) != 1) {
     return Refused("signature algorithms");
@@ -142,6 +153,7 @@ Result<std::unique_ptr<Context::Impl>> NewMesh(Context::Impl::Kind kind, const C
   // cross-signed intermediate leads to one of them, just when roots rotate.
   auto impl = std::make_unique<Context::Impl>();
   impl->kind = kind;
+  impl->first_group = GroupId(offer.groups.front());
   impl->roots = std::move(roots);
   impl->ssl_ctx = *std::move(ctx);
   EnableTickets(impl.get(), offer);

@@ -2,7 +2,7 @@
 //
 // Shared by const pointer, from any thread. What it was made of never changes: a change of leaf or roots makes a new Context, and
 // live sessions keep theirs. What it learns does change, under locks of its own: peers dialled (PeerMemory), keys of tickets
-// (TicketKeys). TLS 1.2 and 1.3 or less (Offer), ECDHE with AEAD only; groups X25519MLKEM768, X25519, P-256; no SHA-1, ALPN,
+// (TicketKeys). TLS 1.2 and 1.3 or less (Offer), ECDHE with AEAD only; groups as offered; no SHA-1, ALPN,
 // renegotiation or early data. CA names are not sent.
 //
 // Mesh sessions resume by tickets, which end with their Context. A resumed session is judged like a new one, by

@@ -19,6 +19,7 @@ struct Context::Impl {
   std::shared_ptr<const TrustBundle> roots;  // mesh
   bssl::UniquePtr<X509_STORE> https_roots;   // https; null when `verify` is false
   bool verify = true;
+  std::uint16_t first_group = 0;             // mesh: the key exchange group that we prefer (RFC 8446 4.2.7)
   std::unique_ptr<PeerMemory> memory;        // mesh, dialling side
   std::unique_ptr<TicketKeys> ticket_keys;   // mesh, accepting side
   // Records that a session seals under one key; with AES-GCM no more than 2^24.5 full ones (RFC 8446 5.5).
@@ -35,12 +36,5 @@ struct Context::Impl {
 int KeepTicket(SSL* ssl, SSL_SESSION* ticket);
 const SSL_TICKET_AEAD_METHOD* TicketMethod();
 void BoundSession(SSL* ssl);
-
-// kFirstGroup is the key exchange group that we prefer.
-#if BORINGSSL_API_VERSION < 20  // Debian's copy of 2022 knows no post-quantum group in use today
-inline constexpr std::uint16_t kFirstGroup = SSL_CURVE_X25519;
-#else
-inline constexpr std::uint16_t kFirstGroup = SSL_GROUP_X25519_MLKEM768;
-#endif
 
 }  // namespace mooring::tls

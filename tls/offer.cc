@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "authz/text.h"
+#include "tls/boringssl.h"
 
 namespace mooring::tls {
 namespace {
@@ -36,6 +37,45 @@ const std::vector<std::string>& OurSuites() {
       "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",   "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
       "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"};
   return kSuites;
+}
+
+const std::vector<std::string>& KnownGroups() {
+#if BORINGSSL_API_VERSION < 20  // Debian's copy of 2022 knows no post-quantum group in use today
+  static const std::vector<std::string> kGroups{"X25519", "P-256", "P-384"};
+#else
+  static const std::vector<std::string> kGroups{"X25519MLKEM768", "X25519", "P-256", "P-384"};
+#endif
+  return kGroups;
+}
+
+const std::vector<std::string>& OurGroups() {
+  // Whoever has P-384 has P-256, too.
+  static const std::vector<std::string> kGroups(KnownGroups().begin(), KnownGroups().end() - 1);
+  return kGroups;
+}
+
+Result<std::vector<std::string>> ParseGroups(std::string_view list) {
+  std::vector<std::string> groups;
+  for (std::size_t at = 0; at <= list.size();) {
+    const std::size_t comma = std::min(list.find(',', at), list.size());
+    std::string_view name = list.substr(at, comma - at);
+    at = comma + 1;
+    while (name.starts_with(' ')) name.remove_prefix(1);
+    while (name.ends_with(' ')) name.remove_suffix(1);
+    const std::string quoted = '"' + authz::Shortened(name) + '"';
+    if (std::find(KnownGroups().begin(), KnownGroups().end(), name) == KnownGroups().end()) {
+      return Invalid(quoted + " is no group that is spoken here; there are " + GroupsText(KnownGroups()));
+    }
+    if (std::find(groups.begin(), groups.end(), name) != groups.end()) return Invalid(quoted + " is there twice");
+    groups.emplace_back(name);
+  }
+  return groups;
+}
+
+std::string GroupsText(const std::vector<std::string>& groups) {
+  std::string text;
+  for (const std::string& group : groups) text += (text.empty() ? "" : ", ") + group;
+  return text;
 }
 
 Result<Offer> Narrow(Offer offer, const authz::TlsParameters& wish, std::string_view where) {

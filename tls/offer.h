@@ -18,10 +18,20 @@ const char* VersionName(Version version);  // "TLSv1.2"
 // all of this kind, and not to be chosen.
 const std::vector<std::string>& OurSuites();
 
+// KnownGroups are the key exchange groups that a context can offer: X25519MLKEM768 (hybrid with ML-KEM, of TLS 1.3 alone), X25519,
+// P-256 and P-384. OurGroups are those that it offers unless it is told, most preferred first.
+const std::vector<std::string>& KnownGroups();
+const std::vector<std::string>& OurGroups();
+
+// ParseGroups reads names of them between commas, most preferred first; GroupsText writes them so.
+Result<std::vector<std::string>> ParseGroups(std::string_view list);
+std::string GroupsText(const std::vector<std::string>& groups);
+
 struct Offer {
   Version least = Version::kTls12;
   Version most = Version::kTls13;
   std::vector<std::string> suites = OurSuites();  // of TLS 1.2, in our order; empty if that is not spoken
+  std::vector<std::string> groups = OurGroups();
   bool tickets = true;  // callers get tickets to resume by; a dialling side decides by session (Session::Connect)
 
   bool operator==(const Offer&) const = default;

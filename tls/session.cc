@@ -77,11 +77,12 @@ ssl_verify_result_t VerifyPeer(SSL* ssl, std::uint8_t* out_alert) {
 
 // SendOneShare spares the key pair of the second group that a ClientHello carries for peers that do not take the first. The
 // others are still offered; a peer that wants one now asks for it, at the price of a round trip (RFC 8446 4.1.4).
-void SendOneShare(SSL* ssl) {
+void SendOneShare(SSL* ssl, std::uint16_t group) {
 #if BORINGSSL_API_VERSION >= 20
-  SSL_set1_client_key_shares(ssl, &kFirstGroup, 1);
+  SSL_set1_client_key_shares(ssl, &group, 1);
 #else
   (void)ssl;
+  (void)group;
 #endif
 }
 
@@ -184,7 +185,7 @@ Progress Session::Impl::FailRefused() {
 }
 
 void Session::Impl::NotePeer() const {
-  const bool first = SSL_get_group_id(ssl.get()) == kFirstGroup;
+  const bool first = SSL_get_group_id(ssl.get()) == shared().first_group;
   if (first != took_first_group) shared().memory->NoteGroup(place, first);
   if (doubtful_ticket && SSL_session_reused(ssl.get()) == 1) shared().memory->TicketServed(place);
 }
@@ -238,7 +239,7 @@ std::unique_ptr<Session> Session::Connect(std::shared_ptr<const Context> context
       impl->ticket_proven_at = hints.proven_at;
       SSL_set_session(impl->ssl.get(), hints.ticket.get());
     }
-    if (hints.takes_first_group) SendOneShare(impl->ssl.get());
+    if (hints.takes_first_group) SendOneShare(impl->ssl.get(), impl->shared().first_group);
     impl->took_first_group = hints.takes_first_group;
     impl->doubtful_ticket = hints.doubtful;
   }

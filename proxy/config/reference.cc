@@ -59,7 +59,8 @@ std::string ReferenceFile() {
     if (begins_element) out += "- ";
     out += setting.key;
     out += ':';
-    const std::string value = setting.sample.empty() ? DefaultOf(setting) : std::string(setting.sample);
+    std::string value = setting.sample.empty() ? DefaultOf(setting) : std::string(setting.sample);
+    if (std::holds_alternative<kind::Words>(setting.value)) value = '[' + value + ']';
     if (!value.empty()) out += ' ' + value;
     out += '\n';
   }

@@ -94,6 +94,7 @@ struct ServiceSettings {
   milliseconds revoke_grace{0};        // from the change to the cut
   milliseconds max_connection_age{0};  // 0: none
   bool tls_resumption = true;          // false: full handshakes only, as client and as server
+  std::vector<std::string> tls_groups = tls::OurGroups();  // most preferred first
 
   milliseconds handshake_timeout{10'000};     // whole TLS handshake of an accepted connection
   milliseconds connect_timeout{5'000};        // upstream: TCP, TLS and every further attempt together

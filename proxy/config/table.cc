@@ -474,6 +474,12 @@ constexpr Setting kTable[] = {
      .of = Of::kEachService,
      .says = "TLS sessions resume by tickets, on or off: a reconnect at half the cost, judged like a new one by us and by Envoy. "
              "off: full handshakes only, as client and as server."},
+    {.key = "tls_groups",
+     .value = kind::Words{&ServiceSettings::tls_groups, tls::ParseGroups, tls::GroupsText, "names"},
+     .flag = "tls-groups",
+     .of = Of::kEachService,
+     .says = "Groups of the TLS key exchange, most preferred first, of X25519MLKEM768 (hybrid, post-quantum; TLS 1.3 alone), "
+             "X25519, P-256 and P-384."},
     {.key = "allow_core",
      .value = kind::Switch{&Settings::allow_core},
      .flag = "allow-core",

@@ -99,6 +99,7 @@ Status ReadValue(const Value& value, std::string_view text, const Reading& readi
             return ParseAgentAddress(std::string(text), &target.process.agent, reading.base_dir);
           },
           [&]<typename T>(const kind::Word<T>& kind) { return Take<T>(kind.place, target, kind.parse(text)); },
+          [&](const kind::Words& kind) { return Take(kind.place, target, kind.parse(text)); },
           [&](const auto&) -> Status { return Error{ErrorCode::kInternal, "this value has a reader of its own"}; },
       },
       value);
@@ -116,6 +117,7 @@ std::string_view TypeOf(const Value& value) {
                         [](const kind::Address&) -> std::string_view { return "address"; },
                         [](const kind::AgentAddress&) -> std::string_view { return "address"; },
                         []<typename T>(const kind::Word<T>& kind) { return kind.type; },
+                        [](const kind::Words& kind) { return kind.type; },
                         [](const kind::Special& kind) { return kind.type; },
                         [](const kind::Section&) -> std::string_view { return "mapping"; },
                         [](const kind::List& kind) { return kind.type; },
@@ -153,6 +155,7 @@ std::string ShowValue(const Value& value, const Target& target) {
           },
           [&](const kind::AgentAddress&) { return target.process.agent.address.Text(); },
           [&]<typename T>(const kind::Word<T>& kind) { return Shown<T>(kind.place, target, kind.show); },
+          [&](const kind::Words& kind) { return Shown(kind.place, target, kind.show); },
           [](const auto&) { return std::string(); },
       },
       value);

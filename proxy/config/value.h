@@ -82,6 +82,14 @@ struct Word {
   std::string_view type;
 };
 
+// Words is a list of words: in YAML a list, elsewhere between commas.
+struct Words {
+  Place<std::vector<std::string>> place;
+  Result<std::vector<std::string>> (*parse)(std::string_view text);
+  std::string (*show)(const std::vector<std::string>& words);
+  std::string_view type;
+};
+
 // Special is read by code of its own, which knows it by its key.
 struct Special {
   std::string_view type;
@@ -97,7 +105,7 @@ struct List {
 
 using Value = std::variant<kind::Switch, kind::Number, kind::Duration, kind::Size, kind::Text, kind::Name, kind::File,
                            kind::Address, kind::AgentAddress, kind::Word<bool>, kind::Word<OnRevoke>, kind::Word<LogLevel>,
-                           kind::Word<std::string>, kind::Special, kind::Section, kind::List>;
+                           kind::Word<std::string>, kind::Words, kind::Special, kind::Section, kind::List>;
 
 // Reading is what a text depends on besides itself.
 struct Reading {

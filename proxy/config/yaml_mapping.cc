@@ -230,6 +230,18 @@ std::vector<YamlMapping> YamlMapping::Mappings(std::string_view key,
   return mappings;
 }
 
+std::optional<std::vector<std::string>> YamlMapping::Texts(std::string_view key) const {
+  const std::vector<YamlNode>* items = Items(key);
+  if (items == nullptr) return std::nullopt;
+  std::vector<std::string> texts;
+  for (std::size_t i = 0; i < items->size(); ++i) {
+    std::optional<std::string> text = TextOf((*items)[i], PathOf(key) + '[' + std::to_string(i) + ']');
+    if (!text) return std::nullopt;
+    texts.push_back(*std::move(text));
+  }
+  return texts;
+}
+
 std::vector<net::Address> YamlMapping::Addresses(std::string_view key,
                                                  std::string_view base_dir) const {
   std::vector<net::Address> addresses;

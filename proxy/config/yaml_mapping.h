@@ -51,6 +51,8 @@ class YamlMapping final {
   // kind, which is left out.
   std::vector<YamlMapping> Mappings(std::string_view key,
                                     std::span<const std::string_view> keys) const;
+  // Texts is a list of single values.
+  std::optional<std::vector<std::string>> Texts(std::string_view key) const;
   std::vector<net::Address> Addresses(std::string_view key, std::string_view base_dir) const;
 
  private:

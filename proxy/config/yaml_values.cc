@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 namespace mooring::config {
 namespace {
@@ -18,6 +19,13 @@ std::optional<std::string> TextOf(const YamlMapping& mapping, const Setting& set
     const std::optional<unsigned> value = mapping.Number(setting.key, number->least, number->most);
     if (!value) return std::nullopt;
     return std::to_string(*value);
+  }
+  if (std::holds_alternative<kind::Words>(setting.value)) {
+    const std::optional<std::vector<std::string>> words = mapping.Texts(setting.key);
+    if (!words) return std::nullopt;
+    std::string text;
+    for (const std::string& word : *words) text += (text.empty() ? "" : ",") + word;
+    return text;
   }
   return mapping.Text(setting.key);
 }

@@ -124,6 +124,8 @@ tls::Offers Service::Offers() const {
   if (mesh_) return mesh_->offers();
   tls::Offers own;
   own.accepting.tickets = settings_.tls_resumption;
+  own.accepting.groups = settings_.tls_groups;
+  own.dialling.groups = settings_.tls_groups;
   return own;
 }
 

@@ -109,6 +109,7 @@ void Service::Describe(json* status) const {
                 {"outgoing", OfferJson(offers.dialling)},
                 {"mesh_entry", mesh_ && mesh_->exists()},
                 {"error", mesh_ ? mesh_->complaint() : ""},
+                {"groups", settings_.tls_groups},
                 {"resumption", settings_.tls_resumption}};
   out["intentions"] = nullptr;
   if (snapshot_ && snapshot_->intentions) {

@@ -95,6 +95,7 @@ void CheckDefaults(const Settings& settings) {
   CHECK(settings.services[0].max_connection_age == defaults.services[0].max_connection_age);
   CHECK(settings.allow_core == defaults.allow_core);
   CHECK(settings.services[0].tls_resumption == defaults.services[0].tls_resumption);
+  CHECK(settings.services[0].tls_groups == defaults.services[0].tls_groups);
 }
 
 std::vector<std::string_view> AllKeys() {

@@ -44,10 +44,11 @@ constexpr std::string_view kThree = R"(services:
     token_file: payment.token
     idle_timeout: 1h
   - {sidecar_for: web-1, token: secret}
-  - {proxy_id: api-1-proxy, on_revoke: keep}
+  - {proxy_id: api-1-proxy, on_revoke: keep, tls_groups: [P-256]}
 public_listener: {handshake_timeout: 4s, local_connect_timeout: 2s}
 idle_timeout: 5m
 tls_resumption: off
+tls_groups: [P-384, X25519]
 no_wait: true
 workers: 2
 admin: {address: 127.0.0.1:19100}
@@ -65,6 +66,7 @@ TEST_CASE("services: each has its own, and what it leaves out from the top level
   CHECK(payment.register_self);
   CHECK(payment.token_file == "/base/payment.token");
   CHECK(payment.idle_timeout == milliseconds{3'600'000});
+  CHECK(payment.tls_groups == std::vector<std::string>{"P-384", "X25519"});
   const ServiceSettings& web = settings.services[1];
   CHECK(web.sidecar_for == "web-1");
   CHECK(web.token == "secret");
@@ -75,6 +77,7 @@ TEST_CASE("services: each has its own, and what it leaves out from the top level
   const ServiceSettings& api = settings.services[2];
   CHECK(api.proxy_id == "api-1-proxy");
   CHECK(api.on_revoke == OnRevoke::kKeep);
+  CHECK(api.tls_groups == std::vector<std::string>{"P-256"});
   CHECK(settings.workers == 2);
   CHECK_FALSE(settings.wait_for_agent);
   CHECK(settings.admin->port == 19100);

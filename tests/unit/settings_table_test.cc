@@ -49,6 +49,7 @@ Sample SampleOf(const Setting& setting) {
     Sample operator()(const kind::Word<OnRevoke>&) const { return {"keep", {"maybe"}}; }
     Sample operator()(const kind::Word<LogLevel>&) const { return {"WARN", {"loud"}}; }
     Sample operator()(const kind::Word<std::string>&) const { return {"10.0.0.5", {"10.0.0.5:80"}}; }
+    Sample operator()(const kind::Words&) const { return {"P-384", {"P-512"}}; }
     Sample operator()(const kind::Special&) const { return {}; }
     Sample operator()(const kind::Section&) const { return {}; }
     Sample operator()(const kind::List&) const { return {}; }
@@ -88,6 +89,7 @@ std::string File(const Setting& setting, const std::string& value) {
                           {In::kPublicListener, {{"address", "127.0.0.1:1"}, {"local_app", "127.0.0.1:2"}}},
                           {In::kUpstreams, {{"service", "db"}, {"listen", "127.0.0.1:3"}}}};
   const std::string key(setting.key);
+  if (std::holds_alternative<kind::Words>(setting.value)) return "proxy_id: a\n" + key + ": [" + value + "]\n";
   if (setting.in == In::kFile && (key == "proxy_id" || key == "sidecar_for")) return key + ": " + value + '\n';
   if (setting.in == In::kServices) {
     return "services: [{service: web, upstreams: [{service: db, listen: 127.0.0.1:3}], " + key + ": " + value + "}]\n";

@@ -140,4 +140,57 @@ TEST_CASE("offer: without tickets nothing is resumed") {
   }
 }
 
+TEST_CASE("offer: groups are read in their order, and what is none is refused with those that are") {
+  CHECK(*ParseGroups("P-384,X25519") == std::vector<std::string>{"P-384", "X25519"});
+  CHECK(*ParseGroups(GroupsText(KnownGroups())) == KnownGroups());
+  CHECK(Offer().groups == OurGroups());
+  CHECK(OurGroups() == kGroups);
+  for (const char* bad : {"", "P-521", "p-256", "X25519,", ",X25519", "X25519:P-256"}) {
+    INFO(bad);
+    const auto groups = ParseGroups(bad);
+    REQUIRE_FALSE(groups);
+    CHECK(Holds(groups.error().message, "X25519, P-256, P-384"));
+  }
+  CHECK(Holds(ParseGroups("X25519, X25519").error().message, "is there twice"));
+}
+
+TEST_CASE("offer: a handshake has the group that both offer, and of several the one that the accepting side prefers") {
+  const Mesh mesh;
+  const auto agreed = [&mesh](std::vector<std::string> client, std::vector<std::string> server) {
+    Offer dialling;
+    Offer accepting;
+    dialling.groups = std::move(client);
+    accepting.groups = std::move(server);
+    Pair pair = Dial(Client(mesh, dialling), Server(mesh, accepting));
+    pair.Shake();
+    if (pair.client.last != Progress::kDone || pair.server.last != Progress::kDone) return std::string();
+    CHECK(pair.client.session->group() == pair.server.session->group());
+    return pair.server.session->group();
+  };
+  for (const std::string& group : KnownGroups()) {
+    CAPTURE(group);
+    CHECK(agreed({group}, {group}) == group);
+    CHECK(agreed(KnownGroups(), {group}) == group);
+    CHECK(agreed({group}, KnownGroups()) == group);
+    CHECK(agreed({group}, {group == "P-256" ? "P-384" : "P-256"}).empty());
+  }
+  CHECK(agreed({"X25519", "P-384"}, {"P-384", "X25519"}) == "P-384");
+  CHECK(agreed({"P-256", "P-384"}, {"P-384", "X25519"}) == "P-384");
+}
+
+TEST_CASE("offer: the group that is remembered of a peer is the one that its context prefers") {
+  const Mesh mesh;
+  Offer offer;
+  offer.groups = {"P-384", "X25519"};
+  const auto client = Client(mesh, offer);
+  for (int i = 0; i < 3; ++i) {
+    Pair pair;
+    pair.client.session = Session::Connect(client, Service("db").Sni(), Service("db"), "127.0.0.1:1");
+    pair.server.session = Session::Accept(Server(mesh, offer));
+    pair.Shake();
+    REQUIRE(pair.server.last == Progress::kDone);
+    CHECK(pair.server.session->group() == "P-384");
+  }
+}
+
 }  // namespace mooring::tls
