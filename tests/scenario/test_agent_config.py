@@ -119,3 +119,16 @@ def test_a_query_that_has_failed_over_to_a_peer_is_said_and_degraded(case):
     proxy.wait_log(r"\[WARN\].*a query has failed over to a peer.*upstream=dbq peer=beta")
     check.true("the query has failed over to peer beta" in proxy.admin("/ready")[1], "/ready says so")
     check.equal(apps.Client(case, proxy.upstream("dbq.query")).drain()[0], b"", "bytes of a peer's instance")
+
+
+def test_each_proxy_id_and_each_sidecar_for_of_a_command_line_is_a_service(case):
+    agent = scripted.Agent(case)
+    ports = {name: free_port() for name in ("web", "db", "api")}
+    for name, port in ports.items():
+        agent.set_proxy(f"{name}-proxy", name, port=port, local_port=1)
+    proxy = Mooring.connect_proxy(case, "-http-addr", agent.address, "-sidecar-for", "api-1", "-proxy-id", "web-proxy",
+                                  "-proxy-id", "db-proxy")
+    check.equal(sorted(one["service"] for one in proxy.status()["services"]), ["api", "db", "web"], "services")
+    for name, port in ports.items():
+        peer = tlspeer.connect(case, ("127.0.0.1", port), agent.authority.leaf("caller"), agent.authority.pem)
+        check.equal(peer.handshake(), [agent.authority.uri(name)], f"who answers at {name}'s port")
