@@ -177,6 +177,11 @@ bool ListenerSet::IsOpen(const std::string& name) const {
   return found != entries_.end() && found->second.fd;
 }
 
+std::string ListenerSet::ErrorOf(const std::string& name) const {
+  const auto found = entries_.find(name);
+  return found != entries_.end() ? found->second.error : std::string();
+}
+
 bool ListenerSet::AllOpen() const {
   return std::all_of(entries_.begin(), entries_.end(), [](const auto& each) { return static_cast<bool>(each.second.fd); });
 }

@@ -54,6 +54,7 @@ class ListenerSet final {
   void CloseKind(data::ListenerKind kind, std::function<void()> done);
 
   bool IsOpen(const std::string& name) const;
+  std::string ErrorOf(const std::string& name) const;  // of the last try; empty: open, not tried yet, or not wanted
   bool AllOpen() const;
   // Settled: each is open, or has been tried and is not.
   bool Settled() const;

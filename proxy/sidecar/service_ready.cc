@@ -49,8 +49,9 @@ std::vector<std::string> Service::InboundNotReady() const {
     if (intentions_->TooOld()) add("the intentions are older than max_stale");
   }
   if (config_->public_listen && !listeners_->IsOpen(kPublic)) {
-    const auto errors = local_app_ ? local_app_->Errors() : std::vector<std::string>{};
-    add("the public listener is not open" + (errors.empty() ? "" : ": " + errors.front()));
+    std::string why = listeners_->ErrorOf(kPublic);
+    if (why.empty() && local_app_ && !local_app_->Errors().empty()) why = local_app_->Errors().front();
+    add("the public listener is not open" + (why.empty() ? "" : ": " + why));
   }
   return reasons;
 }

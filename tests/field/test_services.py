@@ -1,16 +1,15 @@
 """Several services in one process: each has its identity, its intentions, its listeners, its state; and what befalls one of them
 leaves the others untouched."""
 
-import json
 import os
 import signal
 import socket
 
 from lib import apps, certs, check, tlspeer
-from lib.callers import Callers, Pool
+from lib.callers import Pool, Session, Stream
 from lib.consul import Consul
 from lib.envoy import Envoy
-from lib.mooring import Mooring, run
+from lib.mooring import Mooring, run, yaml_text
 from lib.ports import free_port
 from lib.static import identity_files
 
@@ -58,15 +57,15 @@ class Watched:
 
     def __init__(self, house, names):
         self.names = names
-        self.pools = {(name, way): Pool(house.case, place(name), size=2) for name in names
-                      for way, place in (("in", house.to), ("out", house.out_of))}
-        self.callers = {name: Callers(house.case, house.to(name), pause=0.02) for name in names}
+        places = {(name, way): place(name) for name in names for way, place in (("in", house.to), ("out", house.out_of))}
+        self.pools = {key: Pool(house.case, place, size=2) for key, place in places.items()}  # somebody looks at them
+        self.asked = {key: Session(house.case, place) for key, place in places.items()}
+        self.callers = {name: Stream(house.case, house.to(name), pause=0.02) for name in names}
 
     def untouched(self):
         for (name, way), pool in self.pools.items():
             check.equal(pool.counts(), {"open": 2}, f"held connections of {name}, {way}")
-            for session in pool.sessions:
-                session.ask()
+            self.asked[name, way].ask()
         for name, callers in self.callers.items():
             check.equal(callers.failed(0), [], f"calls of {name} that failed")
             check.true(callers.served(0), f"{name} was called all the time")
@@ -132,11 +131,11 @@ def test_one_ones_registration_is_removed_and_the_others_lose_nothing(case):
 
     house = Held(case)
     others = Watched(house, NAMES[:-1])
-    held = Pool(case, house.to(LAST), size=2)
+    held = Session(case, house.to(LAST))
     house.consul.deregister(f"{LAST}-1-sidecar-proxy")
     house.consul.deregister(f"{LAST}-1")
     house.mooring.wait_log(rf"service={LAST}-1 .*proxy_config")
-    held.sessions[0].ask()  # what it was told last goes on
+    held.ask()  # what it was told last goes on
     others.untouched()
 
 
@@ -180,7 +179,7 @@ def test_one_ones_token_is_taken_away_and_the_others_lose_nothing(case):
     mooring = Mooring.from_yaml(case, {"agent": {"address": consul.address}, "services": services})
     flags = [word for name in NAMES for word in ("-upstream", f"{name}:127.0.0.1:0")]
     web = Mooring.connect_proxy(case, "-http-addr", consul.address, "-service", "web", "-token", consul.token, *flags, name="web")
-    callers = {name: Callers(case, web.upstream(name), pause=0.02) for name in NAMES}
+    callers = {name: Stream(case, web.upstream(name), pause=0.02) for name in NAMES}
     consul.delete_token(tokens[LAST][1])
     mooring.wait_log(rf"service={LAST} .*403", 60)
     for name in NAMES[:-1]:
@@ -220,10 +219,10 @@ def test_where_none_can_start_the_process_ends_and_says_each_reason(case):
     second.listen()
     authority = certs.Authority()
     ports = [one.getsockname()[1] for one in (holder, second)]
-    path = case.write("all.yaml", json.dumps({"services": [
+    path = case.write("all.yaml", yaml_text({"services": [
         {"service": name, "identity": identity_files(case, authority, name), "intentions": {"default": "allow"},
          "public_listener": {"address": f"127.0.0.1:{port}", "local_app": "127.0.0.1:9"}}
-        for name, port in zip(NAMES, ports)]}))
+        for name, port in zip(NAMES, ports)]}) + "\n")
     code, _, text = run("proxy", "-config", path)
     check.equal(code, 1, text)
     for name, port in zip(NAMES, ports):
