@@ -105,7 +105,7 @@ def test_one_is_denied_and_the_others_lose_nothing(case):
     others.untouched()
 
 
-def test_one_ones_app_is_killed_and_the_others_lose_nothing(case):
+def test_the_app_of_one_is_killed_and_the_others_lose_nothing(case):
     house = House(case)
     others = Watched(house, NAMES[:-1])
     house.apps[LAST].close()
@@ -115,7 +115,7 @@ def test_one_ones_app_is_killed_and_the_others_lose_nothing(case):
     others.untouched()
 
 
-def test_one_ones_registration_is_removed_and_the_others_lose_nothing(case):
+def test_the_registration_of_one_is_removed_and_the_others_lose_nothing(case):
     """The last one's configuration is the agent's, which forgets it."""
     class Held(House):
         def service(self, name):
@@ -139,7 +139,7 @@ def test_one_ones_registration_is_removed_and_the_others_lose_nothing(case):
     others.untouched()
 
 
-def test_one_ones_leaf_expires_and_the_others_lose_nothing(case):
+def test_the_leaf_of_one_expires_and_the_others_lose_nothing(case):
     authority = certs.Authority()
 
     class WithFiles(House):
@@ -165,7 +165,7 @@ def test_one_ones_leaf_expires_and_the_others_lose_nothing(case):
     others.untouched()
 
 
-def test_one_ones_token_is_taken_away_and_the_others_lose_nothing(case):
+def test_the_token_of_one_is_taken_away_and_the_others_lose_nothing(case):
     consul = Consul(case, acl="deny")
     consul.intention("*", "*", "allow")
     tokens = {name: consul.service_token(name) for name in NAMES}
