@@ -51,6 +51,9 @@ Status CheckDialled(const net::Address& address) {
 }
 
 Result<std::string> ParseAdvertise(std::string_view text) {
+  if (text.starts_with('[') && text.ends_with(']') && text.find(':') != std::string_view::npos) {
+    text = text.substr(1, text.size() - 2);
+  }
   Result<std::string> host = net::ParseHost(text);
   if (!host) {
     return Invalid(host.error().message +

@@ -17,7 +17,7 @@ bool Overlap(const net::Address& a, const net::Address& b);
 // CheckDialled refuses an address that nobody can connect to: port 0.
 Status CheckDialled(const net::Address& address);
 
-// ParseAdvertise reads the host under which others reach us: no port (the listener's is used), no
+// ParseAdvertise reads the host under which others reach us, IPv6 with or without brackets: no port (the listener's is used), no
 // wildcard.
 Result<std::string> ParseAdvertise(std::string_view text);
 

@@ -39,18 +39,21 @@ std::string CommandLine::Text(std::string_view name) const {
 
 Status CheckNoOperands(const CommandLine& line, std::span<const FlagSpec> specs, std::string_view command) {
   if (line.operands.empty()) return Ok();
-  std::string message = "Should have no non-flag arguments. Argument " + std::to_string(line.first_operand + 1) +
-                        " after `" + std::string(command) + "` is none";
-  if (!line.flags.empty() && static_cast<std::size_t>(line.flags.back().argument) + 1 == line.first_operand) {
-    const GivenFlag& last = line.flags.back();
-    const auto spec = std::find_if(specs.begin(), specs.end(), [&last](const FlagSpec& candidate) {
-      return candidate.name == last.name;
+  const FlagSpec* before = nullptr;
+  if (!line.flags.empty()) {
+    const auto spec = std::find_if(specs.begin(), specs.end(), [&line](const FlagSpec& candidate) {
+      return candidate.name == line.flags.back().name;
     });
-    const std::string name(last.name);
-    message += ", it follows -" + name;
-    if (spec != specs.end() && spec->argument.empty()) {
-      message += " (a boolean takes its value as -" + name + "=false)";
-    }
+    if (spec != specs.end()) before = &*spec;
+  }
+  std::string message = "Should have no non-flag arguments. ";
+  const bool secret = before != nullptr && before->secret;
+  message += secret ? "Argument " : '"' + authz::Shortened(line.operands.front()) + "\", argument ";
+  message += std::to_string(line.first_operand + 1) + " after `" + std::string(command) + "`, is none";
+  if (before != nullptr) {
+    const std::string name(before->name);
+    message += "; it follows -" + name;
+    if (before->argument.empty()) message += " (a boolean takes its value as -" + name + "=false)";
   }
   return Invalid(std::move(message));
 }

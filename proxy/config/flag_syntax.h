@@ -21,6 +21,7 @@ struct FlagSpec {
   std::string_view name;      // without dashes
   std::string_view argument;  // what its value is, for the usage text; empty: a boolean
   std::string help;
+  bool secret = false;  // its value, and what follows it, is never quoted
 };
 
 // GivenFlag is one flag as it was given. The value of a boolean is "true" or "false".
@@ -46,7 +47,7 @@ struct CommandLine {
 // ScanFlags splits `arguments` by `specs`, whose strings must outlive the result.
 Result<CommandLine> ScanFlags(const std::vector<std::string>& arguments, std::span<const FlagSpec> specs);
 
-// CheckNoOperands refuses arguments that are no flags. It never quotes one: after `-token = secret` it would be the secret.
+// CheckNoOperands refuses arguments that are no flags, and quotes the first, but not behind a secret: in `-token = secret` it is one.
 Status CheckNoOperands(const CommandLine& line, std::span<const FlagSpec> specs, std::string_view command);
 
 // ParseGoBoolean reads what Go's strconv.ParseBool reads: 1, t, T, true, TRUE, True and their

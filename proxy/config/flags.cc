@@ -44,7 +44,7 @@ std::string HelpOf(const Setting& setting) {
 }
 
 FlagSpec SpecOf(const Setting& setting) {
-  return {.name = setting.flag, .argument = TypeOf(setting.value), .help = HelpOf(setting)};
+  return {.name = setting.flag, .argument = TypeOf(setting.value), .help = HelpOf(setting), .secret = setting.secret};
 }
 
 const std::vector<FlagSpec>& Specs() {

@@ -84,6 +84,7 @@ TEST_CASE("flags: booleans take their value after an equals sign only") {
   CHECK(Contains(Bad({"-proxy-id=a", "-log-json=maybe"}),
                  "invalid boolean value \"maybe\" for -log-json: parse error"));
   CHECK(Contains(Bad({"-proxy-id=a", "-stale", "false"}), "Should have no non-flag arguments."));
+  CHECK(Contains(Bad({"-stale", "false"}), "\"false\", argument 2 after `connect proxy`, is none; it follows -stale (a boolean"));
   CHECK(Contains(Bad({"-stale", "false"}), "-stale=false"));
 }
 
@@ -227,6 +228,8 @@ TEST_CASE("flags: -register needs a service and a listener that others can dial"
   CHECK(settings.services[0].register_self);
   CHECK(settings.services[0].register_id == "a1");
   CHECK(settings.services[0].advertise == "10.0.0.5");
+  CHECK(Good(with({":1", "-advertise", "[2001:db8::7]"})).services[0].advertise == "2001:db8::7");
+  CHECK(Contains(Bad(with({":1", "-advertise", "[10.0.0.5]"})), "-advertise: "));
   CHECK(Contains(Bad(with({"unix:/run/x"})), "-register needs a -listen of host:port"));
   CHECK(Contains(Bad(with({":1", "-advertise", "10.0.0.5:80"})),
                  "the port is the public listener's"));
@@ -402,6 +405,8 @@ TEST_CASE("flags: the forms of the agent's address") {
   CHECK(Contains(read("h:8500/x", false), "a path needs a scheme"));
   CHECK(Contains(read("http://h:8500/a?b", false), "a character that does not belong"));
   CHECK(Contains(read("http://h:8500/a\r\nX: y", false), "a character that does not belong"));
+  CHECK(Contains(read("8500", false), "\"8500\" has no host; write 127.0.0.1:8500"));
+  CHECK(Contains(read("http://8500", false), "has no host; write 127.0.0.1:8500"));
   CHECK(Contains(read("http://h:0", false), "port 0 cannot be dialled"));
   CHECK(Contains(read("http://", false), "the address is empty"));
   CHECK(Contains(read("http://u:p@h", false), "CONSUL_HTTP_AUTH"));
