@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "authz/text.h"
 #include "proxy/cli/commands.h"
 #include "proxy/config/flag_syntax.h"
 #include "proxy/http/client.h"
@@ -17,6 +18,7 @@ namespace {
 const std::vector<config::FlagSpec>& Flags() {
   static const std::vector<config::FlagSpec> kFlags{
       {"admin-addr", "address", "Its admin port: host:port or unix:/path. Default: 127.0.0.1:19100."},
+      {"service", "name", "Of this service alone, where the proxy has several."},
       {"json", "", "The document itself."},
   };
   return kFlags;
@@ -66,7 +68,12 @@ int ShowStatus(const Invocation& invocation) {
     std::fprintf(stderr, "==> -admin-addr: %s\n", log::Plain(address.error().message).c_str());
     return 1;
   }
-  const auto answer = Get(*address, "/status");
+  const std::string* service = line->Find("service");
+  const auto answer = Get(*address, service == nullptr ? "/status" : "/status?service=" + authz::PercentEncoded(*service));
+  if (answer && answer->status == 404 && service != nullptr) {
+    std::fprintf(stderr, "==> -service %s: %s\n", log::Plain(*service).c_str(), log::Plain(answer->body).c_str());
+    return 1;
+  }
   if (!answer || answer->status != 200) {
     std::fprintf(stderr, "==> no status from %s: %s\n    Is a proxy running with -admin-addr (admin.address in YAML)?\n",
                  log::Plain(asked).c_str(),

@@ -36,6 +36,9 @@ std::string Written(const json& status) { return status.dump(2, ' ', /*ensure_as
 
 std::string Sidecar::StatusJson(const std::string& service) const {
   json out = json::object();
+  out["version"] = kVersion;
+  out["pid"] = getpid();
+  out["uptime_seconds"] = std::chrono::duration<double>(loop_.now() - started_at_).count();
   if (const Service* one = service.empty() ? nullptr : Find(service)) {
     one->Describe(&out);
     return Written(out);
@@ -43,7 +46,7 @@ std::string Sidecar::StatusJson(const std::string& service) const {
   json services = json::array();
   for (const auto& one : services_) one->Describe(&services.emplace_back(json::object()));
   if (services_.size() == 1) {
-    out = services.front();  // where a process is one service, its facts stand at the top, too
+    out.update(services.front());  // where a process is one service, its facts stand at the top, too
     out["degraded"] = Degraded();
   } else {
     bool ready = true;
@@ -54,9 +57,6 @@ std::string Sidecar::StatusJson(const std::string& service) const {
     out["listeners"] = json::array();
   }
   out["services"] = std::move(services);
-  out["version"] = kVersion;
-  out["pid"] = getpid();
-  out["uptime_seconds"] = std::chrono::duration<double>(loop_.now() - started_at_).count();
   if (admin_) {
     out["listeners"].push_back({{"name", "admin"}, {"address", admin_->address()}, {"state", "open"}, {"error", ""}});
   }

@@ -88,6 +88,13 @@ def test_each_service_proves_its_own_identity_to_real_peers(case):
     apps.echo_works(case, envoy.address)
     total = {name: house.mooring.status(name)["connections"]["inbound"]["total"] for name in NAMES}
     check.true(total[NAMES[0]] > total[LAST] >= 1, f"each counts its own: {total}")
+    code, text, _ = run("status", "-admin-addr", "%s:%s" % house.mooring.listener("admin"))
+    check.true(code == 0 and all(name in text for name in NAMES), text)
+    code, text, _ = run("status", "-admin-addr", "%s:%s" % house.mooring.listener("admin"), "-service", LAST)
+    check.true(code == 0 and LAST in text and NAMES[0] not in text, text)
+    code, _, text = run("status", "-admin-addr", "%s:%s" % house.mooring.listener("admin"), "-service", "nobody")
+    check.true(code == 1 and all(name in text for name in NAMES), text)
+    check.equal(house.mooring.admin("/ready?service=nobody")[0], 404, "/ready of nobody")
     ids = {leaf["spiffe_id"] for leaf in (one["leaf"] for one in house.mooring.status()["services"])}
     check.equal(len(ids), len(NAMES), "identities in /status")
 
