@@ -76,7 +76,7 @@ void Service::Apply(control::ProxyConfig config) {
     said_warnings_.push_back(warning);
     log_.Warn("config", "configuration", {{"warning", warning}});
   }
-  const bool new_service = !config_ || config_->service != config.service;
+  const bool new_service = !whole_ || config_->service != config.service;
   const bool first = !config_;
   // Before the configuration that it is for is in force: there may be no memory for it.
   std::unique_ptr<control::IdentitySource> identity;
@@ -87,10 +87,11 @@ void Service::Apply(control::ProxyConfig config) {
   }
   config_ = std::move(config);
   if (new_service) {
+    whole_ = false;
     identity_ = std::move(identity);
     intentions_.reset();
+    identity_->Start();
   }
-  if (new_service) identity_->Start();
   if (new_service && agent_ && config_->public_listen) {
     defaults_ = std::make_unique<control::ServiceDefaults>(loop_, log_, *agent_, config_->service);
     defaults_->Start();
@@ -103,6 +104,7 @@ void Service::Apply(control::ProxyConfig config) {
   FollowLocalApp();
   ApplyUpstreams();
   if (first && config_->public_listen) ProbePublic();
+  whole_ = true;
   Changed();
 }
 
@@ -132,12 +134,13 @@ tls::Offers Service::Offers() const {
 void Service::FollowLocalApp() {
   if (!config_->public_listen || !config_->local_app || local_app_address_ == config_->local_app) return;
   // For another app another object: nothing that the one before resolved to is used for it.
-  local_app_address_ = config_->local_app;
+  local_app_address_.reset();
   local_app_ = std::make_unique<control::EndpointNames>(
       net::NameService::Of(loop_).names(), net::NameKind::kOwn,
       [this](std::function<void()> task) { loop_.Defer(std::move(task)); }, [this] { Changed(); },
       [this](const std::string& error) { log_.Warn("control", "local app not resolved, will retry", {{"error", error}}); });
-  local_app_->Set(std::vector{*local_app_address_});
+  local_app_->Set(std::vector{*config_->local_app});
+  local_app_address_ = config_->local_app;
 }
 
 void Service::ApplyUpstreams() {
@@ -189,7 +192,7 @@ void Service::Publish() {
     next->fallback = intentions_->Fallback();
     next->intentions_stale = intentions_->TooOld();
   }
-  if (config_->public_listen && config_->local_app) {
+  if (config_->public_listen && config_->local_app && local_app_) {
     auto inbound = std::make_shared<data::InboundRules>();
     inbound->local_app_text = config_->local_app->Text();
     inbound->handshake_timeout = config_->handshake_timeout;

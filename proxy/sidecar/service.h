@@ -129,7 +129,7 @@ class Service final {
   std::vector<std::string> InboundNotReady() const;  // what keeps callers from being served
   bool PublicWanted() const;
   // ServesTheRest: an upstream whose port is not to be had takes nothing from the others.
-  bool ServesTheRest() const { return config_watch_ != nullptr; }
+  bool ServesTheRest() const { return settings_.HeldByAgent(); }
   bool ListenersDone() const { return ServesTheRest() ? listeners_->Settled() : listeners_->AllOpen(); }
   void CannotStart(const std::string& message, const std::vector<std::string>& more = {});
 
@@ -153,6 +153,7 @@ class Service final {
   std::unique_ptr<control::Agent> agent_;
   std::vector<data::ServiceHost*> hosts_;  // one a worker
   std::optional<control::ProxyConfig> config_;
+  bool whole_ = false;  // all that the service in config_ is made of is there; else it is made anew with the next configuration
   std::unique_ptr<control::Watch> find_proxy_;
   std::string watched_proxy_id_;
   std::unique_ptr<control::Watch> config_watch_;

@@ -1,0 +1,91 @@
+// A service and the agent that holds its configuration, one allocation after the other failing.
+#include "proxy/sidecar/service.h"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "proxy/config/settings.h"
+#include "tests/unit/agent_desk.h"
+#include "tests/unit/failing_new.h"
+#include "tests/unit/test_clock.h"
+
+namespace mooring::sidecar {
+namespace {
+
+using namespace std::chrono_literals;
+using test::FailingNew;
+
+constexpr char kConfig[] = "/v1/agent/service/web-proxy";
+constexpr char kRegistered[] = R"({"Kind":"connect-proxy","ID":"web-proxy","Service":"web-sidecar-proxy","Port":1,
+  "Address":"127.0.0.1","Proxy":{"DestinationServiceName":"web","DestinationServiceID":"web-1","LocalServicePort":9,
+  "LocalServiceAddress":"127.0.0.1","Upstreams":[{"DestinationType":"service","DestinationName":"db","LocalBindPort":0,
+  "LocalBindSocketPath":"/nowhere/db.sock"}]}})";
+
+config::Settings OneService() {
+  config::Settings settings;
+  settings.services.emplace_back();
+  settings.services.front().proxy_id = "web-proxy";
+  return settings;
+}
+
+// World is a service whose n-th allocation from the first answer about its configuration on fails.
+struct World final : Service::Owner, net::Keeper {
+  explicit World(std::size_t n) : fails(n) {
+    here.loop.SetKeeper(this);
+    REQUIRE(service.Prepare());
+    service.Begin({});
+  }
+  ~World() { here.loop.SetKeeper(nullptr); }
+  void OnCannotStart(Service&, const std::string&, const std::vector<std::string>&) override {}
+  void OnDrained(Service&) override {}
+  void OnEscaped() noexcept override { service.PublishLater(); }
+
+  std::string Answer(const std::string& target) {
+    if (target.find("hash=") != std::string::npos) return {};
+    if (!target.starts_with(kConfig)) return test::Says(500, "not yet");
+    std::string answer = test::Ok(kRegistered, "X-Consul-ContentHash: 1\r\n");
+    if (!std::exchange(armed, true)) FailingNew::Arm(fails, 1);
+    return answer;
+  }
+  void Pass(net::milliseconds time) {
+    bool over = false;
+    net::Timer timer(here.loop, [&] { over = true; });
+    timer.Start(time);
+    clock.RunUntil(here.loop, [&] { return over; });
+  }
+
+  test::Clock clock;
+  const std::size_t fails;
+  bool armed = false;
+  const config::Settings settings = OneService();
+  test::AtDesk here{[this](const std::string& target) { return Answer(target); }};
+  Service service{{here.loop, settings, nullptr, here.link.get()}, here.log, settings.services.front(), *this};
+};
+
+TEST_CASE("service: a configuration that is taken up when memory runs out is taken up whole a moment later") {
+  std::size_t failed = 0;
+  // No look-up, no TLS: what comes after the answer in these milliseconds is its taking up.
+  for (std::size_t n = 1; n <= 400; ++n) {
+    CAPTURE(n);
+    World world(n);
+    world.Pass(200ms);
+    failed += FailingNew::Lift().failed;
+    world.Pass(1s);
+    world.here.desk.questions.clear();
+    // All that there is is asked again meanwhile, even where it was the desk that had no memory to answer with.
+    world.Pass(30s);
+    for (const std::string target : {"/ca/roots", "/ca/leaf/web", "/intentions/match", "/health/connect/db"}) {
+      CAPTURE(target);
+      CHECK(world.here.desk.Asked(target) >= 1);
+    }
+    for (const std::string& reason : world.service.NotReady()) CHECK(reason.find("configuration") == std::string::npos);
+  }
+  CHECK(failed > 100);
+}
+
+}  // namespace
+}  // namespace mooring::sidecar
