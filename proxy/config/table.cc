@@ -394,8 +394,8 @@ constexpr Setting kTable[] = {
      .key = "max_agent_connections",
      .value = kind::Number{&AgentSettings::max_connections, kLeastAgentConnections, kMostAgentConnections},
      .flag = "max-agent-connections",
-     .says = "How many connections to the agent at a time; it admits 200 of one address. With more of them more upstreams are "
-             "watched by a blocking query; the others are asked in turn."},
+     .says = "How many connections to the agent at a time; it admits 200 of one address. Each service after the first adds 3, up to "
+             "16. With more of them more upstreams are watched by a blocking query; the others are asked in turn."},
 
     {.begins = "The admin port",
      .key = "admin",

@@ -134,21 +134,15 @@ AgentConnections::Line* AgentConnections::Find(const Asker& asker) {
 }
 
 AgentConnections::Line* AgentConnections::FindOwn(const Asker& asker) {
-  std::size_t busy = 0;
-  Line* unopened = nullptr;
-  Line* connected = nullptr;
   for (const auto& line : own_) {
-    if (!line->Idle()) {
-      ++busy;
-      continue;
-    }
-    Line*& first = line->client.connected() ? connected : unopened;
-    if (first == nullptr) first = line.get();
+    if (line->Idle() && line->client.connected()) return line.get();
   }
-  if (busy >= budget_.own()) return nullptr;  // the rest are busy for somebody who is gone
-  if (connected != nullptr) return connected;
+  // Those that are busy for somebody who has given up, or has no claim any more, are none for who has one; but they are connections.
   if (!MayOpen(asker) || open() >= limit()) return nullptr;
-  return unopened != nullptr ? unopened : NewLine(&own_);
+  for (const auto& line : own_) {
+    if (line->Idle()) return line.get();
+  }
+  return NewLine(&own_);
 }
 
 AgentConnections::Line* AgentConnections::NewLine(std::vector<std::unique_ptr<Line>>* lines) {
@@ -181,7 +175,8 @@ AgentConnections::Line* AgentConnections::FindShared(const Asker& asker) {
 bool AgentConnections::CanWait(const Asker& asker) const {
   const bool may_open = MayOpen(asker) && open() < limit();
   if (HasOwn(asker)) {
-    return may_open || std::any_of(own_.begin(), own_.end(), [](const auto& line) { return line->client.connected(); });
+    return may_open || std::any_of(own_.begin(), own_.end(),
+                                   [](const auto& line) { return line->Idle() && line->client.connected(); });
   }
   const std::size_t lines = SharedLines();
   std::size_t busy = 0;

@@ -3,20 +3,23 @@
 #include <algorithm>
 #include <numeric>
 
+#include "proxy/config/settings.h"
+
 namespace mooring::control {
 
 ConnectionBudget::ConnectionBudget(unsigned of_one) : of_one_(of_one) {}
 
 unsigned ConnectionBudget::Limit(unsigned of_one, unsigned services) {
-  const unsigned first = std::max(of_one, kLeast);
+  const unsigned first = std::max(of_one, config::kLeastAgentConnections);
   const unsigned further = services > 1 ? std::min(services - 1, kMost) : 0;
   return std::max(first, std::min(kMost, first + kPerService * further));
 }
 
 std::size_t ConnectionBudget::Claims() const { return std::accumulate(claims_.begin(), claims_.end(), std::size_t{0}); }
 
-// With one connection for what is answered soon, and one for upstreams, be there some or not: none comes and goes with a crowd.
-bool ConnectionBudget::Crowded() const { return Claims() + 2 > limit(); }
+// By what they may claim, not by what they have claimed so far: a blocking query that began before there was a crowd would keep its
+// connection for its time. One connection is for what is answered soon, and one for upstreams.
+bool ConnectionBudget::Crowded() const { return 1 + kPerService * services_ + 2 > limit(); }
 
 bool ConnectionBudget::Grants(Own own) const {
   if (own == Own::kNone) return false;

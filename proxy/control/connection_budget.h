@@ -3,8 +3,8 @@
 //
 // One service has four questions that are always worth a connection: configuration, roots, leaf, intentions. Each further service
 // adds three, because roots are the same for all. One connection is kept for whatever is answered soon, and what is left is for
-// upstreams (turns.h). While that fits, everybody waits. Where it does not, the process is crowded: configuration, leaf and
-// intentions of all services are polled alike, and only roots and the list of intentions, which are one for all, keep a
+// upstreams (turns.h). While that fits so many services, everybody waits. Where it does not, the process is crowded: configuration, leaf
+// and intentions of all services are polled alike, and only roots and the list of intentions, which are one for all, keep a
 // connection of their own. Pure; owned by AgentConnections.
 #pragma once
 
@@ -18,13 +18,13 @@ class ConnectionBudget final {
   // Own: what a question is, for which a connection of its own is wanted. kNone: none is.
   enum class Own { kNone, kConfiguration, kRoots, kLeaf, kIntentions, kIntentionList };
 
-  static constexpr unsigned kLeast = 6;     // what one service needs at least
-  static constexpr unsigned kPerService = 3;  // what each further one adds
+  static constexpr unsigned kPerService = 3;  // what each service after the first adds
   static constexpr unsigned kMost = 16;     // what adding ends at; a higher limit is the operator's word
   // Polls of many services are quick each, but one may hang: so many connections are theirs in a crowd.
   static constexpr std::size_t kShortInCrowd = 4;
 
-  // `of_one` is how many one service may have (config::AgentSettings::max_connections); less than kLeast counts as that.
+  // `of_one` is how many one service may have (config::AgentSettings::max_connections); less than config::kLeastAgentConnections
+  // counts as that.
   explicit ConnectionBudget(unsigned of_one);
   // Limit is how many so many services may have.
   static unsigned Limit(unsigned of_one, unsigned services);

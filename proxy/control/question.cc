@@ -27,6 +27,8 @@ constexpr milliseconds kAnswerTime{10'000};
 constexpr milliseconds kWaitInTurn{3'000};
 constexpr milliseconds kPollInTurn{2'500};
 constexpr milliseconds kLeastPause{100};
+// A list that has to wake the matches, but no connection for the moment: a deny is to be in force within a second.
+constexpr milliseconds kPollList{800};
 // A leaf is polled by a blocking query that waits for next to nothing. Without an index an agent of 1.8 answers from its cache, and
 // renews it for nobody: the certificate expires there.
 constexpr milliseconds kHardlyWaits{5};
@@ -388,7 +390,9 @@ void Question::Next(bool unmoved) {
   }
   if (polled_) {
     // From question to question; the first pause is any part of it, so that all are not asked at one moment.
-    const milliseconds interval = how_.own == Own::kIntentions ? PollInterval() : kPollInTurn;
+    const milliseconds interval = how_.own == Own::kIntentions       ? PollInterval()
+                                  : how_.own == Own::kIntentionList ? kPollList
+                                                                    : kPollInTurn;
     const bool first = !std::exchange(polled_before_, true);
     const milliseconds pause = first ? pause_.AnyPart(interval) : pause_.Regular(interval) - since;
     timer_.Start(std::max(pause, kLeastPause));

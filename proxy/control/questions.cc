@@ -8,14 +8,14 @@ Questions& Questions::Of(AgentLink& link) {
 }
 
 std::shared_ptr<Question> Questions::For(Agent& agent, const Question::What& what, const Question::How& how) {
-  std::erase_if(known_, [](const auto& entry) { return entry.second.expired(); });
   const std::string token = what.any_token ? std::string() : agent.Secret();
-  std::weak_ptr<Question>& known = known_[Key(what, token)];
-  auto question = known.lock();
-  if (!question) {
-    question = std::make_shared<Question>(agent.link(), what, how, token);
-    known = question;
-  }
+  const auto place = known_.try_emplace(Key(what, token)).first;
+  if (auto known = place->second.lock()) return known;
+  std::shared_ptr<Question> question(new Question(agent.link(), what, how, token), [this, place](Question* ended) {
+    known_.erase(place);
+    delete ended;
+  });
+  place->second = question;
   return question;
 }
 

@@ -92,7 +92,8 @@ Status Watch::Take(const http::Response& response, const Subscriber::Facts& fact
   const std::size_t hash = std::hash<std::string_view>{}(response.body);
   // What is polled again and again is mostly the same again.
   const bool repeats = facts.cached || facts.polled;
-  const bool news = !facts.behind && (!repeats || hash != body_hash_ || state_.phase != State::Phase::kOk);
+  const bool same = hash == body_hash_ && facts.version == state_.version && state_.phase == State::Phase::kOk;
+  const bool news = !facts.behind && !(repeats && same);
   if (news) {
     const std::weak_ptr<bool> alive = alive_;
     const std::shared_ptr<const Apply> apply = apply_;  // it may end this watch

@@ -62,12 +62,14 @@ TEST_CASE("connection budget: all questions wait while that fits; in a crowd roo
   CHECK(budget.seats() == 16 - 2 - ConnectionBudget::kShortInCrowd);
 }
 
-TEST_CASE("connection budget: a crowd ends when enough of its claims are given up") {
-  ConnectionBudget budget = Full(5);
-  for (int i = 0; i < 5; ++i) budget.Release(Own::kIntentions);  // an agent of 1.8: the matches cannot be waited on
-  budget.Claim(Own::kIntentionList);
+TEST_CASE("connection budget: a crowd is there from the start, and ends when enough of its services have gone") {
+  ConnectionBudget budget(8);
+  for (int i = 0; i < 5; ++i) budget.AddService();
+  CHECK(budget.Crowded());
+  CHECK_FALSE(budget.Grants(Own::kConfiguration));
+  budget.RemoveService();
   CHECK_FALSE(budget.Crowded());
-  CHECK(budget.own() == 1 + 5 + 5 + 1);
+  CHECK(budget.Grants(Own::kConfiguration));
 }
 
 }  // namespace
