@@ -35,6 +35,8 @@ constexpr Command kCommands[] = {
      mooring::cli::ValidateUsage},
     {"status", "status [flags]", "what a running proxy knows, and how old that is", mooring::cli::ShowStatus,
      mooring::cli::StatusUsage},
+    {"ready", "ready [flags]", "whether it can serve: exit code 0 or 1, at once or after a wait", mooring::cli::Ready,
+     mooring::cli::ReadyUsage},
     {"dev", "dev [flags]", "a stand-in for one Consul agent, for trying and testing only",
      [](const Invocation& invocation) { return mooring::dev::RunDev(invocation.arguments); }, mooring::dev::DevUsage},
 };

@@ -4,12 +4,10 @@
 #include <vector>
 
 #include "authz/text.h"
+#include "proxy/cli/ask_admin.h"
 #include "proxy/cli/commands.h"
-#include "proxy/config/flag_syntax.h"
-#include "proxy/http/client.h"
+#include "proxy/cli/read_line.h"
 #include "proxy/log/escape.h"
-#include "proxy/net/address.h"
-#include "proxy/net/loop.h"
 #include "proxy/sidecar/status_table.h"
 
 namespace mooring::cli {
@@ -17,29 +15,11 @@ namespace {
 
 const std::vector<config::FlagSpec>& Flags() {
   static const std::vector<config::FlagSpec> kFlags{
-      {"admin-addr", "address", "Its admin port: host:port or unix:/path. Default: 127.0.0.1:19100."},
+      AdminFlag(),
       {"service", "name", "Of this service alone, where the proxy has several."},
       {"json", "", "The document itself."},
   };
   return kFlags;
-}
-
-Result<http::Response> Get(const net::Address& address, const std::string& path) {
-  net::Loop loop;
-  Result<http::Response> answer = Invalid("no answer");
-  {
-    http::Client client(loop, {address, nullptr, {}});
-    http::Request request;
-    request.target = path;
-    client.Send(std::move(request), [&](Result<http::Response> got) {
-      answer = std::move(got);
-      loop.Stop();
-    });
-    loop.Run();
-  }
-  loop.Post([&loop] { loop.Stop(); });  // lets the client's handles close
-  loop.Run();
-  return answer;
 }
 
 }  // namespace
@@ -51,25 +31,14 @@ std::string StatusUsage() {
 }
 
 int ShowStatus(const Invocation& invocation) {
-  const auto line = config::ScanFlags(invocation.arguments, Flags());
-  if (line && line->help) {
-    std::fputs(StatusUsage().c_str(), stdout);
-    return 0;
-  }
-  const Status flags_alone = line ? config::CheckNoOperands(*line, Flags(), "status") : Status(line.error());
-  if (!flags_alone) {
-    std::fprintf(stderr, "==> %s (see mooring status -help)\n", log::Plain(flags_alone.error().message).c_str());
-    return 1;
-  }
-  const std::string* given = line->Find("admin-addr");
-  const std::string asked = given != nullptr ? *given : "127.0.0.1:19100";
-  const auto address = net::ParseAddress(asked, "127.0.0.1");
-  if (!address) {
-    std::fprintf(stderr, "==> -admin-addr: %s\n", log::Plain(address.error().message).c_str());
-    return 1;
-  }
-  const std::string* service = line->Find("service");
-  const auto answer = Get(*address, service == nullptr ? "/status" : "/status?service=" + authz::PercentEncoded(*service));
+  const Line line = ReadLine(invocation, Flags(), "status", StatusUsage());
+  if (line.code) return *line.code;
+  if (Status alone = config::CheckNoOperands(line.given, Flags(), "status"); !alone) return Misused(alone.error(), "status");
+  const auto address = AdminAddress(line.given);
+  if (!address) return Misused(address.error(), "status");
+  const std::string asked = address->Text();
+  const std::string* service = line.given.Find("service");
+  const auto answer = AskAdmin(*address, service == nullptr ? "/status" : "/status?service=" + authz::PercentEncoded(*service));
   if (answer && answer->status == 404 && service != nullptr) {
     std::fprintf(stderr, "==> -service %s: %s\n", log::Plain(*service).c_str(), log::Plain(answer->body).c_str());
     return 1;
@@ -80,7 +49,7 @@ int ShowStatus(const Invocation& invocation) {
                  log::Plain(answer ? "it answered " + std::to_string(answer->status) : answer.error().message).c_str());
     return 1;
   }
-  if (line->On("json")) {
+  if (line.given.On("json")) {
     std::fputs(answer->body.c_str(), stdout);
     return 0;
   }

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "proxy/cli/commands.h"
+#include "proxy/cli/read_line.h"
 #include "proxy/cli/start.h"
 #include "proxy/config/file.h"
-#include "proxy/config/flag_syntax.h"
 #include "proxy/config/yaml.h"
 #include "proxy/control/identity_source.h"
 #include "proxy/log/escape.h"
@@ -57,11 +57,6 @@ std::optional<config::Settings> Load(const std::string& path, const Invocation& 
   return std::move(parsed.settings);
 }
 
-int Misused(const Error& error, const char* command) {
-  std::fprintf(stderr, "==> %s (see mooring %s -help)\n", log::Plain(error.message).c_str(), command);
-  return 1;
-}
-
 const std::vector<config::FlagSpec>& ProxyFlags() {
   static const std::vector<config::FlagSpec> kFlags{{"config", "file", "The file. `mooring validate FILE` checks it."}};
   return kFlags;
@@ -77,15 +72,11 @@ std::string ProxyUsage() {
 }
 
 int Proxy(const Invocation& invocation) {
-  const auto line = config::ScanFlags(invocation.arguments, ProxyFlags());
-  if (line && line->help) {
-    std::fputs(ProxyUsage().c_str(), stdout);
-    return 0;
-  }
-  Status good = line ? config::CheckNoOperands(*line, ProxyFlags(), "proxy") : Status(line.error());
-  const std::string path = line ? line->Text("config") : "";
-  if (good && path.empty()) good = Invalid("no -config FILE.yaml is given");
-  if (!good) return Misused(good.error(), "proxy");
+  const Line line = ReadLine(invocation, ProxyFlags(), "proxy", ProxyUsage());
+  if (line.code) return *line.code;
+  if (Status alone = config::CheckNoOperands(line.given, ProxyFlags(), "proxy"); !alone) return Misused(alone.error(), "proxy");
+  const std::string path = line.given.Text("config");
+  if (path.empty()) return Misused(Invalid("no -config FILE.yaml is given"), "proxy");
   auto settings = Load(path, invocation, Files::kLater);
   if (!settings) return 1;
   return Start(std::move(*settings));
@@ -100,14 +91,10 @@ std::string ValidateUsage() {
 }
 
 int Validate(const Invocation& invocation) {
-  const auto line = config::ScanFlags(invocation.arguments, {});
-  if (line && line->help) {
-    std::fputs(ValidateUsage().c_str(), stdout);
-    return 0;
-  }
-  if (!line) return Misused(line.error(), "validate");
-  if (line->operands.size() != 1) return Misused(Invalid("write one file: mooring validate FILE.yaml"), "validate");
-  const std::string& path = line->operands.front();
+  const Line line = ReadLine(invocation, {}, "validate", ValidateUsage());
+  if (line.code) return *line.code;
+  if (line.given.operands.size() != 1) return Misused(Invalid("write one file: mooring validate FILE.yaml"), "validate");
+  const std::string& path = line.given.operands.front();
   auto settings = Load(path, invocation, Files::kNow);
   if (!settings) return 1;
   for (const config::ServiceSettings& service : settings->services) {

@@ -20,6 +20,8 @@ template <typename... Each>
 struct Overloaded : Each... {
   using Each::operator()...;
 };
+template <typename... Each>
+Overloaded(Each...) -> Overloaded<Each...>;
 
 std::string Absolute(std::string_view path, std::string_view base_dir) {
   if (path.empty() || path.front() == '/' || base_dir.empty()) return std::string(path);

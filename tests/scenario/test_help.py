@@ -9,7 +9,7 @@ from lib.mooring import run
 EXPECTED_SECONDS = 1
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COMMANDS = {("connect", "proxy"): "-sidecar-for=<id>", ("proxy",): "-config=<file>", ("validate",): "validate FILE.yaml",
-            ("status",): "-admin-addr=<address>", ("dev",): "-default-policy=<policy>"}
+            ("status",): "-admin-addr=<address>", ("ready",): "-wait=<duration>", ("dev",): "-default-policy=<policy>"}
 
 
 def says(*arguments):
@@ -41,6 +41,7 @@ def test_what_is_no_command_and_what_a_command_does_not_take_is_named(case):
                             (("proxy", "x.yaml"), "non-flag arguments"), (("proxy", "-confg", "x"), "did you mean -config?"),
                             (("validate",), "mooring validate FILE.yaml"), (("validate", "a", "b"), "one file"),
                             (("status", "-jsn"), "did you mean -json?"), (("status", "x"), "non-flag arguments"),
+                            (("ready", "-wait", "5"), "it has no unit"), (("ready", "-admin-addr", "x"), "-admin-addr: "),
                             (("dev", "-like"), "flag needs an argument: -like")):
         code, _, errors = run(*arguments)
         check.true(code == 1 and errors.startswith("==> ") and part in errors, f"{arguments}: {code} {errors}")

@@ -1,0 +1,27 @@
+// ReadLine: what the commands other than `connect proxy` have in common on their command lines.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "authz/result.h"
+#include "proxy/cli/commands.h"
+#include "proxy/config/flag_syntax.h"
+
+namespace mooring::cli {
+
+struct Line {
+  config::CommandLine given;
+  std::optional<int> code;  // there is nothing to do any more, and it has been said why: the exit code
+};
+
+// ReadLine splits the arguments of `command` by its flags. It prints `usage` where that is asked for.
+Line ReadLine(const Invocation& invocation, std::span<const config::FlagSpec> flags, std::string_view command,
+              const std::string& usage);
+
+// Misused says on standard error what is wrong with a command line, and returns the exit code.
+int Misused(const Error& error, std::string_view command);
+
+}  // namespace mooring::cli
