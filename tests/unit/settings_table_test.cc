@@ -218,6 +218,29 @@ TEST_CASE("settings table: what is out of range is refused as a key, with its pa
   }
 }
 
+TEST_CASE("settings table: beside services stand the process's and the defaults of each, within them what is one service's") {
+  const auto problems = [](const std::string& text) { return ParseYaml(text, "/base", {}).problems; };
+  for (const Setting& setting : Table()) {
+    const bool own = setting.in == In::kFile || setting.in == In::kPublicListener;
+    if (!own || setting.key.empty() || !IsGeneric(setting)) continue;
+    INFO(PathOf(setting));
+    const std::string good = SampleOf(setting).good;
+    const std::string value = std::holds_alternative<kind::Words>(setting.value) ? '[' + good + ']' : good;
+    std::string line = std::string(setting.key) + ": " + value;
+    if (setting.in == In::kPublicListener) line = "public_listener: {" + line + '}';
+    const std::string beside = "services: [{sidecar_for: one}]\n" + line + '\n';
+    const std::string within = "services: [{sidecar_for: one, " + line + "}]\n";
+    if (setting.of == Of::kEachService) {
+      CHECK(Shown(setting, ParseYaml(beside, "/base", {}).settings) == good);
+      CHECK(Shown(setting, ParseYaml(within, "/base", {}).settings) == good);
+    }
+    const bool beside_is_good = setting.of != Of::kService;
+    CHECK(problems(beside).size() == (beside_is_good ? 0 : 1));
+    if (!beside_is_good) CHECK(Holds(problems(beside)[0].message, "cannot stand beside services"));
+    if (setting.of == Of::kProcess) CHECK(Holds(problems(within)[0].message, "is the whole process's"));
+  }
+}
+
 TEST_CASE("settings table: what nobody says has the default that the texts show, by both forms") {
   const auto flags = ParseConnectProxy({"-service=web", "-upstream=db:3"}, {});
   REQUIRE(flags);
