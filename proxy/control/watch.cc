@@ -30,7 +30,10 @@ Watch::Watch(net::Loop& loop, log::Log& log, Agent& agent, Options options, Appl
       options_(std::move(options)),
       apply_(std::make_shared<const Apply>(std::move(apply))),
       restore_(loop, [this] { Restore(); }),
-      retry_(loop, [this] { Refresh(); }) {
+      retry_(loop, [this] {
+        retry_.Start(kBackoff.most);  // should nothing come of this one
+        Refresh();
+      }) {
   if (options_.keep && agent_.store() != nullptr) {
     ticket_ = agent_.store()->Follow(DocumentName(options_), options_.secret, [this] { Refresh(); });
   }

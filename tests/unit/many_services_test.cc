@@ -27,12 +27,24 @@ bool Waits(const std::string& target) { return target.find("wait=20000ms") != st
 // Crowd is so many services, each with configuration, roots, leaf, intentions and an upstream.
 struct Crowd : test::Watches {
   enum class Like { kOld, kNew };  // an agent of 1.8, or one of 1.9 and later
-  Crowd(int services, Like like, bool one_token = false)
+  Crowd(int services, Like like)
       : Watches([this](const std::string& target) { return Answer(target); }), like_(like) {
-    for (int i = 0; i < services; ++i) {
+    agent.reset();  // the one that Watches has is no service here
+    Add(services);
+    wait_over.Start(20s);
+    turn_over.Start(3s);
+  }
+  ~Crowd() {
+    sources.clear();
+    watches.clear();
+  }
+  void Add(int services) {
+    // All of them first, as a process makes them.
+    const std::size_t before = agents.size();
+    for (int i = 0; i < services; ++i) agents.push_back(Service({"of-s" + std::to_string(agents.size()), ""}));
+    for (std::size_t i = before; i < agents.size(); ++i) {
       const std::string name = "s" + std::to_string(i);
-      agents.push_back(Service({one_token ? "same" : "of-" + name, ""}));
-      Agent& its = *agents.back();
+      Agent& its = *agents[i];
       Keep(its, name, "config", "/v1/agent/service/" + name, Own::kConfiguration).Start();
       Keep(its, name, "roots", "/v1/agent/connect/ca/roots", Own::kRoots).Start();
       Keep(its, name, "leaf", "/v1/agent/connect/ca/leaf/" + name, Own::kLeaf).Start();
@@ -40,13 +52,6 @@ struct Crowd : test::Watches {
       sources.push_back(std::make_unique<IntentionSource>(loop, log, its, name, [] {}));
       sources.back()->Start();
     }
-    agent.reset();  // the one that Watches has is no service here
-    wait_over.Start(20s);
-    turn_over.Start(3s);
-  }
-  ~Crowd() {
-    sources.clear();
-    watches.clear();
   }
   Watch& Keep(Agent& its, const std::string& service, const std::string& what, const std::string& path, Own own) {
     auto options = Of(path);
@@ -58,7 +63,10 @@ struct Crowd : test::Watches {
     return New(service + " " + what, options, &its);
   }
   std::string Answer(const std::string& target) {
-    if (Waits(target) || target.find("wait=3000ms") != std::string::npos) return {};
+    // Who waits for a change of what has changed already is told at once.
+    const auto sent = target.find("index=");
+    const bool behind = sent != std::string::npos && std::stoi(target.substr(sent + 6)) < index;
+    if (!behind && (Waits(target) || target.find("wait=3000ms") != std::string::npos)) return {};
     const std::string version = Index(index);
     if (target.starts_with(kMatch)) return test::Ok(Match(target), like_ == Like::kNew ? version : std::string());
     if (target.find("/agent/service/") != std::string::npos) return test::Ok(body, "X-Consul-ContentHash: " + body + "\r\n");
@@ -84,6 +92,9 @@ struct Crowd : test::Watches {
     action = what;
     ++index;
     desk.Say(kList, test::Ok("[]", Index(index)));
+    TellMatches();
+  }
+  void TellMatches() {
     for (std::size_t i = 0; like_ == Like::kNew && i < sources.size(); ++i) {
       const std::string target = std::string(kMatch) + "?by=destination&name=s" + std::to_string(i) + "&";
       desk.Say(target, test::Ok(Match(target), Index(index)));
@@ -103,7 +114,8 @@ struct Crowd : test::Watches {
   std::vector<std::unique_ptr<IntentionSource>> sources;
   net::Timer wait_over{loop, [this] {
                          desk.Say(kList, test::Ok("[]", Index(index)));
-                         desk.Say("/v1/", test::Ok(body, Index(index) + "X-Consul-ContentHash: " + body + "\r\n"));
+                         TellMatches();
+                         desk.Say("/v1/agent", test::Ok(body, Index(index) + "X-Consul-ContentHash: " + body + "\r\n"));
                          wait_over.Start(20s);
                        }};
   net::Timer turn_over{loop, [this] {
@@ -177,6 +189,28 @@ TEST_CASE("many services: a leaf that is polled is asked for by its index, so th
     });
   });
   CHECK(crowd.loop.now() - changed < 3s);
+}
+
+TEST_CASE("many services: those that come later and make it a crowd hear of a deny in time, while the others still wait") {
+  for (const auto like : {Crowd::Like::kOld, Crowd::Like::kNew}) {
+    CAPTURE(like == Crowd::Like::kNew);
+    Crowd crowd(4, like);
+    crowd.Until([&] { return crowd.AllKnow(); });
+    crowd.Pass(5s);
+    CHECK_FALSE(crowd.link->connections().crowded());
+    crowd.Add(4);
+    CHECK(crowd.link->connections().crowded());
+    crowd.Until([&] { return crowd.AllKnow(); });
+    for (const char* action : {"deny", "allow", "deny"}) {
+      crowd.Pass(1s);
+      crowd.Write(action);
+      const net::MonotonicTime written = crowd.loop.now();
+      crowd.Until([&] { return crowd.AllAllow(action == std::string("allow")); });
+      CHECK(crowd.loop.now() - written < 1s);
+    }
+    crowd.Pass(60s);
+    CHECK(crowd.desk.most <= 16);
+  }
 }
 
 TEST_CASE("many services: when enough of them have gone the others wait again, without the list") {

@@ -161,6 +161,32 @@ TEST_CASE("shared watch: an answer that one cannot use harms no other, and is as
   CHECK(db.state().phase == Phase::kOk);
 }
 
+TEST_CASE("shared watch: a question beside the blocking one of which nothing comes is asked again") {
+  std::string now = "a";
+  bool broken = false;
+  Three agent([&](const std::string& target) {
+    if (Blocks(target)) return std::string();
+    return broken ? std::string("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n") : test::Ok(now, Index(now == "a" ? 7 : 8));
+  });
+  bool refuses = true;
+  agent.New("web", Watches::Of(kDoc), agent.web.get()).Start();
+  agent.New(Watches::Of(kDoc), agent.db.get(), [&](const http::Response& response) {
+    if (refuses && response.body == "b") return Status(Invalid("no use"));
+    agent.told["db"] = response.body;
+    return Ok();
+  }).Start();
+  agent.Until([&] { return agent.Waiting() == 1; });
+  now = "b";
+  broken = true;
+  agent.desk.Say(kDoc, test::Ok("b", Index(8)));
+  agent.Until([&] { return agent.Waiting() == 2 && agent.Asked() == 4; });
+  refuses = broken = false;
+  const net::MonotonicTime failed = agent.loop.now();
+  agent.Until([&] { return agent.told["db"] == "b"; });
+  CHECK(agent.loop.now() - failed < 9s);
+  CHECK(agent.Waiting() == 2);
+}
+
 TEST_CASE("shared watch: only where nobody can use the answer is the question asked again by a pause") {
   Three agent;
   for (Agent* service : {agent.web.get(), agent.db.get()}) {
