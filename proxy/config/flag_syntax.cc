@@ -114,12 +114,16 @@ Result<CommandLine> ScanFlags(const std::vector<std::string>& arguments, std::sp
   return line;
 }
 
+std::string UsageParagraph(std::string_view heading, std::string_view help) {
+  return "  " + std::string(heading) + '\n' + Wrap(help, kUsageIndent, kUsageColumns) + '\n';
+}
+
 std::string UsageOf(std::span<const FlagSpec> specs) {
   std::string text;
   for (const FlagSpec& spec : specs) {
-    text += "  -" + std::string(spec.name);
-    if (!spec.argument.empty()) text += "=<" + std::string(spec.argument) + '>';
-    text += '\n' + Wrap(spec.help, kUsageIndent, kUsageColumns) + '\n';
+    std::string heading = '-' + std::string(spec.name);
+    if (!spec.argument.empty()) heading += "=<" + std::string(spec.argument) + '>';
+    text += UsageParagraph(heading, spec.help);
   }
   return text;
 }

@@ -54,6 +54,9 @@ Status CheckNoOperands(const CommandLine& line, std::span<const FlagSpec> specs,
 // opposites.
 std::optional<bool> ParseGoBoolean(std::string_view text);
 
+// UsageParagraph is what a usage text says below one heading.
+std::string UsageParagraph(std::string_view heading, std::string_view help);
+
 // UsageOf lists the flags, one paragraph each.
 std::string UsageOf(std::span<const FlagSpec> specs);
 

@@ -35,7 +35,7 @@ std::string HelpOf(const Setting& setting) {
   if (const std::string standard = DefaultOf(setting); !standard.empty() && standard != "false") {
     help += " Default: " + standard + '.';
   }
-  if (!setting.variable.empty()) help += " Also " + std::string(setting.variable) + '.';
+  if (!setting.variable.empty() && !setting.flag.empty()) help += " Also " + std::string(setting.variable) + '.';
   if (!setting.config_key.empty()) {
     help += " A registration's Config beats it, as " + std::string(setting.config_key) +
             (setting.change == Change::kRunning ? ", at any time." : ".");
@@ -58,17 +58,17 @@ const std::vector<FlagSpec>& Specs() {
   return kSpecs;
 }
 
-// GroupedUsage lists the flags below the titles of their groups.
+// GroupedUsage lists the flags, and what only a variable says, below the titles of their groups.
 std::string GroupedUsage() {
   std::string text;
   std::string_view title;
   for (const Setting& setting : Table()) {
     if (!setting.begins.empty()) title = setting.begins;
-    if (setting.flag.empty()) continue;
+    if (setting.flag.empty() && setting.variable.empty()) continue;
     if (!title.empty()) text += std::string(title) + "\n\n";
     title = {};
     const FlagSpec spec = SpecOf(setting);
-    text += UsageOf({&spec, 1});
+    text += setting.flag.empty() ? UsageParagraph(setting.variable, spec.help) : UsageOf({&spec, 1});
   }
   return text;
 }

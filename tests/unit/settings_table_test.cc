@@ -257,11 +257,13 @@ TEST_CASE("settings table: what nobody says has the default that the texts show,
 TEST_CASE("settings table: the usage text has each flag with its type, its default and its variable") {
   const std::string usage = ConnectProxyUsage();
   for (const Setting& setting : Table()) {
-    if (setting.flag.empty()) continue;
-    INFO(setting.flag);
+    if (setting.flag.empty() && setting.variable.empty()) continue;
+    INFO(setting.flag << ' ' << setting.variable);
     const std::string_view type = TypeOf(setting.value);
     const std::string begin =
-        "\n  -" + std::string(setting.flag) + (type.empty() ? "\n" : "=<" + std::string(type) + ">\n");
+        setting.flag.empty()
+            ? "\n  " + std::string(setting.variable) + '\n'
+            : "\n  -" + std::string(setting.flag) + (type.empty() ? "\n" : "=<" + std::string(type) + ">\n");
     const std::size_t at = usage.find(begin);
     REQUIRE(at != std::string::npos);
     std::string paragraph = usage.substr(at, usage.find("\n\n", at) - at);
