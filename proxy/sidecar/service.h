@@ -35,6 +35,7 @@
 #include "proxy/log/log.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/resolver.h"
+#include "proxy/net/retry_pause.h"
 #include "proxy/sidecar/drain.h"
 #include "proxy/state/store.h"
 
@@ -143,7 +144,7 @@ class Service final {
   Owner& owner_;
   const std::string name_;
   std::string unprepared_;  // why; empty: it is prepared, or has not tried yet
-  net::MonotonicTime prepare_again_{};
+  net::RetryPause prepare_;
   bool begun_ = false;
   bool ready_ = false;
   bool draining_ = false;

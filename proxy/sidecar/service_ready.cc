@@ -13,13 +13,6 @@ using control::ListenerSet;
 constexpr char kPublic[] = "public";
 constexpr std::size_t kNamed = 3;  // so many upstreams are named in one reason
 
-std::string UpstreamName(const control::UpstreamSource& source) {
-  std::string name = source.settings().name;
-  if (source.settings().type == authz::UpstreamType::kPreparedQuery) name += ".query";
-  if (!source.settings().datacenter.empty()) name += "@" + source.settings().datacenter;
-  return name;
-}
-
 }  // namespace
 
 std::vector<std::string> Service::InboundNotReady() const {
@@ -68,7 +61,7 @@ std::vector<std::string> Service::NotReady() const {
     if (source->Answered()) continue;
     if (++waiting > kNamed) continue;
     const std::string& error = source->watch()->state().last_error;
-    names += (waiting > 1 ? ", " : "") + UpstreamName(*source) + (error.empty() ? "" : " (" + error + ")");
+    names += (waiting > 1 ? ", " : "") + source->Rules()->name + (error.empty() ? "" : " (" + error + ")");
   }
   if (waiting > kNamed) names += " and " + std::to_string(waiting - kNamed) + " more";
   if (waiting > 0) reasons.push_back("no answer yet about the instances of " + names);
@@ -84,7 +77,7 @@ std::vector<std::string> Service::Degraded() const {
   }
   for (const auto& [name, source] : upstreams_) {
     const std::string complaint = source->Complaint();
-    if (!complaint.empty()) reasons.push_back("upstream " + UpstreamName(*source) + ": " + complaint);
+    if (!complaint.empty()) reasons.push_back("upstream " + source->Rules()->name + ": " + complaint);
   }
   return reasons;
 }

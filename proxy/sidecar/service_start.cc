@@ -12,7 +12,7 @@ namespace {
 using control::ListenerSet;
 using net::milliseconds;
 
-constexpr milliseconds kPrepareAgain{5'000};
+constexpr net::RetryPause::Bounds kRetryPrepare{milliseconds(1'000), milliseconds(8'000)};
 
 control::Token::Origin TokenOf(const config::AgentSettings& process, const config::ServiceSettings& service) {
   if (service.token.empty() && service.token_file.empty()) return {process.token, process.token_file};
@@ -24,7 +24,7 @@ control::Token::Origin TokenOf(const config::AgentSettings& process, const confi
 Status Service::Prepare() {
   const Status done = TryPrepare();
   unprepared_ = done ? std::string() : done.error().message;
-  prepare_again_ = loop_.now() + kPrepareAgain;
+  if (!done) (void)prepare_.Failed(kRetryPrepare, loop_.now());
   return done;
 }
 
@@ -50,7 +50,7 @@ void Service::Begin(std::vector<data::ServiceHost*> hosts) {
 void Service::Tick() {
   if (draining_ || quitting_) return;
   if (!begun_) {
-    if (hosts_.empty() || loop_.now() < prepare_again_) return;
+    if (hosts_.empty() || !prepare_.Due(loop_.now())) return;
     if (const Status prepared = Prepare(); !prepared) {
       CannotStart(prepared.error().message);
       return;
