@@ -148,7 +148,7 @@ TEST_CASE("watch: the pauses of two who failed at one moment differ") {
   Watches agent([](const std::string&) { return std::string(kBroken); });
   agent.New("one", Watches::Of("/v1/one")).Start();
   agent.New("two", Watches::Of("/v1/two")).Start();
-  agent.Until([&] { return agent.AskedAt("one").size() == 8 && agent.AskedAt("two").size() == 8; });
+  agent.Until([&] { return agent.AskedAt("one").size() >= 8 && agent.AskedAt("two").size() >= 8; });
   CHECK(agent.AskedAt("one")[7] != agent.AskedAt("two")[7]);
 }
 
