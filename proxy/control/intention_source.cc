@@ -80,7 +80,7 @@ IntentionSource::IntentionSource(net::Loop& loop, log::Log& log, Agent& agent, s
   // not only when the long pause that is running has passed.
   list_.OnError([this](const Error&) {
     if (!std::exchange(list_wakes_, false)) return;
-    match_.SetPollInterval(connections_.crowded() ? kPollMatchInCrowd : kPollMatch);
+    PollMatch();
     match_.Refresh();
   });
 }
@@ -148,13 +148,14 @@ Status IntentionSource::TakeMatch(const http::Response& response) {
 void IntentionSource::FollowList(bool match_waits) {
   if (list_started_ != match_waits) return;
   list_started_ = !match_waits;
-  if (list_started_) {
-    list_.Start();
-  } else {
-    list_.Stop();
-    list_wakes_ = false;
-    match_.SetPollInterval(kPollMatch);
-  }
+  list_wakes_ = false;
+  PollMatch();
+  list_started_ ? list_.Start() : list_.Stop();
+}
+
+// PollMatch has the match polled as often as it must be where nothing wakes it.
+void IntentionSource::PollMatch() {
+  match_.SetPollInterval(connections_.crowded() ? kPollMatchInCrowd : kPollMatch);
 }
 
 Status IntentionSource::TakeList(const http::Response& response) {

@@ -46,6 +46,7 @@ class IntentionSource final {
   Status TakeMatch(const http::Response& response);
   // FollowList has the list wake us, or not, where the match can wait itself.
   void FollowList(bool match_waits);
+  void PollMatch();
   Status TakeList(const http::Response& response);
   Status TakeAuthorize(const http::Response& response);
   void NoteHeader(const http::Response& response);
