@@ -30,6 +30,9 @@ namespace mooring::control {
 
 class Question final : public std::enable_shared_from_this<Question> {
  public:
+  // Between tries that fail. At most so much that fresh state is there within the promised ten seconds, with what follows the answer: an
+  // empty list is believed 2 s late.
+  static constexpr net::RetryPause::Bounds kBackoff{net::milliseconds(250), net::milliseconds(8'000)};
   using Own = AgentConnections::Own;
   enum class Blocking {
     kIndex,  // X-Consul-Index and ?index=

@@ -13,7 +13,6 @@ namespace {
 
 using net::milliseconds;
 
-constexpr net::RetryPause::Bounds kBackoff{milliseconds(250), milliseconds(8'000)};
 constexpr std::chrono::minutes kSayAgain{5};
 constexpr std::chrono::minutes kKeepUnproven{1};  // so old a confirmation is not written to disk as a new one
 
@@ -31,7 +30,7 @@ Watch::Watch(net::Loop& loop, log::Log& log, Agent& agent, Options options, Appl
       apply_(std::make_shared<const Apply>(std::move(apply))),
       restore_(loop, [this] { Restore(); }),
       retry_(loop, [this] {
-        retry_.Start(kBackoff.most);  // should nothing come of this one
+        retry_.Start(Question::kBackoff.most);  // should nothing come of this one
         Refresh();
       }) {
   if (options_.keep && agent_.store() != nullptr) {
@@ -155,7 +154,7 @@ void Watch::OnCutShort(bool alone) noexcept {
   if (alone) RetryAlone();
 }
 
-void Watch::RetryAlone() noexcept { retry_.Start(pause_.Failed(kBackoff, loop_.now())); }
+void Watch::RetryAlone() noexcept { retry_.Start(pause_.Failed(Question::kBackoff, loop_.now())); }
 
 void Watch::SayFailed(const Error& error, bool news) {
   failure_said_ = true;
