@@ -9,10 +9,10 @@ namespace {
 constexpr std::size_t kConnections = 16;  // data/limits.cc keeps descriptors for them
 }
 
-Admin::Admin(net::Loop& loop, net::UniqueFd listening, Sources sources)
+Admin::Admin(net::Loop& loop, net::UniqueFd listening, const std::string& host, Sources sources)
     : sources_(std::move(sources)),
       address_(net::SocketAddress::LocalOf(listening.get()).Text()),
-      server_(loop, std::move(listening), http::ServerLimits{.connections = kConnections},
+      server_(loop, std::move(listening), http::ServerLimits{.connections = kConnections, .own_name = host},
               [this](const http::ServerRequest& request, http::Server::Reply reply) { reply(Answer(request)); }) {}
 
 http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {

@@ -25,7 +25,8 @@ class Admin final {
     std::function<std::string(const std::string& service)> status_json;
   };
 
-  Admin(net::Loop& loop, net::UniqueFd listening, Sources sources);
+  // `host` is a name that a Host header may have beside IP literals and localhost; empty: none.
+  Admin(net::Loop& loop, net::UniqueFd listening, const std::string& host, Sources sources);
   Admin(const Admin&) = delete;
   Admin& operator=(const Admin&) = delete;
 

@@ -118,6 +118,7 @@ struct Settings {
 
   AgentSettings agent;
   std::optional<net::Address> admin;  // absent: no admin port
+  std::string admin_host;             // a name by which it is asked, beside IP addresses and localhost; empty: none
 
   std::string datacenter;  // -datacenter: saved state of another one is not used; empty: of any
   std::string state_dir;  // where the agent's last good answers are kept; empty: nowhere

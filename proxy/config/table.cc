@@ -407,6 +407,13 @@ constexpr Setting kTable[] = {
      .sample = "127.0.0.1:19100",
      .says = "Where /ready, /live and /status are. Anyone who reaches this address may read them."},
     {.in = In::kAdmin,
+     .key = "host",
+     .value = kind::Text{&Settings::admin_host, "name"},
+     .flag = "admin-host",
+     .sample = "payment-vm.example",
+     .says = "A name by which it may be asked, beside IP addresses and localhost: a web page in a browser on this machine could have "
+             "any other name lead here."},
+    {.in = In::kAdmin,
      .value = kind::Special{"address"},
      .flag = "pprof-addr",
      .consul = true,

@@ -160,7 +160,8 @@ int RunDev(const std::vector<std::string>& arguments) {
       loop, *std::move(listening), {.connections = kMaxConnections,
        .per_client = options->connections_per_client,
        // 1.8 says nothing.
-       .too_many = options->agent.like == Like::kOld ? "" : kTooMany},
+       .too_many = options->agent.like == Like::kOld ? "" : kTooMany,
+       .own_name = ""},
       [raw = agent->get()](const http::ServerRequest& request, http::Server::Reply reply) {
         raw->Handle(request, std::move(reply));
       });

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "proxy/http/host_check.h"
 #include "proxy/http/parser.h"
 #include "proxy/http/target.h"
 #include "proxy/net/listener.h"
@@ -246,6 +247,11 @@ class Server::Impl final {
       head_ = message.method == "HEAD";
       if (!message.http_1_0 && !message.headers.contains("host")) {
         Refuse(400, "a request without a Host header");
+        return false;
+      }
+      const auto host = message.headers.find("host");
+      if (server_.limits_.own_name && host != message.headers.end() && !IsOurs(host->second, *server_.limits_.own_name)) {
+        Refuse(403, "this Host is none of ours: ask by an IP address, as localhost, or by a name that the settings give");
         return false;
       }
       std::optional<Target> target = ParseTarget(message.target);

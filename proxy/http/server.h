@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "authz/result.h"
@@ -43,6 +44,8 @@ struct ServerLimits {
   // request is read, and the end. Unix sockets do not count.
   std::size_t per_client = 0;
   std::string too_many = {};
+  // Only requests whose Host header is an IP literal, localhost, or this name are let in (host_check.h). Absent: all are.
+  std::optional<std::string> own_name = {};
   std::size_t body = 1u << 20;
   net::milliseconds request_time{10'000};  // from the first byte to the last of one request
   net::milliseconds answer_time{30'000};   // for the client to take an answer

@@ -71,7 +71,7 @@ void Sidecar::OpenAdmin() {
       return reasons;
     };
     sources.status_json = [this](const std::string& name) { return StatusJson(name); };
-    admin_ = std::make_unique<admin::Admin>(loop_, std::move(*opened), std::move(sources));
+    admin_ = std::make_unique<admin::Admin>(loop_, std::move(*opened), settings_.admin_host, std::move(sources));
     log_.Info("control", "listener open", {{"name", "admin"}, {"address", admin_->address()}});
   });
 }

@@ -98,6 +98,7 @@ std::string File(const Setting& setting, const std::string& value) {
     keys[In::kIdentity] = {{"certificate", "c"}, {"private_key", "k"}, {"roots", "r"}};
   }
   if (key == "query") keys[In::kUpstreams].erase("service");
+  if (setting.in == In::kAdmin) keys[In::kAdmin]["address"] = "127.0.0.1:4";
   if (key == "client_cert") keys[In::kAgent]["client_key"] = "k";
   if (key == "client_key") keys[In::kAgent]["client_cert"] = "c";
   keys[setting.in][key] = value;
