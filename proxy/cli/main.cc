@@ -1,4 +1,8 @@
 // mooring: chooses the command and nothing else.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
@@ -96,9 +100,17 @@ int Help(int argc, char** argv) {
   return 0;
 }
 
+// OpenStandard has descriptors 0 to 2 lead somewhere: one that is closed would become a connection's, and get the log.
+void OpenStandard() {
+  for (int fd = 0; fd <= STDERR_FILENO; ++fd) {
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)open("/dev/null", O_RDWR);  // the lowest that is free
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  OpenStandard();
   int words = 0;
   if (const Command* command = Take(argc, argv, 1, &words)) {
     Invocation invocation;

@@ -11,7 +11,9 @@
 #include <cstdlib>
 #include <new>
 
-#if !defined(__SANITIZE_ADDRESS__)
+#include "authz/sanitizer.h"
+
+#if !MOORING_ADDRESS_SANITIZER
 
 namespace {
 void WipeAndFree(void* memory) noexcept {

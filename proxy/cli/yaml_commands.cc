@@ -1,4 +1,5 @@
 // `mooring proxy -config FILE` and `mooring validate FILE`: both read the file by the same steps.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
@@ -33,6 +34,13 @@ void Missing(const std::vector<config::NamedFile>& files, std::vector<config::Pr
   config::SortByPlace(problems);
 }
 
+// HoldsToken: a token stands in the file itself, and is not of the environment or of a file of its own.
+bool HoldsToken(const std::string& text, const config::Settings& settings) {
+  const auto holds = [&text](const std::string& token) { return !token.empty() && text.find(token) != std::string::npos; };
+  return holds(settings.agent.token) || std::any_of(settings.services.begin(), settings.services.end(),
+                                                    [&](const auto& service) { return holds(service.token); });
+}
+
 enum class Files { kLater, kNow };
 
 // Load prints every mistake and returns nullopt if there is one. Of the files that this one names it looks, now, whether they are
@@ -53,6 +61,11 @@ std::optional<config::Settings> Load(const std::string& path, const Invocation& 
       std::fprintf(stderr, "%s\n", log::Plain(problem.Text(path)).c_str());
     }
     return std::nullopt;
+  }
+  if (HoldsToken(*text, parsed.settings)) {
+    if (const std::string warning = config::OpenToOthers(path); !warning.empty()) {
+      parsed.settings.warnings.push_back("it holds a token, and " + warning);
+    }
   }
   return std::move(parsed.settings);
 }

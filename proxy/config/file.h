@@ -19,7 +19,14 @@ struct FileLook {
 };
 FileLook LookAt(const std::string& path);
 
+// OpenToOthers is a warning where every user of the machine can read the file; empty if not.
+std::string OpenToOthers(const std::string& path);
+
 // ReadFile reads a whole regular file. The error names it and says why.
 Result<std::string> ReadFile(const std::string& path);
+
+// IsPipe: it can be read once, as the shell's <(...). ReadPipe does so; it blocks until its writer ends, 5 s at most.
+bool IsPipe(const std::string& path);
+Result<std::string> ReadPipe(const std::string& path);
 
 }  // namespace mooring::config

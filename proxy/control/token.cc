@@ -6,10 +6,17 @@
 #include "tls/cleanse.h"
 
 namespace mooring::control {
+
 Result<std::shared_ptr<Token>> Token::Make(log::Log& log, Origin origin) {
   std::shared_ptr<Token> token(new Token(log, std::move(origin)));
   if (token->origin_.file.empty()) return token;
   if (auto read = token->Read(); !read) return Invalid("Error loading token file: " + read.error().message);
+  if (const std::string warning = config::OpenToOthers(token->origin_.file); !warning.empty()) {
+    log.Warn("agent", "a token is open to others", {{"warning", warning}});
+  }
+  if (token->once_) {
+    log.Info("agent", "the token file is a pipe and was read once: another token needs a restart", {{"file", token->origin_.file}});
+  }
   return token;
 }
 
@@ -21,7 +28,8 @@ Token::~Token() {
 Status Token::Read() {
   // Looked at before it is read: a write in between is then seen at the next look.
   const config::FileLook look = config::LookAt(origin_.file);
-  auto text = config::ReadFile(origin_.file);
+  once_ = config::IsPipe(origin_.file);
+  auto text = once_ ? config::ReadPipe(origin_.file) : config::ReadFile(origin_.file);
   if (!text) return text.error();
   tls::Cleanse(&from_file_);
   from_file_ = authz::Trimmed(*text);
@@ -31,7 +39,7 @@ Status Token::Read() {
 }
 
 void Token::Renew() {
-  if (origin_.file.empty() || config::LookAt(origin_.file) == look_) return;
+  if (origin_.file.empty() || once_ || config::LookAt(origin_.file) == look_) return;
   // A file that is gone or unreadable for a moment (it is being replaced) leaves the last token in force.
   auto read = Read();
   if (read) {

@@ -1,6 +1,7 @@
 // Token: one ACL token, as its setting or its file has it now.
 //
-// The file is looked at again for every request and read when it has changed, so a rotated token is in force with the next one.
+// The file is looked at again for every request and read when it has changed, so a rotated token is in force with the next one. A pipe,
+// as the shell's <(...), is read once.
 // Services that name the same file share one Token (AgentLink::TokenOf); two that hold the same secret from different
 // places are the same to the agent, and Secret says so. Loop thread only.
 #pragma once
@@ -51,6 +52,7 @@ class Token final {
   Origin origin_;
   std::string from_file_;
   config::FileLook look_;  // what the file looked like when it was read
+  bool once_ = false;      // the file is a pipe, and has been read
   bool error_said_ = false;
 };
 

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "authz/sanitizer.h"
 #include "proxy/net/liveness.h"
 #include "proxy/net/scratch.h"
 
@@ -19,7 +20,7 @@ void HeapTrim::Look() {
   if (std::exchange(ended_, false)) {
     due_ = true;
   } else if (std::exchange(due_, false)) {
-#if !defined(__SANITIZE_ADDRESS__)
+#if !MOORING_ADDRESS_SANITIZER
     // A sanitizer's allocator leaves the C library's without its first call, which two workers would then make at once.
     malloc_trim(0);
 #endif

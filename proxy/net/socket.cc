@@ -17,6 +17,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "proxy/net/port_holder.h"
+
 namespace mooring::net {
 namespace {
 
@@ -168,11 +170,16 @@ Result<UniqueFd> Listen(const Address& address) {
   UniqueFd fd(socket(where->family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return CannotListen(address, Reason(errno));
   if (!unix_socket) SetInt(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);  // our own TIME_WAIT must not block a restart
+  // [::] is every address of both families, whatever this machine's default is (net.ipv6.bindv6only).
+  if (where->family() == AF_INET6 && address.IsWildcard()) SetInt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
   if (bind(fd.get(), where->raw(), where->length()) != 0) {
     const int error = errno;
     std::string why = Reason(error);
-    if (error == EADDRINUSE) why += " (another process holds this port; stop it or choose another port)";
-    if (error == EACCES) why += " (ports below 1024 and foreign folders need a privilege)";
+    if (error == EADDRINUSE) why += " (" + (unix_socket ? std::string("another process has it") : PortHolder(where->port())) + "; choose another port, or stop what has it)";
+    if (error == EACCES && !unix_socket) {
+      why += " (ports below 1024 need CAP_NET_BIND_SERVICE: AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit, or a port from 1024 on)";
+    }
+    if (error == EACCES && unix_socket) why += " (this user may not make a file there)";
     if (error == EADDRNOTAVAIL) why += " (no interface of this machine has this address)";
     return CannotListen(address, why);
   }

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "authz/text.h"
+#include "proxy/config/file.h"
 #include "proxy/control/answer_headers.h"
 #include "proxy/sidecar/messages.h"
 #include "proxy/sidecar/service.h"
@@ -38,8 +39,11 @@ Status Service::TryPrepare() {
   } else if (!process_.state_dir.empty() && !process_.state_dir_from_environment) {
     log_.Warn("sidecar", "state_dir has no effect: nothing comes from an agent");
   }
-  if (settings_.identity) return control::CheckFileIdentity(*settings_.identity);
-  return Ok();
+  if (!settings_.identity) return Ok();
+  if (const std::string warning = config::OpenToOthers(settings_.identity->private_key); !warning.empty()) {
+    log_.Warn("sidecar", "a private key is open to others", {{"warning", warning}});
+  }
+  return control::CheckFileIdentity(*settings_.identity);
 }
 
 void Service::Begin(std::vector<data::ServiceHost*> hosts) {

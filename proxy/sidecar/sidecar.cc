@@ -43,7 +43,8 @@ Sidecar::~Sidecar() {
 }
 
 int Sidecar::Run() {
-  std::signal(SIGPIPE, SIG_IGN);
+  // As Consul's proxy: what a supervisor's or a shell's habit sends, and a limit on CPU time announces, ends nothing.
+  for (const int ignored : {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGIO, SIGXCPU}) std::signal(ignored, SIG_IGN);
   signals_.push_back(std::make_unique<net::Signals>(loop_, SIGTERM, [this] { OnTerminate(); }));
   signals_.push_back(std::make_unique<net::Signals>(loop_, SIGINT, [this] { OnTerminate(); }));
   signals_.push_back(std::make_unique<net::Signals>(loop_, SIGHUP, [this] {

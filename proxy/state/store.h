@@ -54,7 +54,8 @@ class Store final {
     bool keep_private_key = true;     // false: secret documents are neither saved nor handed out
     std::string expected_datacenter;  // "": any
     Timing timing{};
-    std::size_t limit = std::size_t{1} << 30;  // bytes of a whole file
+    // Bytes of a whole file. What is larger is neither written nor read: it would cost each start seconds, and as much memory.
+    std::size_t limit = std::size_t{128} << 20;
     std::shared_ptr<DiskThread> disk{};        // null: one of its own
   };
 

@@ -1,0 +1,76 @@
+#include "proxy/net/port_holder.h"
+
+#include <dirent.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <set>
+#include <sstream>
+
+namespace mooring::net {
+namespace {
+
+// What is looked at, at most: a machine may have a great many processes and descriptors.
+constexpr std::size_t kMaxLinks = 50'000;
+
+constexpr char kListening[] = "0A";  // in /proc/net/tcp, the state
+
+// Inodes are the sockets that listen on the port, at whatever address.
+std::set<std::string> Inodes(std::uint16_t port) {
+  std::set<std::string> inodes;
+  for (const char* table : {"/proc/net/tcp", "/proc/net/tcp6"}) {
+    std::ifstream file(table);
+    std::string line;
+    std::getline(file, line);  // the head
+    while (std::getline(file, line)) {
+      std::istringstream fields(line);
+      std::string number, local, remote, state, queues, timer, retries, user, timeout, inode;
+      fields >> number >> local >> remote >> state >> queues >> timer >> retries >> user >> timeout >> inode;
+      const std::size_t colon = local.rfind(':');
+      if (state != kListening || colon == std::string::npos) continue;
+      if (std::strtoul(local.c_str() + colon + 1, nullptr, 16) == port) inodes.insert("socket:[" + inode + "]");
+    }
+  }
+  return inodes;
+}
+
+using Folder = std::unique_ptr<DIR, int (*)(DIR*)>;
+
+// Has: one of the descriptors of a process is one of the sockets. Counts what it has looked at.
+bool Has(const std::string& process, const std::set<std::string>& inodes, std::size_t* looked_at) {
+  const std::string path = "/proc/" + process + "/fd";
+  const Folder folder(opendir(path.c_str()), closedir);
+  if (!folder) return false;
+  while (const dirent* entry = readdir(folder.get())) {
+    if (++*looked_at > kMaxLinks) return false;
+    std::array<char, 64> target{};
+    const ssize_t length = readlink((path + "/" + entry->d_name).c_str(), target.data(), target.size() - 1);
+    if (length > 0 && inodes.contains(std::string(target.data(), static_cast<std::size_t>(length)))) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string PortHolder(std::uint16_t port) {
+  const std::string another = "another process has it";
+  const std::set<std::string> inodes = Inodes(port);
+  if (inodes.empty()) return another;
+  std::size_t looked_at = 0;
+  if (Has("self", inodes, &looked_at)) return "this process has it itself";
+  const Folder processes(opendir("/proc"), closedir);
+  while (const dirent* entry = processes ? readdir(processes.get()) : nullptr) {
+    const std::string process = entry->d_name;
+    if (process.find_first_not_of("0123456789") != std::string::npos || !Has(process, inodes, &looked_at)) continue;
+    std::string name;
+    std::ifstream comm("/proc/" + process + "/comm");
+    std::getline(comm, name);
+    return "PID " + process + " (" + name + ") has it";
+  }
+  return another;
+}
+
+}  // namespace mooring::net

@@ -1,0 +1,13 @@
+// PortHolder: who has a port that we wanted, for a message. Source: proc(5).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace mooring::net {
+
+// PortHolder is part of a sentence: "this process has it itself", "PID 123 (nginx) has it", or, where that cannot be seen, "another
+// process has it". It reads /proc, so it takes some milliseconds on a busy machine. Any thread.
+std::string PortHolder(std::uint16_t port);
+
+}  // namespace mooring::net
