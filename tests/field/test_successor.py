@@ -109,4 +109,5 @@ def test_a_look_that_fails_once_is_made_again(case):
     api.wait_asked("/v1/agent/check/pass/busy-proxy-a1-ttl")
     api.fault("/v1/agent/service/busy-proxy-a1", status=429, body=b"slow down", times=1)
     check.equal(proxy.stop(), 0, "exit code")
+    check.equal(len(api.asked("/v1/agent/service/busy-proxy-a1")), 2, "looks")
     check.equal(len(api.asked("/v1/agent/service/deregister/busy-proxy-a1")), 1, "removals")
