@@ -95,7 +95,7 @@ def test_a_busy_public_port_ends_the_start_whatever_else_is_in_the_same_turn(cas
     proxy.process.send(19)
     time.sleep(1.2)
     for client in clients:
-        client.sendall(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n")
     proxy.process.send(18)
     check.equal(proxy.process.wait(10), 1, "exit code")
     check.true(any(line.startswith("==> ") and str(busy) in line for line in proxy.process.stderr().splitlines()),
