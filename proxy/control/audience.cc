@@ -5,6 +5,21 @@
 
 namespace mooring::control {
 
+// Telling: who leaves while there is one is marked, and erased at its end; an exception is an end as well.
+class Audience::Telling final {
+ public:
+  explicit Telling(Audience& audience) : audience_(audience) { ++audience_.telling_; }
+  ~Telling() {
+    if (--audience_.telling_ > 0) return;
+    std::erase_if(audience_.members_, [](const Member& one) { return one.who == nullptr; });
+  }
+  Telling(const Telling&) = delete;
+  Telling& operator=(const Telling&) = delete;
+
+ private:
+  Audience& audience_;
+};
+
 void Audience::Add(Subscriber* subscriber) { members_.push_back(Member{.who = subscriber}); }
 
 void Audience::Remove(Subscriber* subscriber) {
@@ -27,11 +42,10 @@ bool Audience::HasNewcomers() const {
 
 // By index, here and below: they may join meanwhile.
 void Audience::ForEach(const std::function<void(Subscriber&)>& act) {
-  ++telling_;
+  const Telling telling(*this);
   for (std::size_t i = 0; i < members_.size(); ++i) {
     if (Subscriber* const one = members_[i].who; one != nullptr) act(*one);
   }
-  EndTelling();
 }
 
 bool Audience::Any(const std::function<bool(Subscriber&)>& fits) const {
@@ -53,7 +67,11 @@ std::optional<ErrorCode> Audience::Tell(const http::Response& answer, Subscriber
   std::optional<ErrorCode> useless;
   std::exception_ptr escaped;
   facts.say = true;
-  ++telling_;
+  for (Member& member : members_) {  // of a telling that was cut short itself
+    member.error.reset();
+    member.cut_short = false;
+  }
+  const Telling telling(*this);
   for (std::size_t i = 0; i < members_.size(); ++i) {
     if (!IsMeant(members_[i], whom)) continue;
     members_[i].told = true;
@@ -78,7 +96,6 @@ std::optional<ErrorCode> Audience::Tell(const http::Response& answer, Subscriber
       one->OnCutShort(goes_on);
     }
   }
-  EndTelling();
   if (escaped && !goes_on && !useless) std::rethrow_exception(escaped);
   if (escaped) escaped_ = escaped;
   return goes_on ? std::nullopt : useless;
@@ -86,13 +103,12 @@ std::optional<ErrorCode> Audience::Tell(const http::Response& answer, Subscriber
 
 void Audience::TellFailure(const Error& error, bool refused, Whom whom) {
   bool say = whom == Whom::kAll;  // of newcomers the first ones have said it
-  ++telling_;
+  const Telling telling(*this);
   for (std::size_t i = 0; i < members_.size(); ++i) {
     if (!IsMeant(members_[i], whom)) continue;
     members_[i].told = true;
     members_[i].who->OnFailed({.error = error, .refused = refused, .alone = false, .say = std::exchange(say, false)});
   }
-  EndTelling();
 }
 
 void Audience::CutShort() noexcept {
@@ -103,10 +119,6 @@ void Audience::CutShort() noexcept {
 
 void Audience::Rethrow() {
   if (escaped_) std::rethrow_exception(std::exchange(escaped_, nullptr));
-}
-
-void Audience::EndTelling() {
-  if (--telling_ == 0) std::erase_if(members_, [](const Member& one) { return one.who == nullptr; });
 }
 
 }  // namespace mooring::control

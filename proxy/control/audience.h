@@ -82,6 +82,7 @@ class Audience final {
   void Rethrow();
 
  private:
+  class Telling;
   struct Member {
     Subscriber* who = nullptr;  // null: it has left while they were told
     bool told = false;
@@ -91,7 +92,6 @@ class Audience final {
   bool IsMeant(const Member& member, Whom whom) const {
     return member.who != nullptr && (whom == Whom::kAll || !member.told);
   }
-  void EndTelling();
 
   std::vector<Member> members_;
   unsigned telling_ = 0;

@@ -4,7 +4,9 @@
 
 #include <chrono>
 #include <memory>
+#include <new>
 #include <string>
+#include <utility>
 
 #include "proxy/control/watch.h"
 #include "proxy/state/store.h"
@@ -257,6 +259,40 @@ TEST_CASE("shared watch: they may leave, end and join inside their callbacks and
   CHECK(told == 2);
   agent.watches.clear();
   agent.Pass(60s);
+}
+
+TEST_CASE("shared watch: an exception that escapes from one of them leaves the question as it was: it can be asked at once") {
+  int failing = 1;
+  Three agent([&](const std::string& target) { return failing-- > 0 ? std::string(kForbidden) : Answer(target); });
+  auto options = Watches::Of(kDoc);
+  options.blocking = Watch::Blocking::kNone;
+  options.poll_interval = 0ms;  // nobody asks but Refresh
+  bool throws = true;
+  const auto cut_short = [&](const auto&) {
+    if (std::exchange(throws, false)) throw std::bad_alloc();
+    return false;
+  };
+  SUBCASE("hearing of a failure") { agent.New("web", options, agent.web.get()).OnError(cut_short); }
+  SUBCASE("asked whether there is such a document") {
+    options.is_absent = cut_short;
+    agent.New("web", options, agent.web.get());
+  }
+  SUBCASE("hearing that the others can use what it cannot") {
+    failing = 0;
+    agent.New("web", options, agent.web.get());
+    agent.New(options, agent.db.get(), [&](const http::Response& response) {
+      if (throws) return Status(Invalid("no use"));
+      agent.told["db"] = response.body;
+      return Ok();
+    }).OnError(cut_short);
+  }
+  for (const auto& watch : agent.watches) watch->Start();
+  CHECK_THROWS_AS(agent.Until([&] { return !throws; }), std::bad_alloc);
+  agent.Until([&] { return agent.told.contains("web"); });
+  agent.Pass(30s);
+  const std::size_t asked = agent.Asked();
+  agent.watches.front()->Refresh();
+  agent.Until([&] { return agent.Asked() == asked + 1; });
 }
 
 TEST_CASE("shared watch: everybody may end inside one callback, and the question with them") {
