@@ -59,6 +59,7 @@ class BlockReader final {
  public:
   explicit BlockReader(std::string_view pem)
       : text_(Plain(pem)),
+        hides_block_(HidesBlock(text_)),
         bio_(text_.size() <= std::numeric_limits<int>::max() ? BIO_new_mem_buf(text_.data(), static_cast<int>(text_.size()))
                                                              : nullptr) {}
   ~BlockReader() { Cleanse(&text_); }
@@ -73,7 +74,7 @@ class BlockReader final {
     std::uint8_t* data = nullptr;
     long size = 0;
     if (!bio_) return Error{ErrorCode::kInternal, "PEM text cannot be read"};
-    if (HidesBlock(text_)) return Invalid("a BEGIN line of PEM does not begin a line; is a line end missing before it?");
+    if (hides_block_) return Invalid("a BEGIN line of PEM does not begin a line; is a line end missing before it?");
     if (PEM_read_bio(bio_.get(), &kind, &header, &data, &size) != 1) {
       const std::uint32_t last = ERR_peek_last_error();
       const bool at_end =
@@ -94,6 +95,7 @@ class BlockReader final {
 
  private:
   std::string text_;
+  bool hides_block_;
   bssl::UniquePtr<BIO> bio_;
 };
 

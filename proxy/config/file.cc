@@ -68,7 +68,10 @@ Result<std::string> ReadPipe(const std::string& path) {
   if (!fd) return Invalid(path + ": " + std::strerror(errno));
   std::string text;
   text.reserve(kMaxPipe + 1);
-  std::array<char, 512> chunk{};
+  struct Chunk {
+    ~Chunk() { explicit_bzero(bytes.data(), bytes.size()); }  // it is a token
+    std::array<char, 512> bytes{};
+  } chunk;
   const auto until = std::chrono::steady_clock::now() + kPipeTime;
   while (text.size() <= kMaxPipe) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
@@ -76,14 +79,11 @@ Result<std::string> ReadPipe(const std::string& path) {
     if (left.count() <= 0 || poll(&wait, 1, static_cast<int>(left.count())) == 0) {
       return Invalid(path + ": whoever writes into this pipe did not end within " + std::to_string(kPipeTime.count()) + " s");
     }
-    const ssize_t got = read(fd.get(), chunk.data(), chunk.size());
+    const ssize_t got = read(fd.get(), chunk.bytes.data(), chunk.bytes.size());
     if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (got < 0) return Invalid(path + ": " + std::strerror(errno));
-    if (got == 0) {
-      explicit_bzero(chunk.data(), chunk.size());
-      return text;
-    }
-    text.append(chunk.data(), static_cast<std::size_t>(got));
+    if (got == 0) return text;
+    text.append(chunk.bytes.data(), static_cast<std::size_t>(got));
   }
   return Invalid(path + ": larger than 4 KiB");
 }

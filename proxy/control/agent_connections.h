@@ -6,8 +6,8 @@
 // upstream is for the blocking queries of upstreams (turns.h says whose) and helps out with short requests. A blocking query
 // begins only where another shared connection stays idle, so that short requests always find one.
 //
-// Order: one-offs, then first questions, then polls; the older one first. A one-off's deadline counts from when it is asked
-// for, because somebody waits for it; a watch's counts from when it is sent. A request given up before it is answered keeps
+// Order: one-offs, then first questions, then polls, then retries; the older one first. A one-off's deadline counts from when it is asked
+// for, because somebody waits for it; a question's counts from when it is sent. A request given up before it is answered keeps
 // its connection until the answer has come: the agent counts it that long. Loop thread only.
 #pragma once
 
@@ -88,7 +88,7 @@ class AgentConnections final {
   std::vector<std::unique_ptr<Line>> own_;
   std::vector<std::unique_ptr<Line>> shared_;
   std::list<Asker*> queue_;
-  // An agent that is not there, or does not answer: watches without a connection of their own try it one at a time.
+  // An agent that is not there, or does not answer: questions without a connection of their own try it one at a time.
   net::RetryPause away_;
   unsigned silent_ = 0;  // requests in a row that got no answer in time
   net::MonotonicTime last_loss_{};

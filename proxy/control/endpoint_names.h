@@ -1,8 +1,8 @@
 // EndpointNames: a list of places, some of them host names, as the endpoints that they stand for.
 //
 // IP literals and unix paths are there at once, host names as they are resolved, and again from time to time: names move
-// without anybody telling us. What else is known of a place goes to each of its endpoints. The list is used as far as it is resolved; a name that fails keeps what it had; a name that
-// leaves the list is forgotten. Knows no agent and no upstream. Owned by who has the list; loop thread only.
+// without anybody telling us. What else is known of a place goes to each of its endpoints. The list is used as far as it is resolved; a name
+// that fails keeps what it had; a name that leaves the list is forgotten. Knows no agent and no upstream. Owned by who has the list; loop thread only.
 #pragma once
 
 #include <cstddef>

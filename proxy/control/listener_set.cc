@@ -177,6 +177,12 @@ bool ListenerSet::IsOpen(const std::string& name) const {
   return found != entries_.end() && found->second.fd;
 }
 
+std::optional<net::Address> ListenerSet::AddressOf(const std::string& name) const {
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) return std::nullopt;
+  return found->second.wanted.address;
+}
+
 std::string ListenerSet::ErrorOf(const std::string& name) const {
   const auto found = entries_.find(name);
   return found != entries_.end() ? found->second.error : std::string();

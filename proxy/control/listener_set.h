@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,7 @@ class ListenerSet final {
   void CloseKind(data::ListenerKind kind, std::function<void()> done);
 
   bool IsOpen(const std::string& name) const;
+  std::optional<net::Address> AddressOf(const std::string& name) const;  // as wanted; nothing if it is not wanted
   std::string ErrorOf(const std::string& name) const;  // of the last try; empty: open, not tried yet, or not wanted
   bool AllOpen() const;
   // Settled: each is open, or has been tried and is not.

@@ -46,7 +46,7 @@ class Question final : public std::enable_shared_from_this<Question> {
     std::string query;
     std::string body;
     Blocking blocking = Blocking::kIndex;
-    bool any_token = false;  // the answer is the same whatever the token: one that is refused (403) is replaced by another's
+    bool any_token = false;  // the answer is the same whatever the token, or its content is not read: one that is refused (403) is replaced by another's
     auto operator<=>(const What&) const = default;
   };
   // How it is asked: as its first subscriber has it.

@@ -81,6 +81,7 @@ void Registration::Failed(log::Literal what, const Error& why) {
 
 void Registration::Rest() {
   timer_.Stop();
+  after_timer_ = nullptr;
   agent_.link().ForgetWaiting(this);
 }
 

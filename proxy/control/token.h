@@ -46,7 +46,8 @@ class Token final {
 
  private:
   Token(log::Log& log, Origin origin) : log_(log), origin_(std::move(origin)) {}
-  Status Read();
+  enum class When { kFirst, kAgain };
+  Status Read(When when);
 
   log::Log& log_;
   Origin origin_;

@@ -3,7 +3,7 @@
 // A proxy in front of the agent may end an answer that does not come for a while (nginx: proxy_read_timeout, 60 s), and
 // an agent may bound a request by itself. Each such end is a failed watch and a pause in which a change is missed. A
 // gateway's timeout (504) says so itself. A connection that is only closed may as well be an agent that ends: two in a
-// row at the same age, in one watch, are taken for a limit. Shared by the watches of one agent; pure but for its memory.
+// row at the same age, of one question, are taken for a limit. Shared by all questions of one link; pure but for its memory.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ class WaitLimit final {
  public:
   static constexpr net::milliseconds kLeast{1'000};  // what ends earlier was no wait
 
-  // Cuts is one watch's memory of how its last waits ended.
+  // Cuts is one question's memory of how its last waits ended.
   struct Cuts {
     std::optional<net::milliseconds> last;
   };

@@ -51,7 +51,7 @@ class Watch final : private Subscriber {
     net::milliseconds wait{20'000};
     // What it is, if it is worth a connection of its own for its blocking query; kNone: it is not.
     AgentConnections::Own own = AgentConnections::Own::kNone;
-    // Every token is told the same: it is shared by all services, and goes on with another's token when one is refused.
+    // Every token is told the same, or the content is not read: it is shared by all services, and goes on with another's token when one is refused.
     bool any_token = false;
     // Set for an upstream: when it was in use last. It takes turns with the others in waiting for a change.
     std::function<net::MonotonicTime()> last_used;

@@ -2,9 +2,8 @@
 // the Shares of the open-file limit.
 //
 // Shared by all workers: the counts are relaxed atomics, taken and given back by whichever worker has the connection, so two
-// workers that ask at once may go over by a connection each; the limits leave room for that. What each worker owns alone: its
-// connections, which of them have not proven themselves yet, its acceptors. A worker that has no room holds its acceptors and is
-// woken when another one gives something back.
+// workers that ask at once may go over by a connection each; the limits leave room for that. A service host that has no room holds its
+// acceptors back and is woken when another one gives something back.
 #pragma once
 
 #include <atomic>
@@ -55,7 +54,7 @@ class Admission final {
   std::int64_t handshakes() const { return handshakes_.load(std::memory_order_relaxed); }
   std::int64_t handshake_bytes() const { return handshake_bytes_.load(std::memory_order_relaxed); }
 
-  // Waiting says whether the worker `who` holds acceptors. WakeWaiting calls `wake` of all that do, each once for each time
+  // Waiting says that the service host `who` holds acceptors back. WakeWaiting calls `wake` of all that do, each once for each time
   // that it said so; from any thread. Forget ends that.
   void Waiting(const void* who, std::function<void()> wake);
   void WakeWaiting();

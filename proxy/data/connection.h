@@ -1,6 +1,6 @@
-// Connection: one proxied connection from accept to its CloseReason, as the worker sees it.
+// Connection: one proxied connection from accept to its CloseReason, as its service's host sees it.
 //
-// Inbound and Outbound are the two kinds. A connection is on its worker's list all its life; when it is
+// Inbound and Outbound are the two kinds. A connection is on its host's list all its life; when it is
 // over it says so once (Host::Retire), and is destroyed after the event under way. It is the Keeper of its sockets and timers:
 // what escapes from one of their callbacks, wherever that stood, ends this connection and no other.
 #pragma once
@@ -36,7 +36,7 @@ class Connection : public net::Keeper {
   virtual void Begin() = 0;  // may end the connection at once
   // Cut ends it now, by a reset on both legs, at every stage of its life. It takes no memory.
   virtual void Cut(CloseReason reason) noexcept = 0;
-  // OnSnapshot: the worker has a new snapshot, since `changed`. The connection may be waiting for something in it, and `judge`
+  // OnSnapshot: the service has a new snapshot, since `changed`. The connection may be waiting for something in it, and `judge`
   // says whether it may still be. It comes before the next event of the connection's sockets (review.h).
   virtual void OnSnapshot(Judge& judge, net::MonotonicTime changed) = 0;
   // OnSweep comes every net::kLivenessCheck: the moment to look for a peer that has died.
@@ -71,7 +71,7 @@ class Connection : public net::Keeper {
   net::MonotonicTime accepted_at_{};
   std::int64_t handshake_bytes_ = 0;                          // as counted by Admission
   Review* review_ = nullptr;  // from Joined on
-  std::uint64_t judged_ = 0;  // Review's: by its so manieth snapshot
+  std::uint64_t judged_ = 0;  // Review's: which of its snapshots it has been judged by, counted from 1
   bool retired_ = false;
   Connection* next_retired_ = nullptr;
 };

@@ -1,4 +1,4 @@
-// Drain: how one worker's connections end before the process does.
+// Drain: how one service's connections on one worker end before the process does.
 //
 // A connection between exchanges (the server spoke last, or nobody has) is closed cleanly: whoever pools it sees its end
 // while it is idle, and loses nothing. Where the client spoke last, its answer is awaited. Those that were open at the

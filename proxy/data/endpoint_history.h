@@ -1,4 +1,4 @@
-// EndpointHistory: what this process has met with at one endpoint.
+// EndpointHistory: what one service has met with at one endpoint of an upstream.
 //
 // Shared by all workers, so that what one of them has met with holds for the others, too. It is written when an attempt begins and
 // ends and when a connection ends, never for a message; read by anyone. Relaxed atomics, because a reader wants each number, not an

@@ -1,4 +1,4 @@
-// Host: what a connection needs of whoever serves it. That is a worker, or a test.
+// Host: what a connection needs of whoever serves it. That is a ServiceHost, or a test.
 //
 // Everything here is the loop's thread's. A connection sees no listener, no admission and no other connection.
 #pragma once
@@ -25,7 +25,7 @@ class Host {
  public:
   virtual net::Loop& loop() = 0;
   virtual const std::shared_ptr<const Snapshot>& snapshot() const = 0;  // null: none yet
-  // UpstreamOf is what this worker knows of a listener's endpoints; null if the snapshot does not have it.
+  // UpstreamOf is what this host knows of a listener's endpoints; null if the snapshot does not have it.
   virtual std::shared_ptr<Upstream> UpstreamOf(const std::string& listener) = 0;
   virtual log::Log& log() = 0;
   virtual net::MemoryMeter& buffers() = 0;

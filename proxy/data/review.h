@@ -1,7 +1,7 @@
 // Review: takes every connection through the newest snapshot, a few at a time, so that what is asked of thousands does not hold up
 // the loop in one piece. Nothing revoked is served meanwhile: a connection that has not had its turn has it before its next event.
 //
-// Knows nothing of verdicts: each connection draws its own (Connection::OnSnapshot, by a Judge). One worker's; its loop's thread.
+// Knows nothing of verdicts: each connection draws its own (Connection::OnSnapshot, by a Judge). One service host's; its loop's thread.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
-// Snapshot: everything a worker decides by, as one immutable value.
+// Snapshot: everything that is decided by for one service's connections, as one immutable value.
 //
-// The control thread builds a new one at every change and posts it to the workers; a worker keeps the
-// newest in a plain member. Parts that did not change are shared with the one before.
+// The control thread builds a new one at every change and posts it to the service's host on each worker, which keeps the newest in a
+// plain member. Parts that did not change are shared with the one before.
 #pragma once
 
 #include <map>

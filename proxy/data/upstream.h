@@ -1,7 +1,7 @@
-// Upstream: the endpoints behind one listener, as one worker goes about them.
+// Upstream: the endpoints behind one listener, as one service's host on one worker goes about them.
 //
-// Workers share what a snapshot has: the rules, and in them each endpoint with its history. Each worker owns an Upstream of its own
-// with the balancer in it: whose turn it is there is no other worker's matter. It lives as long as its listener is in the
+// Workers share what a snapshot has: the rules, and in them each endpoint with its history. Each host owns an Upstream of its own
+// with the balancer in it: whose turn it is there is no other host's matter. It lives as long as its listener is in the
 // snapshots, or a connection made through it. Its worker's loop thread.
 #pragma once
 

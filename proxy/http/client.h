@@ -1,7 +1,7 @@
 // Client: HTTP/1.1 requests to one agent, one at a time on a kept-alive connection, over TCP, unix
 // socket or https.
 //
-// Made for blocking queries: each watch owns a Client, so a long poll holds up nobody else. Bounded
+// Made for blocking queries: each connection to the agent is a Client of its own, so a long poll holds up nobody else. Bounded
 // in time (the request's deadline covers resolving, connecting, TLS and the whole answer;
 // connecting to one address gets 5 s of it) and in size. Redirects, compression and proxies are not
 // spoken. Loop thread only. Source: RFC 9112; parsing by llhttp.

@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <set>
 #include <sstream>
@@ -14,7 +16,8 @@ namespace mooring::net {
 namespace {
 
 // What is looked at, at most: a machine may have a great many processes and descriptors.
-constexpr std::size_t kMaxLinks = 50'000;
+constexpr std::size_t kMaxLinks = 10'000;
+constexpr std::chrono::minutes kLookAgain{1};
 
 constexpr char kListening[] = "0A";  // in /proc/net/tcp, the state
 
@@ -55,7 +58,9 @@ bool Has(const std::string& process, const std::set<std::string>& inodes, std::s
 
 }  // namespace
 
-std::string PortHolder(std::uint16_t port) {
+namespace {
+
+std::string Look(std::uint16_t port) {
   const std::string another = "another process has it";
   const std::set<std::string> inodes = Inodes(port);
   if (inodes.empty()) return another;
@@ -71,6 +76,20 @@ std::string PortHolder(std::uint16_t port) {
     return "PID " + process + " (" + name + ") has it";
   }
   return another;
+}
+
+}  // namespace
+
+std::string PortHolder(std::uint16_t port) {
+  struct Seen {
+    std::string holder;
+    std::chrono::steady_clock::time_point at;
+  };
+  thread_local std::map<std::uint16_t, Seen> seen;
+  const auto now = std::chrono::steady_clock::now();
+  const auto known = seen.find(port);
+  if (known != seen.end() && now - known->second.at < kLookAgain) return known->second.holder;
+  return (seen[port] = {Look(port), now}).holder;
 }
 
 }  // namespace mooring::net

@@ -7,7 +7,8 @@
 namespace mooring::net {
 
 // PortHolder is part of a sentence: "this process has it itself", "PID 123 (nginx) has it", or, where that cannot be seen, "another
-// process has it". It reads /proc, so it takes some milliseconds on a busy machine. Any thread.
+// process has it". It reads /proc, which takes
+// some milliseconds on a busy machine, so it looks again after a minute only: a port is tried every two seconds. Any thread.
 std::string PortHolder(std::uint16_t port);
 
 }  // namespace mooring::net

@@ -1,5 +1,5 @@
-// RetryPause: how long to wait before the agent, a name server or the kernel's ports are asked again. The one place where that is
-// decided.
+// RetryPause: how long to wait before the agent, a name server or the kernel's ports are asked again after a failure. The one place where
+// that is decided; what keeps a healthy loop from spinning (control/allowance.h, net/listener.h) is another thing.
 //
 // After a failure it is a bound, less up to half of it. The bound doubles with each further failure in a row, and is `first` at first
 // and `most` at last; who asks names both. A success begins anew. What is asked regularly waits for its interval, less up to a tenth

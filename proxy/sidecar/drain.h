@@ -1,4 +1,4 @@
-// Drain: the end of the process as callers and the app see it, in order.
+// Drain: the end of one service as callers and the app see it, in order.
 //
 //   1. What is open ends: between exchanges at once (data/drain.h), else when its answer is through. All listeners go on
 //      accepting. Meanwhile we leave the catalog, if another instance can take over (control/departure.h).
@@ -28,7 +28,7 @@ class Drain final {
     net::milliseconds quiet{0};  // silence that makes a connection idle; 0: no silence does
   };
 
-  // `departure` is null if no agent has us in its catalog. `on_over` is called last, once; the process may end.
+  // `departure` is null if no agent has us in its catalog. `on_over` is called last, once; when those of all services have been, the process may end.
   Drain(net::Loop& loop, log::Log& log, const std::vector<data::ServiceHost*>& hosts,
         control::ListenerSet& listeners, std::unique_ptr<control::Departure> departure, Limits limits,
         std::function<void()> on_over);

@@ -27,10 +27,9 @@ std::string ServiceFacts(const config::ServiceSettings& settings) {
   return out;
 }
 
-std::string ProcessFacts(const config::Settings& settings, const control::Agent* agent) {
+std::string ProcessFacts(const config::Settings& settings, const std::string& agent) {
   std::string out;
-  Line(&out, "Agent", agent != nullptr ? agent->name() + " (" + agent->TokenName() + ")"
-                                       : "none; everything comes from files");
+  Line(&out, "Agent", agent.empty() ? "none; everything comes from files" : agent);
   if (settings.admin) Line(&out, "Admin", settings.admin->Text());
   return out;
 }

@@ -10,9 +10,10 @@
 
 namespace mooring::sidecar {
 
-// ServiceFacts and ProcessFacts are the lines below "Mooring proxy starting...". `agent` is null if none is used.
+// ServiceFacts and ProcessFacts are the lines below "Mooring proxy starting...". `agent` says where the agent is, and by whose token it is
+// asked where that is one for all; empty if none is used.
 std::string ServiceFacts(const config::ServiceSettings& settings);
-std::string ProcessFacts(const config::Settings& settings, const control::Agent* agent);
+std::string ProcessFacts(const config::Settings& settings, const std::string& agent);
 
 // `filtered`: the agent has said (from 1.11 on) that its list leaves out what the token may not see.
 std::string NoSidecar(const std::string& service_id, std::size_t services_seen, bool filtered, const std::string& token_name);

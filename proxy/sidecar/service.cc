@@ -53,20 +53,14 @@ Service::~Service() {
 }
 
 bool Service::IsCalled(const std::string& name) const {
-  return name == name_ || (config_ && (name == config_->service || name == config_->proxy_id));
-}
-
-std::string Service::NameOf(const config::ServiceSettings& settings) {
-  for (const std::string* name : {&settings.service, &settings.proxy_id, &settings.sidecar_for}) {
-    if (!name->empty()) return *name;
-  }
-  return {};
+  return !name.empty() && (name == name_ || (config_ && (name == config_->service || name == config_->proxy_id)));
 }
 
 void Service::PublishLater() { publish_again_.Start(kPublishAgain); }
 
 void Service::CannotStart(const std::string& message, const std::vector<std::string>& more) {
-  if (!quitting_) owner_.OnCannotStart(*this, message, more);
+  if (quitting_ || draining_ || std::exchange(cannot_start_, message) == message) return;
+  owner_.OnCannotStart(*this, message, more);
 }
 
 void Service::Apply(control::ProxyConfig config) {
@@ -228,7 +222,25 @@ void Service::UpdateListeners() {
   listeners_->Update(wanted);
 }
 
-void Service::OnListenerFailed(const std::string& name, const Error& error) {
+std::string Service::ListenerAt(const net::Address& address) const {
+  const auto same = [&address](const net::Address& own) {
+    if (own.kind != address.kind) return false;
+    return own.kind == net::Address::Kind::kUnix ? own.path == address.path : own.port == address.port && own.port != 0;
+  };
+  if (!config_) return {};
+  if (config_->public_listen && same(*config_->public_listen)) return "the public listener of " + name_;
+  for (const control::NamedUpstream& upstream : config_->upstreams) {
+    if (same(upstream.settings.listen)) return upstream.listener + " of " + name_;
+  }
+  return {};
+}
+
+void Service::OnListenerFailed(const std::string& name, const Error& of_the_port) {
+  Error error = of_the_port;
+  if (const auto address = listeners_->AddressOf(name)) {
+    const std::string other = owner_.OtherListener(*this, *address);
+    if (!other.empty()) error.message += "; " + other + " is to be there";
+  }
   // What the agent holds stays as it is over restarts, and others depend on the rest of it.
   const bool rest = ServesTheRest() && name != kPublic && (config_->public_listen || !listeners_->NoneCanOpen());
   if (started_ || rest) {

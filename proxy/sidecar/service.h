@@ -46,8 +46,10 @@ class Service final {
   class Owner {
    public:
     // OnCannotStart: what the service is told to be cannot be, as it is now: `message`, and lines below it. It goes on trying where that
-    // can help. Never called once the service has been whole.
+    // can help. Never called once the service has been whole, nor twice in a row for the same.
     virtual void OnCannotStart(Service& service, const std::string& message, const std::vector<std::string>& more) = 0;
+    // OtherListener names the listener of another service at that address or port; empty: there is none.
+    virtual std::string OtherListener(const Service& service, const net::Address& address) const = 0;
     // OnDrained: the last step of its drain is done.
     virtual void OnDrained(Service& service) = 0;
 
@@ -70,7 +72,6 @@ class Service final {
 
   // Name is what the operator calls it: the service, the proxy ID, or the instance whose sidecar it is. Constant, and no two are alike.
   const std::string& name() const { return name_; }
-  static std::string NameOf(const config::ServiceSettings& settings);
   // IsCalled is true for each of its names that is known now.
   bool IsCalled(const std::string& name) const;
 
@@ -83,6 +84,11 @@ class Service final {
   std::vector<std::string> NotReady() const;
   std::vector<std::string> Degraded() const;
   bool ready() const { return ready_; }
+  // CannotStart tells the owner, unless it knows. Its word holds until something of the service could be started.
+  void CannotStart(const std::string& message, const std::vector<std::string>& more = {});
+  const std::string& cannot_start() const { return cannot_start_; }
+  // ListenerAt is its own listener at that address or port, for messages; empty: it has none.
+  std::string ListenerAt(const net::Address& address) const;
   void Describe(nlohmann::json* status) const;  // its part of /status
   const control::Agent* agent() const { return agent_.get(); }
   const config::ServiceSettings& settings() const { return settings_; }
@@ -110,6 +116,7 @@ class Service final {
   // The start, in order.
   Status TryPrepare();
   void Open();
+  void OpenAll();
   Status OpenStore();
   void FindProxyId();
   void TakeProxyId(const std::string& proxy_id);
@@ -132,7 +139,6 @@ class Service final {
   // ServesTheRest: an upstream whose port is not to be had takes nothing from the others.
   bool ServesTheRest() const { return settings_.HeldByAgent(); }
   bool ListenersDone() const { return ServesTheRest() ? listeners_->Settled() : listeners_->AllOpen(); }
-  void CannotStart(const std::string& message, const std::vector<std::string>& more = {});
 
   tls::Offers Offers() const;  // of TLS: as the mesh has it, or our own
 
@@ -143,6 +149,7 @@ class Service final {
   const config::ServiceSettings& settings_;
   Owner& owner_;
   const std::string name_;
+  std::string cannot_start_;  // why; empty: it can, as far as is known
   std::string unprepared_;  // why; empty: it is prepared, or has not tried yet
   net::RetryPause prepare_;
   bool begun_ = false;

@@ -30,12 +30,21 @@ Status Service::Prepare() {
 }
 
 Status Service::TryPrepare() {
-  if (settings_.NeedsAgent()) {
+  if (settings_.identity) {
+    if (Status files_good = control::CheckFileIdentity(*settings_.identity); !files_good) return files_good;
+  }
+  // What was made by an earlier try stays: a second store would find the first one's lock.
+  if (settings_.NeedsAgent() && !agent_) {
+    if (!hosts_.empty() && config::IsPipe(settings_.token_file)) {
+      return Invalid(settings_.token_file + ": a pipe is read at the start alone, and nothing came out of it then; start anew");
+    }
     auto agent = control::Agent::Make(*shared_.link, TokenOf(process_.agent, settings_));
     if (!agent) return Invalid("Error connecting to Consul agent: " + agent.error().message);
     agent_ = std::move(*agent);
     agent_->SetMaxStale(process_.max_stale);
-    if (Status opened = OpenStore(); !opened) return opened;
+  }
+  if (settings_.NeedsAgent()) {
+    if (Status opened = store_ ? Ok() : OpenStore(); !opened) return opened;
   } else if (!process_.state_dir.empty() && !process_.state_dir_from_environment) {
     log_.Warn("sidecar", "state_dir has no effect: nothing comes from an agent");
   }
@@ -43,7 +52,7 @@ Status Service::TryPrepare() {
   if (const std::string warning = config::OpenToOthers(settings_.identity->private_key); !warning.empty()) {
     log_.Warn("sidecar", "a private key is open to others", {{"warning", warning}});
   }
-  return control::CheckFileIdentity(*settings_.identity);
+  return Ok();
 }
 
 void Service::Begin(std::vector<data::ServiceHost*> hosts) {
@@ -67,10 +76,38 @@ void Service::Tick() {
 }
 
 void Service::Open() {
+  try {
+    OpenAll();
+  } catch (...) {  // no memory, most likely: nothing of it stays, and Tick tries again
+    upstreams_.clear();
+    local_app_.reset();
+    local_app_address_.reset();
+    intentions_.reset();
+    identity_.reset();
+    defaults_.reset();
+    mesh_.reset();
+    maintenance_.reset();
+    config_watch_.reset();
+    find_proxy_.reset();
+    watched_proxy_id_.clear();
+    probe_.reset();
+    listeners_.reset();
+    config_.reset();
+    whole_ = false;
+    (void)prepare_.Failed(kRetryPrepare, loop_.now());
+    throw;
+  }
   begun_ = true;
+  cannot_start_.clear();
+}
+
+void Service::OpenAll() {
   listeners_ = std::make_unique<ListenerSet>(
       loop_, log_, hosts_, [this](const std::string& name, const Error& error) { OnListenerFailed(name, error); },
-      [this] { CheckReady(); });
+      [this] {
+        cannot_start_.clear();
+        CheckReady();
+      });
   if (agent_) {
     mesh_ = std::make_unique<control::MeshSource>(loop_, log_, *agent_, Offers(), [this] {
       if (identity_) identity_->SetOffers(mesh_->offers());
@@ -145,12 +182,14 @@ void Service::FindProxyId() {
                        NoSidecar(settings_.sidecar_for, found->services_seen, filtered, agent_->TokenName())};
         }
         if (found->proxy_ids.size() > 1) {
-          CannotStart("More than one sidecar proxy registered for " + settings_.sidecar_for + ".", {ChooseOne(found->proxy_ids)});
-          return Ok();
+          const std::string several = "More than one sidecar proxy registered for " + settings_.sidecar_for + ".";
+          if (!config_) CannotStart(several, {ChooseOne(found->proxy_ids)});
+          if (quitting_) return Ok();
+          return Invalid(several + " " + ChooseOne(found->proxy_ids));  // asked again: one of them may go
         }
         const std::string id = found->proxy_ids.front();
         loop_.Post([this, id] {
-          if (!quitting_) TakeProxyId(id);
+          if (!quitting_ && !draining_) TakeProxyId(id);
         });
         return Ok();
       });
@@ -162,6 +201,7 @@ void Service::FindProxyId() {
 }
 
 void Service::TakeProxyId(const std::string& proxy_id) {
+  cannot_start_.clear();
   // A saved answer may have named it before the agent did.
   if (proxy_id != watched_proxy_id_) WatchConfig(proxy_id);
 }

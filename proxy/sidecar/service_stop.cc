@@ -8,6 +8,7 @@ namespace mooring::sidecar {
 
 void Service::BeginDrain() {
   draining_ = true;
+  if (find_proxy_) find_proxy_->Stop();
   if (!begun_) {
     loop_.Post([this] { owner_.OnDrained(*this); });
     return;

@@ -27,7 +27,7 @@ Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings)
   if (!settings_.state_dir.empty()) shared_.disk = std::make_shared<state::DiskThread>();
   for (const config::ServiceSettings& each : settings_.services) {
     if (settings_.services.size() > 1) {
-      service_logs_.push_back(std::make_unique<log::Log>(log_, log::Field{"service", Service::NameOf(each)}));
+      service_logs_.push_back(std::make_unique<log::Log>(log_, log::Field{"service", each.Name()}));
     }
     log::Log& its_log = service_logs_.empty() ? log_ : *service_logs_.back();
     services_.push_back(std::make_unique<Service>(shared_, its_log, each, *this));
@@ -61,7 +61,6 @@ void Sidecar::Tick() {
   tick_.Start(kTick);  // first: it goes on whatever becomes of this one
   for (const auto& service : services_) {
     loop_.Attend(this, [&service] { service->Tick(); });
-    if (service->ready()) cannot_start_.erase(service.get());
   }
 }
 
@@ -70,14 +69,21 @@ void Sidecar::OnCannotStart(Service& service, const std::string& message, const 
     Fatal(message, more);
     return;
   }
-  if (std::string& said = cannot_start_[&service]; said != message) {
-    said = message;
-    log_.Err("sidecar", "a service cannot be started, will retry", {{"service", service.name()}, {"error", message}});
-  }
-  if (cannot_start_.size() < services_.size()) return;
+  log_.Err("sidecar", "a service cannot be started, will retry", {{"service", service.name()}, {"error", message}});
   std::vector<std::string> each;
-  for (const auto& one : services_) each.push_back(one->name() + ": " + cannot_start_[one.get()]);
+  for (const auto& one : services_) {
+    if (one->cannot_start().empty()) return;
+    each.push_back(one->name() + ": " + one->cannot_start());
+  }
   Fatal("none of the services can be started", each);
+}
+
+std::string Sidecar::OtherListener(const Service& service, const net::Address& address) const {
+  for (const auto& other : services_) {
+    if (other.get() == &service) continue;
+    if (std::string listener = other->ListenerAt(address); !listener.empty()) return listener;
+  }
+  return {};
 }
 
 void Sidecar::OnEscaped() noexcept {
@@ -100,10 +106,16 @@ void Sidecar::OnEscaped() noexcept {
 }
 
 const Service* Sidecar::Find(const std::string& name) const {
+  const Service* found = nullptr;
   for (const auto& service : services_) {
-    if (service->IsCalled(name)) return service.get();
+    if (service->name() == name) return service.get();
   }
-  return nullptr;
+  for (const auto& service : services_) {
+    if (!service->IsCalled(name)) continue;
+    if (found != nullptr) return nullptr;
+    found = service.get();
+  }
+  return found;
 }
 
 std::string Sidecar::Of(const Service& service, const std::string& reason) const {

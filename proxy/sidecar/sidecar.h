@@ -4,7 +4,6 @@
 // Everything here runs on the control loop, the main thread's.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -40,13 +39,14 @@ class Sidecar final : public net::Keeper, public Service::Owner {
 
   // Service::Owner.
   void OnCannotStart(Service& service, const std::string& message, const std::vector<std::string>& more) override;
+  std::string OtherListener(const Service& service, const net::Address& address) const override;
   void OnDrained(Service& service) override;
 
   // OnEscaped: work was cut short, most likely for lack of memory. What was known stays; it is published again a moment later.
   void OnEscaped() noexcept override;
   void Tick();
 
-  // Find is the service of that name, or null.
+  // Find is the service of that name, or null. A name that fits several, as that of a service with two proxies here, fits none.
   const Service* Find(const std::string& name) const;
   std::vector<std::string> NotReady() const;
   std::vector<std::string> Degraded() const;
@@ -78,7 +78,6 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   std::vector<std::unique_ptr<data::Worker>> workers_;  // end before what their services log to
   std::unique_ptr<control::AgentLink> link_;            // null where no service needs the agent
   std::vector<std::unique_ptr<Service>> services_;      // end before the workers, and before the link
-  std::map<const Service*, std::string> cannot_start_;  // why, as said last
   std::size_t drained_ = 0;                             // services
   std::unique_ptr<admin::Admin> admin_;
   net::Timer tick_;

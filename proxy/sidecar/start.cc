@@ -31,7 +31,7 @@ Status Sidecar::Prepare() {
     const Status prepared = service->Prepare();
     if (prepared) continue;
     if (services_.size() == 1) return prepared;
-    OnCannotStart(*service, prepared.error().message, {});
+    service->CannotStart(prepared.error().message);
     if (exiting_) return Ok();
   }
   OpenAdmin();
@@ -79,7 +79,9 @@ void Sidecar::OpenAdmin() {
 void Sidecar::SayStart() {
   std::string text = "Mooring proxy starting...\n";
   for (const auto& service : services_) text += ServiceFacts(service->settings());
-  text += ProcessFacts(settings_, services_.front()->agent());
+  std::string agent = link_ ? link_->name() : "";
+  if (const control::Agent* one = services_.front()->agent(); one != nullptr && services_.size() == 1) agent += " (" + one->TokenName() + ")";
+  text += ProcessFacts(settings_, agent);
   // Nobody may read this, and that must not hold up the start.
   if (!log::WriteWithin(STDOUT_FILENO, text, kStdoutTime)) {
     log_.Warn("sidecar", "standard output is not read or cannot be written; the start's message is not complete there");

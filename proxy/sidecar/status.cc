@@ -41,6 +41,9 @@ std::string Sidecar::StatusJson(const std::string& service) const {
   out["uptime_seconds"] = std::chrono::duration<double>(loop_.now() - started_at_).count();
   if (const Service* one = service.empty() ? nullptr : Find(service)) {
     one->Describe(&out);
+    std::vector<std::string> degraded = AgentDegraded();
+    for (std::string& what : one->Degraded()) degraded.push_back(std::move(what));
+    out["degraded"] = std::move(degraded);
     return Written(out);
   }
   json services = json::array();

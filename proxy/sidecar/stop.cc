@@ -16,6 +16,7 @@ constexpr milliseconds kSameSignal{1'000};
 }  // namespace
 
 void Sidecar::OnTerminate() {
+  if (exiting_) return;  // it ends already, as soon as it has deregistered
   if (draining_) {
     if (loop_.now() - terminated_at_ < kSameSignal) return;
     bool begun = true;  // not where there was no memory to begin it with

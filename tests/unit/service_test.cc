@@ -41,6 +41,7 @@ struct World final : Service::Owner, net::Keeper {
   }
   ~World() { here.loop.SetKeeper(nullptr); }
   void OnCannotStart(Service&, const std::string&, const std::vector<std::string>&) override {}
+  std::string OtherListener(const Service&, const net::Address&) const override { return {}; }
   void OnDrained(Service&) override {}
   void OnEscaped() noexcept override { service.PublishLater(); }
 
@@ -63,7 +64,8 @@ struct World final : Service::Owner, net::Keeper {
   bool armed = false;
   const config::Settings settings = OneService();
   test::AtDesk here{[this](const std::string& target) { return Answer(target); }};
-  Service service{{here.loop, settings, nullptr, here.link.get()}, here.log, settings.services.front(), *this};
+  const Service::Shared shared{here.loop, settings, nullptr, here.link.get()};
+  Service service{shared, here.log, settings.services.front(), *this};
 };
 
 TEST_CASE("service: a configuration that is taken up when memory runs out is taken up whole a moment later") {

@@ -155,3 +155,57 @@ TEST_CASE("threads: connections live whole lives on two workers of one identity 
   control.join();
   CHECK(whole == kThreads * kLives);
 }
+
+TEST_CASE("threads: two services of one worker are each decided by their own snapshot while both are posted") {
+  constexpr int kLives = 20;
+  test::Sidecars sidecars;
+  data::Worker worker;
+  data::ServiceHost& open = worker.AddService(sidecars.log);
+  data::ServiceHost& closed = worker.AddService(sidecars.log);
+  worker.Start();
+  const net::UniqueFd open_at = test::Sidecars::Open(open, "public", data::ListenerKind::kPublic);
+  const net::UniqueFd closed_at = test::Sidecars::Open(closed, "public", data::ListenerKind::kPublic);
+  const auto rules = [&](authz::DefaultPolicy fallback) {
+    auto inbound = std::make_shared<data::InboundRules>();
+    inbound->local_app = {sidecars.app.address()};
+    auto snapshot = std::make_shared<data::Snapshot>();
+    snapshot->identity = sidecars.IdentityOf(sidecars.db_leaf);
+    snapshot->intentions = std::make_shared<authz::IntentionSet>();
+    snapshot->fallback = fallback;
+    snapshot->inbound = std::move(inbound);
+    return snapshot;
+  };
+  const auto post = [&] {
+    open.PostSnapshot(rules(authz::DefaultPolicy::kAllow));
+    closed.PostSnapshot(rules(authz::DefaultPolicy::kDeny));
+  };
+  post();
+  const auto lead_to = [&](const net::UniqueFd& place) {
+    auto snapshot = std::make_shared<data::Snapshot>(*sidecars.ForCaller());
+    auto upstream = std::make_shared<data::UpstreamRules>(*snapshot->upstreams["db"]);
+    upstream->endpoints[0].address = net::SocketAddress::LocalOf(place.get());
+    snapshot->upstreams["db"] = std::move(upstream);
+    sidecars.caller.PostSnapshot(std::move(snapshot));
+    test::OnThreadOf(sidecars.caller, [] {});
+  };
+  std::atomic<bool> over = false;
+  std::thread control([&] {
+    while (!over) {
+      post();
+      (void)open.stats().inbound.total.value();
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  });
+  int lived = 0;
+  int denied = 0;
+  lead_to(open_at);
+  for (int i = 0; i < kLives; ++i) lived += test::Client(sidecars).Live() ? 1 : 0;
+  lead_to(closed_at);
+  for (int i = 0; i < kLives; ++i) denied += test::Client(sidecars).Live() ? 0 : 1;
+  over = true;
+  control.join();
+  CHECK(lived == kLives);
+  CHECK(denied == kLives);
+  CHECK(closed.stats().inbound.total.value() >= kLives);
+  CHECK(open.stats().inbound.total.value() == kLives);
+}
