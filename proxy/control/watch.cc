@@ -64,7 +64,25 @@ bool Watch::Enter() {
                           .marked = options_.partial != Options::Partial::kUnmarked};
   question_ = Questions::Of(agent_.link()).For(agent_, What(), how);
   const std::shared_ptr<Question> question = question_;  // it may be left again meanwhile
-  return question->Join(this);
+  bool first = false;
+  try {
+    first = question->Join(this);
+  } catch (...) {
+    Leave();
+    throw;
+  }
+  // What is asked for who joins late may come to nothing, and the others may wait long for a change.
+  if (!first && !Knows() && question_ == question) RetryAlone();
+  return first;
+}
+
+void Watch::OrRetry(const std::function<void()>& act) {
+  try {
+    act();
+  } catch (...) {
+    RetryAlone();
+    throw;
+  }
 }
 
 void Watch::Leave() {
@@ -74,14 +92,18 @@ void Watch::Leave() {
 
 void Watch::Move() {
   Leave();
-  Enter();
+  OrRetry([this] { Enter(); });
 }
 
-void Watch::Start() { Enter(); }
+void Watch::Start() {
+  OrRetry([this] { Enter(); });
+}
 
 void Watch::Refresh() {
-  if (question_ && question_->what() != What()) Leave();
-  if (!Enter()) question_->Refresh();
+  OrRetry([this] {
+    if (question_ && question_->what() != What()) Leave();
+    if (!Enter()) question_->Refresh();
+  });
 }
 
 void Watch::Stop() {
@@ -141,7 +163,7 @@ void Watch::OnFailed(const Subscriber::Failure& failure) {
   state_.phase = State::Phase::kRetrying;
   if (failure.refused) state_.refusal = failure.error.message;
   if (failure.say) SayFailed(failure.error, news);
-  if (failure.alone) RetryAlone();
+  failure.alone ? RetryAlone() : retry_.Stop();  // else the question is asked again for all
   const std::weak_ptr<bool> alive = alive_;
   Restore();
   if (alive.expired()) return;

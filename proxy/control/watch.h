@@ -121,6 +121,8 @@ class Watch final : private Subscriber {
   Question::What What() const;
   // Enter joins the question. True: it is asked at once for that.
   bool Enter();
+  // OrRetry: what is cut short for want of memory is tried again, by Refresh; the exception goes on.
+  void OrRetry(const std::function<void()>& act);
   void Leave();
   void Confirm(const http::Response& response, const Subscriber::Facts& facts);
   std::optional<Error> Distrust(const http::Response& response);
@@ -142,7 +144,7 @@ class Watch final : private Subscriber {
   std::shared_ptr<Question> question_;  // null: at rest
   net::Timer restore_;
   bool restore_armed_ = false;
-  net::Timer retry_;  // of an answer that the others could use
+  net::Timer retry_;  // for this one alone: of an answer that the others could use, or of what was cut short
   net::RetryPause pause_;
   std::optional<net::MonotonicTime> refusal_said_at_;
   bool failure_said_ = false;

@@ -97,6 +97,26 @@ TEST_CASE("shared watch: a secret is kept for nobody: who joins has it asked bes
   CHECK(agent.Waiting() == 1);
 }
 
+TEST_CASE("shared watch: what is asked for who joins is asked again when nothing came of it, while the others wait for a change") {
+  bool broken = false;
+  Three agent([&](const std::string& target) {
+    if (Blocks(target)) return std::string();
+    return broken ? std::string("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n") : test::Ok("a", Index(7));
+  });
+  auto options = Watches::Of(kDoc);
+  options.secret = true;
+  agent.New("web", options, agent.web.get()).Start();
+  agent.Until([&] { return agent.Waiting() == 1; });
+  broken = true;
+  agent.New("db", options, agent.db.get()).Start();
+  agent.Until([&] { return agent.Asked() == 3; });
+  broken = false;
+  const net::MonotonicTime failed = agent.loop.now();
+  agent.Until([&] { return agent.told.contains("db"); });
+  CHECK(agent.loop.now() - failed < 9s);
+  CHECK(agent.Waiting() == 1);
+}
+
 TEST_CASE("shared watch: who joins while the question fails hears why, and is told with the others once it is answered") {
   bool broken = true;
   Three agent([&](const std::string& target) { return broken ? std::string(kForbidden) : Answer(target); });

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
 #include "proxy/state/store.h"
+#include "tests/unit/failing_new.h"
 #include "tests/unit/state_fixture.h"
 #include "tests/unit/watch_fixture.h"
 
@@ -345,6 +347,42 @@ TEST_CASE("watch: a refresh goes beside a blocking question, which is not given 
   CHECK(watch.Blocks());
   agent.desk.Say("/v1/doc?index=7", test::Ok("b", Index(8)));
   agent.Until([&] { return agent.told["doc"] == "b"; });
+}
+
+TEST_CASE("watch: one that is refreshed without memory asks all the same, later, and with the token that it has by then") {
+  Watches agent([](const std::string&) { return test::Ok("a", Index(7)); });
+  const test::TempDir dir;
+  bool rotates = false;
+  SUBCASE("it asks something else") {}
+  SUBCASE("its token has changed") { rotates = true; }
+  test::WriteFile(dir / "token", "token 0");
+  const auto service = agent.Service({"", dir / "token"});
+  auto options = Watches::Of("/v1/doc");
+  options.method = "POST";
+  options.blocking = Watch::Blocking::kNone;
+  options.poll_interval = 0ms;  // nobody asks but Refresh
+  Watch& watch = agent.New("doc", options, service.get());
+  watch.Start();
+  agent.Until([&] { return agent.told.contains("doc"); });
+  std::size_t failed = 1;
+  for (std::size_t n = 1; failed > 0; ++n) {
+    CAPTURE(n);
+    const std::string token = "token " + std::to_string(rotates ? n : 0);
+    test::WriteFile(dir / "token", token);
+    if (!rotates) watch.SetBody("a body that is number " + std::to_string(n));
+    const std::size_t asked = agent.Asked();
+    test::FailingNew::Arm(n, 1);
+    try {
+      watch.Refresh();
+    } catch (const std::bad_alloc&) {
+    }
+    failed = test::FailingNew::Lift().failed;
+    agent.Until([&] { return agent.Asked() > asked && watch.state().phase == Phase::kOk; });
+    CHECK(agent.desk.questions.back().token == token);
+    agent.Pass(20s);
+    CHECK(agent.Asked() <= asked + 2);
+  }
+  agent.watches.clear();
 }
 
 TEST_CASE("watch: one that is stopped asks no more, keeps what it knows, and may be started again") {
