@@ -164,7 +164,9 @@ void Question::Ask() {
   const bool unknown = audience_.Any([](Subscriber& one) { return !one.Knows(); });
   const bool urgent = unknown || (how_.own != Own::kNone && (refresh || !polled_));
   manner.rank = pause_.failures() > 0 ? Asker::Rank::kRetry : urgent ? Asker::Rank::kFirst : Asker::Rank::kPoll;
-  http::Request request = NewRequest(blocking_, cached_);
+  asked_with_ = TokenToAskWith();
+  sent_index_ = blocking_ && what_.blocking == Blocking::kIndex ? index_ : 0;
+  http::Request request = NewRequest(asked_with_, blocking_, cached_);
   sent_at_ = loop_.now();
   asker_.Send(std::move(request), manner, [this](Result<http::Response> answer) {
     const auto self = shared_from_this();  // the last one may leave meanwhile
@@ -178,7 +180,10 @@ void Question::Ask() {
   });
 }
 
-http::Request Question::NewRequest(bool waits, bool cached) {
+// TokenToAskWith is that of all who are told the answer, even where a file has another by now: FollowTokens sends that one away first.
+const std::string& Question::TokenToAskWith() const { return what_.any_token ? Voice().agent().Secret() : token_; }
+
+http::Request Question::NewRequest(const std::string& token, bool waits, bool cached) {
   std::string query = what_.query;
   const auto add = [&query](const std::string& text) {
     if (!query.empty()) query += '&';
@@ -189,20 +194,16 @@ http::Request Question::NewRequest(bool waits, bool cached) {
     add("wait=" + std::to_string(wait.count()) + "ms");
   };
   milliseconds deadline = kAnswerTime;
-  sent_index_ = 0;
   if (waits) {
     const bool in_turn = player_ && link_.connections().turns().Contended();
     wait_ = link_.WaitOf(in_turn ? std::min(kWaitInTurn, how_.wait) : how_.wait);
-    if (what_.blocking == Blocking::kIndex) sent_index_ = index_;
     wait_for_change(wait_);
     deadline += wait_ + wait_ / 16;  // the server adds up to a sixteenth
   } else if (how_.own == Own::kLeaf && index_ > 0 && pause_.failures() == 0) {
     wait_for_change(kHardlyWaits);
   }
   if (cached) add("cached");
-  Agent& agent = Voice().agent();
-  asked_with_ = agent.Secret();
-  http::Request request = agent.NewRequest(what_.method, what_.path, query);
+  http::Request request = link_.NewRequest(what_.method, what_.path, query, token);
   request.body = what_.body;
   request.deadline = deadline;
   request.blocking = waits;
@@ -214,9 +215,7 @@ http::Request Question::NewRequest(bool waits, bool cached) {
 void Question::AskAside() {
   if (!aside_) aside_ = std::make_unique<Asker>(link_.connections());
   if (aside_->busy()) return;
-  const std::uint64_t sent_index = sent_index_;  // of the blocking query, which goes on
-  http::Request request = NewRequest(false, false);
-  sent_index_ = sent_index;
+  http::Request request = NewRequest(TokenToAskWith(), false, false);
   aside_->Send(std::move(request), {Asker::Rank::kFirst, false}, [this](Result<http::Response> answer) {
     const auto self = shared_from_this();
     TakeAside(std::move(answer));

@@ -82,7 +82,8 @@ class Question final : public std::enable_shared_from_this<Question> {
   void Send() noexcept;
   void Ask();
   bool FollowTokens();
-  http::Request NewRequest(bool waits, bool cached);
+  const std::string& TokenToAskWith() const;
+  http::Request NewRequest(const std::string& token, bool waits, bool cached);
   void AskAside();
   bool AskWithAnotherToken();
   void Next(bool unmoved);
@@ -136,7 +137,7 @@ class Question final : public std::enable_shared_from_this<Question> {
   bool blocking_ = false;
   bool cached_ = false;
   bool polled_ = false;            // asked in turn, for want of a connection to wait on
-  std::string asked_with_;         // the token
+  std::string asked_with_;         // the token; not that of a question aside
   std::set<std::string> refused_;  // tokens that were, of a question that any may ask
   std::uint64_t sent_index_ = 0;
   net::MonotonicTime sent_at_{};

@@ -361,6 +361,23 @@ TEST_CASE("shared watch: whose token has changed asks by himself from the next q
   agent.watches.clear();
 }
 
+TEST_CASE("shared watch: what is asked beside a blocking question is asked with the token of all whom it is told") {
+  Watches agent(Answer);
+  const test::TempDir dir;
+  test::WriteFile(dir / "web", "first");
+  test::WriteFile(dir / "db", "first");
+  const auto web = agent.Service({"", dir / "web"});
+  const auto db = agent.Service({"", dir / "db"});
+  agent.New("web", Watches::Of(kDoc), web.get()).Start();
+  agent.New("db", Watches::Of(kDoc), db.get()).Start();
+  agent.Until([&] { return agent.desk.Asked("index=") == 1; });
+  test::WriteFile(dir / "web", "another");
+  agent.watches.back()->Refresh();
+  agent.Until([&] { return agent.Asked() == 3; });
+  CHECK(agent.desk.questions.back().token == "first");
+  agent.watches.clear();
+}
+
 TEST_CASE("shared watch: what is the same whatever the token goes on with another's when one is refused") {
   std::string refused = "same";
   Three* all = nullptr;
