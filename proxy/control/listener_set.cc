@@ -56,11 +56,12 @@ void ListenerSet::Update(const std::map<std::string, Wanted>& wanted) {
 void ListenerSet::Open(const std::string& name, Entry* entry) {
   TryAgain();  // what is cut short by a lack of memory, too
   // Even a literal goes through the resolver: one path, and no callback from inside Update.
-  if (std::exchange(entry->resolving, true)) return;
+  if (entry->resolving) return;
   resolver_.Resolve(entry->wanted.address,
                     [this, name, id = entry->id](Result<std::vector<net::SocketAddress>> found) {
                       Resolved(name, id, std::move(found));
                     });
+  entry->resolving = true;  // only now: there may have been no memory to ask
 }
 
 void ListenerSet::Resolved(const std::string& name, std::uint64_t id,
@@ -118,16 +119,20 @@ void ListenerSet::Failed(const std::string& name, Entry* entry, const Error& err
 
 void ListenerSet::Close(const std::string& name, Entry* entry) {
   if (!entry->fd) return;
-  if (entry->wanted.address.kind == net::Address::Kind::kUnix) unlink(entry->wanted.address.path.c_str());
-  entry->fd.Reset();
-  for (data::ServiceHost* host : hosts_) {
-    ++*releases_;
-    // Runs on the worker; the count is looked at on our loop alone, and only while this object lives.
-    auto task = std::make_shared<std::unique_ptr<net::Task>>(
+  // All that needs memory here comes first: what is counted is released.
+  std::vector<std::shared_ptr<std::unique_ptr<net::Task>>> tasks;
+  for (std::size_t i = 0; i < hosts_.size(); ++i) {
+    tasks.push_back(std::make_shared<std::unique_ptr<net::Task>>(
         std::make_unique<net::Task>([this, releases = std::weak_ptr<std::size_t>(releases_)] {
           if (const auto left = releases.lock(); left && --*left == 0) Retry();
-        }));
-    host->PostCloseListener(name, [&loop = loop_, task] { loop.Post(std::move(*task)); });
+        })));
+  }
+  if (entry->wanted.address.kind == net::Address::Kind::kUnix) unlink(entry->wanted.address.path.c_str());
+  entry->fd.Reset();
+  for (std::size_t i = 0; i < hosts_.size(); ++i) {
+    // Runs on the worker; the count is looked at on our loop alone, and only while this object lives.
+    hosts_[i]->PostCloseListener(name, [&loop = loop_, task = std::move(tasks[i])] { loop.Post(std::move(*task)); });
+    ++*releases_;  // only now: there may have been no memory to post it
   }
   log_.Info("control", "listener closed", {{"name", name}, {"address", entry->bound}});
 }

@@ -3,8 +3,12 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <map>
+#include <new>
+#include <string>
 
 #include "proxy/net/listener.h"
+#include "tests/unit/failing_new.h"
 #include "tests/unit/http_fixture.h"
 #include "tests/unit/test_clock.h"
 
@@ -144,6 +148,23 @@ TEST_CASE("listener set: one that is wanted elsewhere before it could open is tr
   world.Await([&] { return world.set.AllOpen(); });
   CHECK(world.failed.empty());
   CHECK(world.set.BoundPort("a") != holder.port);
+}
+
+TEST_CASE("listener set: one that there was no memory to open is opened by the next change") {
+  std::size_t failed = 1;
+  for (std::size_t n = 1; failed > 0; ++n) {
+    CAPTURE(n);
+    World world;
+    const std::map<std::string, ListenerSet::Wanted> wanted{{"a", {Loopback(0), data::ListenerKind::kUpstream}}};
+    test::FailingNew::Arm(n, 1);
+    try {
+      world.set.Update(wanted);
+    } catch (const std::bad_alloc&) {
+    }
+    failed = test::FailingNew::Lift().failed;
+    world.set.Update(wanted);
+    world.Await([&] { return world.set.IsOpen("a"); });
+  }
 }
 
 TEST_CASE("listener set: closing a kind ends its listeners for good, and says when") {
