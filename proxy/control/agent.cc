@@ -41,8 +41,8 @@ void Agent::NameToken(std::function<void(const std::string&)> callback) {
     return;
   }
   wanting_name_.push_back(std::move(callback));
-  if (wanting_name_.size() > 1) return;  // asked already
   if (!accessor_asker_) accessor_asker_ = NewAsker();
+  if (accessor_asker_->busy()) return;  // asked already
   accessor_asker_->Send(NewRequest("GET", "/v1/acl/token/self", ""), [this](const Result<http::Response>& answer) {
     std::string name = TokenName();
     if (answer && answer->status == 200) {

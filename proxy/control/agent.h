@@ -2,8 +2,8 @@
 // it keeps what it was told.
 //
 // Makes requests, which their users send by an Asker made by NewAsker. Several Agents may share one link, each with its token, its
-// store and its limit of staleness. The token may be another Agent's as well: whoever asks the same with the same token may share
-// the answer, so SameToken says so. Loop thread only.
+// store and its limit of staleness. The token may be another Agent's as well: whoever asks the same with the same token shares
+// the answer (questions.h). Loop thread only.
 #pragma once
 
 #include <functional>
@@ -50,8 +50,6 @@ class Agent final {
 
   // Secret is the token in force, after a look at its file; empty: none. Never logged.
   const std::string& Secret();
-  // SameToken: the two are one asker to Consul, as far as the tokens' files said when they were last looked at.
-  bool SameToken(const Agent& other) const { return token_->Secret() == other.token_->Secret(); }
   // TokenName says which token is in use, never the token: "the token of /etc/mooring/token", "no token".
   std::string TokenName() const { return token_->Name(); }
   // Blot replaces our token in a text of the agent's, which may repeat what it was asked with.

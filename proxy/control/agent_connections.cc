@@ -1,7 +1,9 @@
 #include "proxy/control/agent_connections.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <exception>
 #include <utility>
 
 #include "tls/cleanse.h"
@@ -118,8 +120,8 @@ void AgentConnections::Dispatch() {
       ++it;
       continue;
     }
-    it = queue_.erase(it);
     asker->hopeless_ = admission_.Full() ? Admission::kFull : last_error_;
+    it = queue_.erase(it);
     asker->timer_.Start(milliseconds(0));
   }
 }
@@ -235,6 +237,7 @@ void AgentConnections::Ended(Line* line, Result<http::Response> answer) {
   if (!line->client.connected()) line->answered = false;
   line->idle.Start(Surplus(line) ? milliseconds(0) : kIdle);
   Asker* asker = std::exchange(line->asker, nullptr);
+  std::exception_ptr escaped;  // what is queued goes on all the same
   if (asker != nullptr) {
     asker->line_ = nullptr;
     if (line->client.trouble() == Trouble::kTooMany ||
@@ -242,11 +245,16 @@ void AgentConnections::Ended(Line* line, Result<http::Response> answer) {
       answer = Error{ErrorCode::kUnavailable, Admission::kFull};
     }
     const Asker::Callback callback = std::exchange(asker->callback_, nullptr);
-    callback(std::move(answer));  // may destroy the asker
+    try {
+      callback(std::move(answer));  // may destroy the asker
+    } catch (...) {
+      escaped = std::current_exception();
+    }
   } else if (answer) {
     tls::Cleanse(&answer->body);  // it may hold a private key
   }
   Dispatch();
+  if (escaped) std::rethrow_exception(escaped);
 }
 
 // Surplus: it was for somebody who is no more, or who shares one now.
@@ -308,7 +316,12 @@ void Asker::Send(http::Request request, Manner manner, Callback callback) {
   asked_at_ = connections_.loop_.now();
   hopeless_.clear();
   if (manner_.rank == Rank::kOneOff) timer_.Start(request_.deadline);
-  connections_.Submit(this);
+  try {
+    connections_.Submit(this);
+  } catch (...) {
+    Cancel();
+    throw;
+  }
 }
 
 void Asker::Cancel() {

@@ -111,7 +111,7 @@ class Asker final {
   Asker(const Asker&) = delete;
   Asker& operator=(const Asker&) = delete;
 
-  // Send starts a request, or queues it; one under way is given up without its callback. The callback never runs inside
+  // Send starts a request, or queues it; an exception means neither. One under way is given up without its callback. The callback never runs inside
   // Send, and may call Send or destroy the Asker. Errors are http::Client's, and kUnavailable with Admission::kFull or the
   // last failure where no connection is to be had.
   void Send(http::Request request, Callback callback) { Send(std::move(request), Manner{}, std::move(callback)); }

@@ -8,6 +8,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -146,6 +147,24 @@ TEST_CASE("agent connections: a one-off fails at its deadline, which counts from
   REQUIRE_FALSE(*got);
   CHECK(got->error().message.find("all in use for 100 ms") != std::string::npos);
   CHECK(fixture.desk.accepted == 1);
+}
+
+TEST_CASE("agent connections: what is queued goes on when the callback of another ends by an exception") {
+  Fixture agent([](const std::string&) { return test::Ok("x"); }, /*claims=*/false);
+  std::vector<std::unique_ptr<Asker>> askers;
+  std::size_t thrown = 0;
+  for (int i = 0; i < 20; ++i) {  // more than there are connections
+    askers.push_back(agent.agent->NewAsker());
+    askers.back()->Send(agent.agent->NewRequest("GET", "/v1/x", ""), [&](const Result<http::Response>& answer) {
+      CHECK(answer);
+      ++thrown;
+      throw std::bad_alloc();
+    });
+  }
+  for (std::size_t i = 1; i <= askers.size(); ++i) {
+    CHECK_THROWS_AS(RunUntil(agent.loop, [&] { return thrown > i; }), std::bad_alloc);
+  }
+  CHECK(thrown == askers.size());
 }
 
 TEST_CASE("agent connections: a request given up keeps its connection until its answer, and nothing is opened beside it") {
