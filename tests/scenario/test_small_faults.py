@@ -9,7 +9,7 @@ import socket
 import subprocess
 
 from lib import apps, certs, check, tlspeer
-from lib.case import slowness
+from lib.case import sanitized, slowness
 from lib.consul import Consul
 from lib.mooring import Mooring, run
 from lib.static import identity_files
@@ -125,7 +125,6 @@ def test_a_name_that_a_browser_was_led_here_by_is_refused(case):
 def test_a_state_file_that_is_too_large_is_not_read(case):
     consul = Consul(case)
     state = case.directory / "state"
-    folder = state / "service-web"
     flags = ["-http-addr", consul.address, "-service", "web", "-upstream", "db:127.0.0.1:0", "-state-dir", str(state)]
     state.mkdir(mode=0o700)
     mooring = Mooring.connect_proxy(case, *flags)
@@ -135,11 +134,12 @@ def test_a_state_file_that_is_too_large_is_not_read(case):
     os.truncate(file, 1 << 30)  # a hole: nothing of it is on the disk
     again = Mooring.connect_proxy(case, *flags)
     again.wait_log(r"more than the \d+ ")
-    check.below(again.process.resident(), 100 << 20, "bytes in memory")
-    del folder
+    check.below(again.process.resident(), 512 << 20, "bytes in memory, of a file of a GiB")
 
 
 def test_no_path_of_the_building_machine_stands_in_the_program(case):
+    if sanitized():
+        raise check.Skip("a sanitizer writes the names of source files into the program; the other build is looked at")
     with open(os.environ["MOORING_BIN"], "rb") as file:
         program = file.read()
     for folder in {os.path.expanduser("~"), os.environ.get("MOORING_CACHE", "~/.cache/mooring"),
