@@ -42,6 +42,7 @@ Question::Question(AgentLink& link, What what, How how, std::string token)
       asker_(link.connections(), how.own),
       timer_(loop_, [this] { Send(); }),
       newcomers_(loop_, [this] { TellNewcomers(); }),
+      newcomers_again_(loop_, [this] { ExpectNewcomers(); }),
       allowance_(loop_.now()) {}
 
 Question::~Question() {

@@ -118,6 +118,7 @@ class Question final : public std::enable_shared_from_this<Question> {
   std::unique_ptr<Asker> aside_;  // for a question beside a blocking query
   net::Timer timer_;
   net::Chore newcomers_;
+  net::Timer newcomers_again_;  // what was asked for them has come to nothing
 
   // What is known.
   bool answered_ = false;
@@ -147,6 +148,7 @@ class Question final : public std::enable_shared_from_this<Question> {
   bool polled_before_ = false;
   unsigned seat_tries_ = 0;
   net::RetryPause pause_;
+  net::RetryPause aside_pause_;
   Allowance allowance_;
 };
 

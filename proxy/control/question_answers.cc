@@ -19,6 +19,12 @@ constexpr std::uint64_t kMaxAge = std::uint64_t{365} * 24 * 3600;
 }  // namespace
 
 void Question::TakeAside(Result<http::Response> answer) {
+  // The others may wait long for a change, so it is asked once more for who has joined late.
+  if (answer && answer->status == 200) {
+    aside_pause_.Succeeded();
+  } else if (audience_.HasNewcomers()) {
+    newcomers_again_.Start(aside_pause_.Failed(kBackoff, loop_.now()));
+  }
   if (!answer) return;
   (void)NoteAbsence(&*answer);
   // Of another version the blocking query tells, in order.

@@ -64,16 +64,12 @@ bool Watch::Enter() {
                           .marked = options_.partial != Options::Partial::kUnmarked};
   question_ = Questions::Of(agent_.link()).For(agent_, What(), how);
   const std::shared_ptr<Question> question = question_;  // it may be left again meanwhile
-  bool first = false;
   try {
-    first = question->Join(this);
+    return question->Join(this);
   } catch (...) {
     Leave();
     throw;
   }
-  // What is asked for who joins late may come to nothing, and the others may wait long for a change.
-  if (!first && !Knows() && question_ == question) RetryAlone();
-  return first;
 }
 
 void Watch::OrRetry(const std::function<void()>& act) {
@@ -163,7 +159,7 @@ void Watch::OnFailed(const Subscriber::Failure& failure) {
   state_.phase = State::Phase::kRetrying;
   if (failure.refused) state_.refusal = failure.error.message;
   if (failure.say) SayFailed(failure.error, news);
-  failure.alone ? RetryAlone() : retry_.Stop();  // else the question is asked again for all
+  if (failure.alone) RetryAlone();
   const std::weak_ptr<bool> alive = alive_;
   Restore();
   if (alive.expired()) return;
