@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
 #include <nlohmann/json.hpp>
 
 #include "tests/unit/agent_desk.h"
@@ -70,6 +71,19 @@ struct World {
     act([&](auto...) { done = true; });
     clock.RunUntil(here.loop, [&] { return done; });
     return std::chrono::duration_cast<net::milliseconds>(here.loop.now() - before);
+  }
+
+  // Suspends is whether the agent has taken the check for critical.
+  bool Suspends() {
+    std::optional<bool> taken;
+    (void)Took([&](auto done) {
+      registration.Suspend([&, done](bool is) {
+        taken = is;
+        done();
+      });
+    });
+    REQUIRE(taken);
+    return *taken;
   }
 
   test::Clock clock;
@@ -197,14 +211,7 @@ TEST_CASE("registration: an entry that another process has written since is left
     World world;
     world.Await(kPass);
     world.answers[kLook] = test::Ok(entry);
-    bool taken = true;
-    (void)world.Took([&](auto done) {
-      world.registration.Suspend([&, done](bool is) {
-        taken = is;
-        done();
-      });
-    });
-    CHECK_FALSE(taken);
+    CHECK_FALSE(world.Suspends());
     CHECK(world.Asked(kFail) == 0);
     world.Pass(60s);
     CHECK(world.Asked(kPass) == 1);  // the heartbeats are the other's
@@ -236,14 +243,7 @@ TEST_CASE("registration: where the agent does not say whose the entry is, it sta
 TEST_CASE("registration: a drain makes the check critical while the entry is ours, until it is passed again") {
   World world;
   world.Await(kPass);
-  bool taken = false;
-  (void)world.Took([&](auto done) {
-    world.registration.Suspend([&, done](bool is) {
-      taken = is;
-      done();
-    });
-  });
-  CHECK(taken);
+  CHECK(world.Suspends());
   CHECK(world.Asked(kFail) == 1);
   world.Pass(60s);
   CHECK(world.Asked(kPass) == 1);
@@ -256,14 +256,7 @@ TEST_CASE("registration: heartbeats go on where the agent does not take the chec
   World world;
   world.Await(kPass);
   world.answers[kLook] = Says(500, "rpc error");
-  bool taken = true;
-  (void)world.Took([&](auto done) {
-    world.registration.Suspend([&, done](bool is) {
-      taken = is;
-      done();
-    });
-  });
-  CHECK_FALSE(taken);
+  CHECK_FALSE(world.Suspends());
   world.Await(kPass, 3);
 }
 

@@ -332,23 +332,34 @@ TEST_CASE("shared watch: everybody may end inside one callback, and the question
   CHECK(agent.Asked() == 1);
 }
 
-TEST_CASE("shared watch: whose token has changed asks by himself from the next question on, and who has the same again shares again") {
-  Watches agent(Answer);
+// TwoFiles is two services whose token files hold the same token, and who share one question, which waits.
+struct TwoFiles : Watches {
+  TwoFiles() : Watches(Answer) {
+    New("web", Of(kDoc), web.get()).Start();
+    New("db", Of(kDoc), db.get()).Start();
+    Until([this] { return desk.Asked("index=") == 1; });
+  }
+  ~TwoFiles() { watches.clear(); }
+  void Write(const std::string& service, const std::string& token) { test::WriteFile(dir / service, token); }
+  std::unique_ptr<Agent> With(const std::string& service) {
+    Write(service, "first");
+    return Service({"", dir / service});
+  }
+
   const test::TempDir dir;
-  test::WriteFile(dir / "web", "first");
-  test::WriteFile(dir / "db", "first");
-  const auto web = agent.Service({"", dir / "web"});
-  const auto db = agent.Service({"", dir / "db"});
-  agent.New("web", Watches::Of(kDoc), web.get()).Start();
-  agent.New("db", Watches::Of(kDoc), db.get()).Start();
-  agent.Until([&] { return agent.desk.Asked("index=") == 1; });
+  const std::unique_ptr<Agent> web = With("web");
+  const std::unique_ptr<Agent> db = With("db");
+};
+
+TEST_CASE("shared watch: whose token has changed asks by himself from the next question on, and who has the same again shares again") {
+  TwoFiles agent;
   CHECK(agent.Asked() == 2);
-  test::WriteFile(dir / "db", "second");
+  agent.Write("db", "second");
   agent.desk.Say(kDoc, test::Ok("b", Index(8)));
   agent.Until([&] { return agent.desk.Asked("index=") == 3; });
   CHECK(agent.desk.questions[3].token != agent.desk.questions[2].token);
   CHECK(agent.Asked() == 5);
-  test::WriteFile(dir / "web", "second");
+  agent.Write("web", "second");
   agent.desk.Say(kDoc, test::Ok("c", Index(9)));
   agent.Until([&] { return agent.told["web"] == "c" && agent.told["db"] == "c"; });
   agent.Pass(1s);
@@ -358,24 +369,14 @@ TEST_CASE("shared watch: whose token has changed asks by himself from the next q
   agent.Pass(1s);
   CHECK(agent.Asked() == asked + 1);
   CHECK(agent.desk.questions.back().token == "second");
-  agent.watches.clear();
 }
 
 TEST_CASE("shared watch: what is asked beside a blocking question is asked with the token of all whom it is told") {
-  Watches agent(Answer);
-  const test::TempDir dir;
-  test::WriteFile(dir / "web", "first");
-  test::WriteFile(dir / "db", "first");
-  const auto web = agent.Service({"", dir / "web"});
-  const auto db = agent.Service({"", dir / "db"});
-  agent.New("web", Watches::Of(kDoc), web.get()).Start();
-  agent.New("db", Watches::Of(kDoc), db.get()).Start();
-  agent.Until([&] { return agent.desk.Asked("index=") == 1; });
-  test::WriteFile(dir / "web", "another");
+  TwoFiles agent;
+  agent.Write("web", "another");
   agent.watches.back()->Refresh();
   agent.Until([&] { return agent.Asked() == 3; });
   CHECK(agent.desk.questions.back().token == "first");
-  agent.watches.clear();
 }
 
 TEST_CASE("shared watch: what is the same whatever the token goes on with another's when one is refused") {
