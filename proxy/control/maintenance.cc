@@ -4,6 +4,7 @@
 
 #include "authz/consul/api.h"
 #include "authz/text.h"
+#include "proxy/control/drain_reason.h"
 
 namespace mooring::control {
 namespace {
@@ -16,7 +17,6 @@ constexpr milliseconds kLeave{1'000};  // what a stopping process grants the age
 constexpr net::RetryPause::Bounds kRetryEnd{milliseconds(500), milliseconds(500)};
 constexpr net::RetryPause::Bounds kRetryUndo{milliseconds(500), milliseconds(4'000)};
 constexpr int kEndTries = 3;
-constexpr char kReason[] = "mooring: draining before its end";
 
 }  // namespace
 
@@ -28,13 +28,13 @@ Maintenance::Maintenance(net::Loop& loop, log::Log& log, Agent& agent, std::stri
       asker_(agent.NewAsker()),
       again_(loop, [this] { std::exchange(after_again_, nullptr)(); }) {}
 
-bool Maintenance::IsOurs(const std::string& reason) { return reason == kReason; }
+bool Maintenance::IsOurs(const std::string& reason) { return reason == kDrainReason; }
 
 void Maintenance::Put(bool enable, std::function<void(bool)> done) {
   http::Request request = agent_.NewRequest(
       "PUT", "/v1/agent/service/maintenance/" + authz::PercentEncoded(proxy_id_),
       std::string("enable=") + (enable ? "true" : "false") +
-          (enable ? "&reason=" + authz::PercentEncoded(kReason) : std::string()));
+          (enable ? "&reason=" + authz::PercentEncoded(kDrainReason) : std::string()));
   request.deadline = kLeave;
   asker_->Send(std::move(request), [this, enable, done = std::move(done)](
                                         const Result<http::Response>& answer) {

@@ -6,6 +6,7 @@
 
 #include "authz/consul/api.h"
 #include "authz/text.h"
+#include "proxy/control/drain_reason.h"
 
 namespace mooring::control {
 namespace {
@@ -19,7 +20,6 @@ constexpr milliseconds kAsk{5'000};
 constexpr milliseconds kLeave{1'000};  // what a stopping process grants the agent for one answer
 constexpr net::RetryPause::Bounds kRetryRemove{milliseconds(500), milliseconds(500)};  // somebody waits for the end of a process
 constexpr int kRemoveTries = 3;
-constexpr char kDrainReason[] = "mooring: draining before its end";
 constexpr char kMark[] = "mooring-process";  // a key of Meta
 
 std::string CheckId(const Registration::Entry& entry) { return entry.id + "-ttl"; }

@@ -86,13 +86,13 @@ void Watch::Leave() {
   if (const auto question = std::exchange(question_, nullptr)) question->Leave(this);
 }
 
-void Watch::Move() {
-  Leave();
+void Watch::Start() {
   OrRetry([this] { Enter(); });
 }
 
-void Watch::Start() {
-  OrRetry([this] { Enter(); });
+void Watch::Move() {
+  Leave();
+  Start();
 }
 
 void Watch::Refresh() {

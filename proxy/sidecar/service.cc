@@ -11,10 +11,8 @@
 namespace mooring::sidecar {
 namespace {
 
-using control::ListenerSet;
 using net::milliseconds;
 
-constexpr char kPublic[] = "public";
 constexpr milliseconds kPublishAgain{250};  // after a failed try
 
 // StaticIntentions reads the file's sources as the file means them: a name is a service of our own
@@ -46,11 +44,7 @@ Service::Service(const Shared& shared, log::Log& log, const config::ServiceSetti
                }),
       publish_again_(loop_, [this] { Changed(); }) {}
 
-Service::~Service() {
-  // The drain and the listeners first: they post to the workers, which must still be there.
-  drain_.reset();
-  listeners_.reset();
-}
+Service::~Service() = default;
 
 bool Service::IsCalled(const std::string& name) const {
   return !name.empty() && (name == name_ || (config_ && (name == config_->service || name == config_->proxy_id)));
@@ -211,7 +205,7 @@ bool Service::PublicWanted() const {
 
 void Service::UpdateListeners() {
   if (draining_) return;
-  std::map<std::string, ListenerSet::Wanted> wanted;
+  std::map<std::string, control::ListenerSet::Wanted> wanted;
   // Once open the public listener stays open: what goes missing later is refused connection by connection.
   if (PublicWanted() || (config_->public_listen && listeners_->IsOpen(kPublic))) {
     wanted[kPublic] = {*config_->public_listen, data::ListenerKind::kPublic};

@@ -113,6 +113,8 @@ class Service final {
   bool CloseStore();
 
  private:
+  static constexpr char kPublic[] = "public";  // the name of its public listener
+
   // The start, in order.
   Status TryPrepare();
   void Open();
@@ -185,7 +187,7 @@ class Service final {
   net::Chore publish_;
   net::Timer publish_again_;
   bool started_ = false;  // everything wanted was open, or can be done without: a bind failure is no longer one of the start
-  std::optional<Drain> drain_;
+  std::optional<Drain> drain_;  // the last: it ends before what it drains, and before what its departure goes by
 };
 
 }  // namespace mooring::sidecar

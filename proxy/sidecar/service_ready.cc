@@ -10,7 +10,6 @@ namespace {
 
 using control::ListenerSet;
 
-constexpr char kPublic[] = "public";
 constexpr std::size_t kNamed = 3;  // so many upstreams are named in one reason
 
 }  // namespace

@@ -59,6 +59,8 @@ class Sidecar final : public net::Keeper, public Service::Owner {
 
   // The end, in order.
   void OnTerminate();
+  // End is the part of both that is done once, and before the loop stops. False: it has been.
+  bool End(int code);
   void Exit(int code);
   void Fatal(const std::string& message, const std::vector<std::string>& more = {});  // one line, and lines below it
   void CloseStores();

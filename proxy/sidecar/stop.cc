@@ -39,18 +39,21 @@ void Sidecar::OnDrained(Service&) {
   if (++drained_ == services_.size()) Exit(0);
 }
 
-void Sidecar::Exit(int code) {
-  if (std::exchange(exiting_, true)) return;
+bool Sidecar::End(int code) {
+  if (std::exchange(exiting_, true)) return false;
   for (const auto& service : services_) service->Quit();
   exit_code_ = code;
+  return true;
+}
+
+void Sidecar::Exit(int code) {
+  if (!End(code)) return;
   loop_.Stop();
   log_.Info("sidecar", "stopped");
 }
 
 void Sidecar::Fatal(const std::string& message, const std::vector<std::string>& more) {
-  if (std::exchange(exiting_, true)) return;
-  for (const auto& service : services_) service->Quit();
-  exit_code_ = 1;
+  if (!End(1)) return;
   log_.Complain(message, more);
   // A registration needs the inbound side alone, so an upstream's port that is taken may be found out after it. The last to be gone
   // ends the process: with the last share of this.
