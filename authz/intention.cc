@@ -27,9 +27,11 @@ bool CoversNamespace(const Intention& entry, const ServiceId& source) {
   return entry.source_ns == kWildcard || OrDefault(entry.source_ns) == OrDefault(source.ns);
 }
 
-// A peer's entry covers nobody: whoever asks here was proven by our own roots, and a peer's callers are not.
+// A peer's entry covers nobody: whoever asks here was proven by our own roots, and a peer's callers
+// are not.
 bool Covers(const Intention& entry, const ServiceId& source) {
-  return entry.source_peer.empty() && CoversPartition(entry, source) && CoversNamespace(entry, source) &&
+  return entry.source_peer.empty() && CoversPartition(entry, source) &&
+         CoversNamespace(entry, source) &&
          (entry.source_name == kWildcard || entry.source_name == source.service);
 }
 
@@ -70,10 +72,8 @@ std::string EndText(std::string_view partition, std::string_view ns, std::string
 
 std::string_view ActionText(Action action) {
   switch (action) {
-    case Action::kAllow:
-      return "allow";
-    case Action::kDeny:
-      return "deny";
+    case Action::kAllow: return "allow";
+    case Action::kDeny: return "deny";
   }
   return "deny";
 }
@@ -124,9 +124,7 @@ Decision IntentionSet::Decide(const ServiceId& source, DefaultPolicy fallback) c
       decision.allowed = true;
       decision.reason += ", the default is allow";
       break;
-    case DefaultPolicy::kDeny:
-      decision.reason += ", the default is deny";
-      break;
+    case DefaultPolicy::kDeny: decision.reason += ", the default is deny"; break;
     case DefaultPolicy::kUnknown:
       decision.reason += ", the default is unknown and counts as deny";
       break;
@@ -153,12 +151,9 @@ std::string IntentionSet::UnmatchedSource(const ServiceId& own) const {
 
 const char* DefaultPolicyName(DefaultPolicy policy) {
   switch (policy) {
-    case DefaultPolicy::kUnknown:
-      return "unknown";
-    case DefaultPolicy::kAllow:
-      return "allow";
-    case DefaultPolicy::kDeny:
-      return "deny";
+    case DefaultPolicy::kUnknown: return "unknown";
+    case DefaultPolicy::kAllow: return "allow";
+    case DefaultPolicy::kDeny: return "deny";
   }
   return "unknown";
 }

@@ -2,9 +2,10 @@
 //
 // An IntentionSet is the match list of one destination. Decide walks it in precedence order and the
 // first entry that covers the source decides; what this proxy cannot judge (L7 permissions, JWT, a
-// sameness group, an unknown action or source type) counts as deny for whom it could cover. An entry
-// for a peer's callers covers none of ours. When no entry covers the source, the default decides, and an unknown default is a deny. Names are
-// compared byte by byte; `*` is a wildcard only as a whole value. Pure, immutable once made.
+// sameness group, an unknown action or source type) counts as deny for whom it could cover. An
+// entry for a peer's callers covers none of ours. When no entry covers the source, the default
+// decides, and an unknown default is a deny. Names are compared byte by byte; `*` is a wildcard
+// only as a whole value. Pure, immutable once made.
 #pragma once
 
 #include <string>
@@ -33,12 +34,13 @@ struct Intention {
   // Empty if this entry can be judged at layer 4, else why not ("L7 permissions", "JWT
   // requirement", ...). Such an entry denies whom it covers.
   std::string unjudgeable;
-  // Non-empty: means callers of that peer. They come from another trust domain, which our roots do not
-  // prove, so that such an entry covers nobody who can be a caller here.
+  // Non-empty: means callers of that peer. They come from another trust domain, which our roots do
+  // not prove, so that such an entry covers nobody who can be a caller here.
   std::string source_peer;
-  // Non-empty: means callers of that group, in whatever partition. The group contains the local partition,
-  // but who else is in it is not known here: such an entry never allows, and denies whom its namespace and
-  // name fit. An intention that names the local callers themselves is looked at first.
+  // Non-empty: means callers of that group, in whatever partition. The group contains the local
+  // partition, but who else is in it is not known here: such an entry never allows, and denies whom
+  // its namespace and name fit. An intention that names the local callers themselves is looked at
+  // first.
   std::string source_sameness_group;
 
   // Text names the entry in a log: `api => payment (deny, precedence 9, ID ...)`. Printable ASCII.

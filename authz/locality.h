@@ -1,4 +1,5 @@
-// Locality: where an instance runs, as its registration says it; empty where it says nothing. Consul 1.17 and later tell it.
+// Locality: where an instance runs, as its registration says it; empty where it says nothing.
+// Consul 1.17 and later tell it.
 #pragma once
 
 #include <string>

@@ -1,7 +1,7 @@
 // Result<T> and Error: the only error types that cross rooms.
 //
-// A Result holds a value or an Error, with std::expected's spelling where it has one, so that a C++23
-// build can replace it by an alias. Values only; no thread rules.
+// A Result holds a value or an Error, with std::expected's spelling where it has one, so that a
+// C++23 build can replace it by an alias. Values only; no thread rules.
 #pragma once
 
 #include <string>

@@ -1,4 +1,5 @@
-// MOORING_ADDRESS_SANITIZER is 1 where the program is built with AddressSanitizer, by gcc or by clang, which say it differently.
+// MOORING_ADDRESS_SANITIZER is 1 where the program is built with AddressSanitizer, by gcc or by
+// clang, which say it differently.
 #pragma once
 
 #if defined(__SANITIZE_ADDRESS__)

@@ -15,8 +15,11 @@ char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + '
 std::string Shortened(std::string_view text, std::size_t limit) {
   if (text.size() <= limit) return std::string(text);
   std::size_t end = limit;
-  // Back to the first byte of a UTF-8 sequence, if there is one near: the others are 10xxxxxx, 3 at most.
-  const auto continues = [&](std::size_t at) { return (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U; };
+  // Back to the first byte of a UTF-8 sequence, if there is one near: the others are 10xxxxxx, 3 at
+  // most.
+  const auto continues = [&](std::size_t at) {
+    return (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U;
+  };
   while (end > 0 && limit - end < 3 && continues(end)) --end;
   return std::string(text.substr(0, continues(end) ? limit : end)) + "...";
 }

@@ -28,7 +28,8 @@ JsonLine MeasureAead(double seconds) {
   const std::array<std::uint8_t, 16> key{1};
   const std::array<std::uint8_t, 5> header{23, 3, 3, 64, 17};  // of a TLS record (RFC 8446 5.2)
   std::array<std::uint8_t, 12> nonce{};
-  const bssl::UniquePtr<EVP_AEAD_CTX> cipher(EVP_AEAD_CTX_new(EVP_aead_aes_128_gcm(), key.data(), key.size(), kTag));
+  const bssl::UniquePtr<EVP_AEAD_CTX> cipher(
+      EVP_AEAD_CTX_new(EVP_aead_aes_128_gcm(), key.data(), key.size(), kTag));
   if (!cipher) throw std::runtime_error("no AES-128-GCM");
   const std::vector<std::uint8_t> plain(kRecord, 1);
   std::vector<std::uint8_t> sealed(kRecord + kTag), opened(kRecord + kTag);
@@ -39,10 +40,12 @@ JsonLine MeasureAead(double seconds) {
     for (int i = 0; i < 64; ++i) {
       ++nonce[0];
       std::size_t length = 0;
-      if (EVP_AEAD_CTX_seal(cipher.get(), sealed.data(), &length, sealed.size(), nonce.data(), nonce.size(), plain.data(),
-                            plain.size(), header.data(), header.size()) != 1 ||
-          EVP_AEAD_CTX_open(cipher.get(), opened.data(), &length, opened.size(), nonce.data(), nonce.size(),
-                            sealed.data(), length, header.data(), header.size()) != 1 ||
+      if (EVP_AEAD_CTX_seal(cipher.get(), sealed.data(), &length, sealed.size(), nonce.data(),
+                            nonce.size(), plain.data(), plain.size(), header.data(),
+                            header.size()) != 1 ||
+          EVP_AEAD_CTX_open(cipher.get(), opened.data(), &length, opened.size(), nonce.data(),
+                            nonce.size(), sealed.data(), length, header.data(),
+                            header.size()) != 1 ||
           length != kRecord) {
         throw std::runtime_error("a record did not come through");
       }

@@ -5,8 +5,8 @@
 
 namespace mooring::bench {
 
-// MeasureAead seals and opens 16 KiB records by AES-128-GCM for so long; the cost of one leg, in CPU-seconds per GB. Throws
-// std::runtime_error.
+// MeasureAead seals and opens 16 KiB records by AES-128-GCM for so long; the cost of one leg, in
+// CPU-seconds per GB. Throws std::runtime_error.
 JsonLine MeasureAead(double seconds);
 
 }  // namespace mooring::bench

@@ -23,7 +23,8 @@ class Caller final : public Handler {
     if (over_) return;
     bool well = true;
     if ((events & EPOLLOUT) != 0) well = left_.Flush(fd_);
-    if (well && left_.empty() && (events & ~std::uint32_t{EPOLLOUT}) != 0) well = kind_ == kSink ? Discard() : Echo();
+    if (well && left_.empty() && (events & ~std::uint32_t{EPOLLOUT}) != 0)
+      well = kind_ == kSink ? Discard() : Echo();
     if (!well) return Over();
     // While bytes wait to go back, none are taken: the caller is to feel it.
     const std::uint32_t wanted = left_.empty() ? EPOLLIN : EPOLLOUT;
@@ -34,7 +35,8 @@ class Caller final : public Handler {
   bool Echo() {
     const ssize_t count = recv(fd_, ReadScratch().data(), ReadScratch().size(), 0);
     if (count <= 0) return count < 0 && errno == EAGAIN;
-    const auto bytes = std::span<const std::uint8_t>(ReadScratch().data(), static_cast<std::size_t>(count));
+    const auto bytes =
+        std::span<const std::uint8_t>(ReadScratch().data(), static_cast<std::size_t>(count));
     if (kind_ == 0) kind_ = bytes.front();
     if (kind_ == kSink) return Count(bytes.size());
     return left_.Send(fd_, bytes);
@@ -52,7 +54,8 @@ class Caller final : public Handler {
     if (arrived_ - told_ < kAckEvery) return true;
     told_ = arrived_;
     std::array<std::uint8_t, kAckBytes> ack{};
-    for (std::size_t i = 0; i < ack.size(); ++i) ack[i] = static_cast<std::uint8_t>(arrived_ >> (8 * i));
+    for (std::size_t i = 0; i < ack.size(); ++i)
+      ack[i] = static_cast<std::uint8_t>(arrived_ >> (8 * i));
     return left_.Send(fd_, ack);
   }
 
@@ -72,10 +75,13 @@ class Caller final : public Handler {
 
 class Door final : public Handler {
  public:
-  Door(EventLoop& loop, int port) : loop_(loop), fd_(Listen(port)) { loop_.Watch(fd_, EPOLLIN, *this); }
+  Door(EventLoop& loop, int port) : loop_(loop), fd_(Listen(port)) {
+    loop_.Watch(fd_, EPOLLIN, *this);
+  }
   ~Door() override { close(fd_); }
   void OnEvents(std::uint32_t /*events*/) override {
-    for (int fd = Accept(fd_); fd >= 0; fd = Accept(fd_)) new Caller(loop_, fd);  // owns itself until it is over
+    // owns itself until it is over
+    for (int fd = Accept(fd_); fd >= 0; fd = Accept(fd_)) new Caller(loop_, fd);
   }
 
  private:

@@ -1,4 +1,5 @@
-// EventLoop: epoll, level-triggered, one thread; and the few socket calls that every part of the load generator needs.
+// EventLoop: epoll, level-triggered, one thread; and the few socket calls that every part of the
+// load generator needs.
 #pragma once
 
 #include <sys/epoll.h>
@@ -14,7 +15,9 @@ namespace mooring::bench {
 using Clock = std::chrono::steady_clock;
 using Time = Clock::time_point;
 
-inline double Seconds(Clock::duration length) { return std::chrono::duration<double>(length).count(); }
+inline double Seconds(Clock::duration length) {
+  return std::chrono::duration<double>(length).count();
+}
 inline Clock::duration Duration(double seconds) {
   return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
 }
@@ -28,8 +31,8 @@ class Disposable {
   Disposable& operator=(const Disposable&) = delete;
 };
 
-// Handler owns a descriptor and hears of it. It may be told of events that happened before it closed the descriptor,
-// and must ignore them.
+// Handler owns a descriptor and hears of it. It may be told of events that happened before it
+// closed the descriptor, and must ignore them.
 class Handler : public Disposable {
  public:
   virtual void OnEvents(std::uint32_t events) = 0;
@@ -60,7 +63,8 @@ class EventLoop final {
 inline constexpr std::size_t kReadBytes = std::size_t{256} << 10;
 std::span<std::uint8_t> ReadScratch();
 
-// Sockets of 127.0.0.1, non-blocking and without Nagle's delay. Errors of Listen end the program; Dial answers -1.
+// Sockets of 127.0.0.1, non-blocking and without Nagle's delay. Errors of Listen end the program;
+// Dial answers -1.
 int Listen(int port);
 int Accept(int listener);  // -1: nothing to accept
 int Dial(int port);

@@ -39,7 +39,8 @@ std::map<std::string, double> Groups::Cpu() const {
     for (const pid_t pid : pids) {
       clockid_t clock{};
       timespec time{};
-      if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) != 0) Gone(name, pid);
+      if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) != 0)
+        Gone(name, pid);
       used[name] += static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
     }
   }

@@ -1,4 +1,5 @@
-// Groups: the processes whose CPU time and memory are measured, under the names that the caller gave them.
+// Groups: the processes whose CPU time and memory are measured, under the names that the caller
+// gave them.
 #pragma once
 
 #include <sys/types.h>
@@ -21,8 +22,8 @@ class Groups final {
   // Add takes "NAME=PID,PID,..."; throws std::invalid_argument.
   void Add(std::string_view text);
 
-  // Cpu is the time that each group has used so far, in seconds: all threads, those that have ended included.
-  // Throws std::runtime_error if a process is gone: a figure without it would be wrong.
+  // Cpu is the time that each group has used so far, in seconds: all threads, those that have ended
+  // included. Throws std::runtime_error if a process is gone: a figure without it would be wrong.
   std::map<std::string, double> Cpu() const;
   std::map<std::string, Memory> MemoryNow() const;
 

@@ -16,8 +16,12 @@ class JsonLine final {
     std::snprintf(text.data(), text.size(), "%.9g", value);
     return AddRaw(name, text.data());
   }
-  JsonLine& Add(std::string_view name, std::uint64_t value) { return AddRaw(name, std::to_string(value)); }
-  JsonLine& Add(std::string_view name, std::string_view value) { return AddRaw(name, Quoted(value)); }
+  JsonLine& Add(std::string_view name, std::uint64_t value) {
+    return AddRaw(name, std::to_string(value));
+  }
+  JsonLine& Add(std::string_view name, std::string_view value) {
+    return AddRaw(name, Quoted(value));
+  }
   JsonLine& Add(std::string_view name, const JsonLine& value) { return AddRaw(name, value.Text()); }
 
   std::string Text() const { return "{" + fields_ + "}"; }

@@ -13,7 +13,8 @@ class Latencies final {
   void Add(Clock::duration length) { micros_.push_back(static_cast<float>(Seconds(length) * 1e6)); }
   std::size_t count() const { return micros_.size(); }
 
-  // Micros is the smallest latency that a share of `quantile` of all does not exceed; 0 if there are none.
+  // Micros is the smallest latency that a share of `quantile` of all does not exceed; 0 if there
+  // are none.
   double Micros(double quantile) {
     if (micros_.empty()) return 0;
     const auto last = static_cast<double>(micros_.size() - 1);

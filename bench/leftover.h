@@ -25,7 +25,8 @@ class Leftover final {
     }
     const ssize_t count = send(fd, fresh.data(), fresh.size(), MSG_NOSIGNAL);
     if (count < 0 && errno != EAGAIN && errno != EINTR) return false;
-    const std::span<const std::uint8_t> rest = fresh.subspan(count < 0 ? 0 : static_cast<std::size_t>(count));
+    const std::span<const std::uint8_t> rest =
+        fresh.subspan(count < 0 ? 0 : static_cast<std::size_t>(count));
     tls::Append(bytes_, rest);
     return true;
   }

@@ -87,14 +87,16 @@ void Link::OnEvents(std::uint32_t events) {
 }
 
 void Link::Connected() {
-  if (const int error = SocketError(fd_); error != 0) return Lost(std::string("connect: ") + std::strerror(error));
+  if (const int error = SocketError(fd_); error != 0)
+    return Lost(std::string("connect: ") + std::strerror(error));
   if (!target_.context) {
     stage_ = Stage::kOpen;
     Watch();
     return user_.OnOpen(*this);
   }
   stage_ = Stage::kHandshake;
-  session_ = tls::Session::Connect(target_.context, target_.expected.Sni(), target_.expected, target_.resume_at);
+  session_ = tls::Session::Connect(target_.context, target_.expected.Sni(), target_.expected,
+                                   target_.resume_at);
   tls::Wire wire{.in = {}, .out = out_.Tail()};
   ContinueHandshake(wire);
 }

@@ -1,4 +1,5 @@
-// Link: one connection of the load generator, plain or with mutual TLS, and how its mode hears of it.
+// Link: one connection of the load generator, plain or with mutual TLS, and how its mode hears of
+// it.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@
 
 namespace mooring::bench {
 
-// Negotiated is what the TLS handshakes came to: parameters of the first, and how many were resumed.
+// Negotiated is what the TLS handshakes came to: parameters of the first, and how many were
+// resumed.
 struct Negotiated {
   std::string version, cipher, group;
   std::uint64_t handshakes = 0, resumed = 0;
@@ -25,7 +27,8 @@ struct Target {
   int port = 0;
   std::shared_ptr<const tls::Context> context;  // null: plain TCP
   authz::ServiceId expected;                    // of the server, with TLS
-  std::string resume_at;                        // names the server's tickets; empty: every handshake is a full one
+  // names the server's tickets; empty: every handshake is a full one
+  std::string resume_at;
   Negotiated negotiated;
   std::string last_failure;
 };
@@ -42,7 +45,8 @@ class LinkUser {
   virtual void OnOpen(Link& link) = 0;  // connected, and the handshake done
   virtual void OnBytes(Link& link, std::span<const std::uint8_t> bytes) = 0;
   virtual void OnRoom(Link& /*link*/) {}  // asked for by WantRoom
-  virtual void OnLost(Link& link) = 0;    // failed, or ended by the other side; comes at most once, and last
+  // failed, or ended by the other side; comes at most once, and last
+  virtual void OnLost(Link& link) = 0;
 };
 
 class Link final : public Handler {
@@ -54,7 +58,8 @@ class Link final : public Handler {
   bool Dialled() const { return fd_ >= 0; }
   std::size_t slot() const { return slot_; }
 
-  // Offer sends what the kernel takes at once, or with TLS all or nothing; it answers how much that was.
+  // Offer sends what the kernel takes at once, or with TLS all or nothing; it answers how much that
+  // was.
   std::size_t Offer(std::span<const std::uint8_t> bytes);
   // Send sends all, later if need be.
   void Send(std::span<const std::uint8_t> bytes);

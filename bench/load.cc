@@ -56,14 +56,15 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Options are the command line: names with one value each, but for --cpu, which repeats, and --tls, --resume and
+// Options are the command line: names with one value each, but for --cpu, which repeats, and --tls,
+// --resume and
 // --hold, which have none.
 class Options final {
  public:
   Options(int argc, char** argv) {
     static const std::set<std::string_view> known = {
-        "--port", "--listen", "--to",   "--buffer",      "--seconds", "--warm",  "--connections",
-        "--size", "--cpu",    "--certificate", "--key",     "--roots", "--expect"};
+        "--port", "--listen", "--to",          "--buffer", "--seconds", "--warm",  "--connections",
+        "--size", "--cpu",    "--certificate", "--key",    "--roots",   "--expect"};
     for (int i = 2; i < argc; ++i) {
       const std::string name = argv[i];
       if (name == "--tls" || name == "--resume" || name == "--hold") {
@@ -125,9 +126,10 @@ Target MakeTarget(const Options& options) {
   if (options.Has("--resume")) target.resume_at = "127.0.0.1:" + options.Text("--port");
   target.expected = Take(authz::ParseServiceId(options.Text("--expect")));
   const std::vector<std::string> roots = {FileText(options.Text("--roots"))};
-  target.context = Take(tls::Context::MeshClient(
-      Take(tls::Credentials::Make(FileText(options.Text("--certificate")), FileText(options.Text("--key")))),
-      Take(tls::TrustBundle::Make(target.expected.trust_domain, roots))));
+  target.context = Take(
+      tls::Context::MeshClient(Take(tls::Credentials::Make(FileText(options.Text("--certificate")),
+                                                           FileText(options.Text("--key")))),
+                               Take(tls::TrustBundle::Make(target.expected.trust_domain, roots))));
   return target;
 }
 
@@ -139,7 +141,8 @@ JsonLine CpuLine(const std::map<std::string, double>& cpu) {
 
 JsonLine MemoryLine(const std::map<std::string, Memory>& memory) {
   JsonLine line;
-  for (const auto& [name, bytes] : memory) line.Add(name, JsonLine().Add("rss", bytes.rss).Add("anon", bytes.anon));
+  for (const auto& [name, bytes] : memory)
+    line.Add(name, JsonLine().Add("rss", bytes.rss).Add("anon", bytes.anon));
   return line;
 }
 
@@ -173,8 +176,8 @@ std::size_t MessageSize(const Options& options) {
   return size;
 }
 
-JsonLine RunLoads(const std::string& mode, const std::vector<Load*>& loads, EventLoop& loop, const Target& target,
-                  const Options& options) {
+JsonLine RunLoads(const std::string& mode, const std::vector<Load*>& loads, EventLoop& loop,
+                  const Target& target, const Options& options) {
   for (Load* load : loads) load->Begin();
   const Window window = MeasureWindow(loop, options, loads, loads);
   JsonLine line;
@@ -212,7 +215,9 @@ JsonLine RunIdle(EventLoop& loop, Target& target, const Options& options) {
 
   JsonLine line;
   line.Add("mode", "idle").Add("cpu", CpuLine(cpu));
-  line.Add("memory", JsonLine().Add("before", MemoryLine(memory_before)).Add("after", MemoryLine(memory_after)));
+  line.Add(
+      "memory",
+      JsonLine().Add("before", MemoryLine(memory_before)).Add("after", MemoryLine(memory_after)));
   idle.Report(open_seconds, line);
   AddOutcome(target, idle.errors(), line);
   if (!options.Has("--hold")) return line;
@@ -241,7 +246,8 @@ JsonLine RunMode(const std::string& mode, const Options& options) {
   std::unique_ptr<Load> load;
   if (mode == "stream") load = std::make_unique<Stream>(loop, target, connections(8));
   if (mode == "echo") load = std::make_unique<Echo>(loop, target, connections(8));
-  if (mode == "request") load = std::make_unique<Request>(loop, target, connections(32), MessageSize(options));
+  if (mode == "request")
+    load = std::make_unique<Request>(loop, target, connections(32), MessageSize(options));
   if (mode == "connect") load = std::make_unique<Connect>(loop, target, connections(16));
   if (!load) throw UsageError("unknown mode " + mode);
   return RunLoads(mode, {load.get()}, loop, target, options);

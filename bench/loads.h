@@ -1,5 +1,5 @@
-// Loads: what the client does with its connections. Each keeps a number of slots, one connection in each; a
-// connection that is lost is an error, and its slot waits a moment before it dials again.
+// Loads: what the client does with its connections. Each keeps a number of slots, one connection in
+// each; a connection that is lost is an error, and its slot waits a moment before it dials again.
 #pragma once
 
 #include <cstdint>
@@ -121,7 +121,8 @@ class Connect final : public Load {
   Latencies latencies_;
 };
 
-// Idle opens connections, a bounded number at a time, passes one byte there and back on each, and holds them.
+// Idle opens connections, a bounded number at a time, passes one byte there and back on each, and
+// holds them.
 class Idle final : public Load {
  public:
   using Load::Load;

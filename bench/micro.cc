@@ -1,7 +1,8 @@
 // bench-micro [FILTER] [--seconds S]: what single steps of Mooring cost, without sockets.
 //
-// A FILTER is a part of a benchmark's name. S is the CPU time that one benchmark takes, all its runs together.
-// operator new is counted because BoringSSL does not use it: the figure is about our own code.
+// A FILTER is a part of a benchmark's name. S is the CPU time that one benchmark takes, all its
+// runs together. operator new is counted because BoringSSL does not use it: the figure is about our
+// own code.
 #include <time.h>
 
 #include <algorithm>
@@ -72,11 +73,13 @@ void Measure(const Benchmark& benchmark, double seconds) {
 
   std::array<char, 32> rate{};
   if (benchmark.bytes != 0) {
-    std::snprintf(rate.data(), rate.size(), "%.0f", static_cast<double>(benchmark.bytes) * 1e3 / median);
+    std::snprintf(rate.data(), rate.size(), "%.0f",
+                  static_cast<double>(benchmark.bytes) * 1e3 / median);
   }
   std::array<char, 64> range{};
   std::snprintf(range.data(), range.size(), "(%.1f-%.1f)", costs.front(), costs.back());
-  std::printf("%-46s %12.1f  %-25s %8s %9.2f\n", benchmark.name.c_str(), median, range.data(), rate.data(),
+  std::printf("%-46s %12.1f  %-25s %8s %9.2f\n", benchmark.name.c_str(), median, range.data(),
+              rate.data(),
               static_cast<double>(allocations) / static_cast<double>(operations * kRuns));
   std::fflush(stdout);
 }
@@ -106,12 +109,16 @@ int Main(const Arguments& arguments) {
   std::vector<Benchmark> all = TlsBenchmarks();
   for (Benchmark& benchmark : KeyExchangeBenchmarks()) all.push_back(std::move(benchmark));
   for (Benchmark& benchmark : AuthzBenchmarks()) all.push_back(std::move(benchmark));
-  std::erase_if(all, [&](const Benchmark& one) { return one.name.find(arguments.filter) == std::string::npos; });
+  std::erase_if(all, [&](const Benchmark& one) {
+    return one.name.find(arguments.filter) == std::string::npos;
+  });
   if (all.empty()) {
-    std::fprintf(stderr, "bench-micro: no benchmark's name contains \"%s\"\n", arguments.filter.c_str());
+    std::fprintf(stderr, "bench-micro: no benchmark's name contains \"%s\"\n",
+                 arguments.filter.c_str());
     return 2;
   }
-  std::printf("%-46s %12s  %-25s %8s %9s\n", "benchmark", "median ns/op", "(min-max of 7 runs)", "MB/s", "new/op");
+  std::printf("%-46s %12s  %-25s %8s %9s\n", "benchmark", "median ns/op", "(min-max of 7 runs)",
+              "MB/s", "new/op");
   for (const Benchmark& benchmark : all) Measure(benchmark, arguments.seconds);
   return 0;
 }
@@ -136,4 +143,6 @@ void Require(bool good, const char* what) {
 
 }  // namespace mooring::bench
 
-int main(int count, char** words) { return mooring::bench::Main(mooring::bench::Parse(count, words)); }
+int main(int count, char** words) {
+  return mooring::bench::Main(mooring::bench::Parse(count, words));
+}

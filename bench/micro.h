@@ -1,7 +1,9 @@
-// The harness of bench-micro: benchmarks on one thread, counted in its CPU time and its calls of operator new.
+// The harness of bench-micro: benchmarks on one thread, counted in its CPU time and its calls of
+// operator new.
 //
-// A benchmark does as many operations as it is asked for, and meters what belongs to them: what only prepares them
-// stays outside Start and Stop. CPU time and not wall time, so that a busy machine disturbs less.
+// A benchmark does as many operations as it is asked for, and meters what belongs to them: what
+// only prepares them stays outside Start and Stop. CPU time and not wall time, so that a busy
+// machine disturbs less.
 #pragma once
 
 #include <chrono>

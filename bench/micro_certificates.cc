@@ -14,7 +14,8 @@ authz::ServiceId Service(const std::string& name) {
 
 Mesh MakeMesh(std::size_t roots, std::size_t intermediates) {
   std::vector<mint::Minted> trusted;
-  for (std::size_t i = 0; i < roots; ++i) trusted.push_back(mint::Mint(mint::Ca("Root " + std::to_string(i))));
+  for (std::size_t i = 0; i < roots; ++i)
+    trusted.push_back(mint::Mint(mint::Ca("Root " + std::to_string(i))));
 
   std::vector<mint::Minted> between;  // from the root down
   between.reserve(intermediates);

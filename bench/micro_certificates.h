@@ -1,4 +1,5 @@
-// Certificates for the benchmarks, made in memory: the only place of bench/ that knows who makes them.
+// Certificates for the benchmarks, made in memory: the only place of bench/ that knows who makes
+// them.
 #pragma once
 
 #include <cstddef>
@@ -22,11 +23,12 @@ struct Mesh {
 
 authz::ServiceId Service(const std::string& name);
 
-// MakeMesh trusts `roots` certificates, of which the last one has signed, and puts `intermediates` between it and
-// the leaves.
+// MakeMesh trusts `roots` certificates, of which the last one has signed, and puts `intermediates`
+// between it and the leaves.
 Mesh MakeMesh(std::size_t roots, std::size_t intermediates);
 
-// FreshRoots is the mesh's roots as an object that has judged nobody yet: it remembers whom it has found good.
+// FreshRoots is the mesh's roots as an object that has judged nobody yet: it remembers whom it has
+// found good.
 std::shared_ptr<const tls::TrustBundle> FreshRoots(const Mesh& mesh);
 
 }  // namespace mooring::bench

@@ -1,6 +1,6 @@
-// What the shares of X25519MLKEM768 cost, the group that Mooring prefers. A handshake takes on the dialling side a key pair
-// of each, an X25519 agreement and an ML-KEM decapsulation, on the accepting side a key pair of X25519 only, an agreement and
-// an encapsulation.
+// What the shares of X25519MLKEM768 cost, the group that Mooring prefers. A handshake takes on the
+// dialling side a key pair of each, an X25519 agreement and an ML-KEM decapsulation, on the
+// accepting side a key pair of X25519 only, an agreement and an encapsulation.
 #include <openssl/base.h>
 #include <openssl/curve25519.h>
 #if BORINGSSL_API_VERSION >= 20
@@ -31,7 +31,8 @@ void AddX25519(std::vector<Benchmark>& all) {
   all.push_back(Simple("key-exchange/X25519/key-pair", 0, [own](std::size_t) { own->Make(); }));
   all.push_back(Simple("key-exchange/X25519/agreement", 0, [own, peer](std::size_t) {
     std::array<std::uint8_t, X25519_SHARED_KEY_LEN> shared{};
-    Require(X25519(shared.data(), own->secret.data(), peer->open.data()) == 1, "an agreement failed");
+    Require(X25519(shared.data(), own->secret.data(), peer->open.data()) == 1,
+            "an agreement failed");
   }));
 }
 
@@ -55,11 +56,14 @@ struct MlKemShare {
 void AddMlKem(std::vector<Benchmark>& all) {
   const auto share = std::make_shared<MlKemShare>();
   const auto made = std::make_shared<MlKemShare>();
-  all.push_back(Simple("key-exchange/ML-KEM-768/key-pair", 0, [made](std::size_t) { made->Make(); }));
-  all.push_back(Simple("key-exchange/ML-KEM-768/encapsulation", 0, [share](std::size_t) { share->Encapsulate(); }));
+  all.push_back(
+      Simple("key-exchange/ML-KEM-768/key-pair", 0, [made](std::size_t) { made->Make(); }));
+  all.push_back(Simple("key-exchange/ML-KEM-768/encapsulation", 0,
+                       [share](std::size_t) { share->Encapsulate(); }));
   all.push_back(Simple("key-exchange/ML-KEM-768/decapsulation", 0, [share](std::size_t) {
     std::array<std::uint8_t, MLKEM_SHARED_SECRET_BYTES> shared{};
-    Require(MLKEM768_decap(shared.data(), share->sealed.data(), share->sealed.size(), &share->secret) == 1,
+    Require(MLKEM768_decap(shared.data(), share->sealed.data(), share->sealed.size(),
+                           &share->secret) == 1,
             "a decapsulation failed");
   }));
 }

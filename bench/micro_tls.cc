@@ -21,9 +21,11 @@ using tls::Progress;
 using tls::Session;
 using tls::Wire;
 
-constexpr std::size_t kBurst = std::size_t{256} << 10;  // bytes sealed or opened in a row, as a busy relay does
+// bytes sealed or opened in a row, as a busy relay does
+constexpr std::size_t kBurst = std::size_t{256} << 10;
 
-// Contexts are what the sessions of one mesh share, and where they keep what they learn of each other.
+// Contexts are what the sessions of one mesh share, and where they keep what they learn of each
+// other.
 struct Contexts {
   explicit Contexts(const Mesh& mesh) {
     auto dialling = tls::Context::MeshClient(mesh.web, FreshRoots(mesh));
@@ -89,17 +91,22 @@ class End final {
   std::unique_ptr<Session> session_;
 };
 
-// Pair is a connection on which the first byte has come back, resumed if `endpoint` has given a ticket before.
+// Pair is a connection on which the first byte has come back, resumed if `endpoint` has given a
+// ticket before.
 struct Pair {
   Pair(const Contexts& contexts, const std::string& endpoint, Meter* of_client, Meter* of_server)
       : client(of_client,
-               [&] { return Session::Connect(contexts.client, Service("db").Sni(), Service("db"), endpoint); }),
+               [&] {
+                 return Session::Connect(contexts.client, Service("db").Sni(), Service("db"),
+                                         endpoint);
+               }),
         server(of_server, [&] { return Session::Accept(contexts.server); }) {
     client.Handshake(server);
     server.Handshake(client);
     client.Handshake(server);
     server.Handshake(client);
-    Require(client.session().handshake_done() && server.session().handshake_done(), "a handshake without an end");
+    Require(client.session().handshake_done() && server.session().handshake_done(),
+            "a handshake without an end");
     // The accepting side's ticket travels with its first byte.
     server.SendByte();
     client.TakeByte(server);
@@ -117,7 +124,8 @@ std::shared_ptr<Pair> Connected(const Contexts& contexts) {
 
 Benchmark Seal(std::shared_ptr<Pair> pair, const std::string& label, std::size_t size) {
   const std::vector<std::uint8_t> plain(size, 'x');
-  return {"seal/" + label, size, [pair = std::move(pair), plain](Meter& meter, std::size_t operations) {
+  return {"seal/" + label, size,
+          [pair = std::move(pair), plain](Meter& meter, std::size_t operations) {
             const std::size_t records = kBurst / plain.size();
             for (std::size_t done = 0; done < operations;) {
               const std::size_t count = std::min(records, operations - done);
@@ -126,7 +134,8 @@ Benchmark Seal(std::shared_ptr<Pair> pair, const std::string& label, std::size_t
               Wire wire{{}, out};
               bool good = true;
               meter.Start();
-              for (std::size_t i = 0; i < count; ++i) good = pair->client.session().Write(wire, plain) && good;
+              for (std::size_t i = 0; i < count; ++i)
+                good = pair->client.session().Write(wire, plain) && good;
               meter.Stop();
               Require(good, "a record could not be sealed");
               done += count;
@@ -136,9 +145,11 @@ Benchmark Seal(std::shared_ptr<Pair> pair, const std::string& label, std::size_t
 
 Benchmark Open(std::shared_ptr<Pair> pair, const std::string& label, std::size_t size) {
   const std::vector<std::uint8_t> plain(size, 'x');
-  return {"open/" + label, size, [pair = std::move(pair), plain](Meter& meter, std::size_t operations) {
+  return {"open/" + label, size,
+          [pair = std::move(pair), plain](Meter& meter, std::size_t operations) {
             const std::size_t records = kBurst / plain.size();
-            std::vector<std::uint8_t> opened(kBurst + 16384);  // room for a record beside the last one's padding
+            // room for a record beside the last one's padding
+            std::vector<std::uint8_t> opened(kBurst + 16384);
             for (std::size_t done = 0; done < operations;) {
               const std::size_t count = std::min(records, operations - done);
               tls::WireBytes& sealed = pair->client.out;
@@ -157,26 +168,33 @@ Benchmark Open(std::shared_ptr<Pair> pair, const std::string& label, std::size_t
           }};
 }
 
-// Meeting is what the two sides know of each other: nothing, the chain that the other has shown before, or a ticket.
+// Meeting is what the two sides know of each other: nothing, the chain that the other has shown
+// before, or a ticket.
 enum class Meeting { kFirst, kAgain, kResumed };
 enum class Side { kBoth, kClient, kServer };
 
-Benchmark Handshake(std::shared_ptr<const Mesh> mesh, const std::string& name, Meeting meeting, Side side) {
+Benchmark Handshake(std::shared_ptr<const Mesh> mesh, const std::string& name, Meeting meeting,
+                    Side side) {
   auto known = std::make_shared<const Contexts>(*mesh);
   const std::string endpoint = meeting == Meeting::kResumed ? "db" : "";
   Pair(*known, endpoint, nullptr, nullptr);
-  return {name, 0, [=, mesh = std::move(mesh), known = std::move(known)](Meter& meter, std::size_t operations) {
-            Meter* of_client = side == Side::kServer ? nullptr : &meter;
-            Meter* of_server = side == Side::kClient ? nullptr : &meter;
-            for (std::size_t i = 0; i < operations; ++i) {
-              const auto contexts = meeting == Meeting::kFirst ? std::make_shared<const Contexts>(*mesh) : known;
-              Pair pair(*contexts, endpoint, of_client, of_server);
-              Require(pair.client.session().resumed() == (meeting == Meeting::kResumed), "not the handshake wanted");
-            }
-          }};
+  return {
+      name, 0,
+      [=, mesh = std::move(mesh), known = std::move(known)](Meter& meter, std::size_t operations) {
+        Meter* of_client = side == Side::kServer ? nullptr : &meter;
+        Meter* of_server = side == Side::kClient ? nullptr : &meter;
+        for (std::size_t i = 0; i < operations; ++i) {
+          const auto contexts =
+              meeting == Meeting::kFirst ? std::make_shared<const Contexts>(*mesh) : known;
+          Pair pair(*contexts, endpoint, of_client, of_server);
+          Require(pair.client.session().resumed() == (meeting == Meeting::kResumed),
+                  "not the handshake wanted");
+        }
+      }};
 }
 
-void AddHandshakes(std::vector<Benchmark>& all, const std::string& chain, std::size_t intermediates) {
+void AddHandshakes(std::vector<Benchmark>& all, const std::string& chain,
+                   std::size_t intermediates) {
   const auto mesh = std::make_shared<const Mesh>(MakeMesh(1, intermediates));
   const std::vector<std::pair<std::string, Meeting>> meetings = {
       {"first", Meeting::kFirst}, {"again", Meeting::kAgain}, {"resumed", Meeting::kResumed}};
@@ -189,8 +207,10 @@ void AddHandshakes(std::vector<Benchmark>& all, const std::string& chain, std::s
 }
 
 void JudgeWeb(const Mesh& mesh, const tls::TrustBundle& roots) {
-  const std::vector<std::span<const std::uint8_t>> chain(mesh.web_chain.begin(), mesh.web_chain.end());
-  const tls::Judgement judgement = roots.Judge(chain, tls::Purpose::kPeerIsClient, std::chrono::system_clock::now());
+  const std::vector<std::span<const std::uint8_t>> chain(mesh.web_chain.begin(),
+                                                         mesh.web_chain.end());
+  const tls::Judgement judgement =
+      roots.Judge(chain, tls::Purpose::kPeerIsClient, std::chrono::system_clock::now());
   Require(judgement.refusal == tls::Refusal::kNone, "a good chain was refused");
 }
 

@@ -42,7 +42,8 @@ class Pair final : public Disposable {
     Leg& other = &leg == legs_.data() ? legs_[1] : legs_[0];
     bool well = (events & EPOLLERR) == 0;
     if (well && (events & EPOLLOUT) != 0) well = leg.out.Flush(leg.fd);
-    if (well && (events & (EPOLLIN | EPOLLHUP)) != 0 && !leg.ended && other.out.empty()) well = Copy(leg, other);
+    if (well && (events & (EPOLLIN | EPOLLHUP)) != 0 && !leg.ended && other.out.empty())
+      well = Copy(leg, other);
     if (!well || (leg.shut && other.shut)) return Over();
     for (Leg& each : legs_) PassEnd(each);
     if (leg.shut && other.shut) return Over();

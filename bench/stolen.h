@@ -1,4 +1,5 @@
-// How much of the cores a hypervisor gives to others: on a shared machine that, more than any proxy, makes a latency's tail.
+// How much of the cores a hypervisor gives to others: on a shared machine that, more than any
+// proxy, makes a latency's tail.
 #pragma once
 
 #include <unistd.h>
@@ -9,8 +10,9 @@
 
 namespace mooring::bench {
 
-// Stolen is the time since the boot, in core-seconds, in which a core had work and the hypervisor ran something else; in steps
-// of 0.01, and 0 on a machine of its own. Source: proc(5), /proc/stat, "steal".
+// Stolen is the time since the boot, in core-seconds, in which a core had work and the hypervisor
+// ran something else; in steps of 0.01, and 0 on a machine of its own. Source: proc(5), /proc/stat,
+// "steal".
 inline double Stolen() {
   std::ifstream file("/proc/stat");
   std::string name;

@@ -15,7 +15,7 @@ namespace mooring::bench {
 
 struct Window {
   double seconds = 0;
-  double stolen = 0;  // share of the cores' time that the hypervisor gave to others
+  double stolen = 0;                  // share of the cores' time that the hypervisor gave to others
   std::map<std::string, double> cpu;  // seconds used by each group
 };
 

@@ -1,11 +1,11 @@
 // decide: our decoder and our decision on intentions, as a filter, for comparing them with an
 // agent's own answers.
 //
-// A line of standard input is an object {"name", "match", "source_uri", "default"}: the service, the
-// body that the agent's match endpoint gave for it, the caller's SPIFFE ID, and "allow" or "deny" for
-// callers that no intention covers. A line of standard output answers each: `allow REASON`,
-// `deny REASON`, or `error WHY` for what cannot be read. Exits with 0 at the end of its input. Knows
-// neither agent nor certificates.
+// A line of standard input is an object {"name", "match", "source_uri", "default"}: the service,
+// the body that the agent's match endpoint gave for it, the caller's SPIFFE ID, and "allow" or
+// "deny" for callers that no intention covers. A line of standard output answers each: `allow
+// REASON`, `deny REASON`, or `error WHY` for what cannot be read. Exits with 0 at the end of its
+// input. Knows neither agent nor certificates.
 #include <exception>
 #include <iostream>
 #include <string>

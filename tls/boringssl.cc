@@ -30,13 +30,15 @@ std::string TakeErrors() {
 
 void ClearErrors() {
   bool starved = false;
-  while (const std::uint32_t packed = ERR_get_error()) starved = starved || ERR_GET_REASON(packed) == ERR_R_MALLOC_FAILURE;
+  while (const std::uint32_t packed = ERR_get_error())
+    starved = starved || ERR_GET_REASON(packed) == ERR_R_MALLOC_FAILURE;
   if (starved) throw std::bad_alloc();
 }
 
 std::string NameText(const X509_NAME* name) {
   // RFC 2253 without its escapes for control characters and UTF-8: messages are raw.
-  constexpr unsigned long kNameForm = XN_FLAG_RFC2253 & ~static_cast<unsigned long>(ASN1_STRFLGS_ESC_CTRL | ASN1_STRFLGS_ESC_MSB);
+  constexpr unsigned long kNameForm =
+      XN_FLAG_RFC2253 & ~static_cast<unsigned long>(ASN1_STRFLGS_ESC_CTRL | ASN1_STRFLGS_ESC_MSB);
   bssl::UniquePtr<BIO> bio(BIO_new(BIO_s_mem()));
   const std::uint8_t* data = nullptr;
   std::size_t length = 0;
@@ -114,10 +116,8 @@ const char* WeakKey(X509* certificate) {
     case EVP_PKEY_EC:
       // Of the named curves that BoringSSL parses only P-224 is smaller.
       return EVP_PKEY_bits(key.get()) >= 256 ? nullptr : "its elliptic curve is smaller than P-256";
-    case EVP_PKEY_ED25519:
-      return nullptr;
-    default:
-      return "its key is of a kind that is not supported";
+    case EVP_PKEY_ED25519: return nullptr;
+    default: return "its key is of a kind that is not supported";
   }
 }
 

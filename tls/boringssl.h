@@ -42,8 +42,8 @@ namespace mooring::tls {
 // Left there, an error would be blamed on the next call, of another connection perhaps.
 std::string TakeErrors();
 
-// ClearErrors empties it. If a lack of memory stood in it, that is std::bad_alloc, as it is for us: else what there was no memory
-// to read would be judged as wrong, or as not there.
+// ClearErrors empties it. If a lack of memory stood in it, that is std::bad_alloc, as it is for us:
+// else what there was no memory to read would be judged as wrong, or as not there.
 void ClearErrors();
 
 // NameText is a distinguished name for people, printable and bounded.

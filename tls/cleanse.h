@@ -7,7 +7,7 @@
 
 namespace mooring::tls {
 
-void Cleanse(std::string* secret);  // leaves it empty
+void Cleanse(std::string* secret);             // leaves it empty
 void Cleanse(std::span<std::uint8_t> memory);  // leaves zeros
 
 }  // namespace mooring::tls

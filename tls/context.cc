@@ -16,11 +16,12 @@
 namespace mooring::tls {
 namespace {
 
-// TLS 1.2 suites by BoringSSL's names, in the order of OurSuites. The first of them are equal, so that a peer without AES
-// instructions gets ChaCha20.
+// TLS 1.2 suites by BoringSSL's names, in the order of OurSuites. The first of them are equal, so
+// that a peer without AES instructions gets ChaCha20.
 constexpr std::array<const char*, 6> kCiphers = {
-    "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-CHACHA20-POLY1305",   "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"};
+    "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-AES128-GCM-SHA256",   "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"};
 constexpr std::size_t kEqual = 4;
 
 // CipherList is BoringSSL's rule for these suites: "[A|B]:C".
@@ -68,21 +69,27 @@ Error Refused(const char* what) {
   return {ErrorCode::kInternal, std::string("BoringSSL refuses the ") + what + ": " + TakeErrors()};
 }
 
-int WireVersion(Version version) { return version == Version::kTls12 ? TLS1_2_VERSION : TLS1_3_VERSION; }
+int WireVersion(Version version) {
+  return version == Version::kTls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
+}
 
 Result<bssl::UniquePtr<SSL_CTX>> NewSslCtx(const Offer& offer) {
   ERR_clear_error();
   // With buffers: BoringSSL then keeps peers' certificates as bytes, not as parsed X509 objects.
   bssl::UniquePtr<SSL_CTX> ctx(SSL_CTX_new(TLS_with_buffers_method()));
   if (!ctx) return Refused("context");
-  if (SSL_CTX_set_min_proto_version(ctx.get(), static_cast<std::uint16_t>(WireVersion(offer.least))) != 1 ||
-      SSL_CTX_set_max_proto_version(ctx.get(), static_cast<std::uint16_t>(WireVersion(offer.most))) != 1) {
+  if (SSL_CTX_set_min_proto_version(ctx.get(),
+                                    static_cast<std::uint16_t>(WireVersion(offer.least))) != 1 ||
+      SSL_CTX_set_max_proto_version(ctx.get(),
+                                    static_cast<std::uint16_t>(WireVersion(offer.most))) != 1) {
     return Refused("protocol versions");
   }
   const std::string ciphers = CipherList(offer.suites);
   const bool needed = offer.least == Version::kTls12;  // TLS 1.3 alone has no list
-  if (needed && SSL_CTX_set_strict_cipher_list(ctx.get(), ciphers.c_str()) != 1) return Refused("cipher list");
-  if (SSL_CTX_set1_groups_list(ctx.get(), GroupList(offer.groups).c_str()) != 1) return Refused("groups");
+  if (needed && SSL_CTX_set_strict_cipher_list(ctx.get(), ciphers.c_str()) != 1)
+    return Refused("cipher list");
+  if (SSL_CTX_set1_groups_list(ctx.get(), GroupList(offer.groups).c_str()) != 1)
+    return Refused("groups");
   if (SSL_CTX_set_signing_algorithm_prefs(ctx.get(), kSignatures.data(), kSignatures.size()) != 1 ||
       SSL_CTX_set_verify_algorithm_prefs(ctx.get(), kSignatures.data(), kSignatures.size()) != 1) {
     return Refused("signature algorithms");
@@ -107,7 +114,8 @@ void EnableTickets(Context::Impl* impl, const Offer& offer) {
   static CRYPTO_BUFFER_POOL* const pool = CRYPTO_BUFFER_POOL_new();
   SSL_CTX_set0_buffer_pool(ctx, pool);
 #if BORINGSSL_API_VERSION >= 20
-  // Each connection gives back the ticket that it used; more would be sealed, sent and kept for nothing.
+  // Each connection gives back the ticket that it used; more would be sealed, sent and kept for
+  // nothing.
   SSL_CTX_set_num_tickets(ctx, 1);
 #endif
   if (impl->kind == Context::Impl::Kind::kMeshServer) {
@@ -116,13 +124,15 @@ void EnableTickets(Context::Impl* impl, const Offer& offer) {
     SSL_CTX_set_ticket_aead_method(ctx, TicketMethod());
     return;
   }
-  // BoringSSL cuts what a TLS 1.3 server states to this, less the time since the handshake. Even days after it more than we take
-  // has to show as more. By then the proof is too old for any ticket: PeerMemory bounds the use.
+  // BoringSSL cuts what a TLS 1.3 server states to this, less the time since the handshake. Even
+  // days after it more than we take has to show as more. By then the proof is too old for any
+  // ticket: PeerMemory bounds the use.
   SSL_CTX_set_session_psk_dhe_timeout(ctx, 2 * kMostStatedSeconds);
   impl->memory = std::make_unique<PeerMemory>();
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(ctx, KeepTicket);
-  // The chain in a session is judged again, by the verifier that every handshake has, before our Finished is sent.
+  // The chain in a session is judged again, by the verifier that every handshake has, before our
+  // Finished is sent.
   SSL_CTX_set_reverify_on_resume(ctx, 1);
 }
 
@@ -137,7 +147,8 @@ Context::~Context() = default;
 namespace {
 
 Result<std::unique_ptr<Context::Impl>> NewMesh(Context::Impl::Kind kind, const Credentials* leaf,
-                                               std::shared_ptr<const TrustBundle> roots, const Offer& offer) {
+                                               std::shared_ptr<const TrustBundle> roots,
+                                               const Offer& offer) {
   if (leaf == nullptr || !roots) {
     return Error{ErrorCode::kInternal, "a mesh context needs both a leaf and roots"};
   }
@@ -162,15 +173,17 @@ Result<std::unique_ptr<Context::Impl>> NewMesh(Context::Impl::Kind kind, const C
 
 }  // namespace
 
-Result<std::shared_ptr<const Context>> Context::MeshServer(
-    std::shared_ptr<const Credentials> leaf, std::shared_ptr<const TrustBundle> roots, const Offer& offer) {
+Result<std::shared_ptr<const Context>> Context::MeshServer(std::shared_ptr<const Credentials> leaf,
+                                                           std::shared_ptr<const TrustBundle> roots,
+                                                           const Offer& offer) {
   auto impl = NewMesh(Impl::Kind::kMeshServer, leaf.get(), std::move(roots), offer);
   if (!impl) return impl.error();
   return std::shared_ptr<const Context>(new Context(*std::move(impl)));
 }
 
-Result<std::shared_ptr<const Context>> Context::MeshClient(
-    std::shared_ptr<const Credentials> leaf, std::shared_ptr<const TrustBundle> roots, const Offer& offer) {
+Result<std::shared_ptr<const Context>> Context::MeshClient(std::shared_ptr<const Credentials> leaf,
+                                                           std::shared_ptr<const TrustBundle> roots,
+                                                           const Offer& offer) {
   auto impl = NewMesh(Impl::Kind::kMeshClient, leaf.get(), std::move(roots), offer);
   if (!impl) return impl.error();
   return std::shared_ptr<const Context>(new Context(*std::move(impl)));

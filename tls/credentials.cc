@@ -15,7 +15,8 @@ bool UselessForTls(X509* leaf) {
   return (X509_get_extended_key_usage(leaf) & kTls) == 0;
 }
 
-// OnPaths is the leaf and each certificate that some path from it can pass, in their order, each once. A file may hold a whole bundle.
+// OnPaths is the leaf and each certificate that some path from it can pass, in their order, each
+// once. A file may hold a whole bundle.
 std::vector<X509*> OnPaths(const std::vector<bssl::UniquePtr<X509>>& certificates) {
   std::vector<bool> passed(certificates.size(), false);
   passed[0] = true;
@@ -31,7 +32,9 @@ std::vector<X509*> OnPaths(const std::vector<bssl::UniquePtr<X509>>& certificate
   std::vector<X509*> kept;
   for (std::size_t i = 0; i < certificates.size(); ++i) {
     X509* const one = certificates[i].get();
-    const bool known = std::any_of(kept.begin(), kept.end(), [one](const X509* earlier) { return X509_cmp(earlier, one) == 0; });
+    const bool known = std::any_of(kept.begin(), kept.end(), [one](const X509* earlier) {
+      return X509_cmp(earlier, one) == 0;
+    });
     if (passed[i] && !known) kept.push_back(one);
   }
   return kept;

@@ -17,19 +17,13 @@ void Classify(int reason, bool during_handshake, Diagnosis& diagnosis) {
       return;
     case SSL_R_UNSUPPORTED_PROTOCOL:
     case SSL_R_WRONG_SSL_VERSION:
-    case SSL_R_UNKNOWN_PROTOCOL:
-      diagnosis.failure = Failure::kVersion;
-      return;
+    case SSL_R_UNKNOWN_PROTOCOL: diagnosis.failure = Failure::kVersion; return;
     case SSL_R_NO_SHARED_CIPHER:
     case SSL_R_NO_SHARED_GROUP:
     case SSL_R_NO_COMMON_SIGNATURE_ALGORITHMS:
     case SSL_R_WRONG_SIGNATURE_TYPE:
-    case SSL_R_WRONG_CURVE:
-      diagnosis.failure = Failure::kNoCommonCipher;
-      return;
-    case SSL_R_CERTIFICATE_VERIFY_FAILED:
-      diagnosis.failure = Failure::kCertificate;
-      return;
+    case SSL_R_WRONG_CURVE: diagnosis.failure = Failure::kNoCommonCipher; return;
+    case SSL_R_CERTIFICATE_VERIFY_FAILED: diagnosis.failure = Failure::kCertificate; return;
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
       diagnosis.failure = Failure::kCertificate;
       diagnosis.refusal = Refusal::kNoCertificate;
@@ -46,8 +40,7 @@ void Classify(int reason, bool during_handshake, Diagnosis& diagnosis) {
       diagnosis.failure = Failure::kCertificate;
       diagnosis.refusal = Refusal::kLeafRules;
       return;
-    default:
-      return;
+    default: return;
   }
 }
 
@@ -55,22 +48,14 @@ void Classify(int reason, bool during_handshake, Diagnosis& diagnosis) {
 
 const char* FailureName(Failure failure) {
   switch (failure) {
-    case Failure::kNone:
-      return "none";
-    case Failure::kCertificate:
-      return "certificate_refused";
-    case Failure::kAlert:
-      return "peer_alert";
-    case Failure::kNotTls:
-      return "not_tls";
-    case Failure::kVersion:
-      return "no_common_version";
-    case Failure::kNoCommonCipher:
-      return "no_common_cipher";
-    case Failure::kProtocol:
-      return "protocol_error";
-    case Failure::kMemory:
-      return "out_of_memory";
+    case Failure::kNone: return "none";
+    case Failure::kCertificate: return "certificate_refused";
+    case Failure::kAlert: return "peer_alert";
+    case Failure::kNotTls: return "not_tls";
+    case Failure::kVersion: return "no_common_version";
+    case Failure::kNoCommonCipher: return "no_common_cipher";
+    case Failure::kProtocol: return "protocol_error";
+    case Failure::kMemory: return "out_of_memory";
   }
   return "none";
 }
@@ -79,7 +64,8 @@ Diagnosis Diagnose(bool during_handshake) {
   Diagnosis diagnosis;
   while (const std::uint32_t packed = ERR_get_error()) {
     const int reason = ERR_GET_REASON(packed);
-    if (reason == ERR_R_MALLOC_FAILURE) return {Failure::kMemory, -1, Refusal::kNone, "no memory was to be had"};
+    if (reason == ERR_R_MALLOC_FAILURE)
+      return {Failure::kMemory, -1, Refusal::kNone, "no memory was to be had"};
     const char* name = ERR_reason_error_string(packed);
     if (!diagnosis.text.empty()) diagnosis.text += ", ";
     diagnosis.text += name != nullptr ? name : "error " + std::to_string(reason);
@@ -103,21 +89,17 @@ Diagnosis Diagnose(bool during_handshake) {
 
 Alert AlertFor(Refusal refusal) {
   switch (refusal) {
-    case Refusal::kUnknownCa:
-      return Alert::kUnknownCa;
+    case Refusal::kUnknownCa: return Alert::kUnknownCa;
     case Refusal::kExpired:
-    case Refusal::kNotYetValid:
-      return Alert::kCertificateExpired;
+    case Refusal::kNotYetValid: return Alert::kCertificateExpired;
     case Refusal::kForeignTrustDomain:
-    case Refusal::kWrongIdentity:
-      return Alert::kCertificateUnknown;
+    case Refusal::kWrongIdentity: return Alert::kCertificateUnknown;
     case Refusal::kNone:
     case Refusal::kNoCertificate:
     case Refusal::kMalformed:
     case Refusal::kChainTooLong:
     case Refusal::kLeafRules:
-    case Refusal::kNotSpiffe:
-      return Alert::kBadCertificate;
+    case Refusal::kNotSpiffe: return Alert::kBadCertificate;
   }
   return Alert::kBadCertificate;
 }

@@ -113,17 +113,12 @@ Status AddSystemRoots(X509_STORE* store) {
 
 Refusal RefusalOf(int error) {
   switch (error) {
-    case X509_V_ERR_CERT_HAS_EXPIRED:
-      return Refusal::kExpired;
-    case X509_V_ERR_CERT_NOT_YET_VALID:
-      return Refusal::kNotYetValid;
+    case X509_V_ERR_CERT_HAS_EXPIRED: return Refusal::kExpired;
+    case X509_V_ERR_CERT_NOT_YET_VALID: return Refusal::kNotYetValid;
     case X509_V_ERR_HOSTNAME_MISMATCH:
-    case X509_V_ERR_IP_ADDRESS_MISMATCH:
-      return Refusal::kWrongIdentity;
-    case X509_V_ERR_INVALID_PURPOSE:
-      return Refusal::kLeafRules;
-    default:
-      return Refusal::kUnknownCa;
+    case X509_V_ERR_IP_ADDRESS_MISMATCH: return Refusal::kWrongIdentity;
+    case X509_V_ERR_INVALID_PURPOSE: return Refusal::kLeafRules;
+    default: return Refusal::kUnknownCa;
   }
 }
 

@@ -28,7 +28,8 @@ class Credentials final {
   // does not match the leaf (the message says so), a leaf that is not a canonical SPIFFE service
   // identity or breaks a leaf rule that every peer would refuse. Key forms: SEC1, PKCS#1, PKCS#8,
   // unencrypted. What no path from the leaf can pass is dropped, and so is what comes twice (Consul
-  // sends one twice from a secondary datacenter); then kMaxChain are taken. Expiry is not judged here.
+  // sends one twice from a secondary datacenter); then kMaxChain are taken. Expiry is not judged
+  // here.
   static Result<std::shared_ptr<const Credentials>> Make(std::string_view certificate_pem,
                                                          std::string_view private_key_pem);
   ~Credentials();
@@ -39,7 +40,8 @@ class Credentials final {
   const std::string& serial() const;  // lower-case hex, colon-separated as Consul prints it
   WallTime not_before() const;
   WallTime not_after() const;
-  bool ExpiredAt(WallTime now) const;  // the second of not_after() is still its own (RFC 5280 4.1.2.5)
+  // the second of not_after() is still its own (RFC 5280 4.1.2.5)
+  bool ExpiredAt(WallTime now) const;
   std::size_t chain_length() const;  // leaf included
 
   struct Impl;
@@ -72,7 +74,8 @@ const char* RefusalName(Refusal refusal);
 // AlertFor is the alert that tells the peer about a refusal.
 Alert AlertFor(Refusal refusal);
 
-inline constexpr std::size_t kMaxChain = 10;  // different certificates a peer may send, leaf included
+// different certificates a peer may send, leaf included
+inline constexpr std::size_t kMaxChain = 10;
 
 struct Judgement {
   Refusal refusal = Refusal::kNone;
@@ -99,13 +102,13 @@ class TrustBundle final {
   // covering the purpose; the root's own path length and name constraints kept) to a chain as sent
   // by the peer, DER, leaf first. The other certificates are hints in any order, never trust. The
   // path is judged before the leaf's content, so a stranger's certificate is kUnknownCa whatever it
-  // says. Bounded work for any input. A chain found good is remembered, with the span in which it is, so that
-  // to judge it again costs a hash.
+  // says. Bounded work for any input. A chain found good is remembered, with the span in which it
+  // is, so that to judge it again costs a hash.
   Judgement Judge(std::span<const std::span<const std::uint8_t>> chain, Purpose purpose,
                   WallTime now) const;
 
-  // Includes: of the same trust domain, and every root of `other` is one of ours. What `other` believed we
-  // believe too.
+  // Includes: of the same trust domain, and every root of `other` is one of ours. What `other`
+  // believed we believe too.
   bool Includes(const TrustBundle& other) const;
 
   const std::string& trust_domain() const;

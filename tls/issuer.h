@@ -20,8 +20,8 @@ struct IssuedLeaf {
   WallTime not_after;
 };
 
-// LeafName says where a leaf carries its name besides the URI SAN: in the subject, as Consul 1.8 has
-// it, or nowhere, as 1.21 has it; then the SAN must be critical (RFC 5280 4.2.1.6).
+// LeafName says where a leaf carries its name besides the URI SAN: in the subject, as Consul 1.8
+// has it, or nowhere, as 1.21 has it; then the SAN must be critical (RFC 5280 4.2.1.6).
 enum class LeafName { kSanOnly, kCommonName };
 
 class Issuer final {

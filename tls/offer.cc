@@ -15,21 +15,25 @@ namespace {
 enum Rank { kTls10, kTls11, kTls12, kTls13 };
 
 // Nothing for "" and TLS_AUTO, which leave it to us.
-Result<std::optional<Rank>> RankOf(const std::string& name, std::string_view where, const char* key) {
+Result<std::optional<Rank>> RankOf(const std::string& name, std::string_view where,
+                                   const char* key) {
   constexpr std::array<std::pair<std::string_view, Rank>, 4> kRanks{
       {{"TLSv1_0", kTls10}, {"TLSv1_1", kTls11}, {"TLSv1_2", kTls12}, {"TLSv1_3", kTls13}}};
   if (name.empty() || name == "TLS_AUTO") return std::optional<Rank>{};
   for (const auto& [known, rank] : kRanks) {
     if (name == known) return std::optional<Rank>{rank};
   }
-  return Invalid(std::string(where) + ": " + key + " is \"" + authz::Shortened(name) + "\", not TLSv1_2, TLSv1_3 or TLS_AUTO");
+  return Invalid(std::string(where) + ": " + key + " is \"" + authz::Shortened(name) +
+                 "\", not TLSv1_2, TLSv1_3 or TLS_AUTO");
 }
 
 Version VersionOf(Rank rank) { return rank == kTls13 ? Version::kTls13 : Version::kTls12; }
 
 }  // namespace
 
-const char* VersionName(Version version) { return version == Version::kTls12 ? "TLSv1.2" : "TLSv1.3"; }
+const char* VersionName(Version version) {
+  return version == Version::kTls12 ? "TLSv1.2" : "TLSv1.3";
+}
 
 const std::vector<std::string>& OurSuites() {
   static const std::vector<std::string> kSuites{
@@ -64,9 +68,11 @@ Result<std::vector<std::string>> ParseGroups(std::string_view list) {
     while (name.ends_with(' ')) name.remove_suffix(1);
     const std::string quoted = '"' + authz::Shortened(name) + '"';
     if (std::find(KnownGroups().begin(), KnownGroups().end(), name) == KnownGroups().end()) {
-      return Invalid(quoted + " is no group that is spoken here; there are " + GroupsText(KnownGroups()));
+      return Invalid(quoted + " is no group that is spoken here; there are " +
+                     GroupsText(KnownGroups()));
     }
-    if (std::find(groups.begin(), groups.end(), name) != groups.end()) return Invalid(quoted + " is there twice");
+    if (std::find(groups.begin(), groups.end(), name) != groups.end())
+      return Invalid(quoted + " is there twice");
     groups.emplace_back(name);
   }
   return groups;
@@ -85,23 +91,29 @@ Result<Offer> Narrow(Offer offer, const authz::TlsParameters& wish, std::string_
   if (!most) return most.error();
   const std::string place(where);
   if (*most && **most < kTls12) {
-    return Invalid(place + ": TLSMaxVersion " + wish.max_version + " leaves nothing: TLSv1_2 is the least that is spoken here");
+    return Invalid(place + ": TLSMaxVersion " + wish.max_version +
+                   " leaves nothing: TLSv1_2 is the least that is spoken here");
   }
   if (*least) offer.least = std::max(offer.least, VersionOf(**least));
   if (*most) offer.most = std::min(offer.most, VersionOf(**most));
   if (offer.least > offer.most) {
-    return Invalid(place + ": TLSMinVersion " + wish.min_version + " and TLSMaxVersion " + wish.max_version + " leave nothing");
+    return Invalid(place + ": TLSMinVersion " + wish.min_version + " and TLSMaxVersion " +
+                   wish.max_version + " leave nothing");
   }
   if (!wish.cipher_suites.empty()) {
     std::erase_if(offer.suites, [&wish](const std::string& ours) {
-      return std::find(wish.cipher_suites.begin(), wish.cipher_suites.end(), ours) == wish.cipher_suites.end();
+      return std::find(wish.cipher_suites.begin(), wish.cipher_suites.end(), ours) ==
+             wish.cipher_suites.end();
     });
   }
   if (offer.least == Version::kTls12 && offer.suites.empty()) {
     if (offer.most == Version::kTls12) {
       std::string ours;
       for (const std::string& suite : OurSuites()) ours += (ours.empty() ? "" : ", ") + suite;
-      return Invalid(place + ": CipherSuites leave nothing of TLS 1.2, and TLSMaxVersion is TLSv1_2; there are " + ours);
+      return Invalid(
+          place +
+          ": CipherSuites leave nothing of TLS 1.2, and TLSMaxVersion is TLSv1_2; there are " +
+          ours);
     }
     offer.least = Version::kTls13;
   }

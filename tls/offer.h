@@ -1,5 +1,5 @@
-// Offer: what a mesh context offers of TLS, and how a wish from outside narrows it. Nothing widens it: TLS 1.2 is the least, and
-// our suites are all there are. Pure.
+// Offer: what a mesh context offers of TLS, and how a wish from outside narrows it. Nothing widens
+// it: TLS 1.2 is the least, and our suites are all there are. Pure.
 #pragma once
 
 #include <string>
@@ -14,12 +14,13 @@ namespace mooring::tls {
 enum class Version { kTls12, kTls13 };
 const char* VersionName(Version version);  // "TLSv1.2"
 
-// OurSuites are those of TLS 1.2, by their names of RFC 5289 and 7905: ECDHE with AEAD only (RFC 9325 4.2). Those of TLS 1.3 are
-// all of this kind, and not to be chosen.
+// OurSuites are those of TLS 1.2, by their names of RFC 5289 and 7905: ECDHE with AEAD only (RFC
+// 9325 4.2). Those of TLS 1.3 are all of this kind, and not to be chosen.
 const std::vector<std::string>& OurSuites();
 
-// KnownGroups are the key exchange groups that a context can offer: X25519MLKEM768 (hybrid with ML-KEM, of TLS 1.3 alone), X25519,
-// P-256 and P-384. OurGroups are those that it offers unless it is told, most preferred first.
+// KnownGroups are the key exchange groups that a context can offer: X25519MLKEM768 (hybrid with
+// ML-KEM, of TLS 1.3 alone), X25519, P-256 and P-384. OurGroups are those that it offers unless it
+// is told, most preferred first.
 const std::vector<std::string>& KnownGroups();
 const std::vector<std::string>& OurGroups();
 
@@ -30,9 +31,11 @@ std::string GroupsText(const std::vector<std::string>& groups);
 struct Offer {
   Version least = Version::kTls12;
   Version most = Version::kTls13;
-  std::vector<std::string> suites = OurSuites();  // of TLS 1.2, in our order; empty if that is not spoken
+  // of TLS 1.2, in our order; empty if that is not spoken
+  std::vector<std::string> suites = OurSuites();
   std::vector<std::string> groups = OurGroups();
-  bool tickets = true;  // callers get tickets to resume by; a dialling side decides by session (Session::Connect)
+  // callers get tickets to resume by; a dialling side decides by session (Session::Connect)
+  bool tickets = true;
 
   bool operator==(const Offer&) const = default;
 };
@@ -45,9 +48,9 @@ struct Offers {
   bool operator==(const Offers&) const = default;
 };
 
-// Narrow is `offer` without what the mesh config entry forbids. `where`, such as Incoming, begins a message. Errors: a version
-// that is none, and a rest of nothing. Suites that we do not have count for nothing; if none of ours is left, TLS 1.3 is, where it
-// may be.
+// Narrow is `offer` without what the mesh config entry forbids. `where`, such as Incoming, begins a
+// message. Errors: a version that is none, and a rest of nothing. Suites that we do not have count
+// for nothing; if none of ours is left, TLS 1.3 is, where it may be.
 Result<Offer> Narrow(Offer offer, const authz::TlsParameters& wish, std::string_view where);
 
 }  // namespace mooring::tls

@@ -21,12 +21,9 @@ Refusal RefusalOf(int error, int depth) {
     case X509_V_ERR_INVALID_PURPOSE:
     case X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION:
       return depth == 0 ? Refusal::kLeafRules : Refusal::kUnknownCa;
-    case X509_V_ERR_INVALID_EXTENSION:
-      return Refusal::kMalformed;
-    case X509_V_ERR_CERT_CHAIN_TOO_LONG:
-      return Refusal::kChainTooLong;
-    default:
-      return Refusal::kUnknownCa;
+    case X509_V_ERR_INVALID_EXTENSION: return Refusal::kMalformed;
+    case X509_V_ERR_CERT_CHAIN_TOO_LONG: return Refusal::kChainTooLong;
+    default: return Refusal::kUnknownCa;
   }
 }
 
@@ -42,8 +39,8 @@ bool WeakSignature(const X509* certificate) {
   return false;
 }
 
-// CheckTimes says whether every certificate is valid at `now`, and when all of them are. BoringSSL would leave out the last second of a
-// certificate, which belongs to it (RFC 5280 4.1.2.5).
+// CheckTimes says whether every certificate is valid at `now`, and when all of them are. BoringSSL
+// would leave out the last second of a certificate, which belongs to it (RFC 5280 4.1.2.5).
 Path CheckTimes(const STACK_OF(X509) * chain, WallTime now) {
   Path all{Refusal::kNone, {}, {WallTime::min(), WallTime::max()}};
   for (std::size_t i = 0; i < sk_X509_num(chain); ++i) {
@@ -53,7 +50,8 @@ Path CheckTimes(const STACK_OF(X509) * chain, WallTime now) {
     };
     WallTime from;
     WallTime last;
-    if (!ReadTime(X509_get0_notBefore(certificate), &from) || !ReadTime(X509_get0_notAfter(certificate), &last)) {
+    if (!ReadTime(X509_get0_notBefore(certificate), &from) ||
+        !ReadTime(X509_get0_notAfter(certificate), &last)) {
       return refuse(Refusal::kMalformed, "its dates cannot be read: ");
     }
     if (now < from) return refuse(Refusal::kNotYetValid, "certificate is not yet valid: ");
@@ -153,8 +151,8 @@ class Search final {
     for (X509* intermediate : path_) {
       ready = ready && bssl::PushToStack(hints.get(), bssl::UpRef(intermediate));
     }
-    if (!ready || X509_STORE_CTX_init(ctx.get(), no_store_, sent_.front().get(),
-                                      hints.get()) != 1) {
+    if (!ready ||
+        X509_STORE_CTX_init(ctx.get(), no_store_, sent_.front().get(), hints.get()) != 1) {
       ClearErrors();
       return {Refusal::kUnknownCa, "out of memory", {}};
     }
@@ -200,8 +198,9 @@ class Search final {
 
 }  // namespace
 
-Path FindPath(std::span<const bssl::UniquePtr<X509>> sent, std::span<const bssl::UniquePtr<X509>> roots,
-              X509_STORE* no_store, Purpose purpose, WallTime now) {
+Path FindPath(std::span<const bssl::UniquePtr<X509>> sent,
+              std::span<const bssl::UniquePtr<X509>> roots, X509_STORE* no_store, Purpose purpose,
+              WallTime now) {
   return Search(sent, roots, no_store, purpose, now).Run();
 }
 

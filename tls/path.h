@@ -25,7 +25,8 @@ struct Path {
 // `now`. Every root is an anchor, self-signed or not, since the operator's list says so; nothing
 // that the peer sent ever is. `no_store` is an empty store, which BoringSSL insists on. The work is
 // bounded whatever the peer sends: see path.cc.
-Path FindPath(std::span<const bssl::UniquePtr<X509>> sent, std::span<const bssl::UniquePtr<X509>> roots,
-              X509_STORE* no_store, Purpose purpose, WallTime now);
+Path FindPath(std::span<const bssl::UniquePtr<X509>> sent,
+              std::span<const bssl::UniquePtr<X509>> roots, X509_STORE* no_store, Purpose purpose,
+              WallTime now);
 
 }  // namespace mooring::tls

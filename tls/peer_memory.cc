@@ -29,7 +29,8 @@ PeerMemory::Hints PeerMemory::Use(const std::string& place, WallTime now) {
   Place& known = Touch(place);
   Hints hints;
   hints.takes_first_group = known.takes_first_group;
-  tickets_ -= std::erase_if(known.tickets, [now](const Ticket& ticket) { return !StillProven(ticket.proven_at, now); });
+  tickets_ -= std::erase_if(
+      known.tickets, [now](const Ticket& ticket) { return !StillProven(ticket.proven_at, now); });
   if (known.tickets.empty()) return hints;
   hints.doubtful = known.tickets_failed > 0;
   hints.proven_at = known.tickets.back().proven_at;
@@ -44,7 +45,8 @@ PeerMemory::Hints PeerMemory::Use(const std::string& place, WallTime now) {
   return hints;
 }
 
-void PeerMemory::Keep(const std::string& place, bssl::UniquePtr<SSL_SESSION> ticket, WallTime proven_at) {
+void PeerMemory::Keep(const std::string& place, bssl::UniquePtr<SSL_SESSION> ticket,
+                      WallTime proven_at) {
   const std::lock_guard lock(mutex_);
   Place& known = Touch(place);
   if (known.tickets_failed == kMostFailed) return;
@@ -53,7 +55,8 @@ void PeerMemory::Keep(const std::string& place, bssl::UniquePtr<SSL_SESSION> tic
     --tickets_;
   }
   known.tickets.push_back({std::move(ticket), proven_at});
-  // Places that have not been dialled for the longest time give way; some of them may hold no tickets.
+  // Places that have not been dialled for the longest time give way; some of them may hold no
+  // tickets.
   for (++tickets_; tickets_ > kMostTickets;) Drop(std::prev(places_.end()));
 }
 

@@ -26,8 +26,9 @@ struct Block {
 constexpr std::string_view kBegin = "-----BEGIN ";
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
-// Plain is `pem` with what editors and YAML put around lines taken away: byte order marks, blanks before a line, line ends of CR alone.
-// BoringSSL reads over a block whose BEGIN line does not begin a line by itself, without a word.
+// Plain is `pem` with what editors and YAML put around lines taken away: byte order marks, blanks
+// before a line, line ends of CR alone. BoringSSL reads over a block whose BEGIN line does not
+// begin a line by itself, without a word.
 std::string Plain(std::string_view pem) {
   std::string text;
   text.reserve(pem.size());  // all at once: it may hold a key, and no copy of it may stay behind
@@ -46,9 +47,11 @@ std::string Plain(std::string_view pem) {
   return text;
 }
 
-// HidesBlock: a BEGIN line stands behind something else in its line, as after a file whose last line end is missing.
+// HidesBlock: a BEGIN line stands behind something else in its line, as after a file whose last
+// line end is missing.
 bool HidesBlock(std::string_view text) {
-  for (std::size_t at = text.find(kBegin); at != std::string_view::npos; at = text.find(kBegin, at + 1)) {
+  for (std::size_t at = text.find(kBegin); at != std::string_view::npos;
+       at = text.find(kBegin, at + 1)) {
     if (at > 0 && text[at - 1] != '\n') return true;
   }
   return false;
@@ -60,13 +63,15 @@ class BlockReader final {
   explicit BlockReader(std::string_view pem)
       : text_(Plain(pem)),
         hides_block_(HidesBlock(text_)),
-        bio_(text_.size() <= std::numeric_limits<int>::max() ? BIO_new_mem_buf(text_.data(), static_cast<int>(text_.size()))
-                                                             : nullptr) {}
+        bio_(text_.size() <= std::numeric_limits<int>::max()
+                 ? BIO_new_mem_buf(text_.data(), static_cast<int>(text_.size()))
+                 : nullptr) {}
   ~BlockReader() { Cleanse(&text_); }
   BlockReader(const BlockReader&) = delete;
   BlockReader& operator=(const BlockReader&) = delete;
 
-  // Next gives the next block, nothing at the end; an Error for a damaged one, and for one that would be passed over.
+  // Next gives the next block, nothing at the end; an Error for a damaged one, and for one that
+  // would be passed over.
   Result<std::optional<Block>> Next() {
     ERR_clear_error();
     char* kind = nullptr;
@@ -74,7 +79,8 @@ class BlockReader final {
     std::uint8_t* data = nullptr;
     long size = 0;
     if (!bio_) return Error{ErrorCode::kInternal, "PEM text cannot be read"};
-    if (hides_block_) return Invalid("a BEGIN line of PEM does not begin a line; is a line end missing before it?");
+    if (hides_block_)
+      return Invalid("a BEGIN line of PEM does not begin a line; is a line end missing before it?");
     if (PEM_read_bio(bio_.get(), &kind, &header, &data, &size) != 1) {
       const std::uint32_t last = ERR_peek_last_error();
       const bool at_end =

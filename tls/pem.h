@@ -1,5 +1,5 @@
-// Certificates and private keys out of PEM text (RFC 7468), strictly: no block is lost without a word. Byte order marks, indentation and
-// line ends of CR alone are taken.
+// Certificates and private keys out of PEM text (RFC 7468), strictly: no block is lost without a
+// word. Byte order marks, indentation and line ends of CR alone are taken.
 //
 // Pure functions of their input. Error messages say what is wrong, not where the text came from:
 // the caller, who knows, puts that in front. No message ever holds bytes of a key.

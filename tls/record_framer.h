@@ -1,4 +1,5 @@
-// RecordFramer: knows where in a stream of TLS records (RFC 8446 5.1) somebody else's reading has got to.
+// RecordFramer: knows where in a stream of TLS records (RFC 8446 5.1) somebody else's reading has
+// got to.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +24,8 @@ class RecordFramer final {
       bytes = bytes.subspan(step);
     }
   }
-  // Left is how many bytes can be read without reading beyond the record under way; 0 between two records.
+  // Left is how many bytes can be read without reading beyond the record under way; 0 between two
+  // records.
   std::size_t Left() const {
     if (header_ == 0) return 0;
     return header_ < kHeader ? kHeader - header_ : body_;

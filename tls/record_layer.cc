@@ -18,14 +18,15 @@ constexpr std::size_t kKeyUpdateSize = 5;
 constexpr std::size_t kMostRecord = TrafficKey::kHeader + TrafficKey::kMostBody;
 constexpr std::size_t kAround = TrafficKey::kHeader + TrafficKey::kTag;
 
-// One spare buffer a thread: a bulk stream ends most reads in the middle of a record, and needs no allocation for that. What is
-// left in it is ciphertext.
+// One spare buffer a thread: a bulk stream ends most reads in the middle of a record, and needs no
+// allocation for that. What is left in it is ciphertext.
 WireBytes& Spare() {
   thread_local WireBytes spare;
   return spare;
 }
 
-// RecordSize is the size of the record that `bytes` begins with; 0 if too little of it is there to tell.
+// RecordSize is the size of the record that `bytes` begins with; 0 if too little of it is there to
+// tell.
 std::size_t RecordSize(Input bytes) {
   if (bytes.size() < TrafficKey::kHeader) return 0;
   return TrafficKey::kHeader + (static_cast<std::size_t>(bytes[3]) << 8U | bytes[4]);
@@ -41,7 +42,8 @@ const RecordLayer::Fault* HeaderFault(Input record) {
   return RecordSize(record) > kMostRecord ? &kTooLong : nullptr;
 }
 
-// TakeSize is how much of `bytes` to take as a record: all of it, or its header if that is a bad one; 0: it is not there yet.
+// TakeSize is how much of `bytes` to take as a record: all of it, or its header if that is a bad
+// one; 0: it is not there yet.
 std::size_t TakeSize(Input bytes) {
   const std::size_t size = RecordSize(bytes);
   if (size == 0) return 0;
@@ -62,7 +64,8 @@ void RecordLayer::Begin(SSL* ssl, std::uint64_t most_per_key) {
 std::size_t RecordLayer::ToSsl(Wire& wire, std::span<std::uint8_t> room) {
   if (read_) {
     const std::size_t count = std::min(room.size(), for_ssl_.size() - for_ssl_given_);
-    std::copy_n(for_ssl_.begin() + static_cast<std::ptrdiff_t>(for_ssl_given_), count, room.begin());
+    std::copy_n(for_ssl_.begin() + static_cast<std::ptrdiff_t>(for_ssl_given_), count,
+                room.begin());
     for_ssl_given_ += count;
     return count;
   }
@@ -96,9 +99,12 @@ bool RecordLayer::FromSsl(Wire& wire, Input records) {
       return false;
     }
     if (inner.back() == kHandshake) {
-      // All that BoringSSL has to say of this kind is one key update; tickets went before the layer took over. The next key comes
-      // behind it, which BoringSSL has had since it wrote this (RFC 8446 4.6.3).
-      if (inner.size() != kKeyUpdateSize + 1 || inner.front() != kKeyUpdate || !TakeOver(write_, false, 0)) return false;
+      // All that BoringSSL has to say of this kind is one key update; tickets went before the layer
+      // took over. The next key comes behind it, which BoringSSL has had since it wrote this (RFC
+      // 8446 4.6.3).
+      if (inner.size() != kKeyUpdateSize + 1 || inner.front() != kKeyUpdate ||
+          !TakeOver(write_, false, 0))
+        return false;
     }
     records = records.subspan(size);
   }
@@ -116,8 +122,8 @@ bool RecordLayer::TakeOver(std::optional<TrafficKey>& key, bool reading, std::ui
   return key.has_value();
 }
 
-// Next takes the next whole record off the input and answers it, valid until the next call; empty: there is none yet, and all
-// of the input is kept.
+// Next takes the next whole record off the input and answers it, valid until the next call; empty:
+// there is none yet, and all of the input is kept.
 Input RecordLayer::Next(Wire& wire) {
   if (partial_is_whole_) {
     partial_is_whole_ = false;
@@ -148,7 +154,8 @@ Input RecordLayer::Next(Wire& wire) {
   }
 }
 
-RecordLayer::Step RecordLayer::Open(Wire& wire, std::span<std::uint8_t> plain, std::size_t* length) {
+RecordLayer::Step RecordLayer::Open(Wire& wire, std::span<std::uint8_t> plain,
+                                    std::size_t* length) {
   for (;;) {
     if (*length == plain.size()) return Step::kFull;
     if (!read_) return wire.in.empty() ? Step::kWantInput : Step::kAskSsl;
@@ -163,14 +170,16 @@ RecordLayer::Step RecordLayer::Open(Wire& wire, std::span<std::uint8_t> plain, s
     const bool fits = room.size() >= inner_size;
     WireBytes elsewhere;
     if (!fits) elsewhere.resize(inner_size);
-    const std::span<std::uint8_t> inner = fits ? room.first(inner_size) : std::span<std::uint8_t>(elsewhere);
+    const std::span<std::uint8_t> inner =
+        fits ? room.first(inner_size) : std::span<std::uint8_t>(elsewhere);
     if (record.size() < kAround || !read_->Open(Number::kWire, record, inner.data())) {
       fault_ = {SSL_AD_BAD_RECORD_MAC, "DECRYPTION_FAILED_OR_BAD_RECORD_MAC"};
       return Step::kBroken;
     }
     std::size_t content = inner.size();
     while (content > 0 && inner[content - 1] == 0) --content;  // padding
-    const bool is_data = content > 1 && inner_size <= TrafficKey::kMostPlain + 1 && inner[content - 1] == kApplicationData;
+    const bool is_data = content > 1 && inner_size <= TrafficKey::kMostPlain + 1 &&
+                         inner[content - 1] == kApplicationData;
     if (is_data && fits && !by_ssl_) {
       *length += content - 1;
       continue;
@@ -190,13 +199,15 @@ bool RecordLayer::SslIsDry() {
   if (read_) {
     WireBytes().swap(for_ssl_);
     for_ssl_given_ = 0;
-    // BoringSSL counts from 0 again after a key update (RFC 8446 5.3), and it has seen one record at least before that.
+    // BoringSSL counts from 0 again after a key update (RFC 8446 5.3), and it has seen one record
+    // at least before that.
     if (SSL_get_read_sequence(ssl_) == read_->number(Number::kSsl)) return true;
     answer_due_ = true;  // perhaps; BoringSSL knows
     return TakeOver(read_, true, 0);
   }
   if (may_take_over_ && SSL_get_read_sequence(ssl_) >= kBoringSslFirst && framer_.Left() == 0) {
-    may_take_over_ = SSL_has_pending(ssl_) == 0 && TakeOver(read_, true, SSL_get_read_sequence(ssl_));
+    may_take_over_ =
+        SSL_has_pending(ssl_) == 0 && TakeOver(read_, true, SSL_get_read_sequence(ssl_));
     answer_due_ = true;  // perhaps, to one that came before
   }
   return true;

@@ -24,7 +24,8 @@ constexpr std::size_t kDetailLimit = 600;  // bytes of a refusal's detail in fai
 int ReadWire(BIO* bio, char* data, int length) {
   BIO_clear_retry_flags(bio);
   auto* impl = static_cast<Session::Impl*>(BIO_get_data(bio));
-  const std::span<std::uint8_t> room(reinterpret_cast<std::uint8_t*>(data), static_cast<std::size_t>(std::max(length, 0)));
+  const std::span<std::uint8_t> room(reinterpret_cast<std::uint8_t*>(data),
+                                     static_cast<std::size_t>(std::max(length, 0)));
   const std::size_t count = impl->wire == nullptr ? 0 : impl->records.ToSsl(*impl->wire, room);
   if (count > 0) return static_cast<int>(count);
   BIO_set_retry_read(bio);
@@ -36,7 +37,8 @@ int WriteWire(BIO* bio, const char* data, int length) {
   auto* impl = static_cast<Session::Impl*>(BIO_get_data(bio));
   if (impl->wire == nullptr || length < 0) return -1;
   try {
-    const std::span<const std::uint8_t> records(reinterpret_cast<const std::uint8_t*>(data), static_cast<std::size_t>(length));
+    const std::span<const std::uint8_t> records(reinterpret_cast<const std::uint8_t*>(data),
+                                                static_cast<std::size_t>(length));
     return impl->records.FromSsl(*impl->wire, records) ? length : -1;
   } catch (const std::bad_alloc&) {
     impl->starved = true;
@@ -75,8 +77,9 @@ ssl_verify_result_t VerifyPeer(SSL* ssl, std::uint8_t* out_alert) {
   return ssl_verify_invalid;
 }
 
-// SendOneShare spares the key pair of the second group that a ClientHello carries for peers that do not take the first. The
-// others are still offered; a peer that wants one now asks for it, at the price of a round trip (RFC 8446 4.1.4).
+// SendOneShare spares the key pair of the second group that a ClientHello carries for peers that do
+// not take the first. The others are still offered; a peer that wants one now asks for it, at the
+// price of a round trip (RFC 8446 4.1.4).
 void SendOneShare(SSL* ssl, std::uint16_t group) {
 #if BORINGSSL_API_VERSION >= 20
   SSL_set1_client_key_shares(ssl, &group, 1);
@@ -149,17 +152,21 @@ Progress Session::Impl::Fail(Failure kind, std::string text) {
   return Progress::kFailed;
 }
 
-// A ClientHello that announces too much in its first record, of which BoringSSL would wait for the end (RFC 8446 4 and 5.1). What is
-// split into smaller records BoringSSL finds.
+// A ClientHello that announces too much in its first record, of which BoringSSL would wait for the
+// end (RFC 8446 4 and 5.1). What is split into smaller records BoringSSL finds.
 bool Session::Impl::HelloIsTooLong() {
   constexpr std::uint8_t kHandshakeRecord = 22;
   constexpr std::uint8_t kClientHello = 1;
   if (hello_head_size == hello_head.size() || SSL_is_server(ssl.get()) == 0) return false;
   const std::size_t count = std::min(wire->in.size(), hello_head.size() - hello_head_size);
-  std::copy_n(wire->in.begin(), count, hello_head.begin() + static_cast<std::ptrdiff_t>(hello_head_size));
+  std::copy_n(wire->in.begin(), count,
+              hello_head.begin() + static_cast<std::ptrdiff_t>(hello_head_size));
   hello_head_size += count;
-  if (hello_head_size < hello_head.size() || hello_head[0] != kHandshakeRecord || hello_head[5] != kClientHello) return false;
-  const std::size_t length = std::size_t{hello_head[6]} << 16U | std::size_t{hello_head[7]} << 8U | hello_head[8];
+  if (hello_head_size < hello_head.size() || hello_head[0] != kHandshakeRecord ||
+      hello_head[5] != kClientHello)
+    return false;
+  const std::size_t length =
+      std::size_t{hello_head[6]} << 16U | std::size_t{hello_head[7]} << 8U | hello_head[8];
   const std::size_t record = std::size_t{hello_head[3]} << 8U | hello_head[4];
   return record >= 4 && length > kMostHandshakeMessage;
 }
@@ -180,8 +187,8 @@ Progress Session::Impl::FailFromQueue() {
 }
 
 Progress Session::Impl::FailRefused() {
-  return Fail(Failure::kCertificate,
-              std::string(RefusalName(judgement.refusal)) + ": " + judgement.detail.substr(0, kDetailLimit));
+  return Fail(Failure::kCertificate, std::string(RefusalName(judgement.refusal)) + ": " +
+                                         judgement.detail.substr(0, kDetailLimit));
 }
 
 void Session::Impl::NotePeer() const {
@@ -207,7 +214,8 @@ void PrepareThread() {
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Session::~Session() = default;
 
-std::unique_ptr<Session> Session::Accept(std::shared_ptr<const Context> context, TicketGate gives_ticket) {
+std::unique_ptr<Session> Session::Accept(std::shared_ptr<const Context> context,
+                                         TicketGate gives_ticket) {
   auto impl = std::make_unique<Impl>(std::move(context));
   impl->ticket_gate = std::move(gives_ticket);
   impl->ssl = NewSsl(*impl);
@@ -219,8 +227,7 @@ std::unique_ptr<Session> Session::Accept(std::shared_ptr<const Context> context,
 }
 
 std::unique_ptr<Session> Session::Connect(std::shared_ptr<const Context> context,
-                                          const std::string& sni,
-                                          const authz::ServiceId& expected,
+                                          const std::string& sni, const authz::ServiceId& expected,
                                           const std::string& endpoint) {
   auto impl = std::make_unique<Impl>(std::move(context));
   impl->expected = expected;
@@ -233,7 +240,8 @@ std::unique_ptr<Session> Session::Connect(std::shared_ptr<const Context> context
     impl->Fail(Failure::kProtocol, "\"" + authz::Shortened(sni) + "\" cannot be sent as SNI");
   } else if (!endpoint.empty()) {
     impl->place = endpoint + ' ' + expected.Uri();
-    const PeerMemory::Hints hints = impl->shared().memory->Use(impl->place, std::chrono::system_clock::now());
+    const PeerMemory::Hints hints =
+        impl->shared().memory->Use(impl->place, std::chrono::system_clock::now());
     if (hints.ticket) {
       impl->offered_ticket = true;
       impl->ticket_proven_at = hints.proven_at;
@@ -254,7 +262,8 @@ std::unique_ptr<Session> Session::ConnectHttps(std::shared_ptr<const Context> co
   SSL_set_connect_state(impl->ssl.get());
   if (impl->shared().kind != Context::Impl::Kind::kHttps) {
     impl->Fail(Failure::kProtocol, "this context is not for https");
-  } else if (!authz::IsIpLiteral(host) && SSL_set_tlsext_host_name(impl->ssl.get(), host.c_str()) != 1) {
+  } else if (!authz::IsIpLiteral(host) &&
+             SSL_set_tlsext_host_name(impl->ssl.get(), host.c_str()) != 1) {
     ClearErrors();
     impl->Fail(Failure::kProtocol, "\"" + authz::Shortened(host) + "\" cannot be sent as SNI");
   }
@@ -272,7 +281,8 @@ Progress Session::Handshake(Wire& wire) {
   const int result = SSL_do_handshake(impl_->ssl.get());
   if (result == 1) {
     if (impl_->starved) return impl_->FailFromQueue();  // in judging the caller for a ticket
-    // BoringSSL asks the verifier about full handshakes, and about resumed ones on the dialling side only.
+    // BoringSSL asks the verifier about full handshakes, and about resumed ones on the dialling
+    // side only.
     if (!impl_->judged) impl_->JudgePeer();
     if (impl_->judgement.refusal != Refusal::kNone) return impl_->RefuseResumed();
     impl_->ticket_gate = nullptr;
@@ -282,8 +292,8 @@ Progress Session::Handshake(Wire& wire) {
     return Progress::kDone;
   }
   if (SSL_get_error(impl_->ssl.get(), result) == SSL_ERROR_WANT_READ) return Progress::kWantInput;
-  // What a resumed chain is refused for, its age say, holds for the other tickets of that place, too. A full handshake may show
-  // a newer one.
+  // What a resumed chain is refused for, its age say, holds for the other tickets of that place,
+  // too. A full handshake may show a newer one.
   const bool refused = impl_->judged && impl_->judgement.refusal != Refusal::kNone;
   if (refused && impl_->offered_ticket && SSL_session_reused(impl_->ssl.get()) == 1) {
     impl_->shared().memory->Forget(impl_->place);
@@ -292,7 +302,9 @@ Progress Session::Handshake(Wire& wire) {
 }
 
 bool Session::handshake_done() const { return impl_->handshake_done; }
-bool Session::resumed() const { return impl_->handshake_done && SSL_session_reused(impl_->ssl.get()) == 1; }
+bool Session::resumed() const {
+  return impl_->handshake_done && SSL_session_reused(impl_->ssl.get()) == 1;
+}
 
 bool Session::MayFailOverTicket() const {
   return impl_->offered_ticket && !impl_->judged && impl_->failure != Failure::kCertificate &&
@@ -314,7 +326,8 @@ Judgement Session::Rejudge(const TrustBundle& roots) const {
 }
 
 std::string Session::ChainKey() const {
-  const auto slot = std::chrono::duration_cast<std::chrono::minutes>(impl_->judged_at.time_since_epoch()) / 10;
+  const auto slot =
+      std::chrono::duration_cast<std::chrono::minutes>(impl_->judged_at.time_since_epoch()) / 10;
   std::string key = std::to_string(slot.count());
   key += SSL_is_server(impl_->ssl.get()) ? 's' : 'c';
   if (impl_->expected) key += impl_->expected->Uri();
@@ -329,8 +342,10 @@ Facts Session::facts() const {
   Facts facts;
   if (!impl_->handshake_done) return facts;
   facts.version = SSL_get_version(impl_->ssl.get());
-  if (const SSL_CIPHER* cipher = SSL_get_current_cipher(impl_->ssl.get())) facts.cipher = SSL_CIPHER_standard_name(cipher);
-  if (const char* group = SSL_get_group_name(SSL_get_group_id(impl_->ssl.get()))) facts.group = group;
+  if (const SSL_CIPHER* cipher = SSL_get_current_cipher(impl_->ssl.get()))
+    facts.cipher = SSL_CIPHER_standard_name(cipher);
+  if (const char* group = SSL_get_group_name(SSL_get_group_id(impl_->ssl.get())))
+    facts.group = group;
   facts.resumed = resumed();
   return facts;
 }

@@ -1,8 +1,9 @@
 // Session: one TLS connection as a function of bytes. No sockets, no clock but the wall clock of
 // certificate checks, no buffers of its own beyond a partial record.
 //
-// The caller reads ciphertext from its socket into scratch memory and passes it in a Wire, whose `out` it sends or keeps after
-// every call. Read takes all of the Wire's `in` before it answers kWantInput or kClosed. One thread at a time.
+// The caller reads ciphertext from its socket into scratch memory and passes it in a Wire, whose
+// `out` it sends or keeps after every call. Read takes all of the Wire's `in` before it answers
+// kWantInput or kClosed. One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,8 @@ enum class Progress {
                // now
 };
 
-// Facts are what a handshake has settled, by the names of OpenSSL and IANA. The strings are the library's and stay.
+// Facts are what a handshake has settled, by the names of OpenSSL and IANA. The strings are the
+// library's and stay.
 struct Facts {
   const char* version = "";  // "TLSv1.3"
   const char* cipher = "";   // "TLS_AES_128_GCM_SHA256"
@@ -35,22 +37,27 @@ struct Facts {
   bool resumed = false;      // the handshake was an abbreviated one
 };
 
-// PrepareThread takes what a thread's first session would: the C library ends the process where it has no memory to note that an
-// object of a thread is to be destroyed with it. To be called when a thread that will serve sessions begins.
+// PrepareThread takes what a thread's first session would: the C library ends the process where it
+// has no memory to note that an object of a thread is to be destroyed with it. To be called when a
+// thread that will serve sessions begins.
 void PrepareThread();
 
 class Session final {
  public:
-  // TicketGate says whether a caller gets a ticket to resume by. It is asked inside Handshake, at most a few times, once the
-  // caller has proven who it is; judgement() and Rejudge are good then. What it throws ends the handshake as kMemory.
+  // TicketGate says whether a caller gets a ticket to resume by. It is asked inside Handshake, at
+  // most a few times, once the caller has proven who it is; judgement() and Rejudge are good then.
+  // What it throws ends the handshake as kMemory.
   using TicketGate = std::function<bool()>;
 
-  // Accept starts the accepting side of a mesh connection. Without `gives_ticket` every caller who is believed gets a ticket.
-  static std::unique_ptr<Session> Accept(std::shared_ptr<const Context> context, TicketGate gives_ticket = {});
+  // Accept starts the accepting side of a mesh connection. Without `gives_ticket` every caller who
+  // is believed gets a ticket.
+  static std::unique_ptr<Session> Accept(std::shared_ptr<const Context> context,
+                                         TicketGate gives_ticket = {});
   // Connect starts the dialling side: sends `sni`, accepts exactly `expected`. A session whose SNI
   // cannot be sent (empty, or over 255 bytes), or whose context is of another kind, is failed from
-  // the start. `endpoint` names the place that is dialled, in any form: with it the session resumes by a ticket that the
-  // same identity gave at the same place, if there is one; without it every handshake is a full one.
+  // the start. `endpoint` names the place that is dialled, in any form: with it the session resumes
+  // by a ticket that the same identity gave at the same place, if there is one; without it every
+  // handshake is a full one.
   static std::unique_ptr<Session> Connect(std::shared_ptr<const Context> context,
                                           const std::string& sni, const authz::ServiceId& expected,
                                           const std::string& endpoint = {});
@@ -84,12 +91,12 @@ class Session final {
   void SendAlert(Wire& wire, Alert alert);
 
   bool handshake_done() const;
-  bool resumed() const;         // the handshake was an abbreviated one
-  // MayFailOverTicket: a ticket was offered and the peer has not yet shown who it is. If the handshake ends here, for whatever
-  // reason but its certificate, a full one may succeed.
+  bool resumed() const;  // the handshake was an abbreviated one
+  // MayFailOverTicket: a ticket was offered and the peer has not yet shown who it is. If the
+  // handshake ends here, for whatever reason but its certificate, a full one may succeed.
   bool MayFailOverTicket() const;
-  // TicketFailed: the handshake has ended while MayFailOverTicket. The next one at this endpoint is a full one, and after a second
-  // failure all of them, as long as the context lives.
+  // TicketFailed: the handshake has ended while MayFailOverTicket. The next one at this endpoint is
+  // a full one, and after a second failure all of them, as long as the context lives.
   void TicketFailed() const;
   Failure failure() const;
   int alert() const;                        // of kAlert: TLS alert description, else -1
@@ -100,8 +107,8 @@ class Session final {
   // Rejudge judges the chain that the peer showed in the handshake against other roots, at the time
   // of that handshake. Mesh only: for https it repeats judgement().
   Judgement Rejudge(const TrustBundle& roots) const;
-  // ChainKey is equal for two sessions that Rejudge would treat alike: the same chain, role and expectation, judged
-  // within the same ten minutes. For remembering verdicts; no text.
+  // ChainKey is equal for two sessions that Rejudge would treat alike: the same chain, role and
+  // expectation, judged within the same ten minutes. For remembering verdicts; no text.
   std::string ChainKey() const;
 
   Facts facts() const;          // once the handshake is done

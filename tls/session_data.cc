@@ -14,10 +14,12 @@ constexpr std::size_t kMaxCall = std::size_t{1} << 30;  // SSL_read and SSL_writ
 Progress Session::Read(Wire& wire, std::span<std::uint8_t> plain, std::size_t* length) {
   *length = 0;
   if (impl_->failure != Failure::kNone) return Progress::kFailed;
-  if (!impl_->handshake_done) return impl_->Fail(Failure::kProtocol, "read before the handshake finished");
+  if (!impl_->handshake_done)
+    return impl_->Fail(Failure::kProtocol, "read before the handshake finished");
   const Attach attached(*impl_, wire);
   const Progress progress = impl_->peer_closed ? Progress::kClosed : impl_->Read(plain, length);
-  if (progress == Progress::kClosed) wire.in = {};  // what comes after close_notify is ignored (RFC 8446 6.1)
+  // what comes after close_notify is ignored (RFC 8446 6.1)
+  if (progress == Progress::kClosed) wire.in = {};
   return progress;
 }
 
@@ -26,7 +28,8 @@ Progress Session::Impl::Read(std::span<std::uint8_t> plain, std::size_t* length)
     while (ask_ssl) {
       const std::span<std::uint8_t> room = plain.subspan(*length);
       if (room.empty()) return Progress::kDone;
-      const int result = SSL_read(ssl.get(), room.data(), static_cast<int>(std::min(room.size(), kMaxCall)));
+      const int result =
+          SSL_read(ssl.get(), room.data(), static_cast<int>(std::min(room.size(), kMaxCall)));
       if (result > 0) {
         *length += static_cast<std::size_t>(result);
         records.SslHasDelivered();
@@ -38,17 +41,14 @@ Progress Session::Impl::Read(std::span<std::uint8_t> plain, std::size_t* length)
         return Progress::kClosed;
       }
       if (error != SSL_ERROR_WANT_READ) return FailFromQueue();
-      if (!records.SslIsDry()) return Fail(Failure::kProtocol, "BoringSSL could not go on to the next key");
+      if (!records.SslIsDry())
+        return Fail(Failure::kProtocol, "BoringSSL could not go on to the next key");
       ask_ssl = false;
     }
     switch (records.Open(*wire, plain, length)) {
-      case RecordLayer::Step::kAskSsl:
-        ask_ssl = true;
-        break;
-      case RecordLayer::Step::kWantInput:
-        return Progress::kWantInput;
-      case RecordLayer::Step::kFull:
-        return Progress::kDone;
+      case RecordLayer::Step::kAskSsl: ask_ssl = true; break;
+      case RecordLayer::Step::kWantInput: return Progress::kWantInput;
+      case RecordLayer::Step::kFull: return Progress::kDone;
       case RecordLayer::Step::kBroken:
         SSL_send_fatal_alert(ssl.get(), records.fault().alert);
         return Fail(Failure::kProtocol, records.fault().text);
@@ -88,7 +88,8 @@ void Session::CloseNotify(Wire& wire) {
   // Once only: a second SSL_shutdown would wait for the peer's close_notify and choke on its data.
   if (SSL_shutdown(impl_->ssl.get()) >= 0) return;
   // An end that is not sent must not look sent: the peer would wait for it for ever.
-  if (impl_->FailFromQueue() == Progress::kFailed && impl_->failure == Failure::kMemory) throw std::bad_alloc();
+  if (impl_->FailFromQueue() == Progress::kFailed && impl_->failure == Failure::kMemory)
+    throw std::bad_alloc();
 }
 
 void Session::SendAlert(Wire& wire, Alert alert) {

@@ -41,10 +41,10 @@ struct Session::Impl {
   std::string place;                         // mesh, dialling side: whose tickets; empty: none
   bool offered_ticket = false;
   bool doubtful_ticket = false;
-  WallTime ticket_proven_at;                 // of the offered ticket
-  TicketGate ticket_gate;                    // accepting side; empty: everybody gets one
-  bool took_first_group = false;             // as remembered
-  std::string host;  // https
+  WallTime ticket_proven_at;      // of the offered ticket
+  TicketGate ticket_gate;         // accepting side; empty: everybody gets one
+  bool took_first_group = false;  // as remembered
+  std::string host;               // https
   bool judged = false;
   WallTime judged_at;
   Judgement judgement;
@@ -52,7 +52,8 @@ struct Session::Impl {
   Failure failure = Failure::kNone;
   int alert = -1;
   std::string failure_text;
-  std::array<std::uint8_t, 9> hello_head{};  // accepting side: the first bytes that came, up to ClientHello's length field
+  // accepting side: the first bytes that came, up to ClientHello's length field
+  std::array<std::uint8_t, 9> hello_head{};
   std::size_t hello_head_size = 0;
   bool handshake_done = false;
   bool ask_ssl = true;  // SSL_read has more to say

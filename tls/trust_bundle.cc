@@ -13,28 +13,17 @@ namespace mooring::tls {
 
 const char* RefusalName(Refusal refusal) {
   switch (refusal) {
-    case Refusal::kNone:
-      return "none";
-    case Refusal::kNoCertificate:
-      return "no_client_certificate";
-    case Refusal::kMalformed:
-      return "certificate_malformed";
-    case Refusal::kChainTooLong:
-      return "chain_too_long";
-    case Refusal::kUnknownCa:
-      return "unknown_ca";
-    case Refusal::kExpired:
-      return "cert_expired";
-    case Refusal::kNotYetValid:
-      return "cert_not_yet_valid";
-    case Refusal::kLeafRules:
-      return "leaf_rules";
-    case Refusal::kNotSpiffe:
-      return "not_a_service_id";
-    case Refusal::kForeignTrustDomain:
-      return "foreign_trust_domain";
-    case Refusal::kWrongIdentity:
-      return "san_mismatch";
+    case Refusal::kNone: return "none";
+    case Refusal::kNoCertificate: return "no_client_certificate";
+    case Refusal::kMalformed: return "certificate_malformed";
+    case Refusal::kChainTooLong: return "chain_too_long";
+    case Refusal::kUnknownCa: return "unknown_ca";
+    case Refusal::kExpired: return "cert_expired";
+    case Refusal::kNotYetValid: return "cert_not_yet_valid";
+    case Refusal::kLeafRules: return "leaf_rules";
+    case Refusal::kNotSpiffe: return "not_a_service_id";
+    case Refusal::kForeignTrustDomain: return "foreign_trust_domain";
+    case Refusal::kWrongIdentity: return "san_mismatch";
   }
   return "none";
 }
@@ -75,19 +64,21 @@ Result<std::shared_ptr<const TrustBundle>> TrustBundle::Make(
   return std::shared_ptr<const TrustBundle>(new TrustBundle(std::move(impl)));
 }
 
-Judgement TrustBundle::Judge(std::span<const std::span<const std::uint8_t>> as_sent, Purpose purpose,
-                             WallTime now) const {
+Judgement TrustBundle::Judge(std::span<const std::span<const std::uint8_t>> as_sent,
+                             Purpose purpose, WallTime now) const {
   std::vector<std::span<const std::uint8_t>> chain;
   for (const std::span<const std::uint8_t> der : as_sent) {
-    const bool known = std::any_of(chain.begin(), chain.end(), [der](const auto& earlier) { return std::ranges::equal(earlier, der); });
+    const bool known = std::any_of(chain.begin(), chain.end(), [der](const auto& earlier) {
+      return std::ranges::equal(earlier, der);
+    });
     if (!known) chain.push_back(der);
     if (chain.size() > kMaxChain) break;  // the rest cannot help
   }
   if (chain.empty()) return {Refusal::kNoCertificate, "the peer showed no certificate", {}};
   if (chain.size() > kMaxChain) {
     return {Refusal::kChainTooLong,
-            "the peer sent " + std::to_string(as_sent.size()) + " certificates; at most " + std::to_string(kMaxChain) +
-                " different ones are taken",
+            "the peer sent " + std::to_string(as_sent.size()) + " certificates; at most " +
+                std::to_string(kMaxChain) + " different ones are taken",
             {}};
   }
   const Verdicts::Key key = Verdicts::KeyOf(chain, purpose);
@@ -122,11 +113,12 @@ Judgement TrustBundle::Judge(std::span<const std::span<const std::uint8_t>> as_s
 
 bool TrustBundle::Includes(const TrustBundle& other) const {
   if (other.impl_->trust_domain != impl_->trust_domain) return false;
-  return std::all_of(other.impl_->roots.begin(), other.impl_->roots.end(), [this](const auto& theirs) {
-    return std::any_of(impl_->roots.begin(), impl_->roots.end(), [&theirs](const auto& ours) {
-      return X509_cmp(ours.get(), theirs.get()) == 0;
-    });
-  });
+  return std::all_of(
+      other.impl_->roots.begin(), other.impl_->roots.end(), [this](const auto& theirs) {
+        return std::any_of(impl_->roots.begin(), impl_->roots.end(), [&theirs](const auto& ours) {
+          return X509_cmp(ours.get(), theirs.get()) == 0;
+        });
+      });
 }
 
 const std::string& TrustBundle::trust_domain() const { return impl_->trust_domain; }

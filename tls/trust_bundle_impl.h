@@ -13,7 +13,8 @@ namespace mooring::tls {
 struct TrustBundle::Impl {
   std::string trust_domain;
   std::vector<bssl::UniquePtr<X509>> roots;
-  bssl::UniquePtr<X509_STORE> no_store;  // empty: X509_STORE_CTX insists on one, trust comes from `roots`
+  // empty: X509_STORE_CTX insists on one, trust comes from `roots`
+  bssl::UniquePtr<X509_STORE> no_store;
   mutable Verdicts verdicts;
 };
 

@@ -8,7 +8,8 @@
 
 namespace mooring::tls {
 
-Verdicts::Key Verdicts::KeyOf(std::span<const std::span<const std::uint8_t>> chain, Purpose purpose) {
+Verdicts::Key Verdicts::KeyOf(std::span<const std::span<const std::uint8_t>> chain,
+                              Purpose purpose) {
   SHA256_CTX hash;
   SHA256_Init(&hash);
   const auto role = static_cast<std::uint8_t>(purpose);
@@ -27,14 +28,16 @@ Verdicts::Key Verdicts::KeyOf(std::span<const std::span<const std::uint8_t>> cha
 std::optional<authz::ServiceId> Verdicts::Find(const Key& key, WallTime now) const {
   const std::lock_guard lock(mutex_);
   const auto found = good_.find(key);
-  if (found == good_.end() || now < found->second.valid.from || now >= found->second.valid.until) return std::nullopt;
+  if (found == good_.end() || now < found->second.valid.from || now >= found->second.valid.until)
+    return std::nullopt;
   return found->second.id;
 }
 
 void Verdicts::Remember(const Key& key, const authz::ServiceId& id, TimeSpan valid) {
   const std::lock_guard lock(mutex_);
   // Room to remember the order in comes first: what is in good_ alone would never go again.
-  if (order_.size() == order_.capacity()) order_.reserve(std::min(kMost, std::max<std::size_t>(16, 2 * order_.size())));
+  if (order_.size() == order_.capacity())
+    order_.reserve(std::min(kMost, std::max<std::size_t>(16, 2 * order_.size())));
   const auto [entry, added] = good_.insert_or_assign(key, Good{id, valid});
   if (!added) return;
   if (order_.size() < kMost) {

@@ -1,9 +1,10 @@
-// Verdicts: the chains that a TrustBundle has found good, so that a peer that comes again costs a hash and not
-// signature checks.
+// Verdicts: the chains that a TrustBundle has found good, so that a peer that comes again costs a
+// hash and not signature checks.
 //
-// What a path is worth depends on the chain's bytes, the roots, the purpose and the time. Roots are those of the bundle that owns
-// this object; bytes and purpose are the key; the time is kept as the span in which every certificate of the path
-// is valid. Refusals are not kept: strangers could fill it. Any thread.
+// What a path is worth depends on the chain's bytes, the roots, the purpose and the time. Roots are
+// those of the bundle that owns this object; bytes and purpose are the key; the time is kept as the
+// span in which every certificate of the path is valid. Refusals are not kept: strangers could fill
+// it. Any thread.
 #pragma once
 
 #include <array>

@@ -12,7 +12,8 @@
 
 namespace mooring::tls {
 
-// Unzeroed is std::allocator, but resize leaves what it adds as it is: it is about to be overwritten.
+// Unzeroed is std::allocator, but resize leaves what it adds as it is: it is about to be
+// overwritten.
 template <typename T>
 struct Unzeroed : std::allocator<T> {
   template <typename U>
@@ -38,9 +39,9 @@ inline void Append(WireBytes& to, std::span<const std::uint8_t> bytes) {
   std::memcpy(to.data() + before, bytes.data(), bytes.size());
 }
 
-// `in` shrinks as bytes are taken; what is left after a call is for the next one (kept by the caller). Records to be sent are
-// appended to `out`, which never refuses: the caller sends or keeps them after every call, the failing ones included
-// (they then hold the alert).
+// `in` shrinks as bytes are taken; what is left after a call is for the next one (kept by the
+// caller). Records to be sent are appended to `out`, which never refuses: the caller sends or keeps
+// them after every call, the failing ones included (they then hold the alert).
 struct Wire {
   std::span<const std::uint8_t> in;
   WireBytes& out;

@@ -33,7 +33,8 @@ Result<LeafDocument> ParseLeaf(std::string_view body);
 // list is an error: it must never replace a good one.
 struct RootsDocument {
   std::string trust_domain;
-  std::vector<std::string> pems;  // of a root each, and of several certificates where the agent has it so
+  // of a root each, and of several certificates where the agent has it so
+  std::vector<std::string> pems;
 };
 Result<RootsDocument> ParseRoots(std::string_view body);
 
@@ -49,8 +50,8 @@ struct AuthorizeAnswer {
 };
 Result<AuthorizeAnswer> ParseAuthorize(std::string_view body);
 
-// ParseTokenAccessor: the AccessorID of GET /v1/acl/token/self, which names a token without being one. The secret
-// beside it in the body is not read.
+// ParseTokenAccessor: the AccessorID of GET /v1/acl/token/self, which names a token without being
+// one. The secret beside it in the body is not read.
 Result<std::string> ParseTokenAccessor(std::string_view body);
 
 // Instance is one entry of GET /v1/health/connect/:service and of a query's Nodes.
@@ -69,10 +70,12 @@ struct Instance {
   int weight = 1;               // Weights.Passing, or Weights.Warning if a check warns; 1 to 65535
   bool warning = false;         // some check is warning, none critical
   bool critical = false;        // some check is neither passing nor warning
-  // Critical, and by no verdict: an agent that has just started lists every check as critical, with an empty output, until
-  // it has run (1.8 to 1.21), and so does an alias of such a check. Maintenance is a verdict.
+  // Critical, and by no verdict: an agent that has just started lists every check as critical, with
+  // an empty output, until it has run (1.8 to 1.21), and so does an alias of such a check.
+  // Maintenance is a verdict.
   bool undecided = false;
-  std::string check_interval;  // of a check that has not run, as in "10s"; empty: none, or not told (1.8)
+  // of a check that has not run, as in "10s"; empty: none, or not told (1.8)
+  std::string check_interval;
 };
 // Entries without a usable address or port, of a peer, and of kinds other than connect-proxy or
 // native are left out.
@@ -80,9 +83,11 @@ Result<std::vector<Instance>> ParseInstances(std::string_view body);
 
 // QueryAnswer: GET /v1/query/:id/execute?connect=true.
 struct QueryAnswer {
-  std::string service;     // the service that the query resolves to: the identity comes from it
-  std::string datacenter;  // the datacenter that answered; empty only without instances of our own trust domain
-  std::string peer;        // whose instances they are, where the query has failed over to a peer: `instances` has none
+  std::string service;  // the service that the query resolves to: the identity comes from it
+  // the datacenter that answered; empty only without instances of our own trust domain
+  std::string datacenter;
+  // whose instances they are, where the query has failed over to a peer: `instances` has none
+  std::string peer;
   std::vector<Instance> instances;
 };
 Result<QueryAnswer> ParseQuery(std::string_view body);
@@ -126,11 +131,12 @@ struct ProxyDocument {
 };
 Result<ProxyDocument> ParseProxy(std::string_view body);
 
-// ParseServiceMeta: the value of one key of the Meta of GET /v1/agent/service/:id, of any kind; empty: it has none.
+// ParseServiceMeta: the value of one key of the Meta of GET /v1/agent/service/:id, of any kind;
+// empty: it has none.
 Result<std::string> ParseServiceMeta(std::string_view body, std::string_view key);
 
-// MeshTls: the TLS section of GET /v1/config/mesh/mesh, names as they came. An empty body stands for no such entry. Another kind
-// of entry is an error.
+// MeshTls: the TLS section of GET /v1/config/mesh/mesh, names as they came. An empty body stands
+// for no such entry. Another kind of entry is an error.
 struct TlsParameters {
   std::string min_version;  // TLSv1_0 to TLSv1_3, TLS_AUTO, or empty
   std::string max_version;
@@ -143,8 +149,8 @@ struct MeshTls {
 };
 Result<MeshTls> ParseMesh(std::string_view body);
 
-// ParseMutualTlsMode: the MutualTLSMode of GET /v1/config/service-defaults/:name ("strict", "permissive"); empty: not set, or no
-// such entry (an empty body).
+// ParseMutualTlsMode: the MutualTLSMode of GET /v1/config/service-defaults/:name ("strict",
+// "permissive"); empty: not set, or no such entry (an empty body).
 Result<std::string> ParseMutualTlsMode(std::string_view body);
 
 // Sidecars: the IDs, in ascending order, in GET /v1/agent/services whose Kind is connect-proxy and
@@ -160,7 +166,8 @@ Result<SidecarLookup> ParseSidecars(std::string_view body, std::string_view serv
 // ServiceChecks: what GET /v1/agent/checks says of one service instance.
 struct ServiceChecks {
   std::string node;  // that it is registered on; empty: it has no check
-  // Checks by which the agent itself looks at the instance: not a TTL, which is passed to it, nor an alias of another's.
+  // Checks by which the agent itself looks at the instance: not a TTL, which is passed to it, nor
+  // an alias of another's.
   struct Probe {
     bool critical = false;
     std::string interval;  // as in "10s"; empty: not told (1.8)

@@ -23,19 +23,13 @@ constexpr std::size_t kMaxFlatEntries = 4096;
 
 std::string_view KindOf(const Value& value) {
   switch (value.data.index()) {
-    case 0:
-      return "null";
-    case 1:
-      return "a boolean";
+    case 0: return "null";
+    case 1: return "a boolean";
     case 2:
-    case 3:
-      return "a number";
-    case 4:
-      return "text";
-    case 5:
-      return "a list";
-    default:
-      return "an object";
+    case 3: return "a number";
+    case 4: return "text";
+    case 5: return "a list";
+    default: return "an object";
   }
 }
 
@@ -327,7 +321,8 @@ std::vector<std::string> Object::Texts(std::string_view key) const {
   for (const Value& value : *values) {
     const auto* text = std::get_if<std::string>(&value.data);
     if (text == nullptr) Fail(key, "holds " + std::string(KindOf(value)) + " among its text");
-    if (text != nullptr && text->find('\0') != std::string::npos) Fail(key, "holds a NUL character");
+    if (text != nullptr && text->find('\0') != std::string::npos)
+      Fail(key, "holds a NUL character");
     if (text != nullptr) texts.push_back(*text);
   }
   return texts;

@@ -12,8 +12,11 @@ constexpr std::size_t kConnections = 16;  // data/limits.cc keeps descriptors fo
 Admin::Admin(net::Loop& loop, net::UniqueFd listening, const std::string& host, Sources sources)
     : sources_(std::move(sources)),
       address_(net::SocketAddress::LocalOf(listening.get()).Text()),
-      server_(loop, std::move(listening), http::ServerLimits{.connections = kConnections, .own_name = host},
-              [this](const http::ServerRequest& request, http::Server::Reply reply) { reply(Answer(request)); }) {}
+      server_(loop, std::move(listening),
+              http::ServerLimits{.connections = kConnections, .own_name = host},
+              [this](const http::ServerRequest& request, http::Server::Reply reply) {
+                reply(Answer(request));
+              }) {}
 
 http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {
   http::ServerResponse response;
@@ -33,7 +36,8 @@ http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {
     const std::vector<std::string> reasons = sources_.not_ready(service);
     if (reasons.empty()) {
       response.body = "ready\n";
-      for (const std::string& what : sources_.degraded(service)) response.body += "degraded: " + log::Plain(what) + "\n";
+      for (const std::string& what : sources_.degraded(service))
+        response.body += "degraded: " + log::Plain(what) + "\n";
     } else {
       response.status = 503;
       for (const std::string& reason : reasons) response.body += log::Plain(reason) + "\n";

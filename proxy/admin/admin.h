@@ -1,4 +1,5 @@
-// Admin: /ready, /live and /status over HTTP, for operators and supervisors. Read-only; loop thread only.
+// Admin: /ready, /live and /status over HTTP, for operators and supervisors. Read-only; loop thread
+// only.
 //
 // /ready and /status are about all services of the process, with `?service=NAME` about one.
 #pragma once
@@ -19,7 +20,8 @@ class Admin final {
     // An empty name stands for the whole process; any other is one that `knows`.
     std::function<bool(const std::string& service)> knows;
     std::function<std::vector<std::string>()> names;  // of the services
-    std::function<std::vector<std::string>(const std::string& service)> not_ready;  // reasons; empty: ready
+    // reasons; empty: ready
+    std::function<std::vector<std::string>(const std::string& service)> not_ready;
     // What works less than it should, and is told beside "ready".
     std::function<std::vector<std::string>(const std::string& service)> degraded;
     std::function<std::string(const std::string& service)> status_json;

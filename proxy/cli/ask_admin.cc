@@ -12,12 +12,14 @@ constexpr char kDefault[] = "127.0.0.1:19100";
 }  // namespace
 
 config::FlagSpec AdminFlag() {
-  return {"admin-addr", "address", std::string("Its admin port: host:port or unix:/path. Default: ") + kDefault + '.'};
+  return {"admin-addr", "address",
+          std::string("Its admin port: host:port or unix:/path. Default: ") + kDefault + '.'};
 }
 
 Result<net::Address> AdminAddress(const config::CommandLine& line) {
   const std::string* given = line.Find("admin-addr");
-  Result<net::Address> address = net::ParseAddress(given != nullptr ? *given : kDefault, "127.0.0.1");
+  Result<net::Address> address =
+      net::ParseAddress(given != nullptr ? *given : kDefault, "127.0.0.1");
   if (!address) return Invalid("-admin-addr: " + address.error().message);
   return address;
 }

@@ -1,4 +1,5 @@
-// AskAdmin: one question to the admin port of a running proxy. Blocks until it is answered or has failed.
+// AskAdmin: one question to the admin port of a running proxy. Blocks until it is answered or has
+// failed.
 #pragma once
 
 #include <string>
@@ -10,7 +11,8 @@
 
 namespace mooring::cli {
 
-// AdminFlag is the flag that says where it is; AdminAddress reads it, or is the address that a proxy has by default.
+// AdminFlag is the flag that says where it is; AdminAddress reads it, or is the address that a
+// proxy has by default.
 config::FlagSpec AdminFlag();
 Result<net::Address> AdminAddress(const config::CommandLine& line);
 

@@ -1,4 +1,5 @@
-// The commands of the program, each from its arguments to an exit code. Main only chooses among them.
+// The commands of the program, each from its arguments to an exit code. Main only chooses among
+// them.
 #pragma once
 
 #include <map>

@@ -31,18 +31,20 @@ struct Command {
 };
 
 constexpr Command kCommands[] = {
-    {"connect proxy", "connect proxy [flags]", "run as `consul connect proxy` does, with the same flags",
-     mooring::cli::ConnectProxy, mooring::config::ConnectProxyUsage},
-    {"proxy", "proxy -config FILE.yaml", "run from a YAML file, with or without a Consul agent", mooring::cli::Proxy,
-     mooring::cli::ProxyUsage},
-    {"validate", "validate FILE.yaml", "check such a file and name every mistake in it", mooring::cli::Validate,
-     mooring::cli::ValidateUsage},
-    {"status", "status [flags]", "what a running proxy knows, and how old that is", mooring::cli::ShowStatus,
-     mooring::cli::StatusUsage},
-    {"ready", "ready [flags]", "whether it can serve: exit code 0 or 1, at once or after a wait", mooring::cli::Ready,
-     mooring::cli::ReadyUsage},
+    {"connect proxy", "connect proxy [flags]",
+     "run as `consul connect proxy` does, with the same flags", mooring::cli::ConnectProxy,
+     mooring::config::ConnectProxyUsage},
+    {"proxy", "proxy -config FILE.yaml", "run from a YAML file, with or without a Consul agent",
+     mooring::cli::Proxy, mooring::cli::ProxyUsage},
+    {"validate", "validate FILE.yaml", "check such a file and name every mistake in it",
+     mooring::cli::Validate, mooring::cli::ValidateUsage},
+    {"status", "status [flags]", "what a running proxy knows, and how old that is",
+     mooring::cli::ShowStatus, mooring::cli::StatusUsage},
+    {"ready", "ready [flags]", "whether it can serve: exit code 0 or 1, at once or after a wait",
+     mooring::cli::Ready, mooring::cli::ReadyUsage},
     {"dev", "dev [flags]", "a stand-in for one Consul agent, for trying and testing only",
-     [](const Invocation& invocation) { return mooring::dev::RunDev(invocation.arguments); }, mooring::dev::DevUsage},
+     [](const Invocation& invocation) { return mooring::dev::RunDev(invocation.arguments); },
+     mooring::dev::DevUsage},
 };
 
 std::string Usage() {
@@ -59,7 +61,8 @@ std::string Usage() {
   return text;
 }
 
-// Take is the command that the arguments from `first` on begin with, and how many they are; nullptr if they begin with none.
+// Take is the command that the arguments from `first` on begin with, and how many they are; nullptr
+// if they begin with none.
 const Command* Take(int argc, char** argv, int first, int* words) {
   for (const Command& command : kCommands) {
     const bool two = command.words.find(' ') != std::string_view::npos;
@@ -100,10 +103,12 @@ int Help(int argc, char** argv) {
   return 0;
 }
 
-// OpenStandard has descriptors 0 to 2 lead somewhere: one that is closed would become a connection's, and get the log.
+// OpenStandard has descriptors 0 to 2 lead somewhere: one that is closed would become a
+// connection's, and get the log.
 void OpenStandard() {
   for (int fd = 0; fd <= STDERR_FILENO; ++fd) {
-    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)open("/dev/null", O_RDWR);  // the lowest that is free
+    // the lowest that is free
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)open("/dev/null", O_RDWR);
   }
 }
 
@@ -130,7 +135,8 @@ int main(int argc, char** argv) {
     std::printf("mooring %s\n", mooring::sidecar::kVersion);
     return 0;
   }
-  if (word == "help" || word == "-help" || word == "--help" || word == "-h") return Help(argc, argv);
+  if (word == "help" || word == "-help" || word == "--help" || word == "-h")
+    return Help(argc, argv);
   if (!word.empty()) return Unknown(argc, argv, 1);
   std::fputs(Usage().c_str(), stderr);
   return 1;

@@ -7,8 +7,8 @@
 
 namespace mooring::cli {
 
-Line ReadLine(const Invocation& invocation, std::span<const config::FlagSpec> flags, std::string_view command,
-              const std::string& usage) {
+Line ReadLine(const Invocation& invocation, std::span<const config::FlagSpec> flags,
+              std::string_view command, const std::string& usage) {
   Line line;
   Result<config::CommandLine> scanned = config::ScanFlags(invocation.arguments, flags);
   if (!scanned) {
@@ -24,7 +24,8 @@ Line ReadLine(const Invocation& invocation, std::span<const config::FlagSpec> fl
 }
 
 int Misused(const Error& error, std::string_view command) {
-  std::fprintf(stderr, "==> %s (see mooring %s -help)\n", log::Plain(error.message).c_str(), std::string(command).c_str());
+  std::fprintf(stderr, "==> %s (see mooring %s -help)\n", log::Plain(error.message).c_str(),
+               std::string(command).c_str());
   return 1;
 }
 

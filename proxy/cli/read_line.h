@@ -14,12 +14,14 @@ namespace mooring::cli {
 
 struct Line {
   config::CommandLine given;
-  std::optional<int> code;  // there is nothing to do any more, and it has been said why: the exit code
+  // there is nothing to do any more, and it has been said why: the exit code
+  std::optional<int> code;
 };
 
-// ReadLine splits the arguments of `command` by its flags. It prints `usage` where that is asked for.
-Line ReadLine(const Invocation& invocation, std::span<const config::FlagSpec> flags, std::string_view command,
-              const std::string& usage);
+// ReadLine splits the arguments of `command` by its flags. It prints `usage` where that is asked
+// for.
+Line ReadLine(const Invocation& invocation, std::span<const config::FlagSpec> flags,
+              std::string_view command, const std::string& usage);
 
 // Misused says on standard error what is wrong with a command line, and returns the exit code.
 int Misused(const Error& error, std::string_view command);

@@ -21,8 +21,9 @@
 namespace mooring::cli {
 namespace {
 
-// The kernel lets this thread's stack grow as it is used, and ends the process where the limit on address space (RLIMIT_AS) leaves
-// it no room: so it takes what it will need before others can. Only the far end is touched, which costs one page.
+// The kernel lets this thread's stack grow as it is used, and ends the process where the limit on
+// address space (RLIMIT_AS) leaves it no room: so it takes what it will need before others can.
+// Only the far end is touched, which costs one page.
 constexpr std::size_t kStack = std::size_t{1} << 20U;
 
 void GrowStack() {
@@ -37,10 +38,12 @@ int Run(config::Settings settings) {
   const std::string refused = guarded ? std::string() : std::strerror(errno);
   log::Log log(settings.log_level, settings.log_json);
   if (log.failure() != 0) {
-    std::fprintf(stderr, "==> no thread to write the log: %s; %s\n", std::strerror(log.failure()), net::CureOf(log.failure()));
+    std::fprintf(stderr, "==> no thread to write the log: %s; %s\n", std::strerror(log.failure()),
+                 net::CureOf(log.failure()));
     return 1;
   }
-  if (settings.allow_core) log.Warn("sidecar", "allow_core: a core file of this process holds the private key");
+  if (settings.allow_core)
+    log.Warn("sidecar", "allow_core: a core file of this process holds the private key");
   if (!guarded) log.Warn("sidecar", "core files cannot be forbidden", {{"error", refused}});
   int code = 0;
   {
@@ -49,7 +52,8 @@ int Run(config::Settings settings) {
       sidecar::Sidecar sidecar(loop, log, std::move(settings));
       code = sidecar.Run();
     }
-    // Nobody handles them any more, and all that is left is the rest of the log, which takes a second at most.
+    // Nobody handles them any more, and all that is left is the rest of the log, which takes a
+    // second at most.
     std::signal(SIGTERM, SIG_IGN);
     std::signal(SIGINT, SIG_IGN);
   }

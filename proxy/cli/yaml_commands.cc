@@ -29,26 +29,34 @@ void Missing(const std::vector<config::NamedFile>& files, std::vector<config::Pr
     } else if (const auto text = config::ReadFile(file.path); !text) {
       good = text.error();
     }
-    if (!good) problems->push_back({file.line, file.column, file.key + ": cannot be read: " + good.error().message});
+    if (!good)
+      problems->push_back(
+          {file.line, file.column, file.key + ": cannot be read: " + good.error().message});
   }
   config::SortByPlace(problems);
 }
 
-// HoldsToken: a token stands in the file itself, and is not of the environment or of a file of its own.
+// HoldsToken: a token stands in the file itself, and is not of the environment or of a file of its
+// own.
 bool HoldsToken(const std::string& text, const config::Settings& settings) {
-  const auto holds = [&text](const std::string& token) { return !token.empty() && text.find(token) != std::string::npos; };
-  return holds(settings.agent.token) || std::any_of(settings.services.begin(), settings.services.end(),
-                                                    [&](const auto& service) { return holds(service.token); });
+  const auto holds = [&text](const std::string& token) {
+    return !token.empty() && text.find(token) != std::string::npos;
+  };
+  return holds(settings.agent.token) ||
+         std::any_of(settings.services.begin(), settings.services.end(),
+                     [&](const auto& service) { return holds(service.token); });
 }
 
 enum class Files { kLater, kNow };
 
-// Load prints every mistake and returns nullopt if there is one. Of the files that this one names it looks, now, whether they are
-// there.
-std::optional<config::Settings> Load(const std::string& path, const Invocation& invocation, Files files) {
+// Load prints every mistake and returns nullopt if there is one. Of the files that this one names
+// it looks, now, whether they are there.
+std::optional<config::Settings> Load(const std::string& path, const Invocation& invocation,
+                                     Files files) {
   auto text = config::ReadFile(path);
   if (!text) {
-    std::fprintf(stderr, "==> cannot read the configuration: %s\n", log::Plain(text.error().message).c_str());
+    std::fprintf(stderr, "==> cannot read the configuration: %s\n",
+                 log::Plain(text.error().message).c_str());
     return std::nullopt;
   }
   const std::string base = std::filesystem::absolute(path).parent_path().string();
@@ -71,7 +79,8 @@ std::optional<config::Settings> Load(const std::string& path, const Invocation& 
 }
 
 const std::vector<config::FlagSpec>& ProxyFlags() {
-  static const std::vector<config::FlagSpec> kFlags{{"config", "file", "The file. `mooring validate FILE` checks it."}};
+  static const std::vector<config::FlagSpec> kFlags{
+      {"config", "file", "The file. `mooring validate FILE` checks it."}};
   return kFlags;
 }
 
@@ -79,7 +88,8 @@ const std::vector<config::FlagSpec>& ProxyFlags() {
 
 std::string ProxyUsage() {
   return "Usage: mooring proxy -config FILE.yaml\n\n"
-         "  Runs a sidecar by a YAML file until it is told to stop, with or without a Consul agent.\n"
+         "  Runs a sidecar by a YAML file until it is told to stop, with or without a Consul "
+         "agent.\n"
          "  `mooring help settings` shows every key of the file with its default.\n\n" +
          config::UsageOf(ProxyFlags());
 }
@@ -87,7 +97,8 @@ std::string ProxyUsage() {
 int Proxy(const Invocation& invocation) {
   const Line line = ReadLine(invocation, ProxyFlags(), "proxy", ProxyUsage());
   if (line.code) return *line.code;
-  if (Status alone = config::CheckNoOperands(line.given, ProxyFlags(), "proxy"); !alone) return Misused(alone.error(), "proxy");
+  if (Status alone = config::CheckNoOperands(line.given, ProxyFlags(), "proxy"); !alone)
+    return Misused(alone.error(), "proxy");
   const std::string path = line.given.Text("config");
   if (path.empty()) return Misused(Invalid("no -config FILE.yaml is given"), "proxy");
   auto settings = Load(path, invocation, Files::kLater);
@@ -106,7 +117,8 @@ std::string ValidateUsage() {
 int Validate(const Invocation& invocation) {
   const Line line = ReadLine(invocation, {}, "validate", ValidateUsage());
   if (line.code) return *line.code;
-  if (line.given.operands.size() != 1) return Misused(Invalid("write one file: mooring validate FILE.yaml"), "validate");
+  if (line.given.operands.size() != 1)
+    return Misused(Invalid("write one file: mooring validate FILE.yaml"), "validate");
   const std::string& path = line.given.operands.front();
   auto settings = Load(path, invocation, Files::kNow);
   if (!settings) return 1;
@@ -117,7 +129,8 @@ int Validate(const Invocation& invocation) {
       return 1;
     }
   }
-  for (const std::string& warning : settings->warnings) std::printf("warning: %s\n", log::Plain(warning).c_str());
+  for (const std::string& warning : settings->warnings)
+    std::printf("warning: %s\n", log::Plain(warning).c_str());
   std::printf("%s is valid\n", log::Plain(path).c_str());
   return 0;
 }

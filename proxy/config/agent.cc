@@ -55,7 +55,8 @@ Status ParseAgentAddress(const std::string& text, AgentSettings* agent, std::str
                    "\" is not an agent's address: the path holds a character that does not belong");
   }
   if (!rest.empty() && rest.find_first_not_of("0123456789") == std::string::npos) {
-    return Invalid('"' + authz::Shortened(text) + "\" has no host; write 127.0.0.1:" + authz::Shortened(rest));
+    return Invalid('"' + authz::Shortened(text) +
+                   "\" has no host; write 127.0.0.1:" + authz::Shortened(rest));
   }
   const bool has_port = !rest.empty() && rest.back() != ']' && rest.find(':') != std::string::npos;
   if (!rest.empty() && !has_port) rest += https ? ":443" : ":80";

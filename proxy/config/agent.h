@@ -1,5 +1,5 @@
-// How the local Consul agent is reached, as Consul's own tools are told it: the forms of -http-addr, and what works together.
-// Shared by flags, environment and YAML. Pure.
+// How the local Consul agent is reached, as Consul's own tools are told it: the forms of
+// -http-addr, and what works together. Shared by flags, environment and YAML. Pure.
 #pragma once
 
 #include <string>

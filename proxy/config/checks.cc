@@ -19,7 +19,9 @@ bool Covers(const net::Address& one, const net::Address& other) {
   return one.IsWildcard() && (IsV6(one) || !IsV6(other));
 }
 
-std::string Normal(const std::string& path) { return std::filesystem::path(path).lexically_normal().string(); }
+std::string Normal(const std::string& path) {
+  return std::filesystem::path(path).lexically_normal().string();
+}
 
 void WarnOfAgent(const AgentSettings& agent, std::vector<std::string>* warnings) {
   if (agent.https && !agent.tls.verify) {
@@ -71,7 +73,9 @@ Result<OnRevoke> ParseOnRevoke(std::string_view text) {
   return Invalid("\"" + authz::Shortened(text) + "\" is neither close nor keep");
 }
 
-std::string OnRevokeText(const OnRevoke& policy) { return policy == OnRevoke::kClose ? "close" : "keep"; }
+std::string OnRevokeText(const OnRevoke& policy) {
+  return policy == OnRevoke::kClose ? "close" : "keep";
+}
 
 Result<bool> ParseOnOff(std::string_view text) {
   if (text == "on") return true;
@@ -83,7 +87,8 @@ std::string OnOffText(const bool& on) { return on ? "on" : "off"; }
 
 Status CheckMaxStale(milliseconds limit) {
   if (limit.count() == 0 || limit >= kLeastMaxStale) return Ok();
-  return Invalid("it must be 2m or more (what has not changed is confirmed only once a minute), or 0");
+  return Invalid(
+      "it must be 2m or more (what has not changed is confirmed only once a minute), or 0");
 }
 
 void WarnOfExposure(Settings* settings) {
@@ -91,8 +96,9 @@ void WarnOfExposure(Settings* settings) {
     for (const UpstreamSettings& upstream : service.upstreams) {
       if (StaysHere(upstream.listen)) continue;
       settings->warnings.push_back("upstream " + upstream.name + " listens on " +
-                                   upstream.listen.Text() + ": everybody who reaches that address " +
-                                   "calls " + upstream.name + " in this service's name");
+                                   upstream.listen.Text() +
+                                   ": everybody who reaches that address " + "calls " +
+                                   upstream.name + " in this service's name");
     }
   }
   if (settings->admin && !StaysHere(*settings->admin)) {

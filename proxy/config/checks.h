@@ -11,14 +11,15 @@
 namespace mooring::config {
 
 // Overlap: two listeners on these addresses cannot both be bound. A host name overlaps only with
-// itself; port 0 overlaps with nothing; [::] takes the port of IPv4, too (Linux, net.ipv6.bindv6only = 0).
+// itself; port 0 overlaps with nothing; [::] takes the port of IPv4, too (Linux,
+// net.ipv6.bindv6only = 0).
 bool Overlap(const net::Address& a, const net::Address& b);
 
 // CheckDialled refuses an address that nobody can connect to: port 0.
 Status CheckDialled(const net::Address& address);
 
-// ParseAdvertise reads the host under which others reach us, IPv6 with or without brackets: no port (the listener's is used), no
-// wildcard.
+// ParseAdvertise reads the host under which others reach us, IPv6 with or without brackets: no port
+// (the listener's is used), no wildcard.
 Result<std::string> ParseAdvertise(std::string_view text);
 
 // ParseOnRevoke reads close or keep, ParseOnOff on or off; the others write them.

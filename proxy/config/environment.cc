@@ -29,7 +29,8 @@ std::optional<BadVariable> AgentFromEnvironment(const Environment& environment,
 }
 
 void StateDirFromEnvironment(const Environment& environment, Settings* settings) {
-  const std::string folders = EnvironmentValue(environment, FindKey(In::kFile, "state_dir")->variable);
+  const std::string folders =
+      EnvironmentValue(environment, FindKey(In::kFile, "state_dir")->variable);
   if (folders.empty()) return;
   settings->state_dir = folders.substr(0, folders.find(':'));
   settings->state_dir_from_environment = true;

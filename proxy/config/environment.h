@@ -1,4 +1,5 @@
-// What the environment says: the CONSUL_* variables of Consul's own tools, and systemd's state directory. Shared by flags and YAML.
+// What the environment says: the CONSUL_* variables of Consul's own tools, and systemd's state
+// directory. Shared by flags and YAML.
 //
 // Reads nothing but the environment it is given. Pure.
 #pragma once
@@ -25,15 +26,15 @@ struct BadVariable {
   std::string message;
 };
 
-// AgentFromEnvironment puts the variables of the agent's settings into their places, but for those of which `given` says that a
-// flag or key replaces them. The first that cannot be used is returned. A boolean that cannot be read is a warning and not a value,
-// as in Consul.
+// AgentFromEnvironment puts the variables of the agent's settings into their places, but for those
+// of which `given` says that a flag or key replaces them. The first that cannot be used is
+// returned. A boolean that cannot be read is a warning and not a value, as in Consul.
 std::optional<BadVariable> AgentFromEnvironment(const Environment& environment,
                                                 const std::function<bool(const Setting&)>& given,
                                                 const Target& target);
 
-// StateDirFromEnvironment takes the state directory that systemd made for us (StateDirectory= in the unit), if
-// there is one; of several the first.
+// StateDirFromEnvironment takes the state directory that systemd made for us (StateDirectory= in
+// the unit), if there is one; of several the first.
 void StateDirFromEnvironment(const Environment& environment, Settings* settings);
 
 }  // namespace mooring::config

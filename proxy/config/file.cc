@@ -36,7 +36,8 @@ bool IsPipe(const std::string& path) {
 
 std::string OpenToOthers(const std::string& path) {
   struct stat info {};
-  if (stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode) || (info.st_mode & S_IROTH) == 0) return {};
+  if (stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode) || (info.st_mode & S_IROTH) == 0)
+    return {};
   return path + " can be read by every user of this machine; chmod o= " + path;
 }
 
@@ -47,7 +48,8 @@ Result<std::string> ReadFile(const std::string& path) {
   if (!fd || fstat(fd.get(), &info) != 0) return Invalid(path + ": " + std::strerror(errno));
   if (!S_ISREG(info.st_mode)) return Invalid(path + ": not a regular file");
   if (info.st_size > static_cast<off_t>(kMaxFile)) return Invalid(path + ": larger than 1 MiB");
-  // In one piece, where it will stay: it may be a key. One byte more tells a file that grows meanwhile.
+  // In one piece, where it will stay: it may be a key. One byte more tells a file that grows
+  // meanwhile.
   std::string text(static_cast<std::size_t>(info.st_size) + 1, '\0');
   for (std::size_t have = 0;;) {
     const ssize_t got = read(fd.get(), text.data() + have, text.size() - have);
@@ -74,10 +76,12 @@ Result<std::string> ReadPipe(const std::string& path) {
   } chunk;
   const auto until = std::chrono::steady_clock::now() + kPipeTime;
   while (text.size() <= kMaxPipe) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
     pollfd wait{.fd = fd.get(), .events = POLLIN, .revents = 0};
     if (left.count() <= 0 || poll(&wait, 1, static_cast<int>(left.count())) == 0) {
-      return Invalid(path + ": whoever writes into this pipe did not end within " + std::to_string(kPipeTime.count()) + " s");
+      return Invalid(path + ": whoever writes into this pipe did not end within " +
+                     std::to_string(kPipeTime.count()) + " s");
     }
     const ssize_t got = read(fd.get(), chunk.bytes.data(), chunk.bytes.size());
     if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;

@@ -10,7 +10,8 @@ namespace mooring::config {
 
 inline constexpr std::size_t kMaxFile = 1u << 20;  // bytes; larger is none of ours
 
-// FileLook tells a changed file from an unchanged one without reading it. A default one equals no file.
+// FileLook tells a changed file from an unchanged one without reading it. A default one equals no
+// file.
 struct FileLook {
   long long mtime_ns = 0;
   unsigned long long inode = 0;
@@ -25,7 +26,8 @@ std::string OpenToOthers(const std::string& path);
 // ReadFile reads a whole regular file. The error names it and says why.
 Result<std::string> ReadFile(const std::string& path);
 
-// IsPipe: it can be read once, as the shell's <(...). ReadPipe does so; it blocks until its writer ends, 5 s at most.
+// IsPipe: it can be read once, as the shell's <(...). ReadPipe does so; it blocks until its writer
+// ends, 5 s at most.
 bool IsPipe(const std::string& path);
 Result<std::string> ReadPipe(const std::string& path);
 

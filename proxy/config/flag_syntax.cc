@@ -37,7 +37,8 @@ std::string CommandLine::Text(std::string_view name) const {
   return text == nullptr ? std::string() : *text;
 }
 
-Status CheckNoOperands(const CommandLine& line, std::span<const FlagSpec> specs, std::string_view command) {
+Status CheckNoOperands(const CommandLine& line, std::span<const FlagSpec> specs,
+                       std::string_view command) {
   if (line.operands.empty()) return Ok();
   const FlagSpec* before = nullptr;
   if (!line.flags.empty()) {
@@ -49,7 +50,8 @@ Status CheckNoOperands(const CommandLine& line, std::span<const FlagSpec> specs,
   std::string message = "Should have no non-flag arguments. ";
   const bool secret = before != nullptr && before->secret;
   message += secret ? "Argument " : '"' + authz::Shortened(line.operands.front()) + "\", argument ";
-  message += std::to_string(line.first_operand + 1) + " after `" + std::string(command) + "`, is none";
+  message +=
+      std::to_string(line.first_operand + 1) + " after `" + std::string(command) + "`, is none";
   if (before != nullptr) {
     const std::string name(before->name);
     message += "; it follows -" + name;
@@ -66,13 +68,15 @@ std::optional<bool> ParseGoBoolean(std::string_view text) {
   return std::nullopt;
 }
 
-Result<CommandLine> ScanFlags(const std::vector<std::string>& arguments, std::span<const FlagSpec> specs) {
+Result<CommandLine> ScanFlags(const std::vector<std::string>& arguments,
+                              std::span<const FlagSpec> specs) {
   CommandLine line;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string_view argument = arguments[i];
     if (argument.size() < 2 || argument.front() != '-' || argument == "--") {
       line.first_operand = argument == "--" ? i + 1 : i;
-      line.operands.assign(arguments.begin() + static_cast<std::ptrdiff_t>(line.first_operand), arguments.end());
+      line.operands.assign(arguments.begin() + static_cast<std::ptrdiff_t>(line.first_operand),
+                           arguments.end());
       break;
     }
     std::string_view name = argument.substr(argument.starts_with("--") ? 2 : 1);

@@ -32,23 +32,28 @@ struct GivenFlag {
 };
 
 struct CommandLine {
-  std::vector<GivenFlag> flags;  // in order, repeated ones repeated
-  bool help = false;             // -h or -help came; what follows it was not read
+  std::vector<GivenFlag> flags;       // in order, repeated ones repeated
+  bool help = false;                  // -h or -help came; what follows it was not read
   std::vector<std::string> operands;  // the arguments after the flags
   std::size_t first_operand = 0;      // its index among the arguments
 
-  // Find is what a flag was set to, nullptr if it was not. Of one given several times the last counts.
+  // Find is what a flag was set to, nullptr if it was not. Of one given several times the last
+  // counts.
   const std::string* Find(std::string_view name) const;
-  // Text is empty for a flag not given: Consul tells the two apart nowhere but against the environment.
+  // Text is empty for a flag not given: Consul tells the two apart nowhere but against the
+  // environment.
   std::string Text(std::string_view name) const;
   bool On(std::string_view name) const { return Text(name) == "true"; }
 };
 
 // ScanFlags splits `arguments` by `specs`, whose strings must outlive the result.
-Result<CommandLine> ScanFlags(const std::vector<std::string>& arguments, std::span<const FlagSpec> specs);
+Result<CommandLine> ScanFlags(const std::vector<std::string>& arguments,
+                              std::span<const FlagSpec> specs);
 
-// CheckNoOperands refuses arguments that are no flags, and quotes the first, but not behind a secret: in `-token = secret` it is one.
-Status CheckNoOperands(const CommandLine& line, std::span<const FlagSpec> specs, std::string_view command);
+// CheckNoOperands refuses arguments that are no flags, and quotes the first, but not behind a
+// secret: in `-token = secret` it is one.
+Status CheckNoOperands(const CommandLine& line, std::span<const FlagSpec> specs,
+                       std::string_view command);
 
 // ParseGoBoolean reads what Go's strconv.ParseBool reads: 1, t, T, true, TRUE, True and their
 // opposites.

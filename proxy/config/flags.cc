@@ -29,13 +29,15 @@ Error BadValue(std::string_view flag, std::string_view value, const std::string&
 std::string HelpOf(const Setting& setting) {
   std::string help = Sentence(setting, Form::kFlag);
   if (!setting.flag_says.empty()) help += ' ' + std::string(setting.flag_says);
-  if (const auto* address = std::get_if<kind::Address>(&setting.value); address != nullptr && !address->flag_host.empty()) {
+  if (const auto* address = std::get_if<kind::Address>(&setting.value);
+      address != nullptr && !address->flag_host.empty()) {
     help += " Without a host it is " + std::string(address->flag_host) + '.';
   }
   if (const std::string standard = DefaultOf(setting); !standard.empty() && standard != "false") {
     help += " Default: " + standard + '.';
   }
-  if (!setting.variable.empty() && !setting.flag.empty()) help += " Also " + std::string(setting.variable) + '.';
+  if (!setting.variable.empty() && !setting.flag.empty())
+    help += " Also " + std::string(setting.variable) + '.';
   if (!setting.config_key.empty()) {
     help += " A registration's Config beats it, as " + std::string(setting.config_key) +
             (setting.change == Change::kRunning ? ", at any time." : ".");
@@ -44,7 +46,10 @@ std::string HelpOf(const Setting& setting) {
 }
 
 FlagSpec SpecOf(const Setting& setting) {
-  return {.name = setting.flag, .argument = TypeOf(setting.value), .help = HelpOf(setting), .secret = setting.secret};
+  return {.name = setting.flag,
+          .argument = TypeOf(setting.value),
+          .help = HelpOf(setting),
+          .secret = setting.secret};
 }
 
 const std::vector<FlagSpec>& Specs() {
@@ -68,13 +73,15 @@ std::string GroupedUsage() {
     if (!title.empty()) text += std::string(title) + "\n\n";
     title = {};
     const FlagSpec spec = SpecOf(setting);
-    text += setting.flag.empty() ? UsageParagraph(setting.variable, spec.help) : UsageOf({&spec, 1});
+    text +=
+        setting.flag.empty() ? UsageParagraph(setting.variable, spec.help) : UsageOf({&spec, 1});
   }
   return text;
 }
 
-// Reader reads one command line into settings, in the order in which Consul finds fault, so that the same mistake gives the same
-// message. What the flags say of a service goes into one first, of which each service is then made.
+// Reader reads one command line into settings, in the order in which Consul finds fault, so that
+// the same mistake gives the same message. What the flags say of a service goes into one first, of
+// which each service is then made.
 class Reader final {
  public:
   Reader(const CommandLine& line, const Environment& environment, Settings* settings)
@@ -125,7 +132,8 @@ class Reader final {
   Status ReadOurs() {
     for (const GivenFlag& flag : line_.flags) {
       const Setting& setting = *FindFlag(flag.name);
-      if (setting.consul || setting.held || std::holds_alternative<kind::Special>(setting.value)) continue;
+      if (setting.consul || setting.held || std::holds_alternative<kind::Special>(setting.value))
+        continue;
       // An address that is empty is one that is not given.
       if (flag.value.empty() && std::holds_alternative<kind::Address>(setting.value)) continue;
       if (const Status status = Set(flag.name, flag.value); !status) {
@@ -134,13 +142,17 @@ class Reader final {
     }
     if (line_.Find("state-dir") == nullptr) StateDirFromEnvironment(environment_, &settings_);
     if (!line_.Text("pprof-addr").empty()) {
-      Warn("-pprof-addr is ignored: there is no pprof here; -admin-addr serves /ready, /live and /status");
+      Warn(
+          "-pprof-addr is ignored: there is no pprof here; -admin-addr serves /ready, /live and "
+          "/status");
     }
     return Ok();
   }
 
   Status ReadAgent() {
-    const auto given = [this](const Setting& setting) { return line_.Find(setting.flag) != nullptr; };
+    const auto given = [this](const Setting& setting) {
+      return line_.Find(setting.flag) != nullptr;
+    };
     if (const auto bad = AgentFromEnvironment(environment_, given, {settings_, service_})) {
       return Invalid(std::string(kConnecting) + bad->message + " (" + std::string(bad->name) + ')');
     }
@@ -151,15 +163,18 @@ class Reader final {
       // An empty flag beats the environment too, as in Consul; an empty address is the default.
       if (text->empty() && std::holds_alternative<kind::AgentAddress>(setting.value)) continue;
       if (const Status status = Set(setting.flag, *text); !status) {
-        return Invalid(std::string(kConnecting) + status.error().message + " (-" + std::string(setting.flag) + ')');
+        return Invalid(std::string(kConnecting) + status.error().message + " (-" +
+                       std::string(setting.flag) + ')');
       }
     }
     if (const Status status = CheckAgent(settings_.agent); !status) {
       return Invalid(std::string(kConnecting) + status.error().message);
     }
     if (!settings_.datacenter.empty()) {
-      Warn("-datacenter is ignored: certificates and intentions come from the agent's own datacenter; "
-           "an upstream elsewhere is configured in the registration or in YAML, as datacenter");
+      Warn(
+          "-datacenter is ignored: certificates and intentions come from the agent's own "
+          "datacenter; "
+          "an upstream elsewhere is configured in the registration or in YAML, as datacenter");
     }
     return Ok();
   }
@@ -197,7 +212,8 @@ class Reader final {
           "-service or -proxy-id must be specified so that proxy can configure itself. "
           "(-sidecar-for, CONNECT_PROXY_ID and CONNECT_SIDECAR_FOR do too)");
     }
-    // As in Consul, even against a flag: an ID of the environment goes before -sidecar-for, and a flag goes before a variable.
+    // As in Consul, even against a flag: an ID of the environment goes before -sidecar-for, and a
+    // flag goes before a variable.
     if (!proxies.ids.empty() && !sidecars.ids.empty() && !(proxies.by_flag && sidecars.by_flag)) {
       Warn("-sidecar-for " + authz::Shortened(sidecars.ids.front()) + " is ignored: -proxy-id " +
            authz::Shortened(proxies.ids.front()) + " wins over it");
@@ -231,7 +247,8 @@ class Reader final {
       for (const ServiceSettings& other : settings_.services) {
         if (other.Name() != id) continue;
         return Preparing('-' + std::string(named.flag) + ' ' + authz::Shortened(id) + " is what -" +
-                         (other.proxy_id.empty() ? "sidecar-for" : "proxy-id") + ' ' + authz::Shortened(id) +
+                         (other.proxy_id.empty() ? "sidecar-for" : "proxy-id") + ' ' +
+                         authz::Shortened(id) +
                          " is called already: each is a service of its own; leave one out");
       }
       settings_.services.push_back(std::move(service));
@@ -240,7 +257,8 @@ class Reader final {
   }
 
   Status CheckRegister() const {
-    if (!line_.On("register") || (!service_.service.empty() && !line_.Text("listen").empty())) return Ok();
+    if (!line_.On("register") || (!service_.service.empty() && !line_.Text("listen").empty()))
+      return Ok();
     return Invalid(
         "Failed initializing registration: -register may only be specified with -service and "
         "-listen");
@@ -286,7 +304,8 @@ class Reader final {
     if (Status status = SetHeld("listen"); !status) return status;
     if (Status status = SetHeld("service-addr"); !status) return status;
     if (Overlap(*service_.public_listen, *service_.local_app)) {
-      return Preparing("-service-addr " + service_.local_app->Text() + " is what -listen " + service_.public_listen->Text() +
+      return Preparing("-service-addr " + service_.local_app->Text() + " is what -listen " +
+                       service_.public_listen->Text() +
                        " listens on: the proxy would call itself; give one of them another port");
     }
     return Ok();
@@ -295,7 +314,8 @@ class Reader final {
   Status ReadRegistration() {
     if (!line_.On("register")) {
       if (!line_.Text("register-id").empty()) Warn("-register-id is ignored without -register");
-      if (!line_.Text("advertise").empty()) return Preparing("-advertise may only be specified with -register");
+      if (!line_.Text("advertise").empty())
+        return Preparing("-advertise may only be specified with -register");
       return Ok();
     }
     for (const std::string_view flag : {"register", "register-id", "advertise"}) {
@@ -387,7 +407,8 @@ Result<ParsedFlags> ParseConnectProxy(const std::vector<std::string>& arguments,
   for (const GivenFlag& flag : line->flags) {
     if (FindFlag(flag.name)->secret) parsed.secret_arguments.push_back(flag.argument);
   }
-  if (const Status status = Reader(*line, environment, &parsed.settings).Read(); !status) return status.error();
+  if (const Status status = Reader(*line, environment, &parsed.settings).Read(); !status)
+    return status.error();
   WarnOfExposure(&parsed.settings);
   return parsed;
 }

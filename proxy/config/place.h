@@ -1,5 +1,5 @@
-// Place: where among the settings a value goes, as a pointer to a member of the struct that holds it. A table can hold places; a
-// Target says whose settings they are to be.
+// Place: where among the settings a value goes, as a pointer to a member of the struct that holds
+// it. A table can hold places; a Target says whose settings they are to be.
 #pragma once
 
 #include <optional>
@@ -46,11 +46,9 @@ Owner& OwnerIn(const Target& target) {
 
 template <typename T>
 void Put(const Place<T>& place, const Target& target, T value) {
-  std::visit(
-      [&]<typename Member, typename Owner>(Member Owner::*member) {
-        OwnerIn<Owner>(target).*member = std::move(value);
-      },
-      place);
+  std::visit([&]<typename Member, typename Owner>(
+                 Member Owner::*member) { OwnerIn<Owner>(target).*member = std::move(value); },
+             place);
 }
 
 // Look is the value there; nothing if it has been left out.

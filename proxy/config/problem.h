@@ -1,4 +1,5 @@
-// Problem: one mistake in a file that somebody has written, with its place. NamedFile: another file that it names.
+// Problem: one mistake in a file that somebody has written, with its place. NamedFile: another file
+// that it names.
 #pragma once
 
 #include <string>

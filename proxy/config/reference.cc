@@ -14,20 +14,26 @@ namespace {
 constexpr std::size_t kColumns = 128;
 
 constexpr std::string_view kHead =
-    "# Every key of `mooring proxy -config FILE`. A line that begins with #key shows the default, or an example\n"
-    "# where there is none; a line that begins with #or shows a key that excludes the one above it.\n"
+    "# Every key of `mooring proxy -config FILE`. A line that begins with #key shows the default, "
+    "or an example\n"
+    "# where there is none; a line that begins with #or shows a key that excludes the one above "
+    "it.\n"
     "#\n"
-    "# Check a file with `mooring validate FILE`. A setting that Consul does not have is a flag of\n"
+    "# Check a file with `mooring validate FILE`. A setting that Consul does not have is a flag "
+    "of\n"
     "# `mooring connect proxy` too, with `-` for `_`. Relative paths count from this file.\n"
-    "#   address   host:port, \"[v6]:port\" (in quotes) or unix:/path; port 0 lets the kernel choose\n"
+    "#   address   host:port, \"[v6]:port\" (in quotes) or unix:/path; port 0 lets the kernel "
+    "choose\n"
     "#   duration  500ms, 5s, 1m30s\n"
     "#   size      a number of bytes, or of KiB, MiB or GiB\n";
 
-// Comment is the sentence above the key: "Or the name ..." where the key is another way to say the one above it.
+// Comment is the sentence above the key: "Or the name ..." where the key is another way to say the
+// one above it.
 std::string Comment(const Setting& setting) {
   std::string text = Sentence(setting, Form::kYaml);
   const char first = text.front();
-  if (std::islower(static_cast<unsigned char>(first)) == 0 || text.starts_with(setting.key)) return text;
+  if (std::islower(static_cast<unsigned char>(first)) == 0 || text.starts_with(setting.key))
+    return text;
   return "Or " + text;
 }
 
@@ -52,7 +58,10 @@ std::string ReferenceFile() {
     if (!setting.begins.empty()) out += '\n';
     const bool begins_element = IsList(setting.in) && setting.in != in;
     in = setting.in;
-    const std::string indent(setting.in == In::kFile ? 0 : IsList(setting.in) && !begins_element ? 4 : 2, ' ');
+    const std::string indent(setting.in == In::kFile                 ? 0
+                             : IsList(setting.in) && !begins_element ? 4
+                                                                     : 2,
+                             ' ');
     out += Wrap(Comment(setting), indent + "# ", kColumns);
     out += indent;
     out += Mark(setting.shown);

@@ -5,8 +5,8 @@
 
 namespace mooring::config {
 
-// ReferenceFile is examples/mooring.yaml. Each key stands right below its comment; `#key` shows the default, or an example where
-// there is none; `#or key` excludes the one above it.
+// ReferenceFile is examples/mooring.yaml. Each key stands right below its comment; `#key` shows the
+// default, or an example where there is none; `#or key` excludes the one above it.
 std::string ReferenceFile();
 
 }  // namespace mooring::config

@@ -14,7 +14,8 @@ bool ServiceSettings::NeedsAgent() const {
 }
 
 bool Settings::NeedsAgent() const {
-  return std::any_of(services.begin(), services.end(), [](const ServiceSettings& each) { return each.NeedsAgent(); });
+  return std::any_of(services.begin(), services.end(),
+                     [](const ServiceSettings& each) { return each.NeedsAgent(); });
 }
 
 }  // namespace mooring::config

@@ -36,7 +36,8 @@ struct AgentSettings {
   std::string ns;               // CONSUL_NAMESPACE, sent as ns=
   std::string partition;        // CONSUL_PARTITION, sent as partition=
   bool stale = false;           // -stale: read from any server
-  std::size_t max_answer_size = std::size_t{64} << 20;  // bytes of one answer; a larger one is refused
+  // bytes of one answer; a larger one is refused
+  std::size_t max_answer_size = std::size_t{64} << 20;
   unsigned max_connections = 8;  // to the agent at a time, kLeastAgentConnections or more
 };
 
@@ -67,16 +68,19 @@ struct StaticIntentions {
   std::vector<authz::Intention> rules;  // precedence filled in: exact source 9, `*` 8
 };
 
-// OnRevoke says what a change of intentions, default or roots does to live connections that it forbids.
+// OnRevoke says what a change of intentions, default or roots does to live connections that it
+// forbids.
 enum class OnRevoke { kClose, kKeep };
 
-// ServiceSettings is all that one represented service is told; what is left out comes from the agent.
+// ServiceSettings is all that one represented service is told; what is left out comes from the
+// agent.
 struct ServiceSettings {
   // Who we are: exactly one of these three.
   std::string service;
   std::string proxy_id;
   std::string sidecar_for;
-  // An ACL token of this service alone, instead of the agent's: never logged. Of the two the file's beats the other.
+  // An ACL token of this service alone, instead of the agent's: never logged. Of the two the file's
+  // beats the other.
   std::string token;
   std::string token_file;
 
@@ -96,14 +100,19 @@ struct ServiceSettings {
   bool tls_resumption = true;          // false: full handshakes only, as client and as server
   std::vector<std::string> tls_groups = tls::OurGroups();  // most preferred first
 
-  milliseconds handshake_timeout{10'000};     // whole TLS handshake of an accepted connection
-  milliseconds connect_timeout{5'000};        // upstream: TCP, TLS and every further attempt together
+  milliseconds handshake_timeout{10'000};  // whole TLS handshake of an accepted connection
+  // upstream: TCP, TLS and every further attempt together
+  milliseconds connect_timeout{5'000};
   milliseconds local_connect_timeout{1'000};  // to the local app
   milliseconds idle_timeout{0};               // no byte either way; 0: none
-  std::optional<milliseconds> local_idle_timeout;  // the same on the public listener; absent: idle_timeout
+  // the same on the public listener; absent: idle_timeout
+  std::optional<milliseconds> local_idle_timeout;
 
-  // Name is what the operator calls it: the service, the proxy ID, or the instance whose sidecar it is.
-  const std::string& Name() const { return !service.empty() ? service : !proxy_id.empty() ? proxy_id : sidecar_for; }
+  // Name is what the operator calls it: the service, the proxy ID, or the instance whose sidecar it
+  // is.
+  const std::string& Name() const {
+    return !service.empty() ? service : !proxy_id.empty() ? proxy_id : sidecar_for;
+  }
   // HeldByAgent: listeners and upstreams come from its registration in the agent.
   bool HeldByAgent() const { return !proxy_id.empty() || !sidecar_for.empty(); }
   // NeedsAgent: something is to come from the agent.
@@ -118,12 +127,14 @@ struct Settings {
 
   AgentSettings agent;
   std::optional<net::Address> admin;  // absent: no admin port
-  std::string admin_host;             // a name by which it is asked, beside IP addresses and localhost; empty: none
+  // a name by which it is asked, beside IP addresses and localhost; empty: none
+  std::string admin_host;
 
   std::string datacenter;  // -datacenter: saved state of another one is not used; empty: of any
-  std::string state_dir;  // where the agent's last good answers are kept; empty: nowhere
-  bool state_dir_from_environment = false;  // $STATE_DIRECTORY: systemd's choice, not the operator's
-  bool cache_private_key = true;            // in state_dir; false: no start without the agent
+  std::string state_dir;   // where the agent's last good answers are kept; empty: nowhere
+  // $STATE_DIRECTORY: systemd's choice, not the operator's
+  bool state_dir_from_environment = false;
+  bool cache_private_key = true;  // in state_dir; false: no start without the agent
   milliseconds max_stale{0};  // roots, intentions, endpoints: how old they may be used; 0: no limit
   bool allow_core = false;    // a core dump would hold the private key
 
@@ -131,11 +142,13 @@ struct Settings {
   bool log_json = false;
 
   milliseconds drain_delay{1'000};  // how long to accept at least once out of the catalog
-  milliseconds drain_time{30'000};    // for the answers that are owed, from the signal to stop
-  milliseconds drain_quiet{200};      // a connection that is silent so long between exchanges is idle; 0: none is
+  milliseconds drain_time{30'000};  // for the answers that are owed, from the signal to stop
+  // a connection that is silent so long between exchanges is idle; 0: none is
+  milliseconds drain_quiet{200};
   unsigned workers = 1;
 
-  // What connections may hold (data/limits.h). Absent: made of memory_limit, and that of the control group's or the machine's.
+  // What connections may hold (data/limits.h). Absent: made of memory_limit, and that of the
+  // control group's or the machine's.
   std::optional<std::size_t> memory_limit;      // bytes, of the whole process
   std::optional<unsigned> max_handshakes;       // under way, on the public listeners
   std::optional<std::size_t> handshake_memory;  // bytes
@@ -147,10 +160,12 @@ struct Settings {
   bool NeedsAgent() const;
 };
 
-// kLeastMaxStale: what has not changed is confirmed about once a minute, so less would be no outage.
+// kLeastMaxStale: what has not changed is confirmed about once a minute, so less would be no
+// outage.
 inline constexpr milliseconds kLeastMaxStale{120'000};
 
-// kLeastAgentConnections: configuration, roots, leaf and intentions wait on one each, one upstream does, and one is shared.
+// kLeastAgentConnections: configuration, roots, leaf and intentions wait on one each, one upstream
+// does, and one is shared.
 inline constexpr unsigned kLeastAgentConnections = 6;
 // An agent admits 200 from one address by default, for all its clients there.
 inline constexpr unsigned kMostAgentConnections = 150;

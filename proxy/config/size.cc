@@ -10,8 +10,10 @@ struct Unit {
   std::string_view name;
   std::size_t bytes;
 };
-constexpr std::array<Unit, 4> kUnits{
-    {{"GiB", std::size_t{1} << 30}, {"MiB", std::size_t{1} << 20}, {"KiB", std::size_t{1} << 10}, {"", 1}}};
+constexpr std::array<Unit, 4> kUnits{{{"GiB", std::size_t{1} << 30},
+                                      {"MiB", std::size_t{1} << 20},
+                                      {"KiB", std::size_t{1} << 10},
+                                      {"", 1}}};
 
 }  // namespace
 
@@ -27,7 +29,8 @@ Result<std::size_t> ParseSize(std::string_view text, SizeRange range) {
     return Invalid("write a number of bytes, or of KiB, MiB or GiB, such as 64MiB");
   }
   if (number > range.most / known->bytes || number * known->bytes < range.least) {
-    return Invalid("it must be from " + SizeText(range.least) + " to " + SizeText(range.most) + ", such as 64MiB");
+    return Invalid("it must be from " + SizeText(range.least) + " to " + SizeText(range.most) +
+                   ", such as 64MiB");
   }
   return number * known->bytes;
 }

@@ -16,12 +16,16 @@ constexpr SizeRange kMemoryPart{std::size_t{1} << 20, std::size_t{1} << 40};
 constexpr unsigned kMostWorkers = 256;
 constexpr unsigned kMostHandshakes = 1'000'000;
 
-constexpr kind::Word<LogLevel> kLogLevel{&Settings::log_level, ParseLogLevel, LogLevelText, "level"};
-constexpr kind::Word<OnRevoke> kOnRevoke{&ServiceSettings::on_revoke, ParseOnRevoke, OnRevokeText, "policy"};
-constexpr kind::Word<bool> kResumption{&ServiceSettings::tls_resumption, ParseOnOff, OnOffText, "policy"};
-constexpr kind::Word<bool> kUpstreamResumption{&UpstreamSettings::tls_resumption, ParseOnOff, OnOffText, "policy"};
-constexpr kind::Word<std::string> kAdvertise{&ServiceSettings::advertise, ParseAdvertise, [](const std::string& host) { return host; },
-                                             "host"};
+constexpr kind::Word<LogLevel> kLogLevel{&Settings::log_level, ParseLogLevel, LogLevelText,
+                                         "level"};
+constexpr kind::Word<OnRevoke> kOnRevoke{&ServiceSettings::on_revoke, ParseOnRevoke, OnRevokeText,
+                                         "policy"};
+constexpr kind::Word<bool> kResumption{&ServiceSettings::tls_resumption, ParseOnOff, OnOffText,
+                                       "policy"};
+constexpr kind::Word<bool> kUpstreamResumption{&UpstreamSettings::tls_resumption, ParseOnOff,
+                                               OnOffText, "policy"};
+constexpr kind::Word<std::string> kAdvertise{&ServiceSettings::advertise, ParseAdvertise,
+                                             [](const std::string& host) { return host; }, "host"};
 
 // clang-format off
 constexpr Setting kTable[] = {
@@ -42,7 +46,8 @@ constexpr Setting kTable[] = {
      .consul = true,
      .shown = Shown::kAlternative,
      .sample = "payment-1-sidecar-proxy",
-     .says = "the ID of this proxy's registration: listener and upstreams then come from the agent.",
+     .says = "the ID of this proxy's registration: listener and upstreams then come from the "
+             "agent.",
      .flag_says = "Several of them are several services in one process."},
     {.key = "sidecar_for",
      .value = kind::Text{&ServiceSettings::sidecar_for, "id"},
@@ -59,19 +64,22 @@ constexpr Setting kTable[] = {
      .flag = "no-wait",
      .shown = Shown::kAlternative,
      .sample = "false",
-     .says = "With {sidecar-for}: end at once, instead of waiting, if the agent does not answer or has no such registration."},
+     .says = "With {sidecar-for}: end at once, instead of waiting, if the agent does not answer or "
+             "has no such registration."},
     {.key = "services",
      .value = kind::List{},
      .shown = Shown::kAlternative,
-     .says = "several services in one process: a list of what this file says of one. Of what stands at top level, timeouts, "
-             "on_revoke, tls_resumption and the like are then the default of each."},
+     .says = "several services in one process: a list of what this file says of one. Of what "
+             "stands at top level, timeouts, on_revoke, tls_resumption and the like are then the "
+             "default of each."},
     {.in = In::kServices,
      .key = "token_file",
      .value = kind::File{&ServiceSettings::token_file},
      .of = Of::kService,
      .shown = Shown::kAlternative,
      .sample = "/etc/mooring/payment.token",
-     .says = "File with an ACL token of this service alone, read again when it changes. Without it: the agent's token."},
+     .says = "File with an ACL token of this service alone, read again when it changes. Without "
+             "it: the agent's token."},
     {.in = In::kServices,
      .key = "token",
      .value = kind::Text{&ServiceSettings::token, "token"},
@@ -85,7 +93,8 @@ constexpr Setting kTable[] = {
      .key = "identity",
      .of = Of::kService,
      .held = true,
-     .says = "Leaf certificate, key and roots as PEM files, taken up again as a matching set. Without it: from the agent."},
+     .says = "Leaf certificate, key and roots as PEM files, taken up again as a matching set. "
+             "Without it: from the agent."},
     {.in = In::kIdentity,
      .key = "certificate",
      .value = kind::File{&FileIdentity::certificate},
@@ -132,7 +141,9 @@ constexpr Setting kTable[] = {
      .says = "Permission bits of the socket, where address is unix:/path."},
     {.in = In::kPublicListener,
      .key = "local_app",
-     .value = kind::Address{.place = &ServiceSettings::local_app, .flag_host = "127.0.0.1", .dialled = true},
+     .value = kind::Address{.place = &ServiceSettings::local_app,
+                             .flag_host = "127.0.0.1",
+                             .dialled = true},
      .flag = "service-addr",
      .of = Of::kService,
      .change = Change::kRunning,
@@ -182,7 +193,8 @@ constexpr Setting kTable[] = {
      .value = kind::Special{"rules"},
      .of = Of::kService,
      .sample = "[{source: api, action: allow}]",
-     .says = "A rule that names the caller goes before the rule for '*'. source is a service's name or '*', action is allow or deny."},
+     .says = "A rule that names the caller goes before the rule for '*'. source is a service's "
+             "name or '*', action is allow or deny."},
 
     {.begins = "Upstreams",
      .key = "upstreams",
@@ -215,7 +227,8 @@ constexpr Setting kTable[] = {
      .of = Of::kService,
      .shown = Shown::kInForce,
      .sample = "127.0.0.1:8002",
-     .says = "Where the service finds it, in clear text: whoever reaches this address calls in its name."},
+     .says = "Where the service finds it, in clear text: whoever reaches this address calls in its "
+             "name."},
     {.in = In::kUpstreams,
      .key = "socket_mode",
      .value = kind::Special{"mode"},
@@ -240,7 +253,8 @@ constexpr Setting kTable[] = {
      .value = kind::Special{"SPIFFE ID"},
      .of = Of::kService,
      .sample = "spiffe://11111111-2222-3333-4444-555555555555.consul/ns/default/dc/dc1/svc/facebox",
-     .says = "The identity it must prove. Without it: this name in our own trust domain and namespace."},
+     .says = "The identity it must prove. Without it: this name in our own trust domain and "
+             "namespace."},
     {.in = In::kUpstreams,
      .key = "connect_timeout",
      .value = kind::Duration{&UpstreamSettings::connect_timeout, Zero::kRefused},
@@ -269,12 +283,14 @@ constexpr Setting kTable[] = {
      .config_key = "any_case",
      .of = Of::kService,
      .change = Change::kRunning,
-     .says = "Accept the name as the catalog spells it, in other letter case: whoever may register such a variant can then prove it."},
+     .says = "Accept the name as the catalog spells it, in other letter case: whoever may register "
+             "such a variant can then prove it."},
 
     {.begins = "The agent",
      .key = "agent",
-     .says = "The local Consul agent. What is left out here comes from the CONSUL_* variables of the environment. If identity, "
-             "intentions and all endpoints are in this file, no agent is contacted."},
+     .says = "The local Consul agent. What is left out here comes from the CONSUL_* variables of "
+             "the environment. If identity, intentions and all endpoints are in this file, no "
+             "agent is contacted."},
     {.in = In::kAgent,
      .value = kind::Switch{&AgentSettings::https},
      .variable = "CONSUL_HTTP_SSL",
@@ -318,7 +334,8 @@ constexpr Setting kTable[] = {
      .variable = "CONSUL_CACERT",
      .consul = true,
      .sample = "agent-roots.pem",
-     .says = "For https, a PEM file with the roots of the agent's certificate. Without it: those of the system."},
+     .says = "For https, a PEM file with the roots of the agent's certificate. Without it: those "
+             "of the system."},
     {.in = In::kAgent,
      .key = "ca_path",
      .value = kind::File{&tls::HttpsOptions::ca_path, "folder"},
@@ -391,10 +408,12 @@ constexpr Setting kTable[] = {
      .says = "The largest answer to take from the agent."},
     {.in = In::kAgent,
      .key = "max_agent_connections",
-     .value = kind::Number{&AgentSettings::max_connections, kLeastAgentConnections, kMostAgentConnections},
+     .value = kind::Number{&AgentSettings::max_connections, kLeastAgentConnections,
+                            kMostAgentConnections},
      .flag = "max-agent-connections",
-     .says = "How many connections to the agent at a time; it admits 200 of one address. Each service after the first adds 3, up to "
-             "16. With more of them more upstreams are watched by a blocking query; the others are asked in turn."},
+     .says = "How many connections to the agent at a time; it admits 200 of one address. Each "
+             "service after the first adds 3, up to 16. With more of them more upstreams are "
+             "watched by a blocking query; the others are asked in turn."},
 
     {.begins = "The admin port",
      .key = "admin",
@@ -410,8 +429,8 @@ constexpr Setting kTable[] = {
      .value = kind::Text{&Settings::admin_host, "name"},
      .flag = "admin-host",
      .sample = "payment-vm.example",
-     .says = "A name by which it may be asked, beside IP addresses and localhost: a web page in a browser on this machine could have "
-             "any other name lead here."},
+     .says = "A name by which it may be asked, beside IP addresses and localhost: a web page in a "
+             "browser on this machine could have any other name lead here."},
     {.in = In::kAdmin,
      .value = kind::Special{"address"},
      .flag = "pprof-addr",
@@ -442,7 +461,8 @@ constexpr Setting kTable[] = {
      .of = Of::kService,
      .held = true,
      .sample = "10.0.0.5",
-     .says = "With {register}: the host to register. Without it: a routable one found on this machine."},
+     .says = "With {register}: the host to register. Without it: a routable one found on this "
+             "machine."},
 
     {.begins = "What is kept, and what a change does",
      .key = "state_dir",
@@ -450,16 +470,19 @@ constexpr Setting kTable[] = {
      .flag = "state-dir",
      .variable = "STATE_DIRECTORY",
      .sample = "/var/lib/mooring",
-     .says = "A folder (mode 0700) for the agent's last good answers, so that a restart serves while the agent is away. "
-             "Without it: the one that systemd makes for StateDirectory= in the unit; without that nothing is kept."},
+     .says = "A folder (mode 0700) for the agent's last good answers, so that a restart serves "
+             "while the agent is away. Without it: the one that systemd makes for StateDirectory= "
+             "in the unit; without that nothing is kept."},
     {.key = "cache_private_key",
      .value = kind::Switch{&Settings::cache_private_key},
      .flag = "cache-private-key",
-     .says = "Keep the private key there, too. false: a restart serves only once the agent answers."},
+     .says = "Keep the private key there, too. false: a restart serves only once the agent "
+             "answers."},
     {.key = "max_stale",
      .value = kind::Duration{&Settings::max_stale, Zero::kAllowed, CheckMaxStale},
      .flag = "max-stale",
-     .says = "How long roots, intentions and endpoints may be used without the agent's confirmation, 2m or more; 0: no limit."},
+     .says = "How long roots, intentions and endpoints may be used without the agent's "
+             "confirmation, 2m or more; 0: no limit."},
     {.key = "on_revoke",
      .value = kOnRevoke,
      .flag = "on-revoke",
@@ -479,18 +502,19 @@ constexpr Setting kTable[] = {
      .value = kResumption,
      .flag = "tls-resumption",
      .of = Of::kEachService,
-     .says = "TLS sessions resume by tickets, on or off: a reconnect at half the cost, judged like a new one by us and by Envoy. "
-             "off: full handshakes only, as client and as server."},
+     .says = "TLS sessions resume by tickets, on or off: a reconnect at half the cost, judged like "
+             "a new one by us and by Envoy. off: full handshakes only, as client and as server."},
     {.key = "tls_groups",
      .value = kind::Words{&ServiceSettings::tls_groups, tls::ParseGroups, tls::GroupsText, "names"},
      .flag = "tls-groups",
      .of = Of::kEachService,
-     .says = "Groups of the TLS key exchange, most preferred first, of X25519MLKEM768 (hybrid, post-quantum; TLS 1.3 alone), "
-             "X25519, P-256 and P-384."},
+     .says = "Groups of the TLS key exchange, most preferred first, of X25519MLKEM768 (hybrid, "
+             "post-quantum; TLS 1.3 alone), X25519, P-256 and P-384."},
     {.key = "allow_core",
      .value = kind::Switch{&Settings::allow_core},
      .flag = "allow-core",
-     .says = "Let the process be dumped and traced by its user: a core file holds the private key."},
+     .says = "Let the process be dumped and traced by its user: a core file holds the private "
+             "key."},
 
     {.begins = "The log",
      .key = "log_level",
@@ -518,33 +542,39 @@ constexpr Setting kTable[] = {
     {.key = "drain_delay",
      .value = kind::Duration{&Settings::drain_delay, Zero::kAllowed},
      .flag = "drain-delay",
-     .says = "After the signal to stop, how long to go on accepting at least once this instance is out of the catalog."},
+     .says = "After the signal to stop, how long to go on accepting at least once this instance is "
+             "out of the catalog."},
     {.key = "drain_time",
      .value = kind::Duration{&Settings::drain_time, Zero::kAllowed},
      .flag = "drain-time",
-     .says = "After the signal to stop, how long the answers that are owed may take. What is left then is cut."},
+     .says = "After the signal to stop, how long the answers that are owed may take. What is left "
+             "then is cut."},
     {.key = "drain_quiet",
      .value = kind::Duration{&Settings::drain_quiet, Zero::kAllowed},
      .flag = "drain-quiet",
-     .says = "After the signal to stop, a connection that has been silent this long between two exchanges is closed; 0 is never."},
+     .says = "After the signal to stop, a connection that has been silent this long between two "
+             "exchanges is closed; 0 is never."},
     {.key = "workers",
      .value = kind::Number{&Settings::workers, 1, kMostWorkers},
      .flag = "workers",
-     .says = "Threads that carry connections. One serves about 1 GB/s; more pay where there are more cores than busy processes, "
-             "and cost up to 15 % CPU where there are not (bench/NOTES.md)."},
+     .says = "Threads that carry connections. One serves about 1 GB/s; more pay where there are "
+             "more cores than busy processes, and cost up to 15 % CPU where there are not "
+             "(bench/NOTES.md)."},
 
     {.begins = "Memory",
      .key = "memory_limit",
      .value = kind::Size{&Settings::memory_limit, kMemoryLimit},
      .flag = "memory-limit",
      .sample = "64MiB",
-     .says = "What the process may use. Without it: the limit of its control group, or else a quarter of the machine's memory. "
-             "It is divided between connections, handshakes and buffers; what does not fit is refused (out_of_resources)."},
+     .says = "What the process may use. Without it: the limit of its control group, or else a "
+             "quarter of the machine's memory. It is divided between connections, handshakes and "
+             "buffers; what does not fit is refused (out_of_resources)."},
     {.key = "max_handshakes",
      .value = kind::Number{&Settings::max_handshakes, 1, kMostHandshakes},
      .flag = "max-handshakes",
      .sample = "400",
-     .says = "Handshakes of callers under way at once; beyond it the oldest one ends. Without it: from {memory-limit}."},
+     .says = "Handshakes of callers under way at once; beyond it the oldest one ends. Without it: "
+             "from {memory-limit}."},
     {.key = "handshake_memory",
      .value = kind::Size{&Settings::handshake_memory, kMemoryPart},
      .flag = "handshake-memory",
@@ -554,8 +584,8 @@ constexpr Setting kTable[] = {
      .value = kind::Size{&Settings::buffer_memory, kMemoryPart},
      .flag = "buffer-memory",
      .sample = "11MiB",
-     .says = "Bytes read and not yet taken; above it, nothing is read that would have to be kept. Without it: a part of "
-             "{memory-limit}."},
+     .says = "Bytes read and not yet taken; above it, nothing is read that would have to be kept. "
+             "Without it: a part of {memory-limit}."},
 };
 // clang-format on
 

@@ -1,7 +1,9 @@
-// The table of settings: one entry each, with all that the forms have to know of it. Flags, environment, YAML, a registration's
-// Config, the usage texts and the reference file are made from it.
+// The table of settings: one entry each, with all that the forms have to know of it. Flags,
+// environment, YAML, a registration's Config, the usage texts and the reference file are made from
+// it.
 //
-// A new setting is a member of one of the structs in settings.h, with its default, and an entry here. Pure.
+// A new setting is a member of one of the structs in settings.h, with its default, and an entry
+// here. Pure.
 #pragma once
 
 #include <span>
@@ -13,18 +15,29 @@
 
 namespace mooring::config {
 
-// In says which mapping of a YAML file holds the key. kFile is the file itself, and an element of `services` too; kServices holds
-// what only such an element has.
-enum class In { kFile, kServices, kIdentity, kPublicListener, kIntentions, kUpstreams, kAgent, kAdmin };
+// In says which mapping of a YAML file holds the key. kFile is the file itself, and an element of
+// `services` too; kServices holds what only such an element has.
+enum class In {
+  kFile,
+  kServices,
+  kIdentity,
+  kPublicListener,
+  kIntentions,
+  kUpstreams,
+  kAgent,
+  kAdmin
+};
 
-// Of says whose a setting is: the process's; one service's alone; or one service's with the file's top level as the default of each.
+// Of says whose a setting is: the process's; one service's alone; or one service's with the file's
+// top level as the default of each.
 enum class Of { kProcess, kService, kEachService };
 
-// Change says when another value takes effect: at the next start, or while the proxy runs, if the registration that the agent
-// holds says it.
+// Change says when another value takes effect: at the next start, or while the proxy runs, if the
+// registration that the agent holds says it.
 enum class Change { kAtStart, kRunning };
 
-// Shown says how the reference file has it: in force, as a comment that shows the default, or as one that another key excludes.
+// Shown says how the reference file has it: in force, as a comment that shows the default, or as
+// one that another key excludes.
 enum class Shown { kInForce, kDefault, kAlternative };
 
 struct Setting {
@@ -32,9 +45,10 @@ struct Setting {
   In in = In::kFile;
   std::string_view key{};  // in YAML; empty: it is none of YAML's
   Value value = kind::Section{};
-  std::string_view flag{};          // of `connect proxy`, without the dash; empty: none
-  std::string_view variable{};      // of the environment; empty: none
-  std::string_view config_key{};    // in the Config of a registration or of its upstream; empty: none
+  std::string_view flag{};      // of `connect proxy`, without the dash; empty: none
+  std::string_view variable{};  // of the environment; empty: none
+  // in the Config of a registration or of its upstream; empty: none
+  std::string_view config_key{};
   Of of = Of::kProcess;
   Change change = Change::kAtStart;
   bool consul = false;  // `consul connect proxy` has this flag
@@ -42,8 +56,8 @@ struct Setting {
   bool secret = false;  // never shown
   Shown shown = Shown::kDefault;
   std::string_view sample{};  // as YAML, where the default is not shown
-  // One sentence or two. {flag} stands for that setting as the form spells it. A small first letter can follow "Or", where the
-  // reference file shows an alternative.
+  // One sentence or two. {flag} stands for that setting as the form spells it. A small first letter
+  // can follow "Or", where the reference file shows an alternative.
   std::string_view says{};
   std::string_view flag_says{};  // what the usage text adds
 };

@@ -43,7 +43,9 @@ std::vector<std::string_view> KeysOf(In in) {
 }
 
 const Setting* FindKey(In in, std::string_view key) {
-  return Find([&](const Setting& setting) { return setting.in == in && setting.key == key && !key.empty(); });
+  return Find([&](const Setting& setting) {
+    return setting.in == in && setting.key == key && !key.empty();
+  });
 }
 
 const Setting* FindFlag(std::string_view flag) {
@@ -78,7 +80,8 @@ std::string DefaultOf(const Setting& setting) {
 
 std::string Sentence(const Setting& setting, Form form) {
   std::string text = Expand(setting.says, form);
-  if (form == Form::kFlag && text.front() >= 'a' && text.front() <= 'z') text.front() = static_cast<char>(text.front() - 'a' + 'A');
+  if (form == Form::kFlag && text.front() >= 'a' && text.front() <= 'z')
+    text.front() = static_cast<char>(text.front() - 'a' + 'A');
   if (const std::string range = RangeOf(setting.value); !range.empty()) text += ' ' + range;
   return text;
 }

@@ -40,7 +40,8 @@ Result<unsigned> ReadNumber(const kind::Number& kind, std::string_view text) {
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);
   if (error != std::errc{} || stop != end || number < kind.least || number > kind.most) {
-    return Invalid("write a number from " + std::to_string(kind.least) + " to " + std::to_string(kind.most));
+    return Invalid("write a number from " + std::to_string(kind.least) + " to " +
+                   std::to_string(kind.most));
   }
   return number;
 }
@@ -48,7 +49,8 @@ Result<unsigned> ReadNumber(const kind::Number& kind, std::string_view text) {
 Result<milliseconds> ReadDuration(const kind::Duration& kind, std::string_view text) {
   Result<milliseconds> duration = ParseDuration(text);
   if (!duration) return duration;
-  if (duration->count() == 0 && kind.zero == kind::Zero::kRefused) return Invalid("must be longer than 0");
+  if (duration->count() == 0 && kind.zero == kind::Zero::kRefused)
+    return Invalid("must be longer than 0");
   if (kind.check != nullptr) {
     if (const Status status = kind.check(*duration); !status) return status.error();
   }
@@ -57,10 +59,12 @@ Result<milliseconds> ReadDuration(const kind::Duration& kind, std::string_view t
 
 Result<std::string> ReadName(std::string_view text, const Reading& reading) {
   if ((text.empty() && reading.by_flag) || authz::IsPathSegment(text)) return std::string(text);
-  return Invalid('"' + authz::Shortened(text) + "\" holds more than letters, digits, '.', '-' and '_'");
+  return Invalid('"' + authz::Shortened(text) +
+                 "\" holds more than letters, digits, '.', '-' and '_'");
 }
 
-Result<net::Address> ReadAddress(const kind::Address& kind, std::string_view text, const Reading& reading) {
+Result<net::Address> ReadAddress(const kind::Address& kind, std::string_view text,
+                                 const Reading& reading) {
   std::optional<std::string_view> host;
   if (reading.by_flag && !kind.flag_host.empty()) host = kind.flag_host;
   Result<net::Address> address = net::ParseAddress(text, host, reading.base_dir);
@@ -84,25 +88,40 @@ std::string Shown(const Place<T>& place, const Target& target, Show show) {
 
 }  // namespace
 
-Status ReadValue(const Value& value, std::string_view text, const Reading& reading, const Target& target) {
+Status ReadValue(const Value& value, std::string_view text, const Reading& reading,
+                 const Target& target) {
   return std::visit(
       Overloaded{
           [&](const kind::Switch& kind) { return Take(kind.place, target, ReadSwitch(text)); },
-          [&](const kind::Number& kind) { return Take(kind.place, target, ReadNumber(kind, text)); },
-          [&](const kind::Duration& kind) { return Take(kind.place, target, ReadDuration(kind, text)); },
-          [&](const kind::Size& kind) { return Take(kind.place, target, ParseSize(text, kind.range)); },
-          [&](const kind::Text& kind) { return Take(kind.place, target, Result<std::string>(std::string(text))); },
+          [&](const kind::Number& kind) {
+            return Take(kind.place, target, ReadNumber(kind, text));
+          },
+          [&](const kind::Duration& kind) {
+            return Take(kind.place, target, ReadDuration(kind, text));
+          },
+          [&](const kind::Size& kind) {
+            return Take(kind.place, target, ParseSize(text, kind.range));
+          },
+          [&](const kind::Text& kind) {
+            return Take(kind.place, target, Result<std::string>(std::string(text)));
+          },
           [&](const kind::Name& kind) { return Take(kind.place, target, ReadName(text, reading)); },
           [&](const kind::File& kind) {
             return Take(kind.place, target, Result<std::string>(Absolute(text, reading.base_dir)));
           },
-          [&](const kind::Address& kind) { return Take(kind.place, target, ReadAddress(kind, text, reading)); },
+          [&](const kind::Address& kind) {
+            return Take(kind.place, target, ReadAddress(kind, text, reading));
+          },
           [&](const kind::AgentAddress&) {
             return ParseAgentAddress(std::string(text), &target.process.agent, reading.base_dir);
           },
-          [&]<typename T>(const kind::Word<T>& kind) { return Take<T>(kind.place, target, kind.parse(text)); },
+          [&]<typename T>(const kind::Word<T>& kind) {
+            return Take<T>(kind.place, target, kind.parse(text));
+          },
           [&](const kind::Words& kind) { return Take(kind.place, target, kind.parse(text)); },
-          [&](const auto&) -> Status { return Error{ErrorCode::kInternal, "this value has a reader of its own"}; },
+          [&](const auto&) -> Status {
+            return Error{ErrorCode::kInternal, "this value has a reader of its own"};
+          },
       },
       value);
 }
@@ -142,10 +161,12 @@ std::string ShowValue(const Value& value, const Target& target) {
   return std::visit(
       Overloaded{
           [&](const kind::Switch& kind) {
-            return Shown(kind.place, target, [](bool on) { return std::string(on ? "true" : "false"); });
+            return Shown(kind.place, target,
+                         [](bool on) { return std::string(on ? "true" : "false"); });
           },
           [&](const kind::Number& kind) {
-            return Shown(kind.place, target, [](unsigned number) { return std::to_string(number); });
+            return Shown(kind.place, target,
+                         [](unsigned number) { return std::to_string(number); });
           },
           [&](const kind::Duration& kind) { return Shown(kind.place, target, DurationText); },
           [&](const kind::Size& kind) { return Shown(kind.place, target, SizeText); },
@@ -153,10 +174,13 @@ std::string ShowValue(const Value& value, const Target& target) {
           [&](const kind::Name& kind) { return Shown(kind.place, target, as_it_is); },
           [&](const kind::File& kind) { return Shown(kind.place, target, as_it_is); },
           [&](const kind::Address& kind) {
-            return Shown(kind.place, target, [](const net::Address& address) { return address.Text(); });
+            return Shown(kind.place, target,
+                         [](const net::Address& address) { return address.Text(); });
           },
           [&](const kind::AgentAddress&) { return target.process.agent.address.Text(); },
-          [&]<typename T>(const kind::Word<T>& kind) { return Shown<T>(kind.place, target, kind.show); },
+          [&]<typename T>(const kind::Word<T>& kind) {
+            return Shown<T>(kind.place, target, kind.show);
+          },
           [&](const kind::Words& kind) { return Shown(kind.place, target, kind.show); },
           [](const auto&) { return std::string(); },
       },

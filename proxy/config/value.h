@@ -1,7 +1,7 @@
 // The kinds of values that settings have: how one is written, what is in range, and where it goes.
 //
-// A kind reads text of any form (flag, variable, YAML, a registration's Config); what only one form demands, such as a YAML number
-// without quotes, is that form's matter. Pure.
+// A kind reads text of any form (flag, variable, YAML, a registration's Config); what only one form
+// demands, such as a YAML number without quotes, is that form's matter. Pure.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +33,8 @@ struct Number {
 // Zero says whether a duration of 0 has a meaning ("none") or is a mistake.
 enum class Zero { kAllowed, kRefused };
 
-// Duration takes 0, where it is allowed, and what is in the range of ParseDuration and passes the check.
+// Duration takes 0, where it is allowed, and what is in the range of ParseDuration and passes the
+// check.
 struct Duration {
   Place<milliseconds> place;
   Zero zero = Zero::kAllowed;
@@ -67,7 +68,7 @@ struct File {
 struct Address {
   Place<net::Address> place;
   std::string_view flag_host{};  // what a flag's host is when it is left out; empty: it must not be
-  bool dialled = false;        // port 0 is refused
+  bool dialled = false;          // port 0 is refused
 };
 
 // AgentAddress is the agent's, with its scheme (ParseAgentAddress).
@@ -103,19 +104,22 @@ struct List {
 
 }  // namespace kind
 
-using Value = std::variant<kind::Switch, kind::Number, kind::Duration, kind::Size, kind::Text, kind::Name, kind::File,
-                           kind::Address, kind::AgentAddress, kind::Word<bool>, kind::Word<OnRevoke>, kind::Word<LogLevel>,
-                           kind::Word<std::string>, kind::Words, kind::Special, kind::Section, kind::List>;
+using Value =
+    std::variant<kind::Switch, kind::Number, kind::Duration, kind::Size, kind::Text, kind::Name,
+                 kind::File, kind::Address, kind::AgentAddress, kind::Word<bool>,
+                 kind::Word<OnRevoke>, kind::Word<LogLevel>, kind::Word<std::string>, kind::Words,
+                 kind::Special, kind::Section, kind::List>;
 
 // Reading is what a text depends on besides itself.
 struct Reading {
-  bool by_flag = true;         // false: from YAML
+  bool by_flag = true;          // false: from YAML
   std::string_view base_dir{};  // where relative paths count from; empty: the working directory
 };
 
-// ReadValue puts what `text` says into its place. An error says what is wrong and the cure, and not whose value it is. Not for
-// Special, Section and List.
-Status ReadValue(const Value& value, std::string_view text, const Reading& reading, const Target& target);
+// ReadValue puts what `text` says into its place. An error says what is wrong and the cure, and not
+// whose value it is. Not for Special, Section and List.
+Status ReadValue(const Value& value, std::string_view text, const Reading& reading,
+                 const Target& target);
 
 // TypeOf is what stands for a value in a usage text: "duration". Empty for a Switch.
 std::string_view TypeOf(const Value& value);

@@ -7,8 +7,8 @@
 
 namespace mooring::config {
 
-// Wrap breaks `text` at its spaces into lines of at most `columns` where its words allow it. Each begins with `margin` and ends with
-// a newline.
+// Wrap breaks `text` at its spaces into lines of at most `columns` where its words allow it. Each
+// begins with `margin` and ends with a newline.
 std::string Wrap(std::string_view text, std::string_view margin, std::size_t columns);
 
 }  // namespace mooring::config

@@ -28,7 +28,10 @@ bool OfEachService(const Setting& setting) { return setting.of == Of::kEachServi
 class SchemaReader final {
  public:
   SchemaReader(std::string_view base_dir, const Environment& environment, ParsedYaml* parsed)
-      : reading_{base_dir, &parsed->files}, environment_(environment), settings_(parsed->settings), problems_(&parsed->problems) {}
+      : reading_{base_dir, &parsed->files},
+        environment_(environment),
+        settings_(parsed->settings),
+        problems_(&parsed->problems) {}
 
   void Read(const YamlNode& root) {
     const YamlMapping file(root, "", KeysOf(In::kFile), problems_);
@@ -52,15 +55,18 @@ class SchemaReader final {
     const std::vector<YamlMapping> services = file.Mappings("services", keys);
     for (const YamlMapping& service : services) {
       for (const Setting& setting : Table()) {
-        if (setting.in != In::kFile || setting.of != Of::kProcess || !service.Has(setting.key)) continue;
-        service.Report(setting.key, "is the whole process's; write it at the top level of the file");
+        if (setting.in != In::kFile || setting.of != Of::kProcess || !service.Has(setting.key))
+          continue;
+        service.Report(setting.key,
+                       "is the whole process's; write it at the top level of the file");
       }
       ReadYamlService(service, reading_, defaults, &settings_, &listeners_);
     }
     CheckNames(services);
   }
 
-  // ReadDefaults reads what the top level says for each service, and refuses what only one can have.
+  // ReadDefaults reads what the top level says for each service, and refuses what only one can
+  // have.
   ServiceSettings ReadDefaults(const YamlMapping& file) {
     ServiceSettings defaults;
     const Target target{settings_, defaults};
@@ -76,7 +82,8 @@ class SchemaReader final {
   static void RefuseOwn(const YamlMapping& mapping, In in) {
     for (const Setting& setting : Table()) {
       if (setting.in != in || setting.of != Of::kService || !mapping.Has(setting.key)) continue;
-      mapping.Report(setting.key, "cannot stand beside services; move it into the one that it belongs to");
+      mapping.Report(setting.key,
+                     "cannot stand beside services; move it into the one that it belongs to");
     }
   }
 
@@ -87,7 +94,8 @@ class SchemaReader final {
     for (std::size_t i = 0; i < services.size(); ++i) {
       for (std::size_t j = 0; j < i; ++j) {
         if (services[i].Name().empty() || services[i].Name() != services[j].Name()) continue;
-        mappings[i].Report(NameKey(services[i]), '"' + authz::Shortened(services[i].Name()) + "\" is what " + place(j) +
+        mappings[i].Report(NameKey(services[i]), '"' + authz::Shortened(services[i].Name()) +
+                                                     "\" is what " + place(j) +
                                                      " is called already; keep one of them");
         break;
       }
@@ -95,7 +103,9 @@ class SchemaReader final {
   }
 
   static std::string_view NameKey(const ServiceSettings& service) {
-    return !service.service.empty() ? "service" : !service.proxy_id.empty() ? "proxy_id" : "sidecar_for";
+    return !service.service.empty()    ? "service"
+           : !service.proxy_id.empty() ? "proxy_id"
+                                       : "sidecar_for";
   }
 
   void ReadProcess(const YamlMapping& file) {
@@ -104,9 +114,11 @@ class SchemaReader final {
     ReadKeys(file, In::kFile, reading_, target, OfTheProcess);
     if (!file.Has("state_dir")) StateDirFromEnvironment(environment_, &settings_);
     settings_.wait_for_agent = !file.Boolean("no_wait").value_or(false);
-    const bool looks_up = std::any_of(settings_.services.begin(), settings_.services.end(),
-                                      [](const ServiceSettings& service) { return !service.sidecar_for.empty(); });
-    if (file.Has("no_wait") && !looks_up) file.Report("no_wait", "belongs to sidecar_for, which is not there");
+    const bool looks_up =
+        std::any_of(settings_.services.begin(), settings_.services.end(),
+                    [](const ServiceSettings& service) { return !service.sidecar_for.empty(); });
+    if (file.Has("no_wait") && !looks_up)
+      file.Report("no_wait", "belongs to sidecar_for, which is not there");
     if (const auto admin = file.Mapping("admin", KeysOf(In::kAdmin))) {
       if (!admin->Has("address")) admin->Report("address", "is required");
       ReadKeys(*admin, In::kAdmin, reading_, target, All);
@@ -131,21 +143,23 @@ class SchemaReader final {
     const Status status = CheckAgent(settings_.agent);
     if (!status && mapping) mapping->Report("", status.error().message);
     if (!status && !mapping) {
-      problems_->push_back({0, 0, "the agent's settings of the environment: " + status.error().message});
+      problems_->push_back(
+          {0, 0, "the agent's settings of the environment: " + status.error().message});
     }
   }
 
   void ReadAgentKeys(const YamlMapping& mapping, const Target& target) {
     AgentSettings& agent = settings_.agent;
-    // Of a pair the file replaces the environment's other half, too: half of each is none, and a token file of the environment
-    // would beat the file's token.
+    // Of a pair the file replaces the environment's other half, too: half of each is none, and a
+    // token file of the environment would beat the file's token.
     struct Pair {
       std::string_view one, other;
       std::string* values[2];
     };
-    const std::array<Pair, 3> pairs{{{"token", "token_file", {&agent.token, &agent.token_file}},
-                                     {"client_cert", "client_key", {&agent.tls.client_cert, &agent.tls.client_key}},
-                                     {"ca_file", "ca_path", {&agent.tls.ca_file, &agent.tls.ca_path}}}};
+    const std::array<Pair, 3> pairs{
+        {{"token", "token_file", {&agent.token, &agent.token_file}},
+         {"client_cert", "client_key", {&agent.tls.client_cert, &agent.tls.client_key}},
+         {"ca_file", "ca_path", {&agent.tls.ca_file, &agent.tls.ca_path}}}};
     for (const Pair& pair : pairs) {
       if (!mapping.Has(pair.one) && !mapping.Has(pair.other)) continue;
       for (std::string* value : pair.values) value->clear();
@@ -165,7 +179,8 @@ class SchemaReader final {
 
 }  // namespace
 
-ParsedYaml ParseYaml(std::string_view text, std::string_view base_dir, const Environment& environment) {
+ParsedYaml ParseYaml(std::string_view text, std::string_view base_dir,
+                     const Environment& environment) {
   ParsedYaml parsed;
   YamlDocument document = ReadYamlDocument(text);
   parsed.problems = std::move(document.problems);

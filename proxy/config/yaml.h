@@ -21,6 +21,7 @@ struct ParsedYaml {
 // ParseYaml reads the text of one file. Relative paths in it count from `base_dir`. Environment
 // variables of Consul (CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, ...) fill in what the `agent` section
 // leaves out.
-ParsedYaml ParseYaml(std::string_view text, std::string_view base_dir, const Environment& environment);
+ParsedYaml ParseYaml(std::string_view text, std::string_view base_dir,
+                     const Environment& environment);
 
 }  // namespace mooring::config

@@ -14,16 +14,11 @@ namespace {
 
 std::string_view KindName(YamlNode::Kind kind) {
   switch (kind) {
-    case YamlNode::Kind::kNull:
-      return "nothing";
-    case YamlNode::Kind::kScalar:
-      return "a single value";
-    case YamlNode::Kind::kSequence:
-      return "a list";
-    case YamlNode::Kind::kMapping:
-      return "a mapping";
-    case YamlNode::Kind::kBroken:
-      break;
+    case YamlNode::Kind::kNull: return "nothing";
+    case YamlNode::Kind::kScalar: return "a single value";
+    case YamlNode::Kind::kSequence: return "a list";
+    case YamlNode::Kind::kMapping: return "a mapping";
+    case YamlNode::Kind::kBroken: break;
   }
   return "";
 }
@@ -235,7 +230,8 @@ std::optional<std::vector<std::string>> YamlMapping::Texts(std::string_view key)
   if (items == nullptr) return std::nullopt;
   std::vector<std::string> texts;
   for (std::size_t i = 0; i < items->size(); ++i) {
-    std::optional<std::string> text = TextOf((*items)[i], PathOf(key) + '[' + std::to_string(i) + ']');
+    std::optional<std::string> text =
+        TextOf((*items)[i], PathOf(key) + '[' + std::to_string(i) + ']');
     if (!text) return std::nullopt;
     texts.push_back(*std::move(text));
   }

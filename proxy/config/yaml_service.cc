@@ -31,8 +31,8 @@ std::string Quoted(std::string_view text) { return '"' + authz::Shortened(text) 
 // ServiceReader reads each key once, since a second read would report its mistake again.
 class ServiceReader final {
  public:
-  ServiceReader(const YamlMapping& mapping, const YamlReading& reading, Settings* settings, ServiceSettings* service,
-                std::vector<YamlListener>* listeners)
+  ServiceReader(const YamlMapping& mapping, const YamlReading& reading, Settings* settings,
+                ServiceSettings* service, std::vector<YamlListener>* listeners)
       : mapping_(mapping),
         reading_(reading),
         target_{*settings, *service},
@@ -45,7 +45,8 @@ class ServiceReader final {
     if (mapping_.Has("token") && mapping_.Has("token_file")) {
       mapping_.Report("token", "cannot stand beside token_file, which would beat it; keep one");
     }
-    ReadKeys(mapping_, In::kFile, reading_, target_, [](const Setting& setting) { return setting.of == Of::kEachService; });
+    ReadKeys(mapping_, In::kFile, reading_, target_,
+             [](const Setting& setting) { return setting.of == Of::kEachService; });
     if (!from_agent.empty()) {
       RefuseHeld(mapping_, In::kFile, from_agent);
       ReadPublicListener(from_agent);
@@ -69,9 +70,11 @@ class ServiceReader final {
                  [this](std::string_view key) { return mapping_.Has(key); });
     if (given.empty()) mapping_.ReportWhole("one of service, proxy_id and sidecar_for is required");
     for (std::size_t i = 1; i < given.size(); ++i) {
-      mapping_.Report(given[i], "cannot stand beside " + std::string(given[0]) + "; keep one of them");
+      mapping_.Report(given[i],
+                      "cannot stand beside " + std::string(given[0]) + "; keep one of them");
     }
-    for (const std::string_view key : kWho) (void)ReadKey(mapping_, *FindKey(In::kFile, key), reading_, target_);
+    for (const std::string_view key : kWho)
+      (void)ReadKey(mapping_, *FindKey(In::kFile, key), reading_, target_);
     if (mapping_.Has("service") || given.empty()) return {};
     return given[0];
   }
@@ -91,7 +94,8 @@ class ServiceReader final {
   void RequireWork() {
     if (mapping_.Has("public_listener") || mapping_.Has("upstreams")) return;
     if (!mapping_.Has("service") || mapping_.Has("proxy_id") || mapping_.Has("sidecar_for")) return;
-    mapping_.Report("service", "has nothing to do; one of public_listener and upstreams is required");
+    mapping_.Report("service",
+                    "has nothing to do; one of public_listener and upstreams is required");
   }
 
   void ReadIdentity() {
@@ -117,7 +121,8 @@ class ServiceReader final {
   }
 
   void ReadPublicListener(std::string_view from_agent) {
-    const std::optional<YamlMapping> listener = mapping_.Mapping("public_listener", KeysOf(In::kPublicListener));
+    const std::optional<YamlMapping> listener =
+        mapping_.Mapping("public_listener", KeysOf(In::kPublicListener));
     if (!listener) return;
     ReadKeys(*listener, In::kPublicListener, reading_, target_,
              [&](const Setting& setting) { return from_agent.empty() || !setting.held; });
@@ -138,12 +143,14 @@ class ServiceReader final {
     }
     if (service_.local_app && Overlap(*service_.public_listen, *service_.local_app)) {
       listener->Report("local_app", Quoted(service_.local_app->Text()) +
-                                        " is where address listens: the proxy would call itself; give one of them another port");
+                                        " is where address listens: the proxy would call itself; "
+                                        "give one of them another port");
     }
   }
 
   void ReadIntentions() {
-    const std::optional<YamlMapping> intentions = mapping_.Mapping("intentions", KeysOf(In::kIntentions));
+    const std::optional<YamlMapping> intentions =
+        mapping_.Mapping("intentions", KeysOf(In::kIntentions));
     if (!intentions) return;
     if (!mapping_.Has("public_listener")) {
       mapping_.Report("intentions", "say who may call public_listener, which is not there");
@@ -166,8 +173,7 @@ class ServiceReader final {
     const std::optional<std::string> source = rule.Text("source");
     const std::optional<authz::Action> action = ReadAction(rule, "action");
     if (source && *source != "*" && !authz::IsPathSegment(*source)) {
-      rule.Report("source",
-                  Quoted(*source) + " is neither a service's name nor '*'");
+      rule.Report("source", Quoted(*source) + " is neither a service's name nor '*'");
       return;
     }
     if (!source || !action) return;
@@ -217,7 +223,8 @@ class ServiceReader final {
 
     upstream.endpoints = mapping.Addresses("endpoints", reading_.base_dir);
     for (const net::Address& endpoint : upstream.endpoints) {
-      if (const Status status = CheckDialled(endpoint); !status) mapping.Report("endpoints", status.error().message);
+      if (const Status status = CheckDialled(endpoint); !status)
+        mapping.Report("endpoints", status.error().message);
     }
     if (is_query && mapping.Has("endpoints")) {
       mapping.Report("endpoints", "cannot stand beside query, whose answer they are; use service");
@@ -232,7 +239,8 @@ class ServiceReader final {
     }
     for (const std::string_view key : {"query", "spiffe_id", "endpoints"}) {
       if (upstream.any_case && mapping.Has(key)) {
-        mapping.Report("any_case", "has no use beside " + std::string(key) + ", which says whose identity it is");
+        mapping.Report("any_case", "has no use beside " + std::string(key) +
+                                       ", which says whose identity it is");
       }
     }
 
@@ -250,7 +258,8 @@ class ServiceReader final {
 
   void ReadListen(const YamlMapping& mapping, UpstreamSettings* upstream) {
     if (!mapping.Has("listen")) mapping.Report("listen", std::string(kRequired));
-    const bool good = ReadKey(mapping, *FindKey(In::kUpstreams, "listen"), reading_, {target_.process, service_, upstream}) &&
+    const bool good = ReadKey(mapping, *FindKey(In::kUpstreams, "listen"), reading_,
+                              {target_.process, service_, upstream}) &&
                       mapping.Has("listen");
     ReadMode(mapping, good ? &upstream->listen : nullptr);
     if (good) listeners_.push_back({mapping, "listen", upstream->listen});
@@ -279,8 +288,9 @@ class ServiceReader final {
 
 }  // namespace
 
-void ReadYamlService(const YamlMapping& mapping, const YamlReading& reading, const ServiceSettings& defaults,
-                     Settings* settings, std::vector<YamlListener>* listeners) {
+void ReadYamlService(const YamlMapping& mapping, const YamlReading& reading,
+                     const ServiceSettings& defaults, Settings* settings,
+                     std::vector<YamlListener>* listeners) {
   ServiceSettings& service = settings->services.emplace_back(defaults);
   ServiceReader(mapping, reading, settings, &service, listeners).Read();
 }
@@ -289,8 +299,9 @@ void CheckYamlListeners(const std::vector<YamlListener>& listeners) {
   for (std::size_t i = 0; i < listeners.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
       if (!Overlap(listeners[i].address, listeners[j].address)) continue;
-      listeners[i].mapping.Report(listeners[i].key, Quoted(listeners[i].address.Text()) + " clashes with " +
-                                                        listeners[j].mapping.PlaceOf(listeners[j].key));
+      listeners[i].mapping.Report(listeners[i].key,
+                                  Quoted(listeners[i].address.Text()) + " clashes with " +
+                                      listeners[j].mapping.PlaceOf(listeners[j].key));
       break;
     }
   }

@@ -1,4 +1,5 @@
-// What a YAML file says of one service: the file's top level, or an element of its `services`. Pure.
+// What a YAML file says of one service: the file's top level, or an element of its `services`.
+// Pure.
 #pragma once
 
 #include <string_view>
@@ -17,10 +18,11 @@ struct YamlListener {
   net::Address address;
 };
 
-// ReadYamlService reads one service into `settings->services`, where it is made of `defaults`. Mistakes go to the mapping's list,
-// addresses to `listeners`.
-void ReadYamlService(const YamlMapping& mapping, const YamlReading& reading, const ServiceSettings& defaults,
-                     Settings* settings, std::vector<YamlListener>* listeners);
+// ReadYamlService reads one service into `settings->services`, where it is made of `defaults`.
+// Mistakes go to the mapping's list, addresses to `listeners`.
+void ReadYamlService(const YamlMapping& mapping, const YamlReading& reading,
+                     const ServiceSettings& defaults, Settings* settings,
+                     std::vector<YamlListener>* listeners);
 
 // CheckYamlListeners reports each address that another one takes.
 void CheckYamlListeners(const std::vector<YamlListener>& listeners);

@@ -31,21 +31,24 @@ std::optional<std::string> TextOf(const YamlMapping& mapping, const Setting& set
 }
 
 bool HasReaderOfItsOwn(const Value& value) {
-  return std::holds_alternative<kind::Special>(value) || std::holds_alternative<kind::Section>(value) ||
-         std::holds_alternative<kind::List>(value);
+  return std::holds_alternative<kind::Special>(value) ||
+         std::holds_alternative<kind::Section>(value) || std::holds_alternative<kind::List>(value);
 }
 
 }  // namespace
 
-bool ReadKey(const YamlMapping& mapping, const Setting& setting, const YamlReading& reading, const Target& target) {
+bool ReadKey(const YamlMapping& mapping, const Setting& setting, const YamlReading& reading,
+             const Target& target) {
   if (!mapping.Has(setting.key)) return true;
   const std::optional<std::string> text = TextOf(mapping, setting);
   if (!text) return false;
-  const Status status = ReadValue(setting.value, *text, {.by_flag = false, .base_dir = reading.base_dir}, target);
+  const Status status =
+      ReadValue(setting.value, *text, {.by_flag = false, .base_dir = reading.base_dir}, target);
   if (!status) mapping.Report(setting.key, status.error().message);
   if (const auto* file = std::get_if<kind::File>(&setting.value); file != nullptr && !file->made) {
     const Position at = mapping.PositionOf(setting.key);
-    reading.files->push_back({at.line, at.column, mapping.PathOf(setting.key), ShowValue(setting.value, target), file->type == "folder"});
+    reading.files->push_back({at.line, at.column, mapping.PathOf(setting.key),
+                              ShowValue(setting.value, target), file->type == "folder"});
   }
   return status.has_value();
 }
@@ -53,7 +56,9 @@ bool ReadKey(const YamlMapping& mapping, const Setting& setting, const YamlReadi
 void ReadKeys(const YamlMapping& mapping, In in, const YamlReading& reading, const Target& target,
               const std::function<bool(const Setting&)>& wanted) {
   for (const Setting& setting : Table()) {
-    if (setting.in != in || setting.key.empty() || HasReaderOfItsOwn(setting.value) || !wanted(setting)) continue;
+    if (setting.in != in || setting.key.empty() || HasReaderOfItsOwn(setting.value) ||
+        !wanted(setting))
+      continue;
     (void)ReadKey(mapping, setting, reading, target);
   }
 }

@@ -13,9 +13,11 @@ constexpr unsigned kEvidence = 2;
 
 }  // namespace
 
-void Admission::NoteTurnedAway(http::Client::Trouble trouble, bool others_live, net::MonotonicTime now) {
+void Admission::NoteTurnedAway(http::Client::Trouble trouble, bool others_live,
+                               net::MonotonicTime now) {
   const unsigned in_a_row = pause_.failures() + 1;
-  if (trouble == http::Client::Trouble::kTooMany || (others_live && in_a_row >= kEvidence)) full_ = true;
+  if (trouble == http::Client::Trouble::kTooMany || (others_live && in_a_row >= kEvidence))
+    full_ = true;
   (void)pause_.Failed(full_ ? kRetryFull : kRetry, now);
 }
 

@@ -1,8 +1,9 @@
-// Admission: whether the agent lets this host open connections (limits.http_max_conns_per_client), judged by evidence alone:
-// a new connection answered by 429, or new ones ended without a word while old ones live.
+// Admission: whether the agent lets this host open connections (limits.http_max_conns_per_client),
+// judged by evidence alone: a new connection answered by 429, or new ones ended without a word
+// while old ones live.
 //
-// While connections are turned away a new one may be tried once in a while only, by one of us at a time. Knows neither
-// sockets nor requests; owned by AgentConnections. Loop thread only.
+// While connections are turned away a new one may be tried once in a while only, by one of us at a
+// time. Knows neither sockets nor requests; owned by AgentConnections. Loop thread only.
 #pragma once
 
 #include "proxy/http/client.h"
@@ -20,8 +21,8 @@ class Admission final {
   Admission() = default;
   explicit Admission(std::uint_fast32_t seed) : pause_(seed) {}
 
-  // NoteTurnedAway: a new connection ended in `trouble` (kUnanswered or kTooMany). `others_live`: at that moment there was
-  // another one of ours that had been answered before.
+  // NoteTurnedAway: a new connection ended in `trouble` (kUnanswered or kTooMany). `others_live`:
+  // at that moment there was another one of ours that had been answered before.
   void NoteTurnedAway(http::Client::Trouble trouble, bool others_live, net::MonotonicTime now);
   // NoteAdmitted: a new connection was answered.
   void NoteAdmitted();

@@ -20,7 +20,8 @@ Result<std::unique_ptr<Agent>> Agent::Make(AgentLink& link, const Token::Origin&
   return std::unique_ptr<Agent>(new Agent(link, *std::move(found)));
 }
 
-Agent::Agent(AgentLink& link, std::shared_ptr<Token> token) : link_(link), token_(std::move(token)) {
+Agent::Agent(AgentLink& link, std::shared_ptr<Token> token)
+    : link_(link), token_(std::move(token)) {
   link_.connections().AddService();
 }
 
@@ -31,7 +32,8 @@ const std::string& Agent::Secret() {
   return token_->Secret();
 }
 
-http::Request Agent::NewRequest(std::string_view method, std::string_view path, std::string_view query) {
+http::Request Agent::NewRequest(std::string_view method, std::string_view path,
+                                std::string_view query) {
   return link_.NewRequest(method, path, query, Secret());
 }
 
@@ -43,33 +45,38 @@ void Agent::NameToken(std::function<void(const std::string&)> callback) {
   wanting_name_.push_back(std::move(callback));
   if (!accessor_asker_) accessor_asker_ = NewAsker();
   if (accessor_asker_->busy()) return;  // asked already
-  accessor_asker_->Send(NewRequest("GET", "/v1/acl/token/self", ""), [this](const Result<http::Response>& answer) {
-    std::string name = TokenName();
-    if (answer && answer->status == 200) {
-      const auto accessor = authz::ParseTokenAccessor(answer->body);
-      if (accessor) name = "accessor " + *accessor + ", " + name;
-    }
-    for (const auto& each : std::exchange(wanting_name_, {})) each(name);
-  });
+  accessor_asker_->Send(NewRequest("GET", "/v1/acl/token/self", ""),
+                        [this](const Result<http::Response>& answer) {
+                          std::string name = TokenName();
+                          if (answer && answer->status == 200) {
+                            const auto accessor = authz::ParseTokenAccessor(answer->body);
+                            if (accessor) name = "accessor " + *accessor + ", " + name;
+                          }
+                          for (const auto& each : std::exchange(wanting_name_, {})) each(name);
+                        });
 }
 
 Error Explain(const http::Response& response, const Agent& agent, std::string_view what) {
   // Blotted before it is cut: half a token is too much.
   const std::string blotted = agent.Blot(response.body.substr(0, kQuotedFrom));
   const std::string said = authz::Shortened(authz::Trimmed(blotted), kQuoted);
-  const std::string answer =
-      std::string(what) + ": the agent answered " + std::to_string(response.status) + " (" + said + ")";
+  const std::string answer = std::string(what) + ": the agent answered " +
+                             std::to_string(response.status) + " (" + said + ")";
   if (response.status == 403) {
     const bool unknown = said.find("ACL not found") != std::string::npos;
-    return {ErrorCode::kDenied,
-            answer + (unknown ? "; the agent does not know " : "; a permission is missing from ") +
-                agent.TokenName() +
-                (unknown ? " (deleted, or of another cluster)"
-                         : " (a token with a service identity for this service has all that is needed)")};
+    return {
+        ErrorCode::kDenied,
+        answer + (unknown ? "; the agent does not know " : "; a permission is missing from ") +
+            agent.TokenName() +
+            (unknown
+                 ? " (deleted, or of another cluster)"
+                 : " (a token with a service identity for this service has all that is needed)")};
   }
   if (response.status == 413) {
-    return {ErrorCode::kInvalid, answer + "; what we sent is larger than the agent, or what stands before it, takes "
-                                          "(nginx: client_max_body_size)"};
+    return {ErrorCode::kInvalid,
+            answer +
+                "; what we sent is larger than the agent, or what stands before it, takes "
+                "(nginx: client_max_body_size)"};
   }
   if (response.status == 404) return {ErrorCode::kNotFound, answer};
   if (response.status == 400) return {ErrorCode::kInvalid, answer};

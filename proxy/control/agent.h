@@ -1,9 +1,10 @@
-// Agent: how one service speaks to the local Consul agent: with its own token, over the process's link (agent_link.h), and where
-// it keeps what it was told.
+// Agent: how one service speaks to the local Consul agent: with its own token, over the process's
+// link (agent_link.h), and where it keeps what it was told.
 //
-// Makes requests, which their users send by an Asker made by NewAsker. Several Agents may share one link, each with its token, its
-// store and its limit of staleness. The token may be another Agent's as well: whoever asks the same with the same token shares
-// the answer (questions.h). Loop thread only.
+// Makes requests, which their users send by an Asker made by NewAsker. Several Agents may share one
+// link, each with its token, its store and its limit of staleness. The token may be another Agent's
+// as well: whoever asks the same with the same token shares the answer (questions.h). Loop thread
+// only.
 #pragma once
 
 #include <functional>
@@ -22,7 +23,8 @@ namespace mooring::control {
 
 class Agent final {
  public:
-  // Make reads the token file; an unreadable one is an error that names it. `link` must outlive the Agent.
+  // Make reads the token file; an unreadable one is an error that names it. `link` must outlive the
+  // Agent.
   static Result<std::unique_ptr<Agent>> Make(AgentLink& link, const Token::Origin& token);
   ~Agent();
   Agent(const Agent&) = delete;
@@ -37,8 +39,8 @@ class Agent final {
   // NewRequest is AgentLink's, with the token as it is now.
   http::Request NewRequest(std::string_view method, std::string_view path, std::string_view query);
 
-  // UseStore gives watches a place to keep good answers, and to find those of an earlier run; before the first
-  // watch is made. The store must outlive them.
+  // UseStore gives watches a place to keep good answers, and to find those of an earlier run;
+  // before the first watch is made. The store must outlive them.
   void UseStore(state::Store* store) { store_ = store; }
   state::Store* store() const { return store_; }
 
@@ -50,12 +52,13 @@ class Agent final {
 
   // Secret is the token in force, after a look at its file; empty: none. Never logged.
   const std::string& Secret();
-  // TokenName says which token is in use, never the token: "the token of /etc/mooring/token", "no token".
+  // TokenName says which token is in use, never the token: "the token of /etc/mooring/token", "no
+  // token".
   std::string TokenName() const { return token_->Name(); }
   // Blot replaces our token in a text of the agent's, which may repeat what it was asked with.
   std::string Blot(std::string text) const { return token_->Blot(std::move(text)); }
-  // NameToken calls back with the token's accessor ID, if the agent tells it, else with TokenName; perhaps at once.
-  // Nothing is called after this object's end.
+  // NameToken calls back with the token's accessor ID, if the agent tells it, else with TokenName;
+  // perhaps at once. Nothing is called after this object's end.
   void NameToken(std::function<void(const std::string&)> callback);
 
  private:
@@ -69,8 +72,8 @@ class Agent final {
   std::vector<std::function<void(const std::string&)>> wanting_name_;
 };
 
-// Explain turns an answer that is not 200 into an error with its likely cause: 403 names the token and the
-// permission, `what` says what was asked for.
+// Explain turns an answer that is not 200 into an error with its likely cause: 403 names the token
+// and the permission, `what` says what was asked for.
 Error Explain(const http::Response& response, const Agent& agent, std::string_view what);
 
 }  // namespace mooring::control

@@ -15,11 +15,13 @@ using net::milliseconds;
 using Rank = Asker::Rank;
 using Trouble = http::Client::Trouble;
 
-// Longer than the pause between two heartbeats, which are to keep their connection when the agent admits no new ones.
+// Longer than the pause between two heartbeats, which are to keep their connection when the agent
+// admits no new ones.
 constexpr milliseconds kIdle{15'000};
 constexpr milliseconds kAdmitted{1'000};  // who is turned away learns it at once
 constexpr net::RetryPause::Bounds kRetryAway{milliseconds(250), milliseconds(8'000)};
-constexpr unsigned kSilence = 3;  // so many late answers in a row are an agent that hangs; one is a slow document
+// so many late answers in a row are an agent that hangs; one is a slow document
+constexpr unsigned kSilence = 3;
 
 constexpr std::array kRanks{Rank::kOneOff, Rank::kFirst, Rank::kPoll, Rank::kRetry};
 
@@ -27,7 +29,9 @@ constexpr std::array kRanks{Rank::kOneOff, Rank::kFirst, Rank::kPoll, Rank::kRet
 
 struct AgentConnections::Line {
   Line(AgentConnections& owner, net::Loop& loop, const http::Endpoint& endpoint)
-      : client(loop, endpoint), idle(loop, [this] { client.CloseIdle(); }), admitted(loop, [this, &owner] {
+      : client(loop, endpoint),
+        idle(loop, [this] { client.CloseIdle(); }),
+        admitted(loop, [this, &owner] {
           if (!client.connected()) return;
           opening = false;
           owner.admission_.NoteAdmitted();
@@ -37,18 +41,16 @@ struct AgentConnections::Line {
 
   http::Client client;
   net::Timer idle;  // a connection that nobody uses is closed
-  net::Timer admitted;  // a new one is not turned away any more, even if its answer is slow or waits for a change
+  // a new one is not turned away any more, even if its answer is slow or waits for a change
+  net::Timer admitted;
   Asker* asker = nullptr;  // null while busy: it has given up
   Rank rank = Rank::kOneOff;
-  bool opening = false;    // the request under way began a connection
-  bool answered = false;   // the connection has carried an answer
+  bool opening = false;   // the request under way began a connection
+  bool answered = false;  // the connection has carried an answer
 };
 
 AgentConnections::AgentConnections(net::Loop& loop, http::Endpoint endpoint, unsigned of_one)
-    : loop_(loop),
-      endpoint_(std::move(endpoint)),
-      budget_(of_one),
-      turns_(budget_.seats()) {}
+    : loop_(loop), endpoint_(std::move(endpoint)), budget_(of_one), turns_(budget_.seats()) {}
 
 AgentConnections::~AgentConnections() = default;
 
@@ -72,9 +74,13 @@ void AgentConnections::Release(Own own) {
   turns_.SetSeats(budget_.seats());
 }
 
-bool AgentConnections::HasOwn(const Asker& asker) const { return asker.claims_ && budget_.Grants(asker.own_); }
+bool AgentConnections::HasOwn(const Asker& asker) const {
+  return asker.claims_ && budget_.Grants(asker.own_);
+}
 
-std::size_t AgentConnections::SharedLines() const { return budget_.shared() + std::min(turns_.players(), turns_.seats()); }
+std::size_t AgentConnections::SharedLines() const {
+  return budget_.shared() + std::min(turns_.players(), turns_.seats());
+}
 
 std::size_t AgentConnections::open() const {
   std::size_t count = 0;
@@ -139,7 +145,8 @@ AgentConnections::Line* AgentConnections::FindOwn(const Asker& asker) {
   for (const auto& line : own_) {
     if (line->Idle() && line->client.connected()) return line.get();
   }
-  // Those that are busy for somebody who has given up, or has no claim any more, are none for who has one; but they are connections.
+  // Those that are busy for somebody who has given up, or has no claim any more, are none for who
+  // has one; but they are connections.
   if (!MayOpen(asker) || open() >= limit()) return nullptr;
   for (const auto& line : own_) {
     if (line->Idle()) return line.get();
@@ -158,7 +165,8 @@ AgentConnections::Line* AgentConnections::FindShared(const Asker& asker) {
   for (const auto& line : shared_) retries += !line->Idle() && line->rank == Rank::kRetry ? 1u : 0u;
   // Documents that fail may fail slowly, and must leave room for the others.
   const std::size_t lines = SharedLines();
-  if (asker.manner_.rank == Rank::kRetry && retries >= std::max<std::size_t>(lines / 2, 1)) return nullptr;
+  if (asker.manner_.rank == Rank::kRetry && retries >= std::max<std::size_t>(lines / 2, 1))
+    return nullptr;
   Line* unopened = nullptr;
   Line* connected = nullptr;
   std::size_t connections = 0;
@@ -177,8 +185,9 @@ AgentConnections::Line* AgentConnections::FindShared(const Asker& asker) {
 bool AgentConnections::CanWait(const Asker& asker) const {
   const bool may_open = MayOpen(asker) && open() < limit();
   if (HasOwn(asker)) {
-    return may_open || std::any_of(own_.begin(), own_.end(),
-                                   [](const auto& line) { return line->Idle() && line->client.connected(); });
+    return may_open || std::any_of(own_.begin(), own_.end(), [](const auto& line) {
+             return line->Idle() && line->client.connected();
+           });
   }
   const std::size_t lines = SharedLines();
   std::size_t busy = 0;
@@ -209,7 +218,9 @@ bool AgentConnections::Hopeless(const Asker& asker) const {
   if (MayOpen(asker)) return false;
   const auto alive = [](const std::unique_ptr<Line>& line) { return line->client.connected(); };
   if (!HasOwn(asker)) return std::none_of(shared_.begin(), shared_.end(), alive);
-  if (std::any_of(own_.begin(), own_.end(), [](const auto& line) { return line->client.connected() && line->Idle(); })) return false;
+  if (std::any_of(own_.begin(), own_.end(),
+                  [](const auto& line) { return line->client.connected() && line->Idle(); }))
+    return false;
   return asker.manner_.waits || std::none_of(shared_.begin(), shared_.end(), alive);
 }
 
@@ -227,8 +238,9 @@ void AgentConnections::Begin(Asker* asker, Line* line) {
     const auto waited = std::chrono::duration_cast<milliseconds>(loop_.now() - asker->asked_at_);
     request.deadline = std::max(request.deadline - waited, milliseconds(1));
   }
-  line->client.Send(std::move(request),
-                    [this, line](Result<http::Response> answer) { Ended(line, std::move(answer)); });
+  line->client.Send(std::move(request), [this, line](Result<http::Response> answer) {
+    Ended(line, std::move(answer));
+  });
 }
 
 void AgentConnections::Ended(Line* line, Result<http::Response> answer) {
@@ -261,10 +273,12 @@ void AgentConnections::Ended(Line* line, Result<http::Response> answer) {
 bool AgentConnections::Surplus(const Line* line) const {
   const auto is_it = [line](const auto& one) { return one.get() == line; };
   if (std::any_of(own_.begin(), own_.end(), is_it)) {
-    const auto connected = std::count_if(own_.begin(), own_.end(), [](const auto& one) { return one->client.connected(); });
+    const auto connected = std::count_if(own_.begin(), own_.end(),
+                                         [](const auto& one) { return one->client.connected(); });
     return static_cast<std::size_t>(connected) > budget_.own();
   }
-  const auto kept = shared_.begin() + static_cast<std::ptrdiff_t>(std::min(SharedLines(), shared_.size()));
+  const auto kept =
+      shared_.begin() + static_cast<std::ptrdiff_t>(std::min(SharedLines(), shared_.size()));
   return std::none_of(shared_.begin(), kept, is_it);
 }
 
@@ -275,8 +289,8 @@ void AgentConnections::Learn(Line* line, const Result<http::Response>& answer, b
     const auto lives = [line](const std::unique_ptr<Line>& other) {
       return other.get() != line && other->answered && other->client.connected();
     };
-    const bool others_live =
-        std::any_of(own_.begin(), own_.end(), lives) || std::any_of(shared_.begin(), shared_.end(), lives);
+    const bool others_live = std::any_of(own_.begin(), own_.end(), lives) ||
+                             std::any_of(shared_.begin(), shared_.end(), lives);
     admission_.NoteTurnedAway(trouble, others_live, now);
   }
   if (answer) {
@@ -335,7 +349,8 @@ void Asker::OnTimer() {
   connections_.Withdraw(this);
   Error error{ErrorCode::kUnavailable, hopeless_};
   if (hopeless_.empty()) {
-    error.message = "the connections to the agent were all in use for " + std::to_string(request_.deadline.count()) + " ms";
+    error.message = "the connections to the agent were all in use for " +
+                    std::to_string(request_.deadline.count()) + " ms";
   }
   const Callback callback = std::exchange(callback_, nullptr);
   callback(std::move(error));

@@ -1,14 +1,16 @@
-// AgentConnections: all of this process's connections to the agent, few by design (an agent admits 200 from one address), and
-// whose request goes over which.
+// AgentConnections: all of this process's connections to the agent, few by design (an agent admits
+// 200 from one address), and whose request goes over which.
 //
-// How many there may be, and who waits on one of its own, is decided in connection_budget.h. Own ones are alike: who has a claim
-// finds one that is free. The others are shared by all that is answered soon: one-offs, heartbeats, polls. At most one more an
-// upstream is for the blocking queries of upstreams (turns.h says whose) and helps out with short requests. A blocking query
+// How many there may be, and who waits on one of its own, is decided in connection_budget.h. Own
+// ones are alike: who has a claim finds one that is free. The others are shared by all that is
+// answered soon: one-offs, heartbeats, polls. At most one more an upstream is for the blocking
+// queries of upstreams (turns.h says whose) and helps out with short requests. A blocking query
 // begins only where another shared connection stays idle, so that short requests always find one.
 //
-// Order: one-offs, then first questions, then polls, then retries; the older one first. A one-off's deadline counts from when it is asked
-// for, because somebody waits for it; a question's counts from when it is sent. A request given up before it is answered keeps
-// its connection until the answer has come: the agent counts it that long. Loop thread only.
+// Order: one-offs, then first questions, then polls, then retries; the older one first. A one-off's
+// deadline counts from when it is asked for, because somebody waits for it; a question's counts
+// from when it is sent. A request given up before it is answered keeps its connection until the
+// answer has come: the agent counts it that long. Loop thread only.
 #pragma once
 
 #include <cstddef>
@@ -52,8 +54,8 @@ class AgentConnections final {
   bool crowded() const { return budget_.Crowded(); }
   // Complaint says why new connections are not to be had; empty while they are.
   std::string Complaint() const;
-  // LastLoss is when a connection last ended without an answer: what is heard first after it comes from an agent that may
-  // have just started.
+  // LastLoss is when a connection last ended without an answer: what is heard first after it comes
+  // from an agent that may have just started.
   net::MonotonicTime last_loss() const { return last_loss_; }
 
  private:
@@ -88,7 +90,8 @@ class AgentConnections final {
   std::vector<std::unique_ptr<Line>> own_;
   std::vector<std::unique_ptr<Line>> shared_;
   std::list<Asker*> queue_;
-  // An agent that is not there, or does not answer: questions without a connection of their own try it one at a time.
+  // An agent that is not there, or does not answer: questions without a connection of their own try
+  // it one at a time.
   net::RetryPause away_;
   unsigned silent_ = 0;  // requests in a row that got no answer in time
   net::MonotonicTime last_loss_{};
@@ -106,22 +109,28 @@ class Asker final {
   };
 
   // With an `own` it may claim a connection of its own.
-  explicit Asker(AgentConnections& connections, AgentConnections::Own own = AgentConnections::Own::kNone);
+  explicit Asker(AgentConnections& connections,
+                 AgentConnections::Own own = AgentConnections::Own::kNone);
   ~Asker();  // the callback of a request under way never runs
   Asker(const Asker&) = delete;
   Asker& operator=(const Asker&) = delete;
 
-  // Send starts a request, or queues it; an exception means neither. One under way is given up without its callback. The callback never runs inside
-  // Send, and may call Send or destroy the Asker. Errors are http::Client's, and kUnavailable with Admission::kFull or the
-  // last failure where no connection is to be had.
-  void Send(http::Request request, Callback callback) { Send(std::move(request), Manner{}, std::move(callback)); }
+  // Send starts a request, or queues it; an exception means neither. One under way is given up
+  // without its callback. The callback never runs inside Send, and may call Send or destroy the
+  // Asker. Errors are http::Client's, and kUnavailable with Admission::kFull or the last failure
+  // where no connection is to be had.
+  void Send(http::Request request, Callback callback) {
+    Send(std::move(request), Manner{}, std::move(callback));
+  }
   void Send(http::Request request, Manner manner, Callback callback);
   void Cancel();
   bool busy() const { return callback_ != nullptr; }
-  // Claim says whether a connection of its own is wanted from now on; Owns whether the claim is granted at the moment.
+  // Claim says whether a connection of its own is wanted from now on; Owns whether the claim is
+  // granted at the moment.
   void Claim(bool wanted);
   bool Owns() const { return connections_.HasOwn(*this); }
-  // CanWait: there is a connection for a blocking query, or one may be opened. Without it the asker can only poll.
+  // CanWait: there is a connection for a blocking query, or one may be opened. Without it the asker
+  // can only poll.
   bool CanWait() const { return connections_.CanWait(*this); }
 
  private:
@@ -131,7 +140,8 @@ class Asker final {
   AgentConnections& connections_;
   const AgentConnections::Own own_;
   bool claims_ = false;
-  AgentConnections::Line* line_ = nullptr;  // that the request is under way on; null: queued, or none
+  // that the request is under way on; null: queued, or none
+  AgentConnections::Line* line_ = nullptr;
   http::Request request_;
   Manner manner_;
   Callback callback_;

@@ -72,7 +72,8 @@ class AgentIdentity final : public IdentitySource {
   }
 
   static std::string Because(const char* what, const Watch& watch) {
-    return watch.state().last_error.empty() ? what : std::string(what) + ": " + watch.state().last_error;
+    return watch.state().last_error.empty() ? what
+                                            : std::string(what) + ": " + watch.state().last_error;
   }
 
   Status TakeRoots(const std::string& body) {
@@ -100,8 +101,8 @@ class AgentIdentity final : public IdentitySource {
     tls::Cleanse(&document->private_key_pem);
     if (!credentials) return credentials.error();
     if ((*credentials)->id().service != service_) {
-      return Invalid("the agent's leaf certificate is for " + (*credentials)->id().Uri() + ", not for " +
-                     service_);
+      return Invalid("the agent's leaf certificate is for " + (*credentials)->id().Uri() +
+                     ", not for " + service_);
     }
     certificate_pem_ = document->certificate_pem;
     leaf_value_ = *credentials;
@@ -113,7 +114,8 @@ class AgentIdentity final : public IdentitySource {
     if (!verdict) {
       if (!retry_.running()) TryAgain();
       if (complaint_ != verdict.error().message) {
-        log_.Warn("control", "leaf certificate not taken up yet", {{"error", verdict.error().message}});
+        log_.Warn("control", "leaf certificate not taken up yet",
+                  {{"error", verdict.error().message}});
       }
       complaint_ = verdict.error().message;
     } else {

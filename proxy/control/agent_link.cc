@@ -13,7 +13,8 @@ namespace {
 constexpr net::milliseconds kAgentFirst{300};
 
 std::string Base64(std::string_view text) {
-  static constexpr char kAlphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  static constexpr char kAlphabet[] =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string out;
   for (std::size_t i = 0; i < text.size(); i += 3) {
     std::uint32_t block = 0;
@@ -35,7 +36,8 @@ config::AgentSettings WithoutToken(config::AgentSettings settings) {
 
 }  // namespace
 
-Result<std::unique_ptr<AgentLink>> AgentLink::Make(net::Loop& loop, log::Log& log, const config::AgentSettings& settings) {
+Result<std::unique_ptr<AgentLink>> AgentLink::Make(net::Loop& loop, log::Log& log,
+                                                   const config::AgentSettings& settings) {
   std::unique_ptr<AgentLink> link(new AgentLink(loop, log, settings));
   http::Endpoint endpoint;
   endpoint.address = settings.address;
@@ -46,7 +48,8 @@ Result<std::unique_ptr<AgentLink>> AgentLink::Make(net::Loop& loop, log::Log& lo
     if (!context) return context.error();
     endpoint.https = *context;
   }
-  link->connections_ = std::make_unique<AgentConnections>(loop, std::move(endpoint), settings.max_connections);
+  link->connections_ =
+      std::make_unique<AgentConnections>(loop, std::move(endpoint), settings.max_connections);
   return link;
 }
 
@@ -55,7 +58,9 @@ AgentLink::AgentLink(net::Loop& loop, log::Log& log, const config::AgentSettings
       log_(log),
       settings_(WithoutToken(settings)),
       started_at_(loop.now()),
-      name_((settings.https ? "https://" : settings.address.kind == net::Address::Kind::kUnix ? "" : "http://") +
+      name_((settings.https                                       ? "https://"
+             : settings.address.kind == net::Address::Kind::kUnix ? ""
+                                                                  : "http://") +
             settings.address.Text() + settings.path_prefix) {}
 
 AgentLink::~AgentLink() = default;
@@ -70,8 +75,8 @@ Result<std::shared_ptr<Token>> AgentLink::TokenOf(const Token::Origin& origin) {
   return token;
 }
 
-http::Request AgentLink::NewRequest(std::string_view method, std::string_view path, std::string_view query,
-                                    const std::string& secret) const {
+http::Request AgentLink::NewRequest(std::string_view method, std::string_view path,
+                                    std::string_view query, const std::string& secret) const {
   http::Request request;
   request.method = method;
   request.target = settings_.path_prefix;
@@ -87,33 +92,43 @@ http::Request AgentLink::NewRequest(std::string_view method, std::string_view pa
   if (!settings_.ns.empty()) add("ns=" + authz::PercentEncoded(settings_.ns));
   if (!settings_.partition.empty()) add("partition=" + authz::PercentEncoded(settings_.partition));
   if (!secret.empty()) request.headers["x-consul-token"] = secret;
-  if (!settings_.basic_auth.empty()) request.headers["authorization"] = "Basic " + Base64(settings_.basic_auth);
+  if (!settings_.basic_auth.empty())
+    request.headers["authorization"] = "Basic " + Base64(settings_.basic_auth);
   return request;
 }
 
-net::MonotonicTime AgentLink::SavedFrom() const { return (has_answered_ ? loop_.now() : started_at_) + kAgentFirst; }
+net::MonotonicTime AgentLink::SavedFrom() const {
+  return (has_answered_ ? loop_.now() : started_at_) + kAgentFirst;
+}
 
 void AgentLink::NoteAnswer(const http::Response& response) {
   has_answered_ = true;
   const std::string* date = response.Header("date");
   if (date == nullptr || !clock_.Take(*date, std::chrono::system_clock::now())) return;
   if (const auto off = clock_.off()) {
-    log_.Warn("agent", "our clock and the agent's differ: set them by NTP, certificates are valid by the clock",
-              {{"ahead_seconds", std::to_string(off->count())}, {"agent", name_}});
+    log_.Warn(
+        "agent",
+        "our clock and the agent's differ: set them by NTP, certificates are valid by the clock",
+        {{"ahead_seconds", std::to_string(off->count())}, {"agent", name_}});
   } else {
     log_.Info("agent", "our clock and the agent's agree again", {{"agent", name_}});
   }
 }
 
-void AgentLink::NoteCut(WaitLimit::Cuts& cuts, net::milliseconds waited, net::milliseconds asked, bool by_gateway) {
+void AgentLink::NoteCut(WaitLimit::Cuts& cuts, net::milliseconds waited, net::milliseconds asked,
+                        bool by_gateway) {
   if (!wait_limit_.Cut(cuts, waited, asked, by_gateway)) return;
-  log_.Warn("agent", "the agent, or what stands before it, ends a waiting question early: shorter ones from now on",
+  log_.Warn("agent",
+            "the agent, or what stands before it, ends a waiting question early: shorter ones from "
+            "now on",
             {{"after_ms", std::to_string(waited.count())},
              {"wait_ms", std::to_string(wait_limit_.Of(asked).count())},
              {"agent", name_}});
 }
 
-void AgentLink::CallWhenBack(const void* who, std::function<void()> call) { waiting_[who] = std::move(call); }
+void AgentLink::CallWhenBack(const void* who, std::function<void()> call) {
+  waiting_[who] = std::move(call);
+}
 
 void AgentLink::SayBack() {
   if (waiting_.empty()) return;

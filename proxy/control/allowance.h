@@ -1,6 +1,6 @@
-// Allowance: how soon a question may be asked again after an answer. A token bucket: answers may follow each other at once so
-// often, then at a rate. An agent that re-issues leaves in a loop (25 a second were seen) must not keep us busy, and a change must
-// not wait. Pure.
+// Allowance: how soon a question may be asked again after an answer. A token bucket: answers may
+// follow each other at once so often, then at a rate. An agent that re-issues leaves in a loop (25
+// a second were seen) must not keep us busy, and a change must not wait. Pure.
 #pragma once
 
 #include <algorithm>

@@ -9,7 +9,8 @@ namespace {
 constexpr std::size_t kVersionDigits = 12;
 }  // namespace
 
-std::optional<std::uint64_t> HeaderNumber(const http::Response& response, const std::string& header) {
+std::optional<std::uint64_t> HeaderNumber(const http::Response& response,
+                                          const std::string& header) {
   const std::string* text = response.Header(header);
   if (text == nullptr) return std::nullopt;
   std::uint64_t value = 0;
@@ -25,7 +26,8 @@ bool HeaderSays(const http::Response& response, const std::string& header, std::
 
 std::map<std::string, std::string> KeptHeaders(const http::Response& response) {
   std::map<std::string, std::string> kept;
-  for (const char* name : {"x-consul-translate-addresses", "x-consul-default-acl-policy", kFilteredHeader}) {
+  for (const char* name :
+       {"x-consul-translate-addresses", "x-consul-default-acl-policy", kFilteredHeader}) {
     if (const std::string* value = response.Header(name)) kept[name] = *value;
   }
   return kept;

@@ -5,7 +5,8 @@
 
 namespace mooring::control {
 
-// Telling: who leaves while there is one is marked, and erased at its end; an exception is an end as well.
+// Telling: who leaves while there is one is marked, and erased at its end; an exception is an end
+// as well.
 class Audience::Telling final {
  public:
   explicit Telling(Audience& audience) : audience_(audience) { ++audience_.telling_; }
@@ -23,7 +24,8 @@ class Audience::Telling final {
 void Audience::Add(Subscriber* subscriber) { members_.push_back(Member{.who = subscriber}); }
 
 void Audience::Remove(Subscriber* subscriber) {
-  const auto it = std::find_if(members_.begin(), members_.end(), [&](const Member& one) { return one.who == subscriber; });
+  const auto it = std::find_if(members_.begin(), members_.end(),
+                               [&](const Member& one) { return one.who == subscriber; });
   if (it == members_.end()) return;
   if (telling_ > 0) {
     it->who = nullptr;
@@ -33,11 +35,13 @@ void Audience::Remove(Subscriber* subscriber) {
 }
 
 bool Audience::empty() const {
-  return std::none_of(members_.begin(), members_.end(), [](const Member& one) { return one.who != nullptr; });
+  return std::none_of(members_.begin(), members_.end(),
+                      [](const Member& one) { return one.who != nullptr; });
 }
 
 bool Audience::HasNewcomers() const {
-  return std::any_of(members_.begin(), members_.end(), [this](const Member& one) { return IsMeant(one, Whom::kNewcomers); });
+  return std::any_of(members_.begin(), members_.end(),
+                     [this](const Member& one) { return IsMeant(one, Whom::kNewcomers); });
 }
 
 // By index, here and below: they may join meanwhile.
@@ -63,7 +67,8 @@ Subscriber& Audience::Find(const std::function<bool(Subscriber&)>& fits) const {
   return *first;
 }
 
-std::optional<ErrorCode> Audience::Tell(const http::Response& answer, Subscriber::Facts facts, Whom whom, bool goes_on) {
+std::optional<ErrorCode> Audience::Tell(const http::Response& answer, Subscriber::Facts facts,
+                                        Whom whom, bool goes_on) {
   std::optional<ErrorCode> useless;
   std::exception_ptr escaped;
   facts.say = true;
@@ -107,7 +112,8 @@ void Audience::TellFailure(const Error& error, bool refused, Whom whom) {
   for (std::size_t i = 0; i < members_.size(); ++i) {
     if (!IsMeant(members_[i], whom)) continue;
     members_[i].told = true;
-    members_[i].who->OnFailed({.error = error, .refused = refused, .alone = false, .say = std::exchange(say, false)});
+    members_[i].who->OnFailed(
+        {.error = error, .refused = refused, .alone = false, .say = std::exchange(say, false)});
   }
 }
 

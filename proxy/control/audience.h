@@ -1,7 +1,8 @@
 // Audience: those who want the answer to one question, and how they are told.
 //
-// They come and go at any time, inside their own callbacks and those of others. One that cannot use an answer, or whose callback
-// throws, harms no other. Knows nothing of how the question is asked; owned by a Question. Loop thread only.
+// They come and go at any time, inside their own callbacks and those of others. One that cannot use
+// an answer, or whose callback throws, harms no other. Knows nothing of how the question is asked;
+// owned by a Question. Loop thread only.
 #pragma once
 
 #include <cstddef>
@@ -25,9 +26,10 @@ class Subscriber {
   // Facts are what is known of an answer besides its text.
   struct Facts {
     std::uint64_t index = 0;
-    std::string version;            // the agent's index or hash, else one of the content
-    bool cached = false;            // it is the agent's cache's
-    bool behind = false;            // older than what is in force, and known to be no news: only its time counts
+    std::string version;  // the agent's index or hash, else one of the content
+    bool cached = false;  // it is the agent's cache's
+    // older than what is in force, and known to be no news: only its time counts
+    bool behind = false;
     bool polled = false;            // for want of a connection: most likely it is the same again
     net::MonotonicTime at{};        // when it came
     net::MonotonicTime fresh_at{};  // when it was the truth: earlier, if it is the cache's
@@ -42,14 +44,17 @@ class Subscriber {
 
   virtual Agent& agent() = 0;
   virtual const std::string& name() const = 0;
-  virtual bool Knows() const = 0;  // something is in force
+  virtual bool Knows() const = 0;                       // something is in force
   virtual net::milliseconds poll_interval() const = 0;  // 0: only on Refresh
-  virtual const std::function<net::MonotonicTime()>& last_used() const = 0;  // empty: it takes no turns
-  virtual bool IsAbsent(const http::Response& response) = 0;  // this answer, no 200, says that there is no such document
+  // empty: it takes no turns
+  virtual const std::function<net::MonotonicTime()>& last_used() const = 0;
+  // this answer, no 200, says that there is no such document
+  virtual bool IsAbsent(const http::Response& response) = 0;
   // Take takes a good answer up, whole or not at all.
   virtual Status Take(const http::Response& response, const Facts& facts) = 0;
   virtual void OnFailed(const Failure& failure) = 0;
-  // OnCutShort: there was no memory to ask with, or, `alone`, for this subscriber to take the answer up with.
+  // OnCutShort: there was no memory to ask with, or, `alone`, for this subscriber to take the
+  // answer up with.
   virtual void OnCutShort(bool alone) noexcept = 0;
   // Move: the token is another now. Leave, and join the question that is asked with it.
   virtual void Move() = 0;
@@ -73,12 +78,15 @@ class Audience final {
   // Find is the first that fits, or the first of all; there must be one.
   Subscriber& Find(const std::function<bool(Subscriber&)>& fits) const;
 
-  // Tell gives them the answer, and returns why nobody could use it; nothing if somebody could, or `goes_on`: the question goes on
-  // whatever becomes of them. What nobody could use because an exception escaped is that exception.
-  std::optional<ErrorCode> Tell(const http::Response& answer, Subscriber::Facts facts, Whom whom, bool goes_on);
+  // Tell gives them the answer, and returns why nobody could use it; nothing if somebody could, or
+  // `goes_on`: the question goes on whatever becomes of them. What nobody could use because an
+  // exception escaped is that exception.
+  std::optional<ErrorCode> Tell(const http::Response& answer, Subscriber::Facts facts, Whom whom,
+                                bool goes_on);
   void TellFailure(const Error& error, bool refused, Whom whom);
   void CutShort() noexcept;
-  // Rethrow throws what has escaped from one of them while others were served, once: for the keeper of the loop.
+  // Rethrow throws what has escaped from one of them while others were served, once: for the keeper
+  // of the loop.
   void Rethrow();
 
  private:

@@ -22,7 +22,9 @@ bool ClockCheck::Take(std::string_view date, std::chrono::system_clock::time_poi
   if (!agents) return false;
   const auto ahead = std::chrono::round<std::chrono::seconds>(now - *agents);
   const auto before = std::exchange(last_, ahead);
-  const auto beyond = [](std::chrono::seconds difference) { return std::chrono::abs(difference) > kMost; };
+  const auto beyond = [](std::chrono::seconds difference) {
+    return std::chrono::abs(difference) > kMost;
+  };
   const bool was_off = off_.has_value();
   if (!beyond(ahead)) {
     off_.reset();

@@ -15,10 +15,13 @@ unsigned ConnectionBudget::Limit(unsigned of_one, unsigned services) {
   return std::max(first, std::min(kMost, first + kPerService * further));
 }
 
-std::size_t ConnectionBudget::Claims() const { return std::accumulate(claims_.begin(), claims_.end(), std::size_t{0}); }
+std::size_t ConnectionBudget::Claims() const {
+  return std::accumulate(claims_.begin(), claims_.end(), std::size_t{0});
+}
 
-// By what they may claim, not by what they have claimed so far: a blocking query that began before there was a crowd would keep its
-// connection for its time. One connection is for what is answered soon, and one for upstreams.
+// By what they may claim, not by what they have claimed so far: a blocking query that began before
+// there was a crowd would keep its connection for its time. One connection is for what is answered
+// soon, and one for upstreams.
 bool ConnectionBudget::Crowded() const { return 1 + kPerService * services_ + 2 > limit(); }
 
 bool ConnectionBudget::Grants(Own own) const {

@@ -1,11 +1,12 @@
-// ConnectionBudget: how many connections to the agent this process may have, and who of its questions waits for a change on one of
-// its own.
+// ConnectionBudget: how many connections to the agent this process may have, and who of its
+// questions waits for a change on one of its own.
 //
-// One service has four questions that are always worth a connection: configuration, roots, leaf, intentions. Each further service
-// adds three, because roots are the same for all. One connection is kept for whatever is answered soon, and what is left is for
-// upstreams (turns.h). While that fits so many services, everybody waits. Where it does not, the process is crowded: configuration, leaf
-// and intentions of all services are polled alike, and only roots and the list of intentions, which are one for all, keep a
-// connection of their own. Pure; owned by AgentConnections.
+// One service has four questions that are always worth a connection: configuration, roots, leaf,
+// intentions. Each further service adds three, because roots are the same for all. One connection
+// is kept for whatever is answered soon, and what is left is for upstreams (turns.h). While that
+// fits so many services, everybody waits. Where it does not, the process is crowded: configuration,
+// leaf and intentions of all services are polled alike, and only roots and the list of intentions,
+// which are one for all, keep a connection of their own. Pure; owned by AgentConnections.
 #pragma once
 
 #include <array>
@@ -19,12 +20,14 @@ class ConnectionBudget final {
   enum class Own { kNone, kConfiguration, kRoots, kLeaf, kIntentions, kIntentionList };
 
   static constexpr unsigned kPerService = 3;  // what each service after the first adds
-  static constexpr unsigned kMost = 16;     // what adding ends at; a higher limit is the operator's word
-  // Polls of many services are quick each, but one may hang: so many connections are theirs in a crowd.
+  // what adding ends at; a higher limit is the operator's word
+  static constexpr unsigned kMost = 16;
+  // Polls of many services are quick each, but one may hang: so many connections are theirs in a
+  // crowd.
   static constexpr std::size_t kShortInCrowd = 4;
 
-  // `of_one` is how many one service may have (config::AgentSettings::max_connections); less than config::kLeastAgentConnections
-  // counts as that.
+  // `of_one` is how many one service may have (config::AgentSettings::max_connections); less than
+  // config::kLeastAgentConnections counts as that.
   explicit ConnectionBudget(unsigned of_one);
   // Limit is how many so many services may have.
   static unsigned Limit(unsigned of_one, unsigned services);

@@ -32,20 +32,23 @@ milliseconds LongestInterval(const std::vector<authz::ServiceChecks::Probe>& pro
 
 }  // namespace
 
-std::size_t OtherInstances(const std::vector<authz::Instance>& instances, const std::string& id, const std::string& node) {
+std::size_t OtherInstances(const std::vector<authz::Instance>& instances, const std::string& id,
+                           const std::string& node) {
   std::size_t others = 0;
   bool ours_seen = false;
   for (const authz::Instance& instance : instances) {
     if (instance.critical) continue;
-    // Without our node's name one entry of that ID is taken for ours; those that remain are another's for certain.
-    const bool ours = instance.id == id && (node.empty() ? !std::exchange(ours_seen, true) : instance.node == node);
+    // Without our node's name one entry of that ID is taken for ours; those that remain are
+    // another's for certain.
+    const bool ours = instance.id == id &&
+                      (node.empty() ? !std::exchange(ours_seen, true) : instance.node == node);
     if (!ours) ++others;
   }
   return others;
 }
 
-Departure::Departure(net::Loop& loop, log::Log& log, Agent& agent, std::string service, Registration* registration,
-                     Maintenance* maintenance)
+Departure::Departure(net::Loop& loop, log::Log& log, Agent& agent, std::string service,
+                     Registration* registration, Maintenance* maintenance)
     : loop_(loop),
       log_(log),
       agent_(agent),
@@ -55,10 +58,11 @@ Departure::Departure(net::Loop& loop, log::Log& log, Agent& agent, std::string s
       id_(registration != nullptr ? registration->id() : maintenance->proxy_id()),
       asker_(agent.NewAsker()),
       leave_(loop, [this] { Leave(); }),
-      settle_(loop, [this] {
-        if (state_ == State::kStaying) Stay("the agent does not answer");
-        Settle();
-      }),
+      settle_(loop,
+              [this] {
+                if (state_ == State::kStaying) Stay("the agent does not answer");
+                Settle();
+              }),
       unseen_again_(loop, [this] { AskUnseen(); }),
       unseen_limit_(loop, [this] { Unseen(); }) {}
 
@@ -67,7 +71,8 @@ void Departure::Begin(std::function<void()> settled) {
   settle_.Start(kSettle);
   http::Request request = agent_.NewRequest("GET", "/v1/agent/checks", "");
   request.deadline = kAsk;
-  asker_->Send(std::move(request), [this](const Result<http::Response>& answer) { OnChecks(answer); });
+  asker_->Send(std::move(request),
+               [this](const Result<http::Response>& answer) { OnChecks(answer); });
 }
 
 void Departure::OnChecks(const Result<http::Response>& answer) {
@@ -100,7 +105,8 @@ void Departure::OnChecks(const Result<http::Response>& answer) {
   options.poll_interval = kLookAgain;
   options.partial = Watch::Options::Partial::kNever;
   options.needs = "service:read on \"" + service_ + "\" and node:read";
-  instances_.emplace(loop_, log_, agent_, options, [this](const http::Response& response) { return TakeInstances(response); });
+  instances_.emplace(loop_, log_, agent_, options,
+                     [this](const http::Response& response) { return TakeInstances(response); });
   instances_->OnError([this](const Error& error) {
     if (state_ == State::kStaying) Stay(error.message);
     Settle();
@@ -127,8 +133,7 @@ Status Departure::TakeInstances(const http::Response& response) {
       Settle();
       break;
     case State::kLeaving:  // judged when the agent has answered
-    case State::kBack:
-      break;
+    case State::kBack: break;
   }
   return Ok();
 }
@@ -151,7 +156,8 @@ void Departure::OnLeft(bool taken) {
     Stay("the agent has not taken us out");
   } else {
     state_ = State::kAway;
-    log_.Info("agent", "out of the catalog for the drain", {{"id", id_}, {"other_instances", std::to_string(others_)}});
+    log_.Info("agent", "out of the catalog for the drain",
+              {{"id", id_}, {"other_instances", std::to_string(others_)}});
     if (others_ == 0) ComeBack();
   }
   Settle();
@@ -225,7 +231,8 @@ void Departure::Finish(std::function<void()> done) {
     registration_->Remove(std::move(done));
     return;
   }
-  // kBack, too: the agent's answer may be outstanding, or the words of the way out and back may have crossed.
+  // kBack, too: the agent's answer may be outstanding, or the words of the way out and back may
+  // have crossed.
   if (state_ == State::kStaying) {
     loop_.Post(std::move(done));
     return;

@@ -1,8 +1,9 @@
 // Departure: our instance's way out of the catalog for the time of a drain, and its way back.
 //
-// We leave (by maintenance, or by a critical check where the registration is ours) only while another healthy instance can
-// take over, and come back at once, for good, when there is none any more: two that drain together must not both be gone.
-// A silent agent means that we stay. Used once, from the signal to stop until the end of the process. Loop thread only.
+// We leave (by maintenance, or by a critical check where the registration is ours) only while
+// another healthy instance can take over, and come back at once, for good, when there is none any
+// more: two that drain together must not both be gone. A silent agent means that we stay. Used
+// once, from the signal to stop until the end of the process. Loop thread only.
 #pragma once
 
 #include <functional>
@@ -24,21 +25,25 @@ namespace mooring::control {
 
 class Departure final {
  public:
-  // `service` is the one that we represent. One of the two is given: what the instance is registered by. Both outlive this.
-  Departure(net::Loop& loop, log::Log& log, Agent& agent, std::string service, Registration* registration,
-            Maintenance* maintenance);
+  // `service` is the one that we represent. One of the two is given: what the instance is
+  // registered by. Both outlive this.
+  Departure(net::Loop& loop, log::Log& log, Agent& agent, std::string service,
+            Registration* registration, Maintenance* maintenance);
   Departure(const Departure&) = delete;
   Departure& operator=(const Departure&) = delete;
 
-  // Begin decides, and leaves if we may. `settled` runs once, when the catalog shows what was decided, at most two seconds later.
+  // Begin decides, and leaves if we may. `settled` runs once, when the catalog shows what was
+  // decided, at most two seconds later.
   void Begin(std::function<void()> settled);
   bool away() const { return state_ == State::kAway; }
 
-  // AwaitUnseen is for the time when nobody listens any more. `done` runs when coming back sends nobody to the closed port: the
-  // agent's own check has seen it closed, or there is none, or one interval of it (15 s at most) has passed.
+  // AwaitUnseen is for the time when nobody listens any more. `done` runs when coming back sends
+  // nobody to the closed port: the agent's own check has seen it closed, or there is none, or one
+  // interval of it (15 s at most) has passed.
   void AwaitUnseen(std::function<void()> done);
 
-  // Finish ends the maintenance, or deregisters. `done` runs when the agent has answered, or has been asked three times.
+  // Finish ends the maintenance, or deregisters. `done` runs when the agent has answered, or has
+  // been asked three times.
   void Finish(std::function<void()> done);
 
  private:
@@ -46,7 +51,7 @@ class Departure final {
     kStaying,  // in the catalog
     kLeaving,  // the agent has been asked to take us out
     kAway,
-    kBack,     // in the catalog, until the end
+    kBack,  // in the catalog, until the end
   };
 
   void OnChecks(const Result<http::Response>& answer);
@@ -73,7 +78,7 @@ class Departure final {
   net::Timer unseen_again_;
   net::Timer unseen_limit_;
   State state_ = State::kStaying;
-  std::string node_;       // ours; empty: not known
+  std::string node_;        // ours; empty: not known
   std::size_t others_ = 0;  // healthy instances besides ours
   std::vector<authz::ServiceChecks::Probe> probes_;
   std::function<void()> settled_;
@@ -82,7 +87,9 @@ class Departure final {
   net::RetryPause pause_;
 };
 
-// OtherInstances counts the healthy instances that are not ours: another ID, or the same on another node. `node` may be empty.
-std::size_t OtherInstances(const std::vector<authz::Instance>& instances, const std::string& id, const std::string& node);
+// OtherInstances counts the healthy instances that are not ours: another ID, or the same on another
+// node. `node` may be empty.
+std::size_t OtherInstances(const std::vector<authz::Instance>& instances, const std::string& id,
+                           const std::string& node);
 
 }  // namespace mooring::control

@@ -9,7 +9,8 @@ constexpr std::size_t kSaid = 8;
 
 }  // namespace
 
-EndpointNames::EndpointNames(net::Names& names, net::NameKind kind, Defer defer, OnChange on_change, OnFailed on_failed)
+EndpointNames::EndpointNames(net::Names& names, net::NameKind kind, Defer defer, OnChange on_change,
+                             OnFailed on_failed)
     : all_(names),
       kind_(kind),
       defer_(std::move(defer)),
@@ -39,10 +40,11 @@ void EndpointNames::Set(std::vector<Wanted> wanted) {
     if (kept) names_.insert(std::move(kept));
     Name& name = names_[host];
     if (news) {
-      name.interest =
-          all_.Follow(host, kind_, [this, host](const net::Names::Found& found) { Answered(host, found); });
+      name.interest = all_.Follow(
+          host, kind_, [this, host](const net::Names::Found& found) { Answered(host, found); });
     }
-    places_.push_back({std::move(endpoint), &name, address.port});  // a map's elements stay where they are
+    // a map's elements stay where they are
+    places_.push_back({std::move(endpoint), &name, address.port});
   }
   for (const auto& [host, name] : names_) {
     if (!name.error.empty()) ++failing_;

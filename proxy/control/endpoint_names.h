@@ -1,8 +1,10 @@
 // EndpointNames: a list of places, some of them host names, as the endpoints that they stand for.
 //
-// IP literals and unix paths are there at once, host names as they are resolved, and again from time to time: names move
-// without anybody telling us. What else is known of a place goes to each of its endpoints. The list is used as far as it is resolved; a name
-// that fails keeps what it had; a name that leaves the list is forgotten. Knows no agent and no upstream. Owned by who has the list; loop thread only.
+// IP literals and unix paths are there at once, host names as they are resolved, and again from
+// time to time: names move without anybody telling us. What else is known of a place goes to each
+// of its endpoints. The list is used as far as it is resolved; a name that fails keeps what it had;
+// a name that leaves the list is forgotten. Knows no agent and no upstream. Owned by who has the
+// list; loop thread only.
 #pragma once
 
 #include <cstddef>
@@ -32,14 +34,17 @@ class EndpointNames final {
     data::Endpoint endpoint;  // whose own address is not read
   };
 
-  // `on_change` runs whenever known() or endpoints() have changed, inside Set, too. `on_failed` is for the log: it hears when a
-  // name begins to fail, or fails for another reason; of many names in turn, the first few. `defer` runs a task after the event
-  // under way: thousands of names may be answered in one.
-  EndpointNames(net::Names& names, net::NameKind kind, Defer defer, OnChange on_change, OnFailed on_failed);
+  // `on_change` runs whenever known() or endpoints() have changed, inside Set, too. `on_failed` is
+  // for the log: it hears when a name begins to fail, or fails for another reason; of many names in
+  // turn, the first few. `defer` runs a task after the event under way: thousands of names may be
+  // answered in one.
+  EndpointNames(net::Names& names, net::NameKind kind, Defer defer, OnChange on_change,
+                OnFailed on_failed);
   EndpointNames(const EndpointNames&) = delete;
   EndpointNames& operator=(const EndpointNames&) = delete;
 
-  // Set makes `wanted` the list. While nothing of a new list is resolved yet, endpoints() are those of the list before.
+  // Set makes `wanted` the list. While nothing of a new list is resolved yet, endpoints() are those
+  // of the list before.
   void Set(std::vector<Wanted> wanted);
   void Set(const std::vector<net::Address>& addresses);  // of which nothing else is known
 

@@ -33,8 +33,7 @@ Result<FileSet> Load(const config::FileIdentity& files) {
   auto bundle = tls::TrustBundle::Make(set.leaf->id().trust_domain, pems);
   if (!bundle) return Invalid(files.roots + ": " + bundle.error().message);
   set.roots = *bundle;
-  const tls::Judgement own =
-      tls::JudgeOwn(*set.leaf, *set.roots, std::chrono::system_clock::now());
+  const tls::Judgement own = tls::JudgeOwn(*set.leaf, *set.roots, std::chrono::system_clock::now());
   if (own.refusal != tls::Refusal::kNone && own.refusal != tls::Refusal::kExpired) {
     return Invalid(files.certificate + ": not usable under the roots of " + files.roots + " (" +
                    tls::RefusalName(own.refusal) + ": " + own.detail + ")");
@@ -44,7 +43,8 @@ Result<FileSet> Load(const config::FileIdentity& files) {
 
 class FileIdentitySource final : public IdentitySource {
  public:
-  FileIdentitySource(net::Loop& loop, log::Log& log, config::FileIdentity files, const tls::Offers& offers, OnChange on_change)
+  FileIdentitySource(net::Loop& loop, log::Log& log, config::FileIdentity files,
+                     const tls::Offers& offers, OnChange on_change)
       : log_(log),
         files_(std::move(files)),
         on_change_(std::move(on_change)),
@@ -55,7 +55,8 @@ class FileIdentitySource final : public IdentitySource {
   void Start() override { LookAgain(); }
   void SetOffers(const tls::Offers& offers) override {
     if (const Status made = pairing_.SetOffers(offers); !made) {
-      log_.Warn("control", "identity files not usable as the mesh has it", {{"error", made.error().message}});
+      log_.Warn("control", "identity files not usable as the mesh has it",
+                {{"error", made.error().message}});
     }
     if (pairing_.current() == announced_) return;
     announced_ = pairing_.current();
@@ -69,8 +70,9 @@ class FileIdentitySource final : public IdentitySource {
  private:
   void LookAgain() {
     timer_.Start(kLookAgain);
-    const std::array<config::FileLook, 3> now{config::LookAt(files_.certificate), config::LookAt(files_.private_key),
-                                  config::LookAt(files_.roots)};
+    const std::array<config::FileLook, 3> now{config::LookAt(files_.certificate),
+                                              config::LookAt(files_.private_key),
+                                              config::LookAt(files_.roots)};
     // A set that failed is read again even if nothing moved: a writer may have kept time and size.
     if (now == seen_ && complaint_.empty()) return;
     seen_ = now;
@@ -87,8 +89,9 @@ class FileIdentitySource final : public IdentitySource {
     complaint_ = complaint;
     if (pairing_.current() == announced_ || !complaint.empty()) return;
     announced_ = pairing_.current();
-    log_.Info("control", "identity files taken up",
-              {{"spiffe_id", announced_->leaf->id().Uri()}, {"serial", announced_->leaf->serial()}});
+    log_.Info(
+        "control", "identity files taken up",
+        {{"spiffe_id", announced_->leaf->id().Uri()}, {"serial", announced_->leaf->serial()}});
     on_change_();
   }
 
@@ -111,9 +114,11 @@ Status CheckFileIdentity(const config::FileIdentity& files) {
 }
 
 std::unique_ptr<IdentitySource> MakeFileIdentity(net::Loop& loop, log::Log& log,
-                                                 config::FileIdentity files, const tls::Offers& offers,
+                                                 config::FileIdentity files,
+                                                 const tls::Offers& offers,
                                                  IdentitySource::OnChange on_change) {
-  return std::make_unique<FileIdentitySource>(loop, log, std::move(files), offers, std::move(on_change));
+  return std::make_unique<FileIdentitySource>(loop, log, std::move(files), offers,
+                                              std::move(on_change));
 }
 
 }  // namespace mooring::control

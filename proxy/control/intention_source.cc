@@ -12,12 +12,14 @@ namespace {
 
 using net::milliseconds;
 
-constexpr milliseconds kPollMatch{500};        // neither match nor list can be waited on
+constexpr milliseconds kPollMatch{500};  // neither match nor list can be waited on
 constexpr milliseconds kPollMatchInCrowd{900};
-constexpr milliseconds kSafetyNet{30'000};  // the match is asked although something else would wake us
+// the match is asked although something else would wake us
+constexpr milliseconds kSafetyNet{30'000};
 constexpr milliseconds kAskDefault{60'000};
 
-// What authorize gives as its reason where the agent's configuration has a default_intention_policy.
+// What authorize gives as its reason where the agent's configuration has a
+// default_intention_policy.
 constexpr std::string_view kIntentionPolicy = "Default intention policy";
 
 Watch::Options MatchOptions(const std::string& service) {
@@ -39,7 +41,7 @@ Watch::Options ListOptions() {
   options.any_token = true;  // what it lists is not looked at
   options.path = "/v1/connect/intentions";
   options.needs = "intentions:read";
-  options.keep = false;  // it only wakes us
+  options.keep = false;                // it only wakes us
   options.poll_interval = kSafetyNet;  // it cannot even do that: looked at now and then
   return options;
 }
@@ -76,8 +78,8 @@ IntentionSource::IntentionSource(net::Loop& loop, log::Log& log, Agent& agent, s
             [this](const http::Response& response) { return TakeList(response); }),
       authorize_(loop, log, agent, AuthorizeOptions(service_),
                  [this](const http::Response& response) { return TakeAuthorize(response); }) {
-  // A list that is refused or fails cannot wake us: the match itself is polled then, from now on and
-  // not only when the long pause that is running has passed.
+  // A list that is refused or fails cannot wake us: the match itself is polled then, from now on
+  // and not only when the long pause that is running has passed.
   list_.OnError([this](const Error&) {
     if (!std::exchange(list_wakes_, false)) return;
     PollMatch();
@@ -86,9 +88,11 @@ IntentionSource::IntentionSource(net::Loop& loop, log::Log& log, Agent& agent, s
 }
 
 void IntentionSource::Start() {
-  // A default that the agent refuses to tell is deny: with that, too, what the list allows can be served.
+  // A default that the agent refuses to tell is deny: with that, too, what the list allows can be
+  // served.
   authorize_.OnError([this](const Error& error) {
-    if (error.code != ErrorCode::kUnavailable && !std::exchange(default_refused_, true)) on_change_();
+    if (error.code != ErrorCode::kUnavailable && !std::exchange(default_refused_, true))
+      on_change_();
   });
   match_.Start();
 }
@@ -104,8 +108,8 @@ std::string IntentionSource::Missing() const {
     const std::string& error = match_.state().last_error;
     return error.empty() ? "no intentions yet" : "no intentions yet: " + error;
   }
-  // An agent that will not say (no such endpoint, no permission) leaves the default at deny; what the
-  // list allows can be served all the same.
+  // An agent that will not say (no such endpoint, no permission) leaves the default at deny; what
+  // the list allows can be served all the same.
   if (needs_default_ && fallback_ == authz::DefaultPolicy::kUnknown && !default_refused_) {
     const std::string& error = authorize_.state().last_error;
     return error.empty() ? "default intention policy not known yet"
@@ -172,7 +176,8 @@ void IntentionSource::AskDefault() {
   const std::string source = set_->UnmatchedSource(*own_);
   needs_default_ = !source.empty();
   if (!needs_default_) {
-    authorize_.Stop();  // what it was asked is covered by an entry now, and the answer would be that entry's
+    // what it was asked is covered by an entry now, and the answer would be that entry's
+    authorize_.Stop();
     return;
   }
   authz::ServiceId id = *own_;
@@ -188,11 +193,12 @@ Status IntentionSource::TakeAuthorize(const http::Response& response) {
   if (!answer) return answer.error();
   // An entry that we have not heard of yet covers the source: its answer is not the default.
   if (answer->reason.find("Matched") != std::string::npos) {
-    return Error{ErrorCode::kUnavailable, "an intention that is not in our list yet decided (" +
-                                              answer->reason + ")"};
+    return Error{ErrorCode::kUnavailable,
+                 "an intention that is not in our list yet decided (" + answer->reason + ")"};
   }
   NoteHeader(response);
-  // Every other reason is about ACLs, where the answer is the default of the token that asks and not of the callers.
+  // Every other reason is about ACLs, where the answer is the default of the token that asks and
+  // not of the callers.
   policy_of_intentions_ = answer->reason == kIntentionPolicy;
   const bool allow = answer->authorized && (policy_of_intentions_ || !header_denies_);
   SetFallback(allow ? authz::DefaultPolicy::kAllow : authz::DefaultPolicy::kDeny, answer->reason);

@@ -84,19 +84,21 @@ void ListenerSet::Resolved(const std::string& name, std::uint64_t id,
   }
 }
 
-Status ListenerSet::Bind(const std::string& name, const std::vector<net::SocketAddress>& found, Entry* entry) {
+Status ListenerSet::Bind(const std::string& name, const std::vector<net::SocketAddress>& found,
+                         Entry* entry) {
   auto fd = net::ListenAny(entry->wanted.address, found);
   if (!fd) return fd.error();
   std::vector<net::UniqueFd> shares;
   for (std::size_t i = 0; i < hosts_.size(); ++i) {
     net::UniqueFd share(fcntl(fd->get(), F_DUPFD_CLOEXEC, 0));
     if (!share) {
-      return Error{ErrorCode::kUnavailable,
-                   "cannot listen on " + entry->wanted.address.Text() + ": " + std::strerror(errno)};
+      return Error{ErrorCode::kUnavailable, "cannot listen on " + entry->wanted.address.Text() +
+                                                ": " + std::strerror(errno)};
     }
     shares.push_back(std::move(share));
   }
-  // All that needs memory comes first: a listener that is open for some workers only, or for none, would look open.
+  // All that needs memory comes first: a listener that is open for some workers only, or for none,
+  // would look open.
   std::string bound_to = net::SocketAddress::LocalOf(fd->get()).Text();
   std::vector<std::unique_ptr<net::Task>> tasks;
   for (std::size_t i = 0; i < hosts_.size(); ++i) {
@@ -127,11 +129,14 @@ void ListenerSet::Close(const std::string& name, Entry* entry) {
           if (const auto left = releases.lock(); left && --*left == 0) Retry();
         })));
   }
-  if (entry->wanted.address.kind == net::Address::Kind::kUnix) unlink(entry->wanted.address.path.c_str());
+  if (entry->wanted.address.kind == net::Address::Kind::kUnix)
+    unlink(entry->wanted.address.path.c_str());
   entry->fd.Reset();
   for (std::size_t i = 0; i < hosts_.size(); ++i) {
-    // Runs on the worker; the count is looked at on our loop alone, and only while this object lives.
-    hosts_[i]->PostCloseListener(name, [&loop = loop_, task = std::move(tasks[i])] { loop.Post(std::move(*task)); });
+    // Runs on the worker; the count is looked at on our loop alone, and only while this object
+    // lives.
+    hosts_[i]->PostCloseListener(
+        name, [&loop = loop_, task = std::move(tasks[i])] { loop.Post(std::move(*task)); });
     ++*releases_;  // only now: there may have been no memory to post it
   }
   log_.Info("control", "listener closed", {{"name", name}, {"address", entry->bound}});
@@ -152,12 +157,13 @@ void ListenerSet::TryAgain() {
 }
 
 void ListenerSet::CloseKind(data::ListenerKind kind, std::function<void()> done) {
-  // Each worker empties the queue before it lets go; the last descriptor to go closes the socket. One more share is this
-  // function's own, so that `done` runs once, whatever is open.
+  // Each worker empties the queue before it lets go; the last descriptor to go closes the socket.
+  // One more share is this function's own, so that `done` runs once, whatever is open.
   auto left = std::make_shared<std::atomic<std::size_t>>(1);
   // The loop, not this: a later signal may have ended this object by then.
   // Made here, so that the last worker cannot fail to hand it back.
-  auto task = std::make_shared<std::unique_ptr<net::Task>>(std::make_unique<net::Task>(std::move(done)));
+  auto task =
+      std::make_shared<std::unique_ptr<net::Task>>(std::make_unique<net::Task>(std::move(done)));
   const auto release = [&loop = loop_, left, task] {
     if (left->fetch_sub(1) == 1) loop.Post(std::move(*task));
   };
@@ -194,7 +200,8 @@ std::string ListenerSet::ErrorOf(const std::string& name) const {
 }
 
 bool ListenerSet::AllOpen() const {
-  return std::all_of(entries_.begin(), entries_.end(), [](const auto& each) { return static_cast<bool>(each.second.fd); });
+  return std::all_of(entries_.begin(), entries_.end(),
+                     [](const auto& each) { return static_cast<bool>(each.second.fd); });
 }
 
 bool ListenerSet::Settled() const {

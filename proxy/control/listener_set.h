@@ -1,9 +1,9 @@
 // ListenerSet: the listening sockets that should be open, and those that are.
 //
-// Sockets are opened here, on the control thread, and shared with the workers. A change opens, moves and
-// closes only what differs. One that cannot be bound is tried again, every two seconds at last, and harms no
-// other. What that means for whoever wants them is the owner's to say, who may have several sets: AllOpen,
-// Settled and NoneCanOpen are what it goes by. Loop thread only.
+// Sockets are opened here, on the control thread, and shared with the workers. A change opens,
+// moves and closes only what differs. One that cannot be bound is tried again, every two seconds at
+// last, and harms no other. What that means for whoever wants them is the owner's to say, who may
+// have several sets: AllOpen, Settled and NoneCanOpen are what it goes by. Loop thread only.
 #pragma once
 
 #include <functional>
@@ -36,9 +36,9 @@ class ListenerSet final {
     std::string error;
   };
 
-  // `on_failed` hears of every listener that could not be opened, the first time and when the reason
-  // changes; the caller decides whether that ends anything. Never called from inside Update. `on_open` runs
-  // after each that opens.
+  // `on_failed` hears of every listener that could not be opened, the first time and when the
+  // reason changes; the caller decides whether that ends anything. Never called from inside Update.
+  // `on_open` runs after each that opens.
   using OnFailed = std::function<void(const std::string& name, const Error& error)>;
 
   ListenerSet(net::Loop& loop, log::Log& log, const std::vector<data::ServiceHost*>& hosts,
@@ -50,13 +50,15 @@ class ListenerSet final {
   // Update makes `wanted` what is open, by name.
   void Update(const std::map<std::string, Wanted>& wanted);
 
-  // CloseKind stops accepting on all listeners of a kind for good, after what the kernel has queued has been taken. `done` runs
-  // on this loop.
+  // CloseKind stops accepting on all listeners of a kind for good, after what the kernel has queued
+  // has been taken. `done` runs on this loop.
   void CloseKind(data::ListenerKind kind, std::function<void()> done);
 
   bool IsOpen(const std::string& name) const;
-  std::optional<net::Address> AddressOf(const std::string& name) const;  // as wanted; nothing if it is not wanted
-  std::string ErrorOf(const std::string& name) const;  // of the last try; empty: open, not tried yet, or not wanted
+  // as wanted; nothing if it is not wanted
+  std::optional<net::Address> AddressOf(const std::string& name) const;
+  // of the last try; empty: open, not tried yet, or not wanted
+  std::string ErrorOf(const std::string& name) const;
   bool AllOpen() const;
   // Settled: each is open, or has been tried and is not.
   bool Settled() const;
@@ -77,7 +79,8 @@ class ListenerSet final {
   };
 
   void Open(const std::string& name, Entry* entry);
-  void Resolved(const std::string& name, std::uint64_t id, Result<std::vector<net::SocketAddress>> found);
+  void Resolved(const std::string& name, std::uint64_t id,
+                Result<std::vector<net::SocketAddress>> found);
   // Bind opens at one of the addresses and hands the socket to the workers.
   Status Bind(const std::string& name, const std::vector<net::SocketAddress>& found, Entry* entry);
   void Failed(const std::string& name, Entry* entry, const Error& error);
@@ -95,7 +98,8 @@ class ListenerSet final {
   std::uint64_t last_id_ = 0;
   net::RetryPause pause_;  // of all that are not open
   net::Timer retry_;
-  // Workers that have still to let go of a closed listener: until then its address cannot be bound again.
+  // Workers that have still to let go of a closed listener: until then its address cannot be bound
+  // again.
   std::shared_ptr<std::size_t> releases_ = std::make_shared<std::size_t>(0);
 };
 

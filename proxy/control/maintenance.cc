@@ -36,19 +36,23 @@ void Maintenance::Put(bool enable, std::function<void(bool)> done) {
       std::string("enable=") + (enable ? "true" : "false") +
           (enable ? "&reason=" + authz::PercentEncoded(kDrainReason) : std::string()));
   request.deadline = kLeave;
-  asker_->Send(std::move(request), [this, enable, done = std::move(done)](
-                                        const Result<http::Response>& answer) {
+  asker_->Send(std::move(request), [this, enable,
+                                    done = std::move(done)](const Result<http::Response>& answer) {
     const bool taken = answer && answer->status == 200;
     if (!taken) {
       const std::string error =
           answer ? Explain(*answer, agent_, "maintenance").message : answer.error().message;
       if (error != std::exchange(last_error_, error)) {
-        log_.Warn("agent", enable ? log::Literal("maintenance not set") : log::Literal("maintenance not ended"),
-                  {{"id", proxy_id_}, {"error", error}});
+        log_.Warn(
+            "agent",
+            enable ? log::Literal("maintenance not set") : log::Literal("maintenance not ended"),
+            {{"id", proxy_id_}, {"error", error}});
       }
     } else {
       settled_ = !enable;
-      log_.Info("agent", enable ? log::Literal("maintenance set for the drain") : log::Literal("maintenance of a drain ended"),
+      log_.Info("agent",
+                enable ? log::Literal("maintenance set for the drain")
+                       : log::Literal("maintenance of a drain ended"),
                 {{"id", proxy_id_}});
     }
     done(taken);
@@ -71,7 +75,9 @@ void Maintenance::TryEnd(int tries_left, std::function<void()> done) {
       done();
       return;
     }
-    after_again_ = [this, tries_left, done = std::move(done)]() mutable { TryEnd(tries_left - 1, std::move(done)); };
+    after_again_ = [this, tries_left, done = std::move(done)]() mutable {
+      TryEnd(tries_left - 1, std::move(done));
+    };
     again_.Start(pause_.Failed(kRetryEnd, loop_.now()));
   });
 }

@@ -1,5 +1,6 @@
-// Maintenance: Consul's maintenance mode on a registration that is not ours, by which it leaves the catalog for the time
-// of a drain. Ours is told from an operator's by its reason. Loop thread only. Source: agent service API, maintenance.
+// Maintenance: Consul's maintenance mode on a registration that is not ours, by which it leaves the
+// catalog for the time of a drain. Ours is told from an operator's by its reason. Loop thread only.
+// Source: agent service API, maintenance.
 #pragma once
 
 #include <functional>
@@ -23,14 +24,16 @@ class Maintenance final {
   // IsOurs tells a maintenance of ours by its reason.
   static bool IsOurs(const std::string& reason);
 
-  // Set begins it; one try. `done` hears whether the agent has taken it, within a second. Never over an operator's: the agent
-  // keeps the older reason, and End would end that one.
+  // Set begins it; one try. `done` hears whether the agent has taken it, within a second. Never
+  // over an operator's: the agent keeps the older reason, and End would end that one.
   void Set(std::function<void(bool)> done);
-  // End ends what Set has begun: three tries, half a second apart at most. `done` runs when the agent has answered, or after the last.
+  // End ends what Set has begun: three tries, half a second apart at most. `done` runs when the
+  // agent has answered, or after the last.
   void End(std::function<void()> done);
-  // Undo ends a maintenance that an earlier run of ours began; one of an operator's stays. To be called again
-  // and again (it does nothing once that is settled): at boot the agent may answer later than we start, and
-  // a maintenance left in force would keep the service out of the catalog for good.
+  // Undo ends a maintenance that an earlier run of ours began; one of an operator's stays. To be
+  // called again and again (it does nothing once that is settled): at boot the agent may answer
+  // later than we start, and a maintenance left in force would keep the service out of the catalog
+  // for good.
   void Undo();
 
  private:

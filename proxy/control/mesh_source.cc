@@ -6,7 +6,8 @@ namespace mooring::control {
 namespace {
 
 constexpr net::milliseconds kPoll{30'000};
-// An agent that does not know the kind has an error in its log for each question, until it is replaced.
+// An agent that does not know the kind has an error in its log for each question, until it is
+// replaced.
 constexpr net::milliseconds kPollOld{300'000};
 
 Watch::Options WatchOptions(std::function<bool(const http::Response&)> is_absent) {
@@ -30,16 +31,19 @@ std::string Text(const tls::Offer& offer) {
 
 }  // namespace
 
-MeshSource::MeshSource(net::Loop& loop, log::Log& log, Agent& agent, tls::Offers widest, std::function<void()> on_change)
+MeshSource::MeshSource(net::Loop& loop, log::Log& log, Agent& agent, tls::Offers widest,
+                       std::function<void()> on_change)
     : log_(log),
       widest_(std::move(widest)),
       on_change_(std::move(on_change)),
       offers_(widest_),
-      watch_(loop, log, agent, WatchOptions([this](const http::Response& response) { return IsAbsent(response); }),
+      watch_(loop, log, agent,
+             WatchOptions([this](const http::Response& response) { return IsAbsent(response); }),
              [this](const http::Response& response) { return Take(response); }) {}
 
 bool MeshSource::IsAbsent(const http::Response& response) {
-  const bool old = response.status == 500 && response.body.find("invalid config entry kind") != std::string::npos;
+  const bool old = response.status == 500 &&
+                   response.body.find("invalid config entry kind") != std::string::npos;
   watch_.SetPollInterval(old ? kPollOld : kPoll);
   return old || response.status == 404;
 }

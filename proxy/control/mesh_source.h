@@ -1,9 +1,10 @@
 // MeshSource: what Consul's mesh config entry asks of TLS, within what we offer (tls/offer.h).
 //
-// The entry is polled: it changes once in years, and a connection at the agent that waits for it would be one less for upstreams. An
-// agent that has no such entry (404), or knows no such kind (Consul up to 1.9), asks for nothing. Every other answer that is not
-// usable, and an entry that would leave nothing, changes nothing: what held before holds, from disk at first. Until the
-// agent has answered for the first time, our own offer does. Loop thread only.
+// The entry is polled: it changes once in years, and a connection at the agent that waits for it
+// would be one less for upstreams. An agent that has no such entry (404), or knows no such kind
+// (Consul up to 1.9), asks for nothing. Every other answer that is not usable, and an entry that
+// would leave nothing, changes nothing: what held before holds, from disk at first. Until the agent
+// has answered for the first time, our own offer does. Loop thread only.
 #pragma once
 
 #include <functional>
@@ -21,7 +22,8 @@ namespace mooring::control {
 class MeshSource final {
  public:
   // `widest` is what is offered where the entry asks for nothing.
-  MeshSource(net::Loop& loop, log::Log& log, Agent& agent, tls::Offers widest, std::function<void()> on_change);
+  MeshSource(net::Loop& loop, log::Log& log, Agent& agent, tls::Offers widest,
+             std::function<void()> on_change);
   MeshSource(const MeshSource&) = delete;
   MeshSource& operator=(const MeshSource&) = delete;
 

@@ -13,7 +13,8 @@
 namespace mooring::control {
 namespace {
 
-// Reader takes keys out of an opaque Config and notes which were understood, so that the rest can be named.
+// Reader takes keys out of an opaque Config and notes which were understood, so that the rest can
+// be named.
 class Reader final {
  public:
   Reader(const authz::OpaqueConfig& config, std::string where, std::vector<std::string>* warnings)
@@ -37,7 +38,8 @@ class Reader final {
       if (const auto* duration = std::get_if<config::kind::Duration>(&setting.value)) {
         const std::optional<milliseconds> read = Milliseconds(key, *text);
         // To Consul 0 is what is not said.
-        if (!read || (read->count() == 0 && duration->zero == config::kind::Zero::kRefused)) continue;
+        if (!read || (read->count() == 0 && duration->zero == config::kind::Zero::kRefused))
+          continue;
         value = config::DurationText(*read);
       }
       const Status status = config::ReadValue(setting.value, value, {}, target);
@@ -72,7 +74,8 @@ class Reader final {
 
   void Protocol() {
     if (const std::string* protocol = Text("protocol"); protocol != nullptr && *protocol != "tcp") {
-      Warn("protocol " + *protocol + " is carried as plain TCP; intentions with L7 permissions deny");
+      Warn("protocol " + *protocol +
+           " is carried as plain TCP; intentions with L7 permissions deny");
     }
   }
 
@@ -82,7 +85,8 @@ class Reader final {
     double value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     constexpr double kMost = 1e12;  // 30 years
-    if (error != std::errc{} || end != text.data() + text.size() || !(value >= 0 && value <= kMost)) {
+    if (error != std::errc{} || end != text.data() + text.size() ||
+        !(value >= 0 && value <= kMost)) {
       Warn(key + " = \"" + text + "\" is not a number of milliseconds; the default holds");
       return std::nullopt;
     }
@@ -96,7 +100,8 @@ class Reader final {
 };
 
 // Name gives each upstream its listener's name, and what it leaves to the settings.
-std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams, const config::ServiceSettings& settings) {
+std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams,
+                                const config::ServiceSettings& settings) {
   std::vector<NamedUpstream> named;
   std::set<std::string> taken;
   for (config::UpstreamSettings& upstream : upstreams) {
@@ -165,12 +170,16 @@ std::optional<config::UpstreamSettings> ToUpstream(const authz::UpstreamDocument
   reader.Ignore("balance_outbound_connections");
   reader.IgnorePrefix("mesh_gateway");
   // Gateways are for traffic between datacenters; a query may lead to another one.
-  const bool far = !document.datacenter.empty() || document.type == authz::UpstreamType::kPreparedQuery;
-  if (const std::string& mode = document.mesh_gateway_mode; far && !mode.empty() && mode != "none") {
-    warnings->push_back(where + ": MeshGateway mode " + mode + " is not obeyed; its instances are dialled directly");
+  const bool far =
+      !document.datacenter.empty() || document.type == authz::UpstreamType::kPreparedQuery;
+  if (const std::string& mode = document.mesh_gateway_mode;
+      far && !mode.empty() && mode != "none") {
+    warnings->push_back(where + ": MeshGateway mode " + mode +
+                        " is not obeyed; its instances are dialled directly");
   }
   for (const char* key : {"envoy_listener_json", "envoy_cluster_json"}) {
-    if (reader.Text(key) != nullptr) reader.Warn(std::string(key) + " is for Envoy and has no effect");
+    if (reader.Text(key) != nullptr)
+      reader.Warn(std::string(key) + " is for Envoy and has no effect");
   }
   reader.WarnUnknown();
   return upstream;
@@ -181,8 +190,8 @@ void ReadPublicListen(const authz::ProxyDocument& document, Reader* reader, Prox
   const std::string* bind_address = reader->Text("bind_address");
   const std::string* bind_port = reader->Text("bind_port");
   listen.host = bind_address != nullptr && !bind_address->empty() ? *bind_address
-                : !document.address.empty()                      ? document.address
-                                                                 : "0.0.0.0";
+                : !document.address.empty()                       ? document.address
+                                                                  : "0.0.0.0";
   listen.port = document.port;
   if (bind_port != nullptr) {
     std::uint16_t port = 0;
@@ -206,7 +215,8 @@ void ReadLocalApp(const authz::ProxyDocument& document, Reader* reader, ProxyCon
     config->local_app = app;
   } else if (document.local_service_port != 0) {
     net::Address app;
-    app.host = document.local_service_address.empty() ? "127.0.0.1" : document.local_service_address;
+    app.host =
+        document.local_service_address.empty() ? "127.0.0.1" : document.local_service_address;
     app.port = document.local_service_port;
     config->local_app = app;
   } else if (fallback != nullptr) {
@@ -238,7 +248,8 @@ ProxyConfig FromSettings(const config::ServiceSettings& settings) {
   return config;
 }
 
-ProxyConfig FromDocument(const authz::ProxyDocument& document, const config::ServiceSettings& settings) {
+ProxyConfig FromDocument(const authz::ProxyDocument& document,
+                         const config::ServiceSettings& settings) {
   ProxyConfig config;
   config.service = document.destination_service;
   config.proxy_id = document.id;
@@ -250,34 +261,41 @@ ProxyConfig FromDocument(const authz::ProxyDocument& document, const config::Ser
   ReadPublicListen(document, &reader, &config);
   ReadLocalApp(document, &reader, &config);
   if (config.public_listen && !config.local_app) {
-    reader.Warn("the registration names no local app (Proxy.LocalServicePort, LocalServiceSocketPath or "
-                "Config.local_service_address); the public listener stays closed");
+    reader.Warn(
+        "the registration names no local app (Proxy.LocalServicePort, LocalServiceSocketPath or "
+        "Config.local_service_address); the public listener stays closed");
     config.public_listen.reset();
   }
   reader.Protocol();
-  for (const char* key : {"tcp_check_address", "disable_tcp_check", "balance_inbound_connections",
-                          "local_request_timeout_ms", "xds_fetch_timeout_ms", "prometheus_bind_addr"}) {
+  for (const char* key :
+       {"tcp_check_address", "disable_tcp_check", "balance_inbound_connections",
+        "local_request_timeout_ms", "xds_fetch_timeout_ms", "prometheus_bind_addr"}) {
     reader.Ignore(key);
   }
-  reader.Disobey("max_inbound_connections", "Mooring does not limit a service's connections by number");
+  reader.Disobey("max_inbound_connections",
+                 "Mooring does not limit a service's connections by number");
   for (const char* prefix : {"telemetry", "envoy_", "mesh_gateway"}) reader.IgnorePrefix(prefix);
   for (const char* key : {"statsd_url", "dogstatsd_url"}) reader.Ignore(key);
   if (reader.Text("upstreams") != nullptr) {
-    reader.Warn("upstreams inside Config are deprecated and not read; move them to Proxy.Upstreams");
+    reader.Warn(
+        "upstreams inside Config are deprecated and not read; move them to Proxy.Upstreams");
   }
   reader.IgnorePrefix("upstreams");
   reader.WarnUnknown();
   if (document.mode == "transparent") {
-    config.warnings.push_back("Proxy.Mode transparent needs redirected traffic, which Mooring does not "
-                              "take; it is treated as direct");
+    config.warnings.push_back(
+        "Proxy.Mode transparent needs redirected traffic, which Mooring does not "
+        "take; it is treated as direct");
   }
   if (document.exposes_paths) {
-    config.warnings.push_back("Proxy.Expose opens single HTTP paths without TLS, which a layer 4 proxy "
-                              "cannot restrict; it is not obeyed");
+    config.warnings.push_back(
+        "Proxy.Expose opens single HTTP paths without TLS, which a layer 4 proxy "
+        "cannot restrict; it is not obeyed");
   }
   std::vector<config::UpstreamSettings> upstreams;
   for (const authz::UpstreamDocument& each : document.upstreams) {
-    if (auto upstream = ToUpstream(each, &config.warnings)) upstreams.push_back(std::move(*upstream));
+    if (auto upstream = ToUpstream(each, &config.warnings))
+      upstreams.push_back(std::move(*upstream));
   }
   config.upstreams = Name(std::move(upstreams), settings);
   return config;

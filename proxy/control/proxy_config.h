@@ -1,8 +1,9 @@
-// ProxyConfig: what this proxy is to do now, from the settings alone or from its registration in the agent.
+// ProxyConfig: what this proxy is to do now, from the settings alone or from its registration in
+// the agent.
 //
-// A plain value. FromDocument reads the opaque Config maps by the keys that Consul, its built-in proxy and
-// Envoy know, loosely typed as they are written; what we do not know or cannot honour becomes a warning
-// (said once by the caller), never an error that would take the proxy down.
+// A plain value. FromDocument reads the opaque Config maps by the keys that Consul, its built-in
+// proxy and Envoy know, loosely typed as they are written; what we do not know or cannot honour
+// becomes a warning (said once by the caller), never an error that would take the proxy down.
 #pragma once
 
 #include <optional>
@@ -17,7 +18,8 @@ namespace mooring::control {
 
 using net::milliseconds;
 
-// NamedUpstream is an upstream with the name of its listener, unique and stable: "upstream:facebox".
+// NamedUpstream is an upstream with the name of its listener, unique and stable:
+// "upstream:facebox".
 struct NamedUpstream {
   std::string listener;
   config::UpstreamSettings settings;
@@ -39,6 +41,7 @@ struct ProxyConfig {
 };
 
 ProxyConfig FromSettings(const config::ServiceSettings& settings);
-ProxyConfig FromDocument(const authz::ProxyDocument& document, const config::ServiceSettings& settings);
+ProxyConfig FromDocument(const authz::ProxyDocument& document,
+                         const config::ServiceSettings& settings);
 
 }  // namespace mooring::control

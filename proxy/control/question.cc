@@ -12,23 +12,26 @@ namespace {
 
 using net::milliseconds;
 
-// What an agent may take beyond the wait it was asked for. More than it takes itself to give up a server (7 s): a question
-// that is given up before its answer keeps its connection at the agent.
+// What an agent may take beyond the wait it was asked for. More than it takes itself to give up a
+// server (7 s): a question that is given up before its answer keeps its connection at the agent.
 constexpr milliseconds kAnswerTime{10'000};
-// Where upstreams take turns: the wait of a blocking query, after which another may have its connection, and the pause between
-// two polls of one. A change that is polled is to be seen within 3 s.
+// Where upstreams take turns: the wait of a blocking query, after which another may have its
+// connection, and the pause between two polls of one. A change that is polled is to be seen within
+// 3 s.
 constexpr milliseconds kWaitInTurn{3'000};
 constexpr milliseconds kPollInTurn{2'500};
 constexpr milliseconds kLeastPause{100};
-// A list that has to wake the matches, but no connection for the moment: a deny is to be in force within a second.
+// A list that has to wake the matches, but no connection for the moment: a deny is to be in force
+// within a second.
 constexpr milliseconds kPollList{800};
-// A leaf is polled by a blocking query that waits for next to nothing. Without an index an agent of 1.8 answers from its cache, and
-// renews it for nobody: the certificate expires there.
+// A leaf is polled by a blocking query that waits for next to nothing. Without an index an agent
+// of 1.8 answers from its cache, and renews it for nobody: the certificate expires there.
 constexpr milliseconds kHardlyWaits{5};
 // Who has a seat waits for a connection that short requests are using, before it is polled instead.
 constexpr milliseconds kSeatAgain{30};
 constexpr unsigned kSeatTries = 10;
-// An index that cannot be waited on, or that never moves though the answer came at once, must not spin.
+// An index that cannot be waited on, or that never moves though the answer came at once, must not
+// spin.
 constexpr milliseconds kNoSpin{1'000};
 
 }  // namespace
@@ -89,9 +92,11 @@ void Question::TellNewcomers() {
   audience_.Rethrow();
 }
 
-// Voice is for whom the question is asked next, by whose token: somebody whose token was not refused.
+// Voice is for whom the question is asked next, by whose token: somebody whose token was not
+// refused.
 Subscriber& Question::Voice() const {
-  return audience_.Find([this](Subscriber& one) { return !refused_.contains(one.agent().Secret()); });
+  return audience_.Find(
+      [this](Subscriber& one) { return !refused_.contains(one.agent().Secret()); });
 }
 
 // AskedFor is for whom it was asked, or somebody in his stead.
@@ -105,7 +110,8 @@ void Question::Refresh() {
     return;
   }
   refresh_wanted_ = true;
-  // A question that does not block is answered soon, and asked again then; cut short each time, it might never be.
+  // A question that does not block is answered soon, and asked again then; cut short each time, it
+  // might never be.
   if (asker_.busy() || audience_.telling()) return;
   timer_.Stop();
   Send();
@@ -126,7 +132,8 @@ void Question::CutShort() noexcept {
   audience_.CutShort();
 }
 
-// FollowTokens sends away whose token is another now than the one that the question is asked with. False: nobody is left.
+// FollowTokens sends away whose token is another now than the one that the question is asked with.
+// False: nobody is left.
 bool Question::FollowTokens() {
   if (what_.any_token) return true;
   audience_.ForEach([this](Subscriber& one) {
@@ -138,7 +145,8 @@ bool Question::FollowTokens() {
 void Question::Ask() {
   if (!FollowTokens()) return;
   asker_.Claim(what_.blocking != Blocking::kNone && can_wait_);
-  // After a failure the first question is not a blocking one: it says at once that the agent is back.
+  // After a failure the first question is not a blocking one: it says at once that the agent is
+  // back.
   const bool anew = refresh_wanted_ || pause_.failures() > 0;
   const bool can_wait = (what_.blocking == Blocking::kIndex && index_ > 0) ||
                         (what_.blocking == Blocking::kHash && !hash_.empty());
@@ -164,7 +172,9 @@ void Question::Ask() {
   manner.waits = blocking_;
   const bool unknown = audience_.Any([](Subscriber& one) { return !one.Knows(); });
   const bool urgent = unknown || (how_.own != Own::kNone && (refresh || !polled_));
-  manner.rank = pause_.failures() > 0 ? Asker::Rank::kRetry : urgent ? Asker::Rank::kFirst : Asker::Rank::kPoll;
+  manner.rank = pause_.failures() > 0 ? Asker::Rank::kRetry
+                : urgent              ? Asker::Rank::kFirst
+                                      : Asker::Rank::kPoll;
   asked_with_ = TokenToAskWith();
   sent_index_ = blocking_ && what_.blocking == Blocking::kIndex ? index_ : 0;
   http::Request request = NewRequest(asked_with_, blocking_, cached_);
@@ -181,8 +191,11 @@ void Question::Ask() {
   });
 }
 
-// TokenToAskWith is that of all who are told the answer, even where a file has another by now: FollowTokens sends that one away first.
-const std::string& Question::TokenToAskWith() const { return what_.any_token ? Voice().agent().Secret() : token_; }
+// TokenToAskWith is that of all who are told the answer, even where a file has another by now:
+// FollowTokens sends that one away first.
+const std::string& Question::TokenToAskWith() const {
+  return what_.any_token ? Voice().agent().Secret() : token_;
+}
 
 http::Request Question::NewRequest(const std::string& token, bool waits, bool cached) {
   std::string query = what_.query;
@@ -191,7 +204,8 @@ http::Request Question::NewRequest(const std::string& token, bool waits, bool ca
     query += text;
   };
   const auto wait_for_change = [&](milliseconds wait) {
-    add(what_.blocking == Blocking::kIndex ? "index=" + std::to_string(index_) : "hash=" + authz::PercentEncoded(hash_));
+    add(what_.blocking == Blocking::kIndex ? "index=" + std::to_string(index_)
+                                           : "hash=" + authz::PercentEncoded(hash_));
     add("wait=" + std::to_string(wait.count()) + "ms");
   };
   milliseconds deadline = kAnswerTime;
@@ -212,16 +226,18 @@ http::Request Question::NewRequest(const std::string& token, bool waits, bool ca
   return request;
 }
 
-// A blocking query is never given up for a question that somebody wants answered at once: it goes beside it.
+// A blocking query is never given up for a question that somebody wants answered at once: it goes
+// beside it.
 void Question::AskAside() {
   if (!aside_) aside_ = std::make_unique<Asker>(link_.connections());
   if (aside_->busy()) return;
   http::Request request = NewRequest(TokenToAskWith(), false, false);
-  aside_->Send(std::move(request), {Asker::Rank::kFirst, false}, [this](Result<http::Response> answer) {
-    const auto self = shared_from_this();
-    TakeAside(std::move(answer));
-    audience_.Rethrow();
-  });
+  aside_->Send(std::move(request), {Asker::Rank::kFirst, false},
+               [this](Result<http::Response> answer) {
+                 const auto self = shared_from_this();
+                 TakeAside(std::move(answer));
+                 audience_.Rethrow();
+               });
 }
 
 // Next arranges for the next question after a good answer.
@@ -233,12 +249,14 @@ void Question::Next(bool unmoved) {
     return;
   }
   if (!can_wait_) {
-    if (const milliseconds pause = PollInterval(); pause.count() > 0) timer_.Start(pause_.Regular(pause));
+    if (const milliseconds pause = PollInterval(); pause.count() > 0)
+      timer_.Start(pause_.Regular(pause));
     return;
   }
   if (polled_) {
-    // From question to question; the first pause is any part of it, so that all are not asked at one moment.
-    const milliseconds interval = how_.own == Own::kIntentions       ? PollInterval()
+    // From question to question; the first pause is any part of it, so that all are not asked at
+    // one moment.
+    const milliseconds interval = how_.own == Own::kIntentions      ? PollInterval()
                                   : how_.own == Own::kIntentionList ? kPollList
                                                                     : kPollInTurn;
     const bool first = !std::exchange(polled_before_, true);
@@ -269,7 +287,8 @@ milliseconds Question::PollInterval() {
 void Question::Retry(ErrorCode code, milliseconds at_least) {
   ExpectNewcomers();
   timer_.Start(std::max(pause_.Failed(kBackoff, loop_.now()), at_least));
-  // An agent that asks for patience gets it; a silent or broken one is asked again as soon as it is back.
+  // An agent that asks for patience gets it; a silent or broken one is asked again as soon as it is
+  // back.
   if (code == ErrorCode::kUnavailable && at_least.count() == 0) {
     link_.CallWhenBack(this, [this] { Refresh(); });
   } else {

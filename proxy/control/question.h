@@ -1,13 +1,15 @@
-// Question: one document of the agent's API, asked for again and again, by blocking queries or, where connections are short
-// (agent_connections.h), by polls; for all who want it (audience.h). Here the protocol, the rate, retries, and whose token is used
-// are decided. What an answer is worth to one who wants it, he decides himself: a Watch (watch.h).
+// Question: one document of the agent's API, asked for again and again, by blocking queries or,
+// where connections are short (agent_connections.h), by polls; for all who want it (audience.h).
+// Here the protocol, the rate, retries, and whose token is used are decided. What an answer is
+// worth to one who wants it, he decides himself: a Watch (watch.h).
 //
-// Rules of the protocol (consul's blocking queries): the index of an answer goes into the next request; an index that went
-// backwards starts again without one; an index of 0 or none cannot be waited on, so the document is polled; a return does not
-// mean a change. Failures are retried with jittered backoff, 250 ms to 8 s, and at once when the agent answers somebody else again.
+// Rules of the protocol (consul's blocking queries): the index of an answer goes into the next
+// request; an index that went backwards starts again without one; an index of 0 or none cannot be
+// waited on, so the document is polled; a return does not mean a change. Failures are retried with
+// jittered backoff, 250 ms to 8 s, and at once when the agent answers somebody else again.
 //
-// An answer that nobody can use is a failure of the question; one that somebody can use is none. Shared by its subscribers
-// (questions.h), and ends with the last. Loop thread only.
+// An answer that nobody can use is a failure of the question; one that somebody can use is none.
+// Shared by its subscribers (questions.h), and ends with the last. Loop thread only.
 #pragma once
 
 #include <compare>
@@ -30,9 +32,10 @@ namespace mooring::control {
 
 class Question final : public std::enable_shared_from_this<Question> {
  public:
-  // Between tries that fail. At most so much that fresh state is there within the promised ten seconds, with what follows the answer: an
-  // empty list is believed 2 s late.
-  static constexpr net::RetryPause::Bounds kBackoff{net::milliseconds(250), net::milliseconds(8'000)};
+  // Between tries that fail. At most so much that fresh state is there within the promised ten
+  // seconds, with what follows the answer: an empty list is believed 2 s late.
+  static constexpr net::RetryPause::Bounds kBackoff{net::milliseconds(250),
+                                                    net::milliseconds(8'000)};
   using Own = AgentConnections::Own;
   enum class Blocking {
     kIndex,  // X-Consul-Index and ?index=
@@ -46,7 +49,9 @@ class Question final : public std::enable_shared_from_this<Question> {
     std::string query;
     std::string body;
     Blocking blocking = Blocking::kIndex;
-    bool any_token = false;  // the answer is the same whatever the token, or its content is not read: one that is refused (403) is replaced by another's
+    // the answer is the same whatever the token, or its content is not read: one that is refused
+    // (403) is replaced by another's
+    bool any_token = false;
     auto operator<=>(const What&) const = default;
   };
   // How it is asked: as its first subscriber has it.
@@ -54,7 +59,9 @@ class Question final : public std::enable_shared_from_this<Question> {
     Own own = Own::kNone;
     net::milliseconds wait{0};
     bool secret = false;  // the answer holds a private key
-    bool marked = false;  // the agent's marks mean something: an answer that has not passed its cache proves that servers live
+    // the agent's marks mean something: an answer that has not passed its cache proves that servers
+    // live
+    bool marked = false;
   };
   // `token` is that of all its subscribers; it does not matter where any token may ask.
   Question(AgentLink& link, What what, How how, std::string token);
@@ -62,12 +69,15 @@ class Question final : public std::enable_shared_from_this<Question> {
   Question(const Question&) = delete;
   Question& operator=(const Question&) = delete;
 
-  // Join: the subscriber is told the answer once it is there, never inside Join. True: it is the first, and the question is asked at
-  // once. A later one is told the last answer, or the question is asked for it beside the one under way.
+  // Join: the subscriber is told the answer once it is there, never inside Join. True: it is the
+  // first, and the question is asked at once. A later one is told the last answer, or the question
+  // is asked for it beside the one under way.
   bool Join(Subscriber* subscriber);
-  // Leave: nothing is called any more. When the last one has left, the question is given up with its last reference.
+  // Leave: nothing is called any more. When the last one has left, the question is given up with
+  // its last reference.
   void Leave(Subscriber* subscriber);
-  // Refresh asks at once, without waiting for a change; behind a question under way that does not wait for one.
+  // Refresh asks at once, without waiting for a change; behind a question under way that does not
+  // wait for one.
   void Refresh();
 
   bool Blocks() const { return what_.blocking != Blocking::kNone && can_wait_ && !polled_; }
@@ -130,9 +140,11 @@ class Question final : public std::enable_shared_from_this<Question> {
   Facts last_facts_;
   Error last_error_;
   bool last_refused_ = false;
-  std::uint64_t cached_index_ = 0;  // a cached answer of this index, though it is behind, is known to be no news
+  // a cached answer of this index, though it is behind, is known to be no news
+  std::uint64_t cached_index_ = 0;
   std::uint64_t behind_index_ = 0;  // that of the answer which made us verify
-  bool verify_ = false;             // the next one is not of the agent's cache: what the servers say decides
+  // the next one is not of the agent's cache: what the servers say decides
+  bool verify_ = false;
 
   // The question under way, and the next.
   bool blocking_ = false;

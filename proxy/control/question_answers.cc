@@ -48,7 +48,8 @@ void Question::OnAnswer(Result<http::Response> answer) {
   if (answer) link_.NoteAnswer(*answer);
   const bool by_gateway = answer && answer->status == kGatewayTimeout;
   if (waited && (!answer || by_gateway)) {
-    link_.NoteCut(cuts_, std::chrono::duration_cast<milliseconds>(loop_.now() - sent_at_), wait_, by_gateway);
+    link_.NoteCut(cuts_, std::chrono::duration_cast<milliseconds>(loop_.now() - sent_at_), wait_,
+                  by_gateway);
   } else if (waited) {
     cuts_ = {};
   }
@@ -85,22 +86,27 @@ void Question::OnRefusal(const http::Response& answer) {
   if (answer.status == 403 && what_.any_token && AskWithAnotherToken()) return;
   milliseconds at_least{0};
   if (const auto seconds = HeaderNumber(answer, "retry-after")) {
-    at_least = std::min(milliseconds(static_cast<milliseconds::rep>(std::min<std::uint64_t>(*seconds, 10) * 1000)),
-                        kMaxPatience);
+    at_least = std::min(
+        milliseconds(static_cast<milliseconds::rep>(std::min<std::uint64_t>(*seconds, 10) * 1000)),
+        kMaxPatience);
   }
   Subscriber& asked_for = AskedFor();
-  Fail(Explain(answer, asked_for.agent(), asked_for.name()), at_least, answer.status == 403 || answer.status == 404);
+  Fail(Explain(answer, asked_for.agent(), asked_for.name()), at_least,
+       answer.status == 403 || answer.status == 404);
 }
 
-// AskWithAnotherToken goes on with one that was not refused. False: all were, and all are tried again from now on.
+// AskWithAnotherToken goes on with one that was not refused. False: all were, and all are tried
+// again from now on.
 bool Question::AskWithAnotherToken() {
   refused_.insert(asked_with_);
-  const bool another = audience_.Any([this](Subscriber& one) { return !refused_.contains(one.agent().Secret()); });
+  const bool another =
+      audience_.Any([this](Subscriber& one) { return !refused_.contains(one.agent().Secret()); });
   another ? Send() : refused_.clear();
   return another;
 }
 
-// IsBehind: an answer of the agent's cache is older than what is in force, or of another life of the agent.
+// IsBehind: an answer of the agent's cache is older than what is in force, or of another life of
+// the agent.
 bool Question::IsBehind(const http::Response& response) {
   const std::uint64_t index = HeaderNumber(response, "x-consul-index").value_or(0);
   if (index >= index_) return false;
@@ -115,14 +121,19 @@ void Question::Succeed(http::Response* answer, bool behind, bool absent) {
   const std::uint64_t index = HeaderNumber(*answer, "x-consul-index").value_or(0);
   const std::string* header = answer->Header("x-consul-contenthash");
   const std::string hash = header != nullptr ? *header : std::string();
-  const bool can_wait = what_.blocking == Blocking::kIndex ? index > 0 : what_.blocking == Blocking::kHash && !hash.empty();
-  if (!behind && !can_wait) asker_.Claim(false);  // before they are told: another question may want the connection
+  const bool can_wait = what_.blocking == Blocking::kIndex
+                            ? index > 0
+                            : what_.blocking == Blocking::kHash && !hash.empty();
+  // before they are told: another question may want the connection
+  if (!behind && !can_wait) asker_.Claim(false);
   Facts facts;
   facts.cached = cached_;
   facts.polled = polled_;
   facts.behind = behind;
   facts.at = facts.fresh_at = loop_.now();
-  if (cached_) facts.fresh_at -= std::chrono::seconds(std::min(HeaderNumber(*answer, "age").value_or(0), kMaxAge));
+  if (cached_)
+    facts.fresh_at -=
+        std::chrono::seconds(std::min(HeaderNumber(*answer, "age").value_or(0), kMaxAge));
   facts.index = index < sent_index_ ? 0 : index;  // backwards: the agent's state is a new one
   if (what_.blocking == Blocking::kIndex && index > 0) facts.version = std::to_string(index);
   if (what_.blocking == Blocking::kHash) facts.version = hash;
@@ -137,8 +148,9 @@ void Question::Succeed(http::Response* answer, bool behind, bool absent) {
     return;
   }
   const bool recovered = pause_.failures() > 0;
-  const bool unmoved = !behind && (what_.blocking == Blocking::kHash ? hash == hash_ && !hash_.empty()
-                                                                     : sent_index_ != 0 && index == sent_index_);
+  const bool unmoved =
+      !behind && (what_.blocking == Blocking::kHash ? hash == hash_ && !hash_.empty()
+                                                    : sent_index_ != 0 && index == sent_index_);
   link_.ForgetWaiting(this);
   pause_.Succeeded();
   answered_ = true;

@@ -7,14 +7,16 @@ Questions& Questions::Of(AgentLink& link) {
   return static_cast<Questions&>(*link.attachment());
 }
 
-std::shared_ptr<Question> Questions::For(Agent& agent, const Question::What& what, const Question::How& how) {
+std::shared_ptr<Question> Questions::For(Agent& agent, const Question::What& what,
+                                         const Question::How& how) {
   const std::string token = what.any_token ? std::string() : agent.Secret();
   const auto place = known_.try_emplace(Key(what, token)).first;
   if (auto known = place->second.lock()) return known;
-  std::shared_ptr<Question> question(new Question(agent.link(), what, how, token), [this, place](Question* ended) {
-    known_.erase(place);
-    delete ended;
-  });
+  std::shared_ptr<Question> question(new Question(agent.link(), what, how, token),
+                                     [this, place](Question* ended) {
+                                       known_.erase(place);
+                                       delete ended;
+                                     });
   place->second = question;
   return question;
 }

@@ -1,6 +1,8 @@
-// Questions: what is being asked of the agent by whom. Who asks the same with the same token shares one Question.
+// Questions: what is being asked of the agent by whom. Who asks the same with the same token shares
+// one Question.
 //
-// One for a link, which carries it. It keeps nothing alive: a Question ends with its last subscriber. Loop thread only.
+// One for a link, which carries it. It keeps nothing alive: a Question ends with its last
+// subscriber. Loop thread only.
 #pragma once
 
 #include <map>
@@ -18,7 +20,8 @@ class Questions final : public net::Attachment {
  public:
   static Questions& Of(AgentLink& link);
 
-  // For is the question that `agent` asks by that, with its token as it is now; a new one is asked as `how` says.
+  // For is the question that `agent` asks by that, with its token as it is now; a new one is asked
+  // as `how` says.
   std::shared_ptr<Question> For(Agent& agent, const Question::What& what, const Question::How& how);
 
  private:

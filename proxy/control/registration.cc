@@ -14,11 +14,13 @@ namespace {
 using net::milliseconds;
 
 constexpr milliseconds kHeartbeat{10'000};
-// Short at first: an agent that was restarted lists nobody before the check of theirs has been passed again.
+// Short at first: an agent that was restarted lists nobody before the check of theirs has been
+// passed again.
 constexpr net::RetryPause::Bounds kRetry{milliseconds(250), milliseconds(4'000)};
 constexpr milliseconds kAsk{5'000};
 constexpr milliseconds kLeave{1'000};  // what a stopping process grants the agent for one answer
-constexpr net::RetryPause::Bounds kRetryRemove{milliseconds(500), milliseconds(500)};  // somebody waits for the end of a process
+// somebody waits for the end of a process
+constexpr net::RetryPause::Bounds kRetryRemove{milliseconds(500), milliseconds(500)};
 constexpr int kRemoveTries = 3;
 constexpr char kMark[] = "mooring-process";  // a key of Meta
 
@@ -55,8 +57,8 @@ void Registration::Later(milliseconds delay, void (Registration::*what)()) {
   timer_.Start(delay);
 }
 
-void Registration::TryAgain(void (Registration::*what)(), log::Literal said, const Result<http::Response>& answer,
-                            std::string_view asked) {
+void Registration::TryAgain(void (Registration::*what)(), log::Literal said,
+                            const Result<http::Response>& answer, std::string_view asked) {
   const Error error = answer ? Explain(*answer, agent_, asked) : answer.error();
   if (answer) complaint_ = error.message;
   Failed(said, error);
@@ -73,9 +75,10 @@ void Registration::Failed(log::Literal what, const Error& why) {
   }
   // No outage, and nothing that waiting cures.
   agent_.NameToken([&log = log_, id = entry_.id, message = why.message,
-                    needs = "service:write on \"" + entry_.service + "-proxy\" and \"" + entry_.service + "\""](
-                       const std::string& token) {
-    log.Err("agent", "agent refuses", {{"id", id}, {"error", message}, {"token", token}, {"needs", needs}});
+                    needs = "service:write on \"" + entry_.service + "-proxy\" and \"" +
+                            entry_.service + "\""](const std::string& token) {
+    log.Err("agent", "agent refuses",
+            {{"id", id}, {"error", message}, {"token", token}, {"needs", needs}});
   });
 }
 
@@ -87,7 +90,8 @@ void Registration::Rest() {
 
 void Registration::Register() {
   agent_.link().ForgetWaiting(this);
-  Later(kAsk + kRetry.first, &Registration::Register);  // should memory run out before the answer is dealt with
+  // should memory run out before the answer is dealt with
+  Later(kAsk + kRetry.first, &Registration::Register);
   asked_ = true;
   nlohmann::json body{
       {"Kind", "connect-proxy"},
@@ -111,7 +115,8 @@ void Registration::Register() {
   request.deadline = kAsk;
   asker_->Send(std::move(request), [this](const Result<http::Response>& answer) {
     if (!answer || answer->status != 200) {
-      TryAgain(&Registration::Register, "registration failed, will retry", answer, "register " + entry_.id);
+      TryAgain(&Registration::Register, "registration failed, will retry", answer,
+               "register " + entry_.id);
       return;
     }
     registered_ = true;
@@ -130,8 +135,8 @@ void Registration::Register() {
 void Registration::Pass() {
   agent_.link().ForgetWaiting(this);
   Later(kAsk + kRetry.first, &Registration::Pass);  // as above
-  http::Request request =
-      agent_.NewRequest("PUT", "/v1/agent/check/pass/" + authz::PercentEncoded(CheckId(entry_)), "");
+  http::Request request = agent_.NewRequest(
+      "PUT", "/v1/agent/check/pass/" + authz::PercentEncoded(CheckId(entry_)), "");
   request.deadline = kAsk;
   asker_->Send(std::move(request), [this](const Result<http::Response>& answer) {
     if (answer && answer->status == 200) {
@@ -154,34 +159,39 @@ void Registration::Pass() {
       Register();
     } else if (unknown) {
       registered_ = false;
-      TryAgain(&Registration::Register, "the agent takes our registration and refuses its heartbeat, will retry both", answer,
-               "pass " + CheckId(entry_));
+      TryAgain(&Registration::Register,
+               "the agent takes our registration and refuses its heartbeat, will retry both",
+               answer, "pass " + CheckId(entry_));
     } else {
-      TryAgain(&Registration::Pass, "heartbeat failed, will retry", answer, "pass " + CheckId(entry_));
+      TryAgain(&Registration::Pass, "heartbeat failed, will retry", answer,
+               "pass " + CheckId(entry_));
     }
   });
 }
 
 // Look asks whose the entry is; an error: the agent does not say.
 void Registration::Look(std::function<void(const Result<Owner>&)> done) {
-  http::Request request = agent_.NewRequest("GET", "/v1/agent/service/" + authz::PercentEncoded(entry_.id), "");
+  http::Request request =
+      agent_.NewRequest("GET", "/v1/agent/service/" + authz::PercentEncoded(entry_.id), "");
   request.deadline = kLeave;
-  asker_->Send(std::move(request), [this, done = std::move(done)](const Result<http::Response>& answer) {
-    if (!answer) {
-      done(answer.error());
-    } else if (answer->status == 404) {
-      done(Owner::kNobody);
-    } else if (answer->status != 200) {
-      done(Explain(*answer, agent_, "look at " + entry_.id));
-    } else if (const auto mark = authz::ParseServiceMeta(answer->body, kMark); !mark) {
-      done(mark.error());
-    } else if (*mark == mark_) {
-      done(Owner::kWe);
-    } else {
-      log_.Info("agent", "another process has registered in our place; its entry is left alone", {{"id", entry_.id}});
-      done(Owner::kAnother);
-    }
-  });
+  asker_->Send(
+      std::move(request), [this, done = std::move(done)](const Result<http::Response>& answer) {
+        if (!answer) {
+          done(answer.error());
+        } else if (answer->status == 404) {
+          done(Owner::kNobody);
+        } else if (answer->status != 200) {
+          done(Explain(*answer, agent_, "look at " + entry_.id));
+        } else if (const auto mark = authz::ParseServiceMeta(answer->body, kMark); !mark) {
+          done(mark.error());
+        } else if (*mark == mark_) {
+          done(Owner::kWe);
+        } else {
+          log_.Info("agent", "another process has registered in our place; its entry is left alone",
+                    {{"id", entry_.id}});
+          done(Owner::kAnother);
+        }
+      });
 }
 
 void Registration::Suspend(std::function<void(bool)> done) {
@@ -201,14 +211,16 @@ void Registration::Suspend(std::function<void(bool)> done) {
 }
 
 void Registration::MakeCritical(std::function<void(bool)> done) {
-  http::Request request = agent_.NewRequest(
-      "PUT", "/v1/agent/check/fail/" + authz::PercentEncoded(CheckId(entry_)), "note=" + authz::PercentEncoded(kDrainReason));
+  http::Request request =
+      agent_.NewRequest("PUT", "/v1/agent/check/fail/" + authz::PercentEncoded(CheckId(entry_)),
+                        "note=" + authz::PercentEncoded(kDrainReason));
   request.deadline = kLeave;
-  asker_->Send(std::move(request), [this, done = std::move(done)](const Result<http::Response>& answer) {
-    const bool taken = answer && answer->status == 200;
-    if (!taken) Later(pause_.Regular(kHeartbeat), &Registration::Pass);
-    done(taken);
-  });
+  asker_->Send(std::move(request),
+               [this, done = std::move(done)](const Result<http::Response>& answer) {
+                 const bool taken = answer && answer->status == 200;
+                 if (!taken) Later(pause_.Regular(kHeartbeat), &Registration::Pass);
+                 done(taken);
+               });
 }
 
 void Registration::Resume() {
@@ -239,28 +251,33 @@ void Registration::TryRemove(int tries_left, std::function<void()> done) {
 }
 
 void Registration::Deregister(int tries_left, std::function<void()> done) {
-  http::Request request =
-      agent_.NewRequest("PUT", "/v1/agent/service/deregister/" + authz::PercentEncoded(entry_.id), "");
+  http::Request request = agent_.NewRequest(
+      "PUT", "/v1/agent/service/deregister/" + authz::PercentEncoded(entry_.id), "");
   request.deadline = kLeave;
   asker_->Send(std::move(request), [this, tries_left, done = std::move(done)](
-                                        const Result<http::Response>& answer) mutable {
+                                       const Result<http::Response>& answer) mutable {
     // 404: somebody else has removed it, which is what we want.
     if (answer && (answer->status == 200 || answer->status == 404)) {
       log_.Info("agent", "deregistered", {{"id", entry_.id}});
       done();
       return;
     }
-    RemoveAgain(tries_left, answer ? Explain(*answer, agent_, "deregister") : answer.error(), std::move(done));
+    RemoveAgain(tries_left, answer ? Explain(*answer, agent_, "deregister") : answer.error(),
+                std::move(done));
   });
 }
 
 void Registration::RemoveAgain(int tries_left, const Error& why, std::function<void()> done) {
   if (tries_left <= 1) {
-    Failed("not deregistered; the agent will do it when the check has been critical for ten minutes", why);
+    Failed(
+        "not deregistered; the agent will do it when the check has been critical for ten minutes",
+        why);
     done();
     return;
   }
-  after_timer_ = [this, tries_left, done = std::move(done)]() mutable { TryRemove(tries_left - 1, std::move(done)); };
+  after_timer_ = [this, tries_left, done = std::move(done)]() mutable {
+    TryRemove(tries_left - 1, std::move(done));
+  };
   timer_.Start(pause_.Failed(kRetryRemove, loop_.now()));
 }
 

@@ -1,12 +1,14 @@
-// Registration: keeps our own entry in the agent's catalog (`-register`), and takes it out for a drain.
+// Registration: keeps our own entry in the agent's catalog (`-register`), and takes it out for a
+// drain.
 //
-// Kept: registered once the caller says that we can serve, with a TTL check that is passed every 10 s,
-// registered again when the agent has lost it. The check goes critical 30 s after a crash and the entry is
-// removed by the agent after ten minutes more.
+// Kept: registered once the caller says that we can serve, with a TTL check that is passed every 10
+// s, registered again when the agent has lost it. The check goes critical 30 s after a crash and
+// the entry is removed by the agent after ten minutes more.
 //
-// A process that takes our place while we still live registers the same ID over ours. The entry is its own from then on: what would
-// take it from callers (a critical check, the removal) is asked for only after a look at the entry, which has a mark of ours in its
-// Meta. Loop thread only. Source: Consul's agent service API.
+// A process that takes our place while we still live registers the same ID over ours. The entry is
+// its own from then on: what would take it from callers (a critical check, the removal) is asked
+// for only after a look at the entry, which has a mark of ours in its Meta. Loop thread only.
+// Source: Consul's agent service API.
 #pragma once
 
 #include <functional>
@@ -26,7 +28,8 @@ class Registration final {
   struct Entry {
     std::string id;       // <service>-proxy[-<suffix>]
     std::string service;  // the destination service
-    std::string address;  // empty: the agent's node address, which the cluster reaches this machine by
+    // empty: the agent's node address, which the cluster reaches this machine by
+    std::string address;
     std::uint16_t port = 0;
   };
 
@@ -37,18 +40,21 @@ class Registration final {
 
   void Start();
   bool registered() const { return registered_; }
-  // Complaint is what the agent has against our entry; empty: nothing, or it does not answer at all.
+  // Complaint is what the agent has against our entry; empty: nothing, or it does not answer at
+  // all.
   const std::string& Complaint() const { return complaint_; }
 
   const std::string& id() const { return entry_.id; }
 
-  // Suspend makes the check critical, so that nobody is sent here any more. `done` hears whether the agent has taken it, within two
-  // seconds. If not, heartbeats go on, unless the entry is another process's.
+  // Suspend makes the check critical, so that nobody is sent here any more. `done` hears whether
+  // the agent has taken it, within two seconds. If not, heartbeats go on, unless the entry is
+  // another process's.
   void Suspend(std::function<void(bool)> done);
   // Resume passes the check again, at once and from then on.
   void Resume();
-  // Remove deregisters, if the entry is still ours: three tries, half a second apart at most. `done` runs after the last. An entry of
-  // which the agent does not say whose it is stays, and goes by its check.
+  // Remove deregisters, if the entry is still ours: three tries, half a second apart at most.
+  // `done` runs after the last. An entry of which the agent does not say whose it is stays, and
+  // goes by its check.
   void Remove(std::function<void()> done);
 
  private:
@@ -57,7 +63,8 @@ class Registration final {
   void Register();
   void Pass();
   void Later(net::milliseconds delay, void (Registration::*what)());
-  void TryAgain(void (Registration::*what)(), log::Literal said, const Result<http::Response>& answer, std::string_view asked);
+  void TryAgain(void (Registration::*what)(), log::Literal said,
+                const Result<http::Response>& answer, std::string_view asked);
   void Failed(log::Literal what, const Error& why);
   void Rest();  // neither heartbeats nor tries until something else is begun
   void Look(std::function<void(const Result<Owner>&)> done);
@@ -77,7 +84,8 @@ class Registration final {
   void (Registration::*next_)() = nullptr;
   std::function<void()> after_timer_;
   bool registered_ = false;
-  bool unproven_ = false;  // the agent has not taken a heartbeat since it took the last registration
+  // the agent has not taken a heartbeat since it took the last registration
+  bool unproven_ = false;
   bool asked_ = false;  // a registration has been sent, whatever came of it
   std::string last_error_;
   std::string complaint_;

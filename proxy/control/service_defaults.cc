@@ -18,7 +18,9 @@ Watch::Options WatchOptions(const std::string& service) {
   options.poll_interval = kPoll;
   options.keep = false;
   options.needs = "service:read on \"" + service + "\"";
-  options.is_absent = [](const http::Response& response) { return response.status == 404 || response.status == 403; };
+  options.is_absent = [](const http::Response& response) {
+    return response.status == 404 || response.status == 403;
+  };
   return options;
 }
 
@@ -27,7 +29,8 @@ Watch::Options WatchOptions(const std::string& service) {
 ServiceDefaults::ServiceDefaults(net::Loop& loop, log::Log& log, Agent& agent, std::string service)
     : log_(log),
       service_(std::move(service)),
-      watch_(loop, log, agent, WatchOptions(service_), [this](const http::Response& response) { return Take(response); }) {}
+      watch_(loop, log, agent, WatchOptions(service_),
+             [this](const http::Response& response) { return Take(response); }) {}
 
 Status ServiceDefaults::Take(const http::Response& response) {
   const auto mode = authz::ParseMutualTlsMode(response.body);
@@ -35,7 +38,9 @@ Status ServiceDefaults::Take(const http::Response& response) {
   const bool was_permissive = std::exchange(permissive_, *mode == "permissive");
   if (permissive_ && !was_permissive) {
     log_.Warn("config", "configuration",
-              {{"warning", "service-defaults " + service_ + ": MutualTLSMode permissive is not obeyed; callers without TLS are refused"}});
+              {{"warning",
+                "service-defaults " + service_ +
+                    ": MutualTLSMode permissive is not obeyed; callers without TLS are refused"}});
   }
   return Ok();
 }

@@ -1,8 +1,9 @@
-// ServiceDefaults: what the service's central entry asks of its sidecar and the agent merges into no registration.
+// ServiceDefaults: what the service's central entry asks of its sidecar and the agent merges into
+// no registration.
 //
-// That is MutualTLSMode: "permissive" has Envoy take callers without TLS, which Mooring never does; it is said once. The
-// entry is polled, for it only tells us what to say: one that cannot be read (no permission, none there) tells nothing. Loop
-// thread only.
+// That is MutualTLSMode: "permissive" has Envoy take callers without TLS, which Mooring never does;
+// it is said once. The entry is polled, for it only tells us what to say: one that cannot be read
+// (no permission, none there) tells nothing. Loop thread only.
 #pragma once
 
 #include <string>

@@ -10,12 +10,14 @@ namespace mooring::control {
 Result<std::shared_ptr<Token>> Token::Make(log::Log& log, Origin origin) {
   std::shared_ptr<Token> token(new Token(log, std::move(origin)));
   if (token->origin_.file.empty()) return token;
-  if (auto read = token->Read(When::kFirst); !read) return Invalid("Error loading token file: " + read.error().message);
+  if (auto read = token->Read(When::kFirst); !read)
+    return Invalid("Error loading token file: " + read.error().message);
   if (const std::string warning = config::OpenToOthers(token->origin_.file); !warning.empty()) {
     log.Warn("agent", "a token is open to others", {{"warning", warning}});
   }
   if (token->once_) {
-    log.Info("agent", "the token file is a pipe and was read once: another token needs a restart", {{"file", token->origin_.file}});
+    log.Info("agent", "the token file is a pipe and was read once: another token needs a restart",
+             {{"file", token->origin_.file}});
   }
   return token;
 }
@@ -29,13 +31,15 @@ Status Token::Read(When when) {
   // Looked at before it is read: a write in between is then seen at the next look.
   const config::FileLook look = config::LookAt(origin_.file);
   const bool pipe = config::IsPipe(origin_.file);
-  if (pipe && when == When::kAgain) return Invalid(origin_.file + ": it has become a pipe, which is read at the start alone");
+  if (pipe && when == When::kAgain)
+    return Invalid(origin_.file + ": it has become a pipe, which is read at the start alone");
   once_ = pipe;
   auto text = once_ ? config::ReadPipe(origin_.file) : config::ReadFile(origin_.file);
   if (!text) return text.error();
   tls::Cleanse(&from_file_);
   from_file_ = authz::Trimmed(*text);
-  if (pipe && from_file_.empty()) return Invalid(origin_.file + ": nothing came out of this pipe; is it given for two services?");
+  if (pipe && from_file_.empty())
+    return Invalid(origin_.file + ": nothing came out of this pipe; is it given for two services?");
   tls::Cleanse(&*text);
   look_ = look;
   return Ok();
@@ -43,7 +47,8 @@ Status Token::Read(When when) {
 
 void Token::Renew() {
   if (origin_.file.empty() || once_ || config::LookAt(origin_.file) == look_) return;
-  // A file that is gone or unreadable for a moment (it is being replaced) leaves the last token in force.
+  // A file that is gone or unreadable for a moment (it is being replaced) leaves the last token in
+  // force.
   auto read = Read(When::kAgain);
   if (read) {
     error_said_ = false;
@@ -63,7 +68,8 @@ std::string Token::Name() const {
 
 std::string Token::Blot(std::string text) const {
   for (const std::string* token : {&from_file_, &origin_.given}) {
-    for (std::size_t at = 0; !token->empty() && (at = text.find(*token, at)) != std::string::npos;) {
+    for (std::size_t at = 0;
+         !token->empty() && (at = text.find(*token, at)) != std::string::npos;) {
       text.replace(at, token->size(), "(the token)");
     }
   }

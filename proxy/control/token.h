@@ -1,8 +1,8 @@
 // Token: one ACL token, as its setting or its file has it now.
 //
-// The file is looked at again for every request and read when it has changed, so a rotated token is in force with the next one. A pipe,
-// as the shell's <(...), is read once.
-// Services that name the same file share one Token (AgentLink::TokenOf); two that hold the same secret from different
+// The file is looked at again for every request and read when it has changed, so a rotated token is
+// in force with the next one. A pipe, as the shell's <(...), is read once. Services that name the
+// same file share one Token (AgentLink::TokenOf); two that hold the same secret from different
 // places are the same to the agent, and Secret says so. Loop thread only.
 #pragma once
 
@@ -23,7 +23,8 @@ class Token final {
   struct Origin {
     std::string given;  // a secret
     std::string file;   // a path
-    std::string name = "the token given by -token, agent.token or CONSUL_HTTP_TOKEN";  // of `given`, for messages
+    // of `given`, for messages
+    std::string name = "the token given by -token, agent.token or CONSUL_HTTP_TOKEN";
     auto operator<=>(const Origin&) const = default;
   };
 
@@ -33,13 +34,16 @@ class Token final {
   Token(const Token&) = delete;
   Token& operator=(const Token&) = delete;
 
-  // Renew looks at the file, and reads it where it has changed. One that cannot be read for a moment leaves the token in force.
+  // Renew looks at the file, and reads it where it has changed. One that cannot be read for a
+  // moment leaves the token in force.
   void Renew();
-  // Secret is the token in force, empty if there is none. Two Tokens are the same to the agent where this is equal.
+  // Secret is the token in force, empty if there is none. Two Tokens are the same to the agent
+  // where this is equal.
   const std::string& Secret() const { return from_file_.empty() ? origin_.given : from_file_; }
 
   const Origin& origin() const { return origin_; }
-  // Name says which token is in use, never the token: "the token of /etc/mooring/token", "no token".
+  // Name says which token is in use, never the token: "the token of /etc/mooring/token", "no
+  // token".
   std::string Name() const;
   // Blot replaces the token in a text of the agent's, which may repeat what it was asked with.
   std::string Blot(std::string text) const;

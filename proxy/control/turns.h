@@ -1,9 +1,10 @@
 // Turns: which upstreams wait for a change by a blocking query, and which are asked in turn.
 //
-// There are fewer connections than upstreams may be: with a seat for each all wait; with more upstreams than seats those in
-// use lately have them. A seat is never taken from who sits: blocking queries are short then, and at the end of one its
-// owner stands up if somebody was in use later. (An agent keeps the connection of an abandoned blocking query until the
-// query's time is over, so giving one up would use two.) Knows no sockets; owned by AgentConnections. Loop thread only.
+// There are fewer connections than upstreams may be: with a seat for each all wait; with more
+// upstreams than seats those in use lately have them. A seat is never taken from who sits: blocking
+// queries are short then, and at the end of one its owner stands up if somebody was in use later.
+// (An agent keeps the connection of an abandoned blocking query until the query's time is over, so
+// giving one up would use two.) Knows no sockets; owned by AgentConnections. Loop thread only.
 #pragma once
 
 #include <cstddef>

@@ -13,8 +13,8 @@ namespace {
 using net::milliseconds;
 
 constexpr milliseconds kPollQuery{10'000};
-// An agent or server that has just started may list nobody at first. The instances known before are tried that
-// much longer: they prove who they are, and a dead one costs a failed attempt.
+// An agent or server that has just started may list nobody at first. The instances known before are
+// tried that much longer: they prove who they are, and a dead one costs a failed attempt.
 constexpr milliseconds kBelieveEmpty{2'000};
 
 std::string NameOf(const config::UpstreamSettings& upstream) {
@@ -28,8 +28,9 @@ Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale
                             const std::shared_ptr<data::LastUse>& use) {
   Watch::Options options;
   options.name = "upstream:" + NameOf(upstream);
-  const std::string dc =
-      upstream.datacenter.empty() ? std::string() : "dc=" + authz::PercentEncoded(upstream.datacenter);
+  const std::string dc = upstream.datacenter.empty()
+                             ? std::string()
+                             : "dc=" + authz::PercentEncoded(upstream.datacenter);
   if (upstream.type == authz::UpstreamType::kPreparedQuery) {
     options.path = "/v1/query/" + authz::PercentEncoded(upstream.name) + "/execute";
     options.query = "connect=true" + (dc.empty() ? dc : "&" + dc);
@@ -50,8 +51,8 @@ Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale
 
 UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
                                config::UpstreamSettings upstream, milliseconds connect_timeout,
-                               milliseconds idle_timeout, std::shared_ptr<data::Histories> histories,
-                               OnChange on_change)
+                               milliseconds idle_timeout,
+                               std::shared_ptr<data::Histories> histories, OnChange on_change)
     : loop_(loop),
       log_(log),
       settings_(std::move(upstream)),
@@ -59,11 +60,14 @@ UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
       idle_timeout_(settings_.idle_timeout.value_or(idle_timeout)),
       histories_(std::move(histories)),
       on_change_(std::move(on_change)),
-      names_(net::NameService::Of(loop).names(), net::NameKind::kEndpoint,
-             [&loop](std::function<void()> task) { loop.Defer(std::move(task)); }, [this] { Publish(); },
-             [this](const std::string& error) {
-               log_.Warn("control", "endpoint not resolved, will retry", {{"upstream", settings_.name}, {"error", error}});
-             }),
+      names_(
+          net::NameService::Of(loop).names(), net::NameKind::kEndpoint,
+          [&loop](std::function<void()> task) { loop.Defer(std::move(task)); },
+          [this] { Publish(); },
+          [this](const std::string& error) {
+            log_.Warn("control", "endpoint not resolved, will retry",
+                      {{"upstream", settings_.name}, {"error", error}});
+          }),
       use_again_(loop, [this] { Use(); }) {
   if (settings_.endpoints.empty() && agent != nullptr) {
     const bool query = settings_.type == authz::UpstreamType::kPreparedQuery;
@@ -121,15 +125,18 @@ void UpstreamSource::Use() {
   }
 }
 
-std::vector<EndpointNames::Wanted> UpstreamSource::Places(const std::vector<authz::Instance>& instances) const {
+std::vector<EndpointNames::Wanted> UpstreamSource::Places(
+    const std::vector<authz::Instance>& instances) const {
   std::vector<EndpointNames::Wanted> places;
   std::set<std::pair<std::string, std::uint16_t>> seen;
   for (const authz::Instance& instance : instances) {
     net::Address address;
     address.host = instance.address;
     address.port = instance.port;
-    // In another datacenter the LAN address leads nowhere, unless the agent has translated it already.
-    const bool remote = own_ && !instance.datacenter.empty() && instance.datacenter != own_->datacenter;
+    // In another datacenter the LAN address leads nowhere, unless the agent has translated it
+    // already.
+    const bool remote =
+        own_ && !instance.datacenter.empty() && instance.datacenter != own_->datacenter;
     if (remote && !translated_ && !instance.wan_address.empty()) {
       address.host = instance.wan_address;
       if (instance.wan_port != 0) address.port = instance.wan_port;
@@ -145,14 +152,18 @@ std::vector<EndpointNames::Wanted> UpstreamSource::Places(const std::vector<auth
 }
 
 bool UpstreamSource::Answered() const {
-  return !watch_ || watch_->state().source != Watch::State::Source::kNone || !watch_->state().refusal.empty();
+  return !watch_ || watch_->state().source != Watch::State::Source::kNone ||
+         !watch_->state().refusal.empty();
 }
 
 std::string UpstreamSource::Complaint() const {
   if (!watch_) return {};
   if (!watch_->state().refusal.empty()) return watch_->state().refusal;
-  if (watch_->state().filtered) return "the answer was filtered by ACLs: " + watch_->needs() + " is missing";
-  if (!peer_.empty()) return "the query has failed over to peer " + peer_ + ", whose instances cannot be called from here";
+  if (watch_->state().filtered)
+    return "the answer was filtered by ACLs: " + watch_->needs() + " is missing";
+  if (!peer_.empty())
+    return "the query has failed over to peer " + peer_ +
+           ", whose instances cannot be called from here";
   if (!spelling_.empty() && !settings_.any_case) {
     return "the catalog spells it " + spelling_ + "; write it so, for its sidecars prove that name";
   }
@@ -182,7 +193,8 @@ Status UpstreamSource::TakeQuery(const http::Response& response) {
   return Ok();
 }
 
-// Consul finds a service whatever the letter case, and gives the certificate to the spelling of its registration.
+// Consul finds a service whatever the letter case, and gives the certificate to the spelling of its
+// registration.
 void UpstreamSource::NoteSpelling(const std::vector<authz::Instance>& instances) {
   std::string spelling;
   for (const authz::Instance& instance : instances) {
@@ -209,7 +221,8 @@ void UpstreamSource::NotePeer(const std::string& peer) {
   if (peer == peer_) return;
   peer_ = peer;
   if (!peer_.empty()) {
-    log_.Warn("control", "a query has failed over to a peer, whose instances cannot be called from here",
+    log_.Warn("control",
+              "a query has failed over to a peer, whose instances cannot be called from here",
               {{"upstream", settings_.name}, {"peer", peer_}});
   }
 }
@@ -222,7 +235,7 @@ std::shared_ptr<const authz::ServiceId> UpstreamSource::IdentityToProve() const 
     const bool query = settings_.type == authz::UpstreamType::kPreparedQuery;
     id = *own_;
     id.trust_domain = trust_domain_;
-    id.service = query                                        ? query_service_
+    id.service = query                                      ? query_service_
                  : settings_.any_case && !spelling_.empty() ? spelling_
                                                             : settings_.name;
     if (query) {
@@ -255,7 +268,8 @@ void UpstreamSource::Publish() {
       data::Same(rules_->identity, rules->identity) && rules_->stale == rules->stale) {
     return;
   }
-  if (rules->known) histories_->Attach(&rules->endpoints);  // until then those of before are not forgotten
+  // until then those of before are not forgotten
+  if (rules->known) histories_->Attach(&rules->endpoints);
   rules_ = std::move(rules);
   on_change_();
 }

@@ -1,10 +1,11 @@
 // UpstreamSource: the healthy instances of one upstream and the identity they must prove.
 //
-// Three kinds: a service (watched through health/connect), a prepared query (polled, it cannot be waited
-// on), endpoints given in the file. A service's answer has all instances; healthy_instances.h says which are tried. A query
-// is filtered by Consul. Host names are resolved here, so that workers see IP addresses only.
-// The identity is made of the upstream's own name (a query: the Service of its answer), our trust domain,
-// namespace and partition, and the answering datacenter; never of what a catalog entry says of itself. Loop thread only.
+// Three kinds: a service (watched through health/connect), a prepared query (polled, it cannot be
+// waited on), endpoints given in the file. A service's answer has all instances;
+// healthy_instances.h says which are tried. A query is filtered by Consul. Host names are resolved
+// here, so that workers see IP addresses only. The identity is made of the upstream's own name (a
+// query: the Service of its answer), our trust domain, namespace and partition, and the answering
+// datacenter; never of what a catalog entry says of itself. Loop thread only.
 #pragma once
 
 #include <functional>
@@ -28,8 +29,9 @@ class UpstreamSource final {
  public:
   using OnChange = std::function<void()>;
 
-  // `agent` may be null if the upstream has static endpoints. The two timeouts hold unless `upstream` has its own.
-  // `histories` are those of its listener, which may be older than this object.
+  // `agent` may be null if the upstream has static endpoints. The two timeouts hold unless
+  // `upstream` has its own. `histories` are those of its listener, which may be older than this
+  // object.
   UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent, config::UpstreamSettings upstream,
                  net::milliseconds connect_timeout, net::milliseconds idle_timeout,
                  std::shared_ptr<data::Histories> histories, OnChange on_change);
@@ -40,8 +42,8 @@ class UpstreamSource final {
   // SetOwnIdentity gives the trust domain in force and our own ID; called at every change.
   void SetOwnIdentity(const std::string& trust_domain, const authz::ServiceId& own);
 
-  // CheckAge notes it in the rules when the endpoints have become older than max_stale, or fresh again; to be called
-  // about once a second.
+  // CheckAge notes it in the rules when the endpoints have become older than max_stale, or fresh
+  // again; to be called about once a second.
   void CheckAge();
 
   std::shared_ptr<const data::UpstreamRules> Rules() const { return rules_; }
@@ -49,10 +51,12 @@ class UpstreamSource final {
   const EndpointNames& names() const { return names_; }
   const std::shared_ptr<data::Histories>& histories() const { return histories_; }
   const Watch* watch() const { return watch_ ? &*watch_ : nullptr; }
-  // Answered: the agent has said who the instances are, or that it will not say; static endpoints need nobody's answer.
+  // Answered: the agent has said who the instances are, or that it will not say; static endpoints
+  // need nobody's answer.
   bool Answered() const;
-  // Complaint is why it serves less than it should: the agent has refused the whole truth about the instances, the catalog
-  // spells the name otherwise, a query was answered by a peer. Empty: nothing is known to be wrong.
+  // Complaint is why it serves less than it should: the agent has refused the whole truth about the
+  // instances, the catalog spells the name otherwise, a query was answered by a peer. Empty:
+  // nothing is known to be wrong.
   std::string Complaint() const;
 
  private:
@@ -60,14 +64,16 @@ class UpstreamSource final {
   Status TakeQuery(const http::Response& response);
   void Publish();
   void Take(std::vector<authz::Instance> instances, const http::Response& response);
-  // HoldOn: this answer, the first after an outage, lists nobody where there was somebody; it waits a little.
+  // HoldOn: this answer, the first after an outage, lists nobody where there was somebody; it waits
+  // a little.
   bool HoldOn(const std::vector<authz::Instance>& instances);
   void Use();  // makes the endpoints of instances_
   void NoteSpelling(const std::vector<authz::Instance>& instances);
   void NotePeer(const std::string& peer);
   // Places are where the instances listen, as seen from our datacenter.
   std::vector<EndpointNames::Wanted> Places(const std::vector<authz::Instance>& instances) const;
-  std::shared_ptr<const authz::ServiceId> IdentityToProve() const;  // null: not known yet, or one that nobody can prove
+  // null: not known yet, or one that nobody can prove
+  std::shared_ptr<const authz::ServiceId> IdentityToProve() const;
 
   net::Loop& loop_;
   log::Log& log_;
@@ -80,14 +86,16 @@ class UpstreamSource final {
   std::optional<Watch> watch_;
   EndpointNames names_;
   HealthyInstances healthy_;
-  net::Timer use_again_;  // an empty list is believed now, or instances without a verdict have had their time
+  // an empty list is believed now, or instances without a verdict have had their time
+  net::Timer use_again_;
   bool holding_on_ = false;
   std::string trust_domain_;
   std::optional<authz::ServiceId> own_;
   std::optional<std::vector<authz::Instance>> instances_;  // the agent's last answer
   bool translated_ = false;  // the agent has put WAN addresses in already
-  std::string spelling_;     // of our name in the catalog, where it differs from ours in letter case
-  std::string peer_;         // whose instances a query has answered with
+  // of our name in the catalog, where it differs from ours in letter case
+  std::string spelling_;
+  std::string peer_;  // whose instances a query has answered with
   std::string query_service_;
   std::string query_datacenter_;
   std::shared_ptr<const data::UpstreamRules> rules_;

@@ -8,7 +8,8 @@ namespace {
 constexpr net::milliseconds kSlack{250};
 }  // namespace
 
-bool WaitLimit::Cut(Cuts& cuts, net::milliseconds waited, net::milliseconds asked, bool by_gateway) {
+bool WaitLimit::Cut(Cuts& cuts, net::milliseconds waited, net::milliseconds asked,
+                    bool by_gateway) {
   if (limit_ && asked > *limit_) return false;  // it was under way when the limit became known
   if (waited < kLeast || waited >= asked) {
     cuts.last.reset();

@@ -14,7 +14,8 @@ namespace {
 using net::milliseconds;
 
 constexpr std::chrono::minutes kSayAgain{5};
-constexpr std::chrono::minutes kKeepUnproven{1};  // so old a confirmation is not written to disk as a new one
+// so old a confirmation is not written to disk as a new one
+constexpr std::chrono::minutes kKeepUnproven{1};
 
 std::string DocumentName(const Watch::Options& options) {
   return options.name + " " + options.path + "?" + options.query;
@@ -34,7 +35,8 @@ Watch::Watch(net::Loop& loop, log::Log& log, Agent& agent, Options options, Appl
         Refresh();
       }) {
   if (options_.keep && agent_.store() != nullptr) {
-    ticket_ = agent_.store()->Follow(DocumentName(options_), options_.secret, [this] { Refresh(); });
+    ticket_ =
+        agent_.store()->Follow(DocumentName(options_), options_.secret, [this] { Refresh(); });
   }
 }
 
@@ -55,7 +57,8 @@ Question::What Watch::What() const {
 bool Watch::Enter() {
   if (question_) return false;
   if (!std::exchange(restore_armed_, true) && ticket_) {
-    const auto wait = std::chrono::duration_cast<milliseconds>(agent_.link().SavedFrom() - loop_.now());
+    const auto wait =
+        std::chrono::duration_cast<milliseconds>(agent_.link().SavedFrom() - loop_.now());
     restore_.Start(std::max(wait, milliseconds(0)));
   }
   const Question::How how{.own = options_.own,
@@ -112,14 +115,16 @@ Status Watch::Take(const http::Response& response, const Subscriber::Facts& fact
   const std::size_t hash = std::hash<std::string_view>{}(response.body);
   // What is polled again and again is mostly the same again.
   const bool repeats = facts.cached || facts.polled;
-  const bool same = hash == body_hash_ && facts.version == state_.version && state_.phase == State::Phase::kOk;
+  const bool same =
+      hash == body_hash_ && facts.version == state_.version && state_.phase == State::Phase::kOk;
   const bool news = !facts.behind && !(repeats && same);
   if (news) {
     const std::weak_ptr<bool> alive = alive_;
     const std::shared_ptr<const Apply> apply = apply_;  // it may end this watch
     Status applied = (*apply)(response);
     if (alive.expired()) return Ok();
-    if (!applied) return Error{applied.error().code, options_.name + ": " + applied.error().message};
+    if (!applied)
+      return Error{applied.error().code, options_.name + ": " + applied.error().message};
     body_hash_ = hash;
   }
   const auto confirmed = ConfirmedAt();
@@ -139,8 +144,10 @@ void Watch::Confirm(const http::Response& response, const Subscriber::Facts& fac
   refusal_said_at_.reset();
   state_.phase = State::Phase::kOk;
   state_.source = State::Source::kAgent;
-  const bool filtered_before = std::exchange(state_.filtered, HeaderSays(response, kFilteredHeader, "true"));
-  if (state_.filtered && !filtered_before && facts.say && options_.partial == Options::Partial::kInsteadOfNothing) {
+  const bool filtered_before =
+      std::exchange(state_.filtered, HeaderSays(response, kFilteredHeader, "true"));
+  if (state_.filtered && !filtered_before && facts.say &&
+      options_.partial == Options::Partial::kInsteadOfNothing) {
     SayFiltered();
   }
   state_.last_error.clear();
@@ -155,7 +162,8 @@ void Watch::Confirm(const http::Response& response, const Subscriber::Facts& fac
 
 void Watch::OnFailed(const Subscriber::Failure& failure) {
   ++state_.errors;
-  const bool news = std::exchange(state_.last_error, failure.error.message) != failure.error.message;
+  const bool news =
+      std::exchange(state_.last_error, failure.error.message) != failure.error.message;
   state_.phase = State::Phase::kRetrying;
   if (failure.refused) state_.refusal = failure.error.message;
   if (failure.say) SayFailed(failure.error, news);
@@ -163,7 +171,8 @@ void Watch::OnFailed(const Subscriber::Failure& failure) {
   const std::weak_ptr<bool> alive = alive_;
   Restore();
   if (alive.expired()) return;
-  if (const auto on_error = on_error_) on_error(failure.error);  // the last: it may end this watch, too
+  // the last: it may end this watch, too
+  if (const auto on_error = on_error_) on_error(failure.error);
 }
 
 void Watch::OnCutShort(bool alone) noexcept {
@@ -191,15 +200,17 @@ void Watch::SayRefused(const Error& error) {
   agent_.NameToken([&log = log_, watch = options_.name, message = error.message,
                     needs = options_.needs](const std::string& token) {
     log.Err("agent", "agent refuses",
-              {{"watch", watch}, {"error", message}, {"token", token}, {"needs", needs}});
+            {{"watch", watch}, {"error", message}, {"token", token}, {"needs", needs}});
   });
 }
 
 // SayFiltered: what is in force may be less than there is, and looks like nobody being there.
 void Watch::SayFiltered() {
-  agent_.NameToken([&log = log_, watch = options_.name, needs = options_.needs](const std::string& token) {
-    log.Warn("agent", "the answer is filtered by ACLs", {{"watch", watch}, {"token", token}, {"needs", needs}});
-  });
+  agent_.NameToken(
+      [&log = log_, watch = options_.name, needs = options_.needs](const std::string& token) {
+        log.Warn("agent", "the answer is filtered by ACLs",
+                 {{"watch", watch}, {"token", token}, {"needs", needs}});
+      });
 }
 
 }  // namespace mooring::control

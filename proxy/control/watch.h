@@ -1,12 +1,13 @@
-// Watch: keeps one document of the agent's API up to date for one service. The one abstraction for all of them, and the one place
-// where trust in an answer and staleness are decided.
+// Watch: keeps one document of the agent's API up to date for one service. The one abstraction for
+// all of them, and the one place where trust in an answer and staleness are decided.
 //
-// How it is asked, and how often, is a Question's (question.h), which those share who ask the same with the same token. A Watch is
-// one who wants the answer: with its own Apply, its own document in its service's store, its own state for /status. An answer
-// that it cannot use is asked for again, and harms no other. Failures never touch what was learnt before.
+// How it is asked, and how often, is a Question's (question.h), which those share who ask the same
+// with the same token. A Watch is one who wants the answer: with its own Apply, its own document in
+// its service's store, its own state for /status. An answer that it cannot use is asked for again,
+// and harms no other. Failures never touch what was learnt before.
 //
-// The last good answer is kept by the Agent's store. After a restart it is taken up, by the same Apply, when the
-// agent fails or lets its time pass (AgentLink::SavedFrom). Loop thread only.
+// The last good answer is kept by the Agent's store. After a restart it is taken up, by the same
+// Apply, when the agent fails or lets its time pass (AgentLink::SavedFrom). Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,8 @@ class Watch final : private Subscriber {
  public:
   using Blocking = Question::Blocking;
   struct Options {
-    std::string name;  // in logs and /status
-    std::string path;  // /v1/...
+    std::string name;   // in logs and /status
+    std::string path;   // /v1/...
     std::string query;  // further parameters, encoded
     std::string method = "GET";
     std::string body;
@@ -38,22 +39,26 @@ class Watch final : private Subscriber {
     std::string needs;    // the permission that a 403 lacks, for messages: service:write on "web"
     bool keep = true;     // the last good answer is worth keeping on disk
     bool secret = false;  // it holds a private key
-    // Answers that may be less than the truth: X-Consul-KnownLeader: false, X-Consul-Results-Filtered-By-ACLs.
-    // kNever takes none (a list without its deny entries would open doors), kInsteadOfNothing only while there is
-    // no better one. kUnmarked: the agent's marks mean nothing here (Consul 1.8 denies the leader in every answer
-    // about roots, and its own agent endpoints have no marks).
+    // Answers that may be less than the truth: X-Consul-KnownLeader: false,
+    // X-Consul-Results-Filtered-By-ACLs. kNever takes none (a list without its deny entries would
+    // open doors), kInsteadOfNothing only while there is no better one. kUnmarked: the agent's
+    // marks mean nothing here (Consul 1.8 denies the leader in every answer about roots, and its
+    // own agent endpoints have no marks).
     enum class Partial { kUnmarked, kInsteadOfNothing, kNever };
     Partial partial = Partial::kUnmarked;
-    // IsAbsent: this answer, which is no 200, says that there is no such document. Then Apply gets an empty body, which is kept.
+    // IsAbsent: this answer, which is no 200, says that there is no such document. Then Apply gets
+    // an empty body, which is kept.
     std::function<bool(const http::Response&)> is_absent;
     net::milliseconds poll_interval{1'000};  // without an index to wait on; 0: only on Refresh
     // At the agent a process that ended leaves its connections behind for this long.
     net::milliseconds wait{20'000};
     // What it is, if it is worth a connection of its own for its blocking query; kNone: it is not.
     AgentConnections::Own own = AgentConnections::Own::kNone;
-    // Every token is told the same, or the content is not read: it is shared by all services, and goes on with another's token when one is refused.
+    // Every token is told the same, or the content is not read: it is shared by all services, and
+    // goes on with another's token when one is refused.
     bool any_token = false;
-    // Set for an upstream: when it was in use last. It takes turns with the others in waiting for a change.
+    // Set for an upstream: when it was in use last. It takes turns with the others in waiting for a
+    // change.
     std::function<net::MonotonicTime()> last_used;
   };
   // Apply takes a 200's body up, whole or not at all. An error means that it was not usable: it is
@@ -65,14 +70,16 @@ class Watch final : private Subscriber {
     enum class Source { kNone, kAgent, kDisk };
     Phase phase = Phase::kStarting;
     Source source = Source::kNone;  // of what is in force
-    std::string version;            // of what is in force: the agent's index or hash, empty if it gives none
+    // of what is in force: the agent's index or hash, empty if it gives none
+    std::string version;
     std::uint64_t index = 0;
     std::uint64_t updates = 0;  // answers taken up
     std::uint64_t errors = 0;
-    std::string last_error;     // empty after an answer was taken up
+    std::string last_error;                      // empty after an answer was taken up
     std::optional<net::MonotonicTime> fresh_at;  // when the agent last confirmed what is in force
-    bool cached = false;        // the last answer was the agent's cache's
-    std::string refusal;    // the agent's last word was a no (403, 404, filtered by ACLs and not taken up): which one
+    bool cached = false;                         // the last answer was the agent's cache's
+    // the agent's last word was a no (403, 404, filtered by ACLs and not taken up): which one
+    std::string refusal;
     bool filtered = false;  // what is in force came marked as filtered by ACLs
   };
 
@@ -82,7 +89,8 @@ class Watch final : private Subscriber {
   Watch& operator=(const Watch&) = delete;
 
   void Start();
-  // Refresh asks at once, without waiting for a change; behind a question under way that does not wait for one.
+  // Refresh asks at once, without waiting for a change; behind a question under way that does not
+  // wait for one.
   void Refresh();
   // Stop asks no more until Start or Refresh. What was learnt stays.
   void Stop();
@@ -92,15 +100,20 @@ class Watch final : private Subscriber {
   // OnError is told of every failed try, after the state has been updated.
   void OnError(std::function<void(const Error&)> callback) { on_error_ = std::move(callback); }
 
-  // TooOld: what is in force has not been confirmed for longer than max_stale. The one judge of staleness.
+  // TooOld: what is in force has not been confirmed for longer than max_stale. The one judge of
+  // staleness.
   bool TooOld() const;
-  // ConfirmedAt is when what is in force was last known to be what Consul's servers say; nothing: not known. An answer of
-  // the agent's cache proves nothing about them: then it is when they last answered any watch, or earlier.
+  // ConfirmedAt is when what is in force was last known to be what Consul's servers say; nothing:
+  // not known. An answer of the agent's cache proves nothing about them: then it is when they last
+  // answered any watch, or earlier.
   std::optional<net::MonotonicTime> ConfirmedAt() const;
-  // AfterLoss: what is in force was learnt before a connection to the agent was lost; it may have been restarted since.
+  // AfterLoss: what is in force was learnt before a connection to the agent was lost; it may have
+  // been restarted since.
   bool AfterLoss() const;
   // Blocks: it waits for a change by a blocking query; otherwise it is polled.
-  bool Blocks() const { return question_ ? question_->Blocks() : options_.blocking != Blocking::kNone; }
+  bool Blocks() const {
+    return question_ ? question_->Blocks() : options_.blocking != Blocking::kNone;
+  }
 
   const State& state() const { return state_; }
   const std::string& name() const override { return options_.name; }
@@ -111,8 +124,12 @@ class Watch final : private Subscriber {
   Agent& agent() override { return agent_; }
   bool Knows() const override { return state_.source != State::Source::kNone; }
   net::milliseconds poll_interval() const override { return options_.poll_interval; }
-  const std::function<net::MonotonicTime()>& last_used() const override { return options_.last_used; }
-  bool IsAbsent(const http::Response& response) override { return options_.is_absent && options_.is_absent(response); }
+  const std::function<net::MonotonicTime()>& last_used() const override {
+    return options_.last_used;
+  }
+  bool IsAbsent(const http::Response& response) override {
+    return options_.is_absent && options_.is_absent(response);
+  }
   Status Take(const http::Response& response, const Subscriber::Facts& facts) override;
   void OnFailed(const Subscriber::Failure& failure) override;
   void OnCutShort(bool alone) noexcept override;
@@ -121,7 +138,8 @@ class Watch final : private Subscriber {
   Question::What What() const;
   // Enter joins the question. True: it is asked at once for that.
   bool Enter();
-  // OrRetry: what is cut short for want of memory is tried again, by Refresh; the exception goes on.
+  // OrRetry: what is cut short for want of memory is tried again, by Refresh; the exception goes
+  // on.
   void OrRetry(const std::function<void()>& act);
   void Leave();
   void Confirm(const http::Response& response, const Subscriber::Facts& facts);
@@ -144,12 +162,13 @@ class Watch final : private Subscriber {
   std::shared_ptr<Question> question_;  // null: at rest
   net::Timer restore_;
   bool restore_armed_ = false;
-  net::Timer retry_;  // for this one alone: of an answer that the others could use, or of what was cut short
+  // for this one alone: of an answer that the others could use, or of what was cut short
+  net::Timer retry_;
   net::RetryPause pause_;
   std::optional<net::MonotonicTime> refusal_said_at_;
   bool failure_said_ = false;
   State state_;
-  std::size_t body_hash_ = 0;  // of the last answer taken up
+  std::size_t body_hash_ = 0;                      // of the last answer taken up
   std::optional<net::MonotonicTime> answered_at_;  // when that came
 };
 

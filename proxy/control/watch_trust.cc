@@ -1,4 +1,5 @@
-// Watch: which answers are believed, how old what is in force is, and what an earlier run left on disk.
+// Watch: which answers are believed, how old what is in force is, and what an earlier run left on
+// disk.
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -13,7 +14,8 @@ constexpr std::chrono::minutes kClockSlack{5};  // between the clocks of two run
 }  // namespace
 
 bool Watch::TooOld() const {
-  const bool asked_once = options_.blocking == Blocking::kNone && options_.poll_interval.count() == 0;
+  const bool asked_once =
+      options_.blocking == Blocking::kNone && options_.poll_interval.count() == 0;
   if (asked_once || agent_.max_stale().count() == 0 || !state_.fresh_at) return false;
   const auto confirmed = ConfirmedAt();
   return !confirmed || loop_.now() - *confirmed > agent_.max_stale();
@@ -27,23 +29,29 @@ std::optional<net::MonotonicTime> Watch::ConfirmedAt() const {
 
 bool Watch::AfterLoss() const {
   return state_.phase == State::Phase::kRetrying || state_.source == State::Source::kDisk ||
-         (question_ && question_->polled() && answered_at_ && *answered_at_ <= agent_.link().connections().last_loss());
+         (question_ && question_->polled() && answered_at_ &&
+          *answered_at_ <= agent_.link().connections().last_loss());
 }
 
 std::optional<Error> Watch::Distrust(const http::Response& response) {
   using Partial = Options::Partial;
   if (options_.partial == Partial::kUnmarked) return std::nullopt;
-  const bool nothing_better = options_.partial == Partial::kInsteadOfNothing && state_.source == State::Source::kNone;
+  const bool nothing_better =
+      options_.partial == Partial::kInsteadOfNothing && state_.source == State::Source::kNone;
   if (HeaderSays(response, "x-consul-knownleader", "false") && !nothing_better) {
-    return Error{ErrorCode::kUnavailable,
-                 options_.name + ": not taken up: the answer comes from a server with no known leader"};
+    return Error{
+        ErrorCode::kUnavailable,
+        options_.name + ": not taken up: the answer comes from a server with no known leader"};
   }
   const bool filtered = HeaderSays(response, kFilteredHeader, "true");
   // A token that has never seen the whole list gets its changes all the same.
-  const bool no_less = nothing_better || (options_.partial == Partial::kInsteadOfNothing && state_.filtered);
+  const bool no_less =
+      nothing_better || (options_.partial == Partial::kInsteadOfNothing && state_.filtered);
   if (filtered && !no_less) {
-    state_.refusal = options_.name + ": not taken up: the answer was filtered by ACLs; a permission is missing from " +
-                     agent_.TokenName();
+    state_.refusal =
+        options_.name +
+        ": not taken up: the answer was filtered by ACLs; a permission is missing from " +
+        agent_.TokenName();
     return Error{ErrorCode::kDenied, state_.refusal};
   }
   return std::nullopt;
@@ -70,7 +78,8 @@ void Watch::Restore() {
   tls::Cleanse(&response.body);
   if (alive.expired()) return;
   if (!applied) {
-    log_.Err("agent", "saved state not used", {{"watch", options_.name}, {"reason", applied.error().message}});
+    log_.Err("agent", "saved state not used",
+             {{"watch", options_.name}, {"reason", applied.error().message}});
     return;
   }
   state_.source = State::Source::kDisk;
@@ -80,7 +89,8 @@ void Watch::Restore() {
   // A time of confirmation that has not come yet proves no age: with a limit it is beyond it.
   if (age < -kClockSlack) state_.fresh_at = net::MonotonicTime{} - std::chrono::hours(24 * 365);
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(age).count();
-  log_.Warn("agent", "serving from saved state", {{"watch", options_.name}, {"age_seconds", std::to_string(seconds)}});
+  log_.Warn("agent", "serving from saved state",
+            {{"watch", options_.name}, {"age_seconds", std::to_string(seconds)}});
 }
 
 }  // namespace mooring::control

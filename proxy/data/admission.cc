@@ -18,15 +18,18 @@ void Admission::ReadFileLimit() {
 Shares Admission::shares() const {
   return Shares::Of(file_limit_.load(std::memory_order_relaxed), workers_,
                     listeners_[Index(ListenerKind::kPublic)].load(std::memory_order_relaxed),
-                    listeners_[Index(ListenerKind::kUpstream)].load(std::memory_order_relaxed), limits_.agent_connections);
+                    listeners_[Index(ListenerKind::kUpstream)].load(std::memory_order_relaxed),
+                    limits_.agent_connections);
 }
 
 bool Admission::DescriptorsFit(ListenerKind kind) const {
   const Shares now = shares();
   const std::int64_t inbound = connections(ListenerKind::kPublic) * kDescriptorsEach;
   const std::int64_t outbound = connections(ListenerKind::kUpstream) * kDescriptorsEach;
-  const std::int64_t share = kind == ListenerKind::kPublic ? now.inbound - inbound : now.outbound - outbound;
-  const std::int64_t free = file_limit_.load(std::memory_order_relaxed) - now.reserved - inbound - outbound;
+  const std::int64_t share =
+      kind == ListenerKind::kPublic ? now.inbound - inbound : now.outbound - outbound;
+  const std::int64_t free =
+      file_limit_.load(std::memory_order_relaxed) - now.reserved - inbound - outbound;
   return share >= kDescriptorsEach && free >= kDescriptorsEach;
 }
 
@@ -35,8 +38,10 @@ Room Admission::Ask(ListenerKind kind) {
     ReadFileLimit();
     if (!DescriptorsFit(kind)) return Room::kNoDescriptors;
   }
-  const std::int64_t all = connections(ListenerKind::kPublic) + connections(ListenerKind::kUpstream);
-  const std::int64_t held = all * static_cast<std::int64_t>(kConnectionCost) + handshake_bytes() + buffers_.kept();
+  const std::int64_t all =
+      connections(ListenerKind::kPublic) + connections(ListenerKind::kUpstream);
+  const std::int64_t held =
+      all * static_cast<std::int64_t>(kConnectionCost) + handshake_bytes() + buffers_.kept();
   if (held >= static_cast<std::int64_t>(limits_.memory)) return Room::kNoMemory;
   if (kind == ListenerKind::kPublic && !HandshakesFit()) return Room::kNoHandshakes;
   return Room::kYes;

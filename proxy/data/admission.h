@@ -1,9 +1,10 @@
-// Admission: who may still come in. It keeps count of what all connections hold, in memory and in descriptors, against Limits and
-// the Shares of the open-file limit.
+// Admission: who may still come in. It keeps count of what all connections hold, in memory and in
+// descriptors, against Limits and the Shares of the open-file limit.
 //
-// Shared by all workers: the counts are relaxed atomics, taken and given back by whichever worker has the connection, so two
-// workers that ask at once may go over by a connection each; the limits leave room for that. A service host that has no room holds its
-// acceptors back and is woken when another one gives something back.
+// Shared by all workers: the counts are relaxed atomics, taken and given back by whichever worker
+// has the connection, so two workers that ask at once may go over by a connection each; the limits
+// leave room for that. A service host that has no room holds its acceptors back and is woken when
+// another one gives something back.
 #pragma once
 
 #include <atomic>
@@ -26,7 +27,7 @@ enum class Room {
   kYes,
   kNoDescriptors,  // the direction has used up its share
   kNoMemory,
-  kNoHandshakes,   // as many handshakes, or as many bytes of them, are under way as may be
+  kNoHandshakes,  // as many handshakes, or as many bytes of them, are under way as may be
 };
 
 class Admission final {
@@ -50,12 +51,14 @@ class Admission final {
   bool HandshakesFit() const;
   void AddListeners(ListenerKind kind, std::int64_t number);
 
-  std::int64_t connections(ListenerKind kind) const { return connections_[Index(kind)].load(std::memory_order_relaxed); }
+  std::int64_t connections(ListenerKind kind) const {
+    return connections_[Index(kind)].load(std::memory_order_relaxed);
+  }
   std::int64_t handshakes() const { return handshakes_.load(std::memory_order_relaxed); }
   std::int64_t handshake_bytes() const { return handshake_bytes_.load(std::memory_order_relaxed); }
 
-  // Waiting says that the service host `who` holds acceptors back. WakeWaiting calls `wake` of all that do, each once for each time
-  // that it said so; from any thread. Forget ends that.
+  // Waiting says that the service host `who` holds acceptors back. WakeWaiting calls `wake` of all
+  // that do, each once for each time that it said so; from any thread. Forget ends that.
   void Waiting(const void* who, std::function<void()> wake);
   void WakeWaiting();
   void Forget(const void* who);

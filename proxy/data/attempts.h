@@ -1,6 +1,8 @@
-// Attempts: the time of one search, how its attempts share it, and what the search says when it has found nobody.
+// Attempts: the time of one search, how its attempts share it, and what the search says when it has
+// found nobody.
 //
-// One silent endpoint may not eat all of the time while others are left. Pure; the time is an argument.
+// One silent endpoint may not eat all of the time while others are left. Pure; the time is an
+// argument.
 #pragma once
 
 #include <cstddef>
@@ -18,11 +20,13 @@ class Attempts final {
   net::milliseconds Left(net::MonotonicTime now) const;
   // Begin counts an attempt.
   void Begin() { ++begun_; }
-  // Share is how long the attempt that was begun last may take from `now` on, where the list has so many endpoints.
+  // Share is how long the attempt that was begun last may take from `now` on, where the list has so
+  // many endpoints.
   net::milliseconds Share(net::MonotonicTime now, std::size_t endpoints) const;
   // Failed notes why the attempt failed.
   void Failed(CloseReason reason) { last_ = reason; }
-  // Verdict is the reason of a search without success. `exhausted`: there is no endpoint left that it has not tried.
+  // Verdict is the reason of a search without success. `exhausted`: there is no endpoint left that
+  // it has not tried.
   CloseReason Verdict(bool exhausted) const;
 
   std::size_t begun() const { return begun_; }

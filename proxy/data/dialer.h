@@ -11,10 +11,11 @@ namespace mooring::data {
 
 class Dialer final {
  public:
-  // `start` comes from net::StartConnect and is either under way or has failed: a connect that is done needs no Dialer.
-  // `on_done` gets the connected socket, or an errno (ETIMEDOUT after `deadline`) and no socket. It runs once,
-  // never inside the constructor, and may destroy the Dialer. What nobody waits for any more is reset: the peer may have taken the
-  // connection already, and must not see a clean end of it.
+  // `start` comes from net::StartConnect and is either under way or has failed: a connect that is
+  // done needs no Dialer. `on_done` gets the connected socket, or an errno (ETIMEDOUT after
+  // `deadline`) and no socket. It runs once, never inside the constructor, and may destroy the
+  // Dialer. What nobody waits for any more is reset: the peer may have taken the connection
+  // already, and must not see a clean end of it.
   Dialer(net::Loop& loop, net::ConnectStart start, net::milliseconds deadline,
          std::function<void(net::UniqueFd fd, int error)> on_done);
   ~Dialer();

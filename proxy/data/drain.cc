@@ -47,8 +47,10 @@ void Drain::Release(Connection& connection) {
 
 void Drain::Look() {
   const net::MonotonicTime now = loop_.now();
-  for (auto& connection : connections_) {  // one may retire inside the call; it stays on the list until after this event
-    if (!connection->drain_awaits_ || quiet_.count() == 0 || now < connection->drain_ends_from_) continue;
+  // one may retire inside the call; it stays on the list until after this event
+  for (auto& connection : connections_) {
+    if (!connection->drain_awaits_ || quiet_.count() == 0 || now < connection->drain_ends_from_)
+      continue;
     loop_.Attend(connection.get(), [&] {
       if (connection->EndIfQuiet(quiet_)) Release(*connection);
     });
@@ -59,7 +61,8 @@ void Drain::Look() {
 void Drain::CutAwaited() {
   for (auto& connection : connections_) {
     if (!connection->drain_awaits_) continue;
-    // One that is never silent for long may be between exchanges at this moment: its end is clean, too.
+    // One that is never silent for long may be between exchanges at this moment: its end is clean,
+    // too.
     if (connection->EndIfQuiet(milliseconds(0))) {
       Release(*connection);
     } else {

@@ -1,9 +1,10 @@
 // Drain: how one service's connections on one worker end before the process does.
 //
-// A connection between exchanges (the server spoke last, or nobody has) is closed cleanly: whoever pools it sees its end
-// while it is idle, and loses nothing. Where the client spoke last, its answer is awaited. Those that were open at the
-// beginning end at random moments of the first second, so that their owners do not all come back at once.
-// Knows nothing of listeners or of time limits: the owner stops accepting, and cuts. The worker's loop thread only.
+// A connection between exchanges (the server spoke last, or nobody has) is closed cleanly: whoever
+// pools it sees its end while it is idle, and loses nothing. Where the client spoke last, its
+// answer is awaited. Those that were open at the beginning end at random moments of the first
+// second, so that their owners do not all come back at once. Knows nothing of listeners or of time
+// limits: the owner stops accepting, and cuts. The worker's loop thread only.
 #pragma once
 
 #include <list>
@@ -20,8 +21,8 @@ class Drain final {
   // `awaited` counts the connections whose end is awaited. All outlive the Drain.
   Drain(net::Loop& loop, std::list<std::unique_ptr<Connection>>& connections, Count& awaited);
 
-  // Begin awaits the connections that are open now. They end once they have been silent for `quiet` between exchanges;
-  // 0: never by our doing.
+  // Begin awaits the connections that are open now. They end once they have been silent for `quiet`
+  // between exchanges; 0: never by our doing.
   void Begin(net::milliseconds quiet);
   // AwaitAll awaits what has come since, too, of one kind: what is between exchanges ends at once.
   void AwaitAll(ListenerKind kind);

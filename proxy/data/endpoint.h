@@ -1,6 +1,8 @@
-// Endpoint: one address of an upstream, with whom it must prove to be and what is said of the instance behind it.
+// Endpoint: one address of an upstream, with whom it must prove to be and what is said of the
+// instance behind it.
 //
-// A value: it is part of a snapshot and copied into the connection that tries it. What many endpoints have in common they share.
+// A value: it is part of a snapshot and copied into the connection that tries it. What many
+// endpoints have in common they share.
 #pragma once
 
 #include <memory>
@@ -26,10 +28,14 @@ struct Instance {
 
 struct Endpoint {
   net::SocketAddress address;
-  std::shared_ptr<const authz::ServiceId> identity;  // to prove; null: not known yet, and then it is not dialled
-  int weight = 1;                                    // its share of the connections, beside those of the others; 1 to 65535
-  std::shared_ptr<const Instance> instance;          // null: nothing is said of it, as of one that the file names
-  // What was met with there. Not null in a snapshot (endpoint_history.h); no part of what makes two endpoints equal.
+  // to prove; null: not known yet, and then it is not dialled
+  std::shared_ptr<const authz::ServiceId> identity;
+  // its share of the connections, beside those of the others; 1 to 65535
+  int weight = 1;
+  // null: nothing is said of it, as of one that the file names
+  std::shared_ptr<const Instance> instance;
+  // What was met with there. Not null in a snapshot (endpoint_history.h); no part of what makes two
+  // endpoints equal.
   std::shared_ptr<EndpointHistory> history;
 };
 
@@ -40,7 +46,8 @@ bool Same(const std::shared_ptr<T>& a, const std::shared_ptr<T>& b) {
 }
 
 inline bool operator==(const Endpoint& a, const Endpoint& b) {
-  return a.address == b.address && a.weight == b.weight && Same(a.identity, b.identity) && Same(a.instance, b.instance);
+  return a.address == b.address && a.weight == b.weight && Same(a.identity, b.identity) &&
+         Same(a.instance, b.instance);
 }
 
 }  // namespace mooring::data

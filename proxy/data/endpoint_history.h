@@ -1,8 +1,8 @@
 // EndpointHistory: what one service has met with at one endpoint of an upstream.
 //
-// Shared by all workers, so that what one of them has met with holds for the others, too. It is written when an attempt begins and
-// ends and when a connection ends, never for a message; read by anyone. Relaxed atomics, because a reader wants each number, not an
-// order between them.
+// Shared by all workers, so that what one of them has met with holds for the others, too. It is
+// written when an attempt begins and ends and when a connection ends, never for a message; read by
+// anyone. Relaxed atomics, because a reader wants each number, not an order between them.
 #pragma once
 
 #include <atomic>
@@ -32,8 +32,11 @@ class EndpointHistory final {
 
   // in_flight is how many connections have it now, attempts included.
   std::int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
-  std::int64_t failures_in_a_row() const { return failures_in_a_row_.load(std::memory_order_relaxed); }
-  // connect_time is what the last attempt that was good took, TCP and TLS together; absent: there was none.
+  std::int64_t failures_in_a_row() const {
+    return failures_in_a_row_.load(std::memory_order_relaxed);
+  }
+  // connect_time is what the last attempt that was good took, TCP and TLS together; absent: there
+  // was none.
   std::optional<std::chrono::microseconds> connect_time() const {
     const std::int64_t took = connect_time_.load(std::memory_order_relaxed);
     return took < 0 ? std::nullopt : std::optional(std::chrono::microseconds(took));
@@ -45,8 +48,9 @@ class EndpointHistory final {
   std::atomic<std::int64_t> connect_time_{-1};  // microseconds; negative: none
 };
 
-// Histories gives the endpoints of one upstream their histories: an endpoint that stays on the list keeps its own, one that leaves
-// it is forgotten, and begins anew when it comes back. The control thread's.
+// Histories gives the endpoints of one upstream their histories: an endpoint that stays on the list
+// keeps its own, one that leaves it is forgotten, and begins anew when it comes back. The control
+// thread's.
 class Histories final {
  public:
   // Attach makes `endpoints` the list. Those with one address, node and instance have one history.

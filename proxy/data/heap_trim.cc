@@ -21,7 +21,8 @@ void HeapTrim::Look() {
     due_ = true;
   } else if (std::exchange(due_, false)) {
 #if !MOORING_ADDRESS_SANITIZER
-    // A sanitizer's allocator leaves the C library's without its first call, which two workers would then make at once.
+    // A sanitizer's allocator leaves the C library's without its first call, which two workers
+    // would then make at once.
     malloc_trim(0);
 #endif
   }

@@ -1,6 +1,7 @@
 // HeapTrim: gives memory back to the system when connections have ended and no others have come.
 //
-// The allocator and the loop's Scratch keep what ended connections had, for the next. One worker's; its loop's thread.
+// The allocator and the loop's Scratch keep what ended connections had, for the next. One worker's;
+// its loop's thread.
 #pragma once
 
 #include "proxy/net/loop.h"

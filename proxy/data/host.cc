@@ -24,8 +24,9 @@ CloseReason Host::Escaped(log::Literal message) noexcept {
   } catch (...) {
   }
   try {
-    StrangerLog(reason, reason == CloseReason::kInternalError ? log::Level::kError : log::Level::kWarn, message, what,
-                {{"reason", CloseReasonName(reason)}, {"error", what}});
+    StrangerLog(reason,
+                reason == CloseReason::kInternalError ? log::Level::kError : log::Level::kWarn,
+                message, what, {{"reason", CloseReasonName(reason)}, {"error", what}});
   } catch (...) {  // not even for a line; the count of the reason says it
   }
   return reason;

@@ -32,36 +32,33 @@ void Inbound::Begin() {
     RefuseAtOnce(*objection);
     return;
   }
-  // A ticket is worth something to those who are let in. It is sealed at the end of the handshake, and decided by the snapshot of
-  // that moment, which is Authorize's.
+  // A ticket is worth something to those who are let in. It is sealed at the end of the handshake,
+  // and decided by the snapshot of that moment, which is Authorize's.
   caller_.StartTls(tls::Session::Accept(begun_with_->identity->server, [this] {
-    return !Judge(begun_with_.get(), *host_.snapshot()).OfCaller(*caller_.session(), Moment::kEntering);
+    return !Judge(begun_with_.get(), *host_.snapshot())
+                .OfCaller(*caller_.session(), Moment::kEntering);
   }));
-  deadline_.Start(begun_with_->inbound->handshake_timeout);  // of the whole handshake, not of a byte
+  // of the whole handshake, not of a byte
+  deadline_.Start(begun_with_->inbound->handshake_timeout);
   caller_.WantRead(true);
 }
 
 void Inbound::OnReadable(net::Stream&) {
   switch (stage_) {
-    case Stage::kHandshake:
-      ContinueHandshake();
-      return;
+    case Stage::kHandshake: ContinueHandshake(); return;
     case Stage::kRefusing:
       if (caller_.Discard()) Over(refusal_);
       return;
     case Stage::kDial:
     case Stage::kRelay:
-    case Stage::kOver:
-      return;
+    case Stage::kOver: return;
   }
 }
 
 void Inbound::ContinueHandshake() {
   heard_ = host_.loop().now();
   switch (caller_.Handshake(true)) {
-    case tls::Progress::kWantInput:
-      host_.HandshakeHolds(this, caller_.handshake_bytes());
-      return;
+    case tls::Progress::kWantInput: host_.HandshakeHolds(this, caller_.handshake_bytes()); return;
     case tls::Progress::kDone:
       host_.Proven(this);
       caller_.CountKept(&host_.buffers());
@@ -69,13 +66,12 @@ void Inbound::ContinueHandshake() {
       if (caller_.session()->resumed()) host_.counters(kind()).resumed.Add();
       record_.tls = caller_.session()->facts();
       record_.identity = caller_.session()->judgement().id.Uri();
-      caller_.WantRead(false);  // nothing of the caller's is read before there is somebody to read it
+      // nothing of the caller's is read before there is somebody to read it
+      caller_.WantRead(false);
       Authorize();
       return;
     case tls::Progress::kClosed:
-    case tls::Progress::kFailed:
-      OnHandshakeFailed();
-      return;
+    case tls::Progress::kFailed: OnHandshakeFailed(); return;
   }
 }
 
@@ -92,13 +88,17 @@ void Inbound::OnHandshakeFailed() {
 void Inbound::Authorize() {
   // The newest snapshot decides, whatever the handshake began under.
   const std::shared_ptr<const Snapshot> now = host_.snapshot();
-  if (const auto objection = Judge(begun_with_.get(), *now).OfCaller(*caller_.session(), Moment::kEntering, &record_.decided_by)) {
-    Refuse(objection->reason, objection->level, "inbound refused", objection->detail, objection->alert);
+  if (const auto objection =
+          Judge(begun_with_.get(), *now)
+              .OfCaller(*caller_.session(), Moment::kEntering, &record_.decided_by)) {
+    Refuse(objection->reason, objection->level, "inbound refused", objection->detail,
+           objection->alert);
     return;
   }
   if (host_.log().Enabled(log::Level::kDebug)) {
-    host_.log().Debug("data", "inbound allowed",
-                      {{"source", record_.identity}, {"by", record_.decided_by}, {"peer", record_.peer.Text()}});
+    host_.log().Debug(
+        "data", "inbound allowed",
+        {{"source", record_.identity}, {"by", record_.decided_by}, {"peer", record_.peer.Text()}});
   }
   begun_with_ = now;
   DialApp();
@@ -147,9 +147,11 @@ void Inbound::OnSnapshot(Judge& judge, net::MonotonicTime changed) {
     const auto objection = judge.OfCaller(*caller_.session(), Moment::kLive);
     if (!objection) return;
     dialer_.reset();
-    Refuse(objection->reason, objection->level, "inbound refused", objection->detail, objection->alert);
+    Refuse(objection->reason, objection->level, "inbound refused", objection->detail,
+           objection->alert);
   } else if (stage_ == Stage::kRelay) {
-    live_->OnSnapshot([&](Moment moment) { return judge.OfCaller(*caller_.session(), moment); }, changed);
+    live_->OnSnapshot([&](Moment moment) { return judge.OfCaller(*caller_.session(), moment); },
+                      changed);
   }
 }
 
@@ -166,7 +168,9 @@ void Inbound::OnObjection(const Objection& objection) {
 
 void Inbound::RefuseAtOnce(const Objection& objection) {
   host_.StrangerLog(objection.reason, objection.level, "inbound refused", record_.peer.Host(),
-                    {{"reason", CloseReasonName(objection.reason)}, {"detail", objection.detail}, {"peer", record_.peer.Text()}});
+                    {{"reason", CloseReasonName(objection.reason)},
+                     {"detail", objection.detail},
+                     {"peer", record_.peer.Text()}});
   record_.decided_by = objection.detail;
   (void)caller_.Write(tls::AlertInClear(objection.alert));
   LetOut(objection.reason);
@@ -176,12 +180,11 @@ void Inbound::Refuse(CloseReason reason, log::Level level, log::Literal message,
                      const std::string& detail, tls::Alert alert) {
   const bool proven = caller_.session() != nullptr && caller_.session()->handshake_done();
   const std::string& source = record_.identity;
-  host_.StrangerLog(
-      reason, level, message, proven ? source : record_.peer.Host(),
-      {{"reason", CloseReasonName(reason)},
-       {"source", proven ? source : std::string("unproven")},
-       {"detail", detail},
-       {"peer", record_.peer.Text()}});
+  host_.StrangerLog(reason, level, message, proven ? source : record_.peer.Host(),
+                    {{"reason", CloseReasonName(reason)},
+                     {"source", proven ? source : std::string("unproven")},
+                     {"detail", detail},
+                     {"peer", record_.peer.Text()}});
   record_.decided_by = detail;
   // A fatal alert, not a close_notify: the caller must not take this for a clean end.
   if (proven) caller_.SendAlert(alert);
@@ -203,18 +206,16 @@ void Inbound::LetOut(CloseReason reason) {
 void Inbound::OnDeadline() {
   switch (stage_) {
     case Stage::kHandshake:
-      host_.StrangerLog(CloseReason::kHandshakeTimeout, log::Level::kInfo, "inbound refused", record_.peer.Host(),
+      host_.StrangerLog(CloseReason::kHandshakeTimeout, log::Level::kInfo, "inbound refused",
+                        record_.peer.Host(),
                         {{"reason", CloseReasonName(CloseReason::kHandshakeTimeout)},
                          {"peer", record_.peer.Text()}});
       Over(CloseReason::kHandshakeTimeout);
       return;
-    case Stage::kRefusing:
-      Over(refusal_);
-      return;
+    case Stage::kRefusing: Over(refusal_); return;
     case Stage::kDial:
     case Stage::kRelay:
-    case Stage::kOver:
-      return;
+    case Stage::kOver: return;
   }
 }
 
@@ -256,13 +257,10 @@ bool Inbound::EndIfQuiet(net::milliseconds quiet) {
       if (host_.loop().now() - heard_ < quiet) return false;
       Over(CloseReason::kDrained);
       return true;
-    case Stage::kDial:
-      return false;
-    case Stage::kRelay:
-      return live_->EndIfQuiet(quiet);
+    case Stage::kDial: return false;
+    case Stage::kRelay: return live_->EndIfQuiet(quiet);
     case Stage::kRefusing:
-    case Stage::kOver:
-      return true;
+    case Stage::kOver: return true;
   }
   return true;
 }

@@ -1,4 +1,5 @@
-// Inbound: a caller on the public listener. TLS, then identity, then intentions, and only then the app.
+// Inbound: a caller on the public listener. TLS, then identity, then intentions, and only then the
+// app.
 #pragma once
 
 #include <memory>
@@ -62,7 +63,7 @@ class Inbound final : public Connection, public net::StreamObserver, public Live
 
   Host& host_;
   std::shared_ptr<const Snapshot> begun_with_;  // the snapshot of the handshake
-  net::Timer deadline_;  // of the handshake, or of the refusal
+  net::Timer deadline_;                         // of the handshake, or of the refusal
   net::Stream caller_;
   net::MonotonicTime heard_;  // of the caller, in its handshake
   Stage stage_ = Stage::kHandshake;

@@ -1,9 +1,11 @@
-// Judge: may this peer be served, and may it go on. The one place that answers, at the end of a handshake and at every change.
+// Judge: may this peer be served, and may it go on. The one place that answers, at the end of a
+// handshake and at every change.
 //
-// It asks two things: does the chain, as of its handshake, lead to a root that is trusted now, and do intentions and default allow
-// the caller. A leaf that has expired since its handshake is no reason. One cause has one reason, whenever it is found; what a
-// change takes away from a connection that was let in already is called so (kRevoked, kRootRemoved).
-// Equal chains and equal sources are judged once, because thousands of connections may share them. Loop's thread only.
+// It asks two things: does the chain, as of its handshake, lead to a root that is trusted now, and
+// do intentions and default allow the caller. A leaf that has expired since its handshake is no
+// reason. One cause has one reason, whenever it is found; what a change takes away from a
+// connection that was let in already is called so (kRevoked, kRootRemoved). Equal chains and equal
+// sources are judged once, because thousands of connections may share them. Loop's thread only.
 #pragma once
 
 #include <map>
@@ -30,21 +32,26 @@ struct Objection {
 enum class Moment {
   kEntering,  // its handshake is done, nothing has been served
   kLive,      // it was let in: only what has changed is looked at
-  kInGrace,   // the same, and something stands against it already: all is looked at, for it may be allowed again
+  // the same, and something stands against it already: all is looked at, for it may be allowed
+  // again
+  kInGrace,
 };
 
-// BeforeHandshake says why nobody can be accepted now, because we could not prove ourselves or judge anybody.
+// BeforeHandshake says why nobody can be accepted now, because we could not prove ourselves or
+// judge anybody.
 std::optional<Objection> BeforeHandshake(const Snapshot* now, tls::WallTime time);
 
 class Judge final {
  public:
-  // `before` is what the peers were judged by so far; null: by nothing. `unfinished` is a Judge that has not seen all of them,
-  // whose changes are therefore this one's, too. `now` must outlive the Judge.
+  // `before` is what the peers were judged by so far; null: by nothing. `unfinished` is a Judge
+  // that has not seen all of them, whose changes are therefore this one's, too. `now` must outlive
+  // the Judge.
   Judge(const Snapshot* before, const Snapshot& now, const Judge* unfinished = nullptr);
 
-  // OfCaller judges an inbound connection, OfInstance an outbound one, whose handshakes are done. `by`, if given, gets what
-  // allows a caller.
-  std::optional<Objection> OfCaller(const tls::Session& session, Moment moment, std::string* by = nullptr);
+  // OfCaller judges an inbound connection, OfInstance an outbound one, whose handshakes are done.
+  // `by`, if given, gets what allows a caller.
+  std::optional<Objection> OfCaller(const tls::Session& session, Moment moment,
+                                    std::string* by = nullptr);
   std::optional<Objection> OfInstance(const tls::Session& session, Moment moment);
 
  private:
@@ -52,8 +59,8 @@ class Judge final {
   authz::Decision Decide(const tls::Session& session, Moment moment);
 
   const Snapshot& now_;
-  bool chains_ = false;     // a root was withdrawn
-  bool decisions_ = false;  // intentions or default changed
+  bool chains_ = false;                               // a root was withdrawn
+  bool decisions_ = false;                            // intentions or default changed
   std::map<std::string, tls::Judgement> by_chain_;    // by Session::ChainKey
   std::map<std::string, authz::Decision> by_source_;  // by SPIFFE ID
 };
@@ -66,7 +73,8 @@ class Grace final {
     kWaits,   // until Left is over
     kEnds,    // now, for objection()
   };
-  // Note takes the newest verdict, of what changed at `changed`. A second one does not begin the grace anew.
+  // Note takes the newest verdict, of what changed at `changed`. A second one does not begin the
+  // grace anew.
   Then Note(const LivePolicy& policy, std::optional<Objection> verdict, net::MonotonicTime changed);
   // Left is what is left of the grace.
   net::milliseconds Left(net::MonotonicTime now) const;

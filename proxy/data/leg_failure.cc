@@ -25,7 +25,8 @@ CloseReason OfHandshake(const tls::Session& session) noexcept {
 CloseReason ReasonOf(net::Stream& failed, Reached reached) noexcept {
   const tls::Session* session = failed.session();
   const tls::Failure failure = session == nullptr ? tls::Failure::kNone : session->failure();
-  if (failure == tls::Failure::kMemory || net::IsShortage(failed.error())) return CloseReason::kOutOfResources;
+  if (failure == tls::Failure::kMemory || net::IsShortage(failed.error()))
+    return CloseReason::kOutOfResources;
   switch (reached) {
     case Reached::kCallersHandshake:
       if (!failed.received_anything()) return CloseReason::kProbe;
@@ -33,7 +34,8 @@ CloseReason ReasonOf(net::Stream& failed, Reached reached) noexcept {
     case Reached::kInstancesHandshake:
       return session == nullptr ? CloseReason::kHandshakeAborted : OfHandshake(*session);
     case Reached::kProven:
-      return failure == tls::Failure::kAlert ? CloseReason::kPeerAlert : CloseReason::kConnectRefused;
+      return failure == tls::Failure::kAlert ? CloseReason::kPeerAlert
+                                             : CloseReason::kConnectRefused;
     case Reached::kLive:
       return failure == tls::Failure::kAlert ? CloseReason::kPeerAlert : CloseReason::kReset;
   }
@@ -48,9 +50,11 @@ CloseReason ReasonOfDial(int error, Dialed whom) noexcept {
 
 std::string DetailOf(net::Stream& failed) {
   const tls::Session* session = failed.session();
-  if (session != nullptr && session->failure() != tls::Failure::kNone) return session->failure_text();
+  if (session != nullptr && session->failure() != tls::Failure::kNone)
+    return session->failure_text();
   if (failed.error() != 0) return std::strerror(failed.error());
-  return session != nullptr && !session->handshake_done() ? "the peer closed during the handshake" : "the peer closed";
+  return session != nullptr && !session->handshake_done() ? "the peer closed during the handshake"
+                                                          : "the peer closed";
 }
 
 }  // namespace mooring::data

@@ -1,7 +1,8 @@
-// Why a leg of a connection failed: the one place that knows what a session's failure, an errno and silence mean.
+// Why a leg of a connection failed: the one place that knows what a session's failure, an errno and
+// silence mean.
 //
-// The same errno means other things before a handshake and after it, so the owner says how far the leg had come. Pure; it reads
-// the stream and changes nothing.
+// The same errno means other things before a handshake and after it, so the owner says how far the
+// leg had come. Pure; it reads the stream and changes nothing.
 #pragma once
 
 #include <string>
@@ -14,13 +15,16 @@ namespace mooring::data {
 enum class Reached {
   kCallersHandshake,    // inbound, under way
   kInstancesHandshake,  // outbound, under way
-  kProven,              // outbound: our side is done, no byte has passed, another instance may still do
-  kLive,                // bytes pass, or may
+  // outbound: our side is done, no byte has passed, another instance may still do
+  kProven,
+  kLive,  // bytes pass, or may
 };
 
-// ReasonOf is for a stream that has failed, or that its peer has left in a handshake. It takes no memory.
+// ReasonOf is for a stream that has failed, or that its peer has left in a handshake. It takes no
+// memory.
 CloseReason ReasonOf(net::Stream& failed, Reached reached) noexcept;
-// ReasonOfDial is for a leg that never came to be: `error` is the errno that its connect ended with.
+// ReasonOfDial is for a leg that never came to be: `error` is the errno that its connect ended
+// with.
 enum class Dialed { kInstance, kLocalApp };
 CloseReason ReasonOfDial(int error, Dialed whom) noexcept;
 // DetailOf says in words why a stream failed, for a log; printable, one line.

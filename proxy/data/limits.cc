@@ -13,8 +13,8 @@ constexpr std::size_t kWorker = 4 * kMiB;
 // An allocator does not get all of its pages back into use.
 constexpr std::size_t kLostPart = 8;
 
-// Standard streams, the log, the look-ups, the certificates and the state file while they are read or written; the connections of
-// the agent and the admin port, which have limits of their own.
+// Standard streams, the log, the look-ups, the certificates and the state file while they are read
+// or written; the connections of the agent and the admin port, which have limits of their own.
 constexpr std::int64_t kOwnFiles = 24;
 constexpr std::int64_t kAgentFiles = 8;  // beside its connections: those that are just being closed
 constexpr std::int64_t kAdminFiles = 16;
@@ -42,12 +42,13 @@ Limits Limits::FromMemory(std::size_t memory, unsigned workers) {
 
 Shares Shares::Of(std::int64_t limit, std::int64_t workers, std::int64_t public_listeners,
                   std::int64_t upstream_listeners, std::int64_t agent_connections) {
-  const std::int64_t wanted = kOwnFiles + kAgentFiles + agent_connections + kAdminFiles + kLoopFiles * (workers + 1) +
-                              public_listeners + upstream_listeners;
+  const std::int64_t wanted = kOwnFiles + kAgentFiles + agent_connections + kAdminFiles +
+                              kLoopFiles * (workers + 1) + public_listeners + upstream_listeners;
   Shares shares;
   shares.reserved = std::min(wanted, limit / 2);
   const std::int64_t free = std::max<std::int64_t>(limit - shares.reserved, kDescriptorsEach);
-  const std::int64_t kept = public_listeners > 0 && upstream_listeners > 0 ? std::min(free / 4, kLargestKept) : 0;
+  const std::int64_t kept =
+      public_listeners > 0 && upstream_listeners > 0 ? std::min(free / 4, kLargestKept) : 0;
   shares.inbound = shares.outbound = std::max(free - kept, kDescriptorsEach);
   return shares;
 }

@@ -2,27 +2,24 @@
 
 namespace mooring::data {
 
-Live::Live(Host& host, Owner& owner, Record& record, net::Stream& app, net::Stream& mesh, net::milliseconds idle_timeout,
-           net::MonotonicTime since)
+Live::Live(Host& host, Owner& owner, Record& record, net::Stream& app, net::Stream& mesh,
+           net::milliseconds idle_timeout, net::MonotonicTime since)
     : host_(host),
       owner_(owner),
       record_(record),
       client_(record.kind == ListenerKind::kPublic ? mesh : app),
       since_(since),
-      relay_(host.loop(), app, mesh, idle_timeout, [this](CloseReason reason) { OnOver(reason); }) {}
+      relay_(host.loop(), app, mesh, idle_timeout, [this](CloseReason reason) { OnOver(reason); }) {
+}
 
 void Live::Judged(std::optional<Objection> objection, net::MonotonicTime changed) {
   switch (grace_.Note(host_.snapshot()->live, std::move(objection), changed)) {
-    case Grace::Then::kGoesOn:
-      grace_ends_.reset();
-      return;
+    case Grace::Then::kGoesOn: grace_ends_.reset(); return;
     case Grace::Then::kWaits:
       if (!grace_ends_) grace_ends_.emplace(host_.loop(), [this] { OnGraceOver(); });
       grace_ends_->Start(grace_.Left(host_.loop().now()));
       return;
-    case Grace::Then::kEnds:
-      owner_.OnObjection(*grace_.objection());
-      return;
+    case Grace::Then::kEnds: owner_.OnObjection(*grace_.objection()); return;
   }
 }
 

@@ -1,7 +1,8 @@
-// Live: the part of a connection's life in which bytes pass, of either kind. The relay, the grace of an objection, the largest age,
-// and how it ends: quietly, by a cut, or by itself.
+// Live: the part of a connection's life in which bytes pass, of either kind. The relay, the grace
+// of an objection, the largest age, and how it ends: quietly, by a cut, or by itself.
 //
-// Owned by the connection, as both legs are; its loop's thread. Whether the connection may go on is not decided here (judge.h).
+// Owned by the connection, as both legs are; its loop's thread. Whether the connection may go on is
+// not decided here (judge.h).
 #pragma once
 
 #include <functional>
@@ -21,23 +22,27 @@ class Live final {
   // Owner is the connection.
   class Owner {
    public:
-    // IsSettled has the newest snapshot looked at, if that has not been done yet. False: the connection is over by that.
+    // IsSettled has the newest snapshot looked at, if that has not been done yet. False: the
+    // connection is over by that.
     virtual bool IsSettled() noexcept = 0;
     // OnObjection: the connection may not go on. It says so, and calls Cut.
     virtual void OnObjection(const Objection& objection) = 0;
-    // OnLiveOver comes once, as the last thing that Live does. It takes no memory, and may not destroy the Live at once.
+    // OnLiveOver comes once, as the last thing that Live does. It takes no memory, and may not
+    // destroy the Live at once.
     virtual void OnLiveOver(CloseReason reason) noexcept = 0;
 
    protected:
     ~Owner() = default;
   };
 
-  // `mesh` is the leg that speaks TLS. The client is whoever has connected to us: the app outbound, the mesh inbound. The connection
-  // has lived `since`, which its largest age counts from. idle_timeout 0: none.
-  Live(Host& host, Owner& owner, Record& record, net::Stream& app, net::Stream& mesh, net::milliseconds idle_timeout,
-       net::MonotonicTime since);
+  // `mesh` is the leg that speaks TLS. The client is whoever has connected to us: the app outbound,
+  // the mesh inbound. The connection has lived `since`, which its largest age counts from.
+  // idle_timeout 0: none.
+  Live(Host& host, Owner& owner, Record& record, net::Stream& app, net::Stream& mesh,
+       net::milliseconds idle_timeout, net::MonotonicTime since);
 
-  // Start begins to move bytes. `first` is what a Read of `mesh` has delivered already, if there was one.
+  // Start begins to move bytes. `first` is what a Read of `mesh` has delivered already, if there
+  // was one.
   void Start(std::optional<net::Stream::ReadResult> first = std::nullopt) { relay_.Start(first); }
   Relay& relay() { return relay_; }
 
@@ -46,7 +51,8 @@ class Live final {
   void OnSnapshot(const Ask& ask, net::MonotonicTime changed) {
     if (host_.snapshot()->live.cut_revoked) Judged(ask(grace_.moment()), changed);
   }
-  // Sweep looks at the age, for a peer that has died, and tells the counters. Call it every net::kLivenessCheck.
+  // Sweep looks at the age, for a peer that has died, and tells the counters. Call it every
+  // net::kLivenessCheck.
   void Sweep();
   // EndIfQuiet and Cut are as Connection has them.
   bool EndIfQuiet(net::milliseconds quiet);

@@ -1,8 +1,8 @@
 // LoadBalancer: which endpoint of an upstream a connection is tried with.
 //
-// Pick asks it, Report tells it what came of that. What it goes by is in each endpoint's history, which the workers share; the rest
-// of its state (whose turn it is) belongs to one worker, on its loop's thread. Knows no connection, no clock and no source of
-// randomness: those are arguments.
+// Pick asks it, Report tells it what came of that. What it goes by is in each endpoint's history,
+// which the workers share; the rest of its state (whose turn it is) belongs to one worker, on its
+// loop's thread. Knows no connection, no clock and no source of randomness: those are arguments.
 #pragma once
 
 #include <chrono>
@@ -21,19 +21,23 @@ struct Choice {
   bool begun = false;
   std::uint64_t turn = 0;
   std::shared_ptr<const EndpointHistory> last;  // of the endpoint that was given last
-  std::unordered_set<std::shared_ptr<const EndpointHistory>> tried;  // of those before: nearly always none
+  // of those before: nearly always none
+  std::unordered_set<std::shared_ptr<const EndpointHistory>> tried;
 };
 
 class LoadBalancer {
  public:
   virtual ~LoadBalancer() = default;
 
-  // Use makes `endpoints` the list; each has its history. They must stay until the next Use. It takes no memory.
+  // Use makes `endpoints` the list; each has its history. They must stay until the next Use. It
+  // takes no memory.
   virtual void Use(std::span<const Endpoint> endpoints) noexcept = 0;
-  // Pick is the endpoint to try next; null if this search has been given all of them. What it returns is there until the next Use.
+  // Pick is the endpoint to try next; null if this search has been given all of them. What it
+  // returns is there until the next Use.
   virtual const Endpoint* Pick(Choice& choice) = 0;
 
-  // Report says what came of an attempt, `took` after it began. A shortage of ours is not the endpoint's doing: not to be reported.
+  // Report says what came of an attempt, `took` after it began. A shortage of ours is not the
+  // endpoint's doing: not to be reported.
   enum class Outcome { kProven, kFailed };
   void Report(const Endpoint& endpoint, Outcome outcome, std::chrono::microseconds took) noexcept {
     if (outcome == Outcome::kProven) {

@@ -6,7 +6,8 @@
 
 namespace mooring::data {
 
-Outbound::Outbound(Host& host, std::string upstream, net::UniqueFd&& app, const net::SocketAddress& peer)
+Outbound::Outbound(Host& host, std::string upstream, net::UniqueFd&& app,
+                   const net::SocketAddress& peer)
     : Connection(host.loop(), ListenerKind::kUpstream),
       host_(host),
       upstream_(std::move(upstream)),
@@ -32,7 +33,8 @@ void Outbound::OnSnapshot(Judge& judge, net::MonotonicTime changed) {
       return;
     case Stage::kProven:
       if (search_->Left().count() <= 0) {
-        StartRelay(std::nullopt);  // no time is left for another instance: from here on it is a live connection
+        // no time is left for another instance: from here on it is a live connection
+        StartRelay(std::nullopt);
         break;
       }
       if (const auto objection = judge.OfInstance(*peer_->session(), Moment::kLive)) {
@@ -40,13 +42,12 @@ void Outbound::OnSnapshot(Judge& judge, net::MonotonicTime changed) {
         TryAnother(objection->reason, objection->detail);
       }
       return;
-    case Stage::kRelay:
-      break;
-    case Stage::kOver:
-      return;
+    case Stage::kRelay: break;
+    case Stage::kOver: return;
   }
   if (stage_ != Stage::kRelay) return;  // it has ended at once
-  live_->OnSnapshot([&](Moment moment) { return judge.OfInstance(*peer_->session(), moment); }, changed);
+  live_->OnSnapshot([&](Moment moment) { return judge.OfInstance(*peer_->session(), moment); },
+                    changed);
 }
 
 void Outbound::OnObjection(const Objection& objection) {
@@ -91,20 +92,17 @@ void Outbound::OnReadable(net::Stream& stream) {
 }
 
 void Outbound::OnFirstAnswer() {
-  const net::Stream::ReadResult result = peer_->Read(peer_->MayKeep() ? net::kReadBurst : net::kRecord);
+  const net::Stream::ReadResult result =
+      peer_->Read(peer_->MayKeep() ? net::kReadBurst : net::kRecord);
   switch (result.status) {
-    case net::Stream::ReadStatus::kAgain:
-      app_.WantRead(true);
-      return;
+    case net::Stream::ReadStatus::kAgain: app_.WantRead(true); return;
     case net::Stream::ReadStatus::kFailed:
       // Refused after all, and no byte of the app's has gone: another instance may do.
       TryAnother(ReasonOf(*peer_, Reached::kProven), DetailOf(*peer_));
       return;
     case net::Stream::ReadStatus::kData:
     case net::Stream::ReadStatus::kEnd:
-    case net::Stream::ReadStatus::kTruncated:
-      StartRelay(result);
-      return;
+    case net::Stream::ReadStatus::kTruncated: StartRelay(result); return;
   }
 }
 
@@ -155,7 +153,8 @@ void Outbound::OnEscaped() noexcept { Cut(host_.Escaped("outbound ended")); }
 void Outbound::OnSweep() {
   if (stage_ == Stage::kRelay) {
     live_->Sweep();
-  } else if (stage_ == Stage::kProven && TooOld(host_.snapshot()->live, proven_at_, host_.loop().now())) {
+  } else if (stage_ == Stage::kProven &&
+             TooOld(host_.snapshot()->live, proven_at_, host_.loop().now())) {
     Cut(CloseReason::kMaxConnectionAge);
   }
 }
@@ -165,14 +164,15 @@ bool Outbound::EndIfQuiet(net::milliseconds quiet) {
     case Stage::kSearching:  // the app may have spoken: its search ends by itself
       return false;
     case Stage::kProven:
-      if (host_.loop().now() - proven_at_ < quiet || net::Unread(app_.fd()) > 0 || net::Unread(peer_->fd()) > 0) return false;
+      if (host_.loop().now() - proven_at_ < quiet || net::Unread(app_.fd()) > 0 ||
+          net::Unread(peer_->fd()) > 0)
+        return false;
       StartRelay(std::nullopt);
-      if (stage_ == Stage::kRelay && !live_->relay().ended()) live_->relay().End(CloseReason::kDrained);
+      if (stage_ == Stage::kRelay && !live_->relay().ended())
+        live_->relay().End(CloseReason::kDrained);
       return true;
-    case Stage::kRelay:
-      return live_->EndIfQuiet(quiet);
-    case Stage::kOver:
-      return true;
+    case Stage::kRelay: return live_->EndIfQuiet(quiet);
+    case Stage::kOver: return true;
   }
   return true;
 }

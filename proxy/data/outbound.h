@@ -1,7 +1,9 @@
-// Outbound: the local app's connection to an upstream. A search finds an instance that proves who it is, then it relays.
+// Outbound: the local app's connection to an upstream. A search finds an instance that proves who
+// it is, then it relays.
 //
-// Nothing of the app's bytes is even read before an instance has proven its identity. Until a byte has gone either way, an
-// instance that fails is replaced by the next, all within the search's deadline.
+// Nothing of the app's bytes is even read before an instance has proven its identity. Until a byte
+// has gone either way, an instance that fails is replaced by the next, all within the search's
+// deadline.
 #pragma once
 
 #include <memory>
@@ -18,7 +20,10 @@
 namespace mooring::data {
 
 // The methods stand in the order of a connection's life.
-class Outbound final : public Connection, public Search::Owner, public net::StreamObserver, public Live::Owner {
+class Outbound final : public Connection,
+                       public Search::Owner,
+                       public net::StreamObserver,
+                       public Live::Owner {
  public:
   // `app` is taken, or nothing of it if this throws.
   Outbound(Host& host, std::string upstream, net::UniqueFd&& app, const net::SocketAddress& peer);
@@ -34,7 +39,8 @@ class Outbound final : public Connection, public Search::Owner, public net::Stre
   void OnEscaped() noexcept override;
 
  private:
-  // kProven: an instance is found, no byte has passed. It may still refuse us, and then the search goes on.
+  // kProven: an instance is found, no byte has passed. It may still refuse us, and then the search
+  // goes on.
   enum class Stage { kSearching, kProven, kRelay, kOver };
 
   void OnReadable(net::Stream& stream) override;

@@ -1,4 +1,5 @@
-// Record: what is known of one connection, from its accept to its end. The direction's counters are fed from it.
+// Record: what is known of one connection, from its accept to its end. The direction's counters are
+// fed from it.
 //
 // The connection writes it as it comes to know. Times are the loop's. One thread.
 #pragma once
@@ -23,16 +24,19 @@ struct Record {
   net::SocketAddress local;  // the listener's end of the client's connection
   net::SocketAddress peer;   // the client
   std::string identity;      // SPIFFE ID that the TLS peer has proven; empty: none
-  std::optional<net::SocketAddress> endpoint;  // that it came to: the app's address, or an instance's; absent: none
-  unsigned attempts = 0;                       // endpoints that were dialled
-  tls::Facts tls;                              // of the TLS leg, once its handshake is done
+  // that it came to: the app's address, or an instance's; absent: none
+  std::optional<net::SocketAddress> endpoint;
+  unsigned attempts = 0;                         // endpoints that were dialled
+  tls::Facts tls;                                // of the TLS leg, once its handshake is done
   std::optional<net::MonotonicTime> first_byte;  // of the payload, either way
-  std::uint64_t bytes_in = 0;                  // payload from the client
-  std::uint64_t bytes_out = 0;                 // payload to the client
-  std::optional<CloseReason> reason;           // once it has ended
-  std::string decided_by;                      // the intention or the default that let a caller in, or what ended it
+  std::uint64_t bytes_in = 0;                    // payload from the client
+  std::uint64_t bytes_out = 0;                   // payload to the client
+  std::optional<CloseReason> reason;             // once it has ended
+  // the intention or the default that let a caller in, or what ended it
+  std::string decided_by;
 
-  // Feed brings to the counters what is new since the last call, while the connection lives and at its end.
+  // Feed brings to the counters what is new since the last call, while the connection lives and at
+  // its end.
   void Feed(DirectionStats& stats) noexcept {
     stats.bytes_in.Add(static_cast<std::int64_t>(bytes_in - std::exchange(fed_in, bytes_in)));
     stats.bytes_out.Add(static_cast<std::int64_t>(bytes_out - std::exchange(fed_out, bytes_out)));

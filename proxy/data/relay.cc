@@ -11,8 +11,8 @@ namespace {
 using net::milliseconds;
 using net::Stream;
 
-// How long a leg may take over its last bytes: after a clean end the peer's own close, after a reset the
-// bytes that came before it.
+// How long a leg may take over its last bytes: after a clean end the peer's own close, after a
+// reset the bytes that came before it.
 constexpr milliseconds kLastBytes{1'000};
 // While a reset waits for the kernel to deliver, nothing reports progress: look again this often.
 constexpr milliseconds kResetPoll{10};
@@ -51,16 +51,19 @@ void Relay::OnReadable(Stream& stream) {
   }
 }
 
-// Appetite is how much to take from `source` at once. What its sink refuses has to be kept, so a large burst is only for a sink with
-// room for it. In a turn that is full nobody takes more than a record (turn.h).
+// Appetite is how much to take from `source` at once. What its sink refuses has to be kept, so a
+// large burst is only for a sink with room for it. In a turn that is full nobody takes more than a
+// record (turn.h).
 std::size_t Relay::Appetite(Stream& source) {
   const net::MonotonicTime now = loop_.now();
   if (loop_.turn().IsFull(now) || !source.MayKeep()) return net::kRecord;
   if (source.load() != net::Load::kBulk || loop_.turn().ServesLight(now)) return net::kReadBurst;
-  return std::clamp(Other(source).Room() / net::kRecord * net::kRecord, net::kReadBurst, net::kLargeBurst);
+  return std::clamp(Other(source).Room() / net::kRecord * net::kRecord, net::kReadBurst,
+                    net::kLargeBurst);
 }
 
-// MayRead is false while memory is tight and the sink's kernel takes nothing; the sink says when it does (OnDrained).
+// MayRead is false while memory is tight and the sink's kernel takes nothing; the sink says when it
+// does (OnDrained).
 bool Relay::MayRead(Stream& source) {
   if (source.MayKeep() || Other(source).TakesNow()) return true;
   source.WantRead(false);
@@ -70,7 +73,9 @@ bool Relay::MayRead(Stream& source) {
 
 void Relay::Pump(Stream& source) {
   // A stream that has to stand back is reported again in the next turn.
-  if (source.load() >= net::Load::kHeavy && loop_.turn().IsFull(loop_.now()) && !source.BufferedInput()) return;
+  if (source.load() >= net::Load::kHeavy && loop_.turn().IsFull(loop_.now()) &&
+      !source.BufferedInput())
+    return;
   for (int burst = 0; burst < kBurstsPerEvent; ++burst) {
     if (source.read_ended() || !MayRead(source)) return;
     Take(source, source.Read(Appetite(source)));
@@ -87,19 +92,18 @@ void Relay::Take(Stream& source, const Stream::ReadResult& result) {
       if (last_source_ == nullptr) first_byte_ = last_activity_;
       last_source_ = &source;
       loop_.turn().NoteMoved(result.bytes.size());
-      // Both have to be light: the receiver of a bulk stream may answer in small messages, and those can wait.
-      if (source.load() == net::Load::kLight && sink.load() == net::Load::kLight) loop_.turn().NoteLight(last_activity_);
+      // Both have to be light: the receiver of a bulk stream may answer in small messages, and
+      // those can wait.
+      if (source.load() == net::Load::kLight && sink.load() == net::Load::kLight)
+        loop_.turn().NoteLight(last_activity_);
       if (!sink.Write(result.bytes)) {
         Reset(sink);
         return;
       }
       if (sink.pending() > 0) source.WantRead(false);
       return;
-    case Stream::ReadStatus::kAgain:
-      return;
-    case Stream::ReadStatus::kTruncated:
-      reason_ = CloseReason::kTlsTruncated;
-      [[fallthrough]];
+    case Stream::ReadStatus::kAgain: return;
+    case Stream::ReadStatus::kTruncated: reason_ = CloseReason::kTlsTruncated; [[fallthrough]];
     case Stream::ReadStatus::kEnd:
       // The last end of all is the connection's: one packet for the close_notify and the FIN.
       if (sink.read_ended() && source.write_ended() && source.pending() == 0) {
@@ -109,9 +113,7 @@ void Relay::Take(Stream& source, const Stream::ReadResult& result) {
       }
       CheckEnds();
       return;
-    case Stream::ReadStatus::kFailed:
-      Reset(source);
-      return;
+    case Stream::ReadStatus::kFailed: Reset(source); return;
   }
 }
 
@@ -181,7 +183,8 @@ bool Relay::BetweenExchanges(const Stream& client, milliseconds quiet) const {
   if (state_ != State::kPumping || client.read_ended() || last_source_ == &client) return false;
   if (loop_.now() - last_activity_ < quiet) return false;
   const auto rests = [](const Stream& leg) {
-    return leg.pending() == 0 && !leg.BufferedInput() && net::Unsent(leg.fd()) == 0 && net::Unread(leg.fd()) == 0;
+    return leg.pending() == 0 && !leg.BufferedInput() && net::Unsent(leg.fd()) == 0 &&
+           net::Unread(leg.fd()) == 0;
   };
   return rests(a_) && rests(b_);
 }
@@ -194,7 +197,8 @@ void Relay::CheckPeers() {
 }
 
 void Relay::Reset(Stream& failed) {
-  if (failed.error() == ETIMEDOUT) return ResetBoth(ReasonOf(failed, Reached::kLive));  // the kernel has found it dead
+  // the kernel has found it dead
+  if (failed.error() == ETIMEDOUT) return ResetBoth(ReasonOf(failed, Reached::kLive));
   reason_ = ReasonOf(failed, Reached::kLive);
   state_ = State::kResetting;
   survivor_ = &Other(failed);
@@ -226,12 +230,9 @@ void Relay::OnTimer() {
       survivor_->ResetOnClose();
       Over();
       return;
-    case State::kClosing:
-      Over();
-      return;
+    case State::kClosing: Over(); return;
     case State::kIdle:
-    case State::kOver:
-      return;
+    case State::kOver: return;
   }
 }
 
@@ -239,7 +240,8 @@ void Relay::Over() {
   if (state_ == State::kOver) return;
   state_ = State::kOver;
   timer_.Stop();
-  // Bytes that were not taken in time (behind an idle limit) are lost: that must not look like a clean end.
+  // Bytes that were not taken in time (behind an idle limit) are lost: that must not look like a
+  // clean end.
   if (a_.pending() > 0) a_.ResetOnClose();
   if (b_.pending() > 0) b_.ResetOnClose();
   a_.WantRead(false);

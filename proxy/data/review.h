@@ -1,7 +1,9 @@
-// Review: takes every connection through the newest snapshot, a few at a time, so that what is asked of thousands does not hold up
-// the loop in one piece. Nothing revoked is served meanwhile: a connection that has not had its turn has it before its next event.
+// Review: takes every connection through the newest snapshot, a few at a time, so that what is
+// asked of thousands does not hold up the loop in one piece. Nothing revoked is served meanwhile: a
+// connection that has not had its turn has it before its next event.
 //
-// Knows nothing of verdicts: each connection draws its own (Connection::OnSnapshot, by a Judge). One service host's; its loop's thread.
+// Knows nothing of verdicts: each connection draws its own (Connection::OnSnapshot, by a Judge).
+// One service host's; its loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +25,13 @@ class Review final {
   // `connections` outlive the Review.
   Review(net::Loop& loop, Connections& connections);
 
-  // Begin: `now` holds from here on instead of `before`, which may be null. The first connections have their turn inside the
-  // call, the others in turns of the loop. A review that is under way goes into this one.
+  // Begin: `now` holds from here on instead of `before`, which may be null. The first connections
+  // have their turn inside the call, the others in turns of the loop. A review that is under way
+  // goes into this one.
   void Begin(std::shared_ptr<const Snapshot> before, std::shared_ptr<const Snapshot> now);
 
-  // Joined and Leaving are to be called when a connection comes to the list's front, and before it is taken off.
+  // Joined and Leaving are to be called when a connection comes to the list's front, and before it
+  // is taken off.
   void Joined(Connection& connection);
   void Leaving(Connections::iterator position) { rounds_.Leaving(position); }
 

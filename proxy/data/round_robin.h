@@ -1,11 +1,12 @@
 // RoundRobin: the endpoints take turns, each as often as its weight says.
 //
-// In as many turns as the weights sum up to, each endpoint has exactly its share, and its turns are spread over that time. The
-// turns are the multiples of a step over a circle on which each endpoint has an arc as long as its weight; the step is near the
-// golden section, and has no divisor in common with the circle. Where on the circle it begins is an argument: at a random place each
-// endpoint is the first as often as its weight says, so that many sidecars with few connections spread, too.
-// A search whose endpoint has failed goes on from its own turn. It does not move on the others, or every search of two endpoints
-// would begin with the dead one.
+// In as many turns as the weights sum up to, each endpoint has exactly its share, and its turns are
+// spread over that time. The turns are the multiples of a step over a circle on which each endpoint
+// has an arc as long as its weight; the step is near the golden section, and has no divisor in
+// common with the circle. Where on the circle it begins is an argument: at a random place each
+// endpoint is the first as often as its weight says, so that many sidecars with few connections
+// spread, too. A search whose endpoint has failed goes on from its own turn. It does not move on
+// the others, or every search of two endpoints would begin with the dead one.
 #pragma once
 
 #include <cstddef>
@@ -32,7 +33,7 @@ class RoundRobin final : public LoadBalancer {
   std::uint64_t next_ = 0;  // turn of the next search
   std::span<const Endpoint> endpoints_;
   bool measured_ = false;
-  std::uint64_t circle_ = 0;         // sum of the weights, their greatest common divisor taken out
+  std::uint64_t circle_ = 0;  // sum of the weights, their greatest common divisor taken out
   std::uint64_t step_ = 1;
   std::vector<std::uint64_t> ends_;  // of the arcs, by index; empty: all are of length 1
 };

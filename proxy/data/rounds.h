@@ -1,8 +1,10 @@
-// Rounds: visits every element of a list once in each round, a few at a time, so that what is done to thousands does not hold
-// up the loop in one piece (9,000 connections at once were 4 to 7 ms in which no message moved).
+// Rounds: visits every element of a list once in each round, a few at a time, so that what is done
+// to thousands does not hold up the loop in one piece (9,000 connections at once were 4 to 7 ms in
+// which no message moved).
 //
-// It knows no clock: the owner calls Next every Pause. Elements may join and leave between two calls, and inside one as long as
-// nothing is erased before it returns. What joins at the front of the list is visited from the next round on. One thread.
+// It knows no clock: the owner calls Next every Pause. Elements may join and leave between two
+// calls, and inside one as long as nothing is erased before it returns. What joins at the front of
+// the list is visited from the next round on. One thread.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +29,8 @@ class Rounds final {
     return first;
   }
 
-  // Restart begins a new round, wherever the one under way stands. AtEnd: there is nothing left in this one.
+  // Restart begins a new round, wherever the one under way stands. AtEnd: there is nothing left in
+  // this one.
   void Restart() { next_ = list_.end(); }
   bool AtEnd() const { return next_ == list_.end(); }
 

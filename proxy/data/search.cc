@@ -25,7 +25,8 @@ Search::Search(Host& host, Owner& owner, std::string listener)
 
 void Search::Begin() {
   const auto upstream = host_.UpstreamOf(listener_);
-  const net::milliseconds limit = upstream ? upstream->rules()->connect_timeout : UpstreamRules{}.connect_timeout;
+  const net::milliseconds limit =
+      upstream ? upstream->rules()->connect_timeout : UpstreamRules{}.connect_timeout;
   attempts_ = Attempts(host_.loop().now() + limit);
   if (upstream && upstream->rules()->use) upstream->rules()->use->Note(host_.loop().now());
   waiting_.Start(limit);
@@ -105,11 +106,8 @@ void Search::OnDrained(net::Stream&) {}
 void Search::ContinueHandshake(bool readable) {
   if (stage_ != Stage::kHandshake) return;
   switch (peer_->Handshake(readable)) {
-    case tls::Progress::kWantInput:
-      return;
-    case tls::Progress::kDone:
-      OnProven();
-      return;
+    case tls::Progress::kWantInput: return;
+    case tls::Progress::kDone: OnProven(); return;
     case tls::Progress::kClosed:
     case tls::Progress::kFailed: {
       if (peer_->session()->MayFailOverTicket()) {
@@ -122,8 +120,8 @@ void Search::ContinueHandshake(bool readable) {
   }
 }
 
-// A peer that trips over a ticket, instead of ignoring one that it does not like (RFC 8446 4.2.11), still gets its full
-// handshake.
+// A peer that trips over a ticket, instead of ignoring one that it does not like (RFC 8446 4.2.11),
+// still gets its full handshake.
 void Search::TryWithoutTicket() {
   peer_->session()->TicketFailed();
   try_tickets_ = false;
@@ -138,7 +136,8 @@ void Search::TryWithoutTicket() {
 
 void Search::OnProven() {
   // A root that was withdrawn during the handshake must not admit this peer any more.
-  if (const auto& newest = host_.snapshot()->identity; newest && newest->roots != identity_->roots) {
+  if (const auto& newest = host_.snapshot()->identity;
+      newest && newest->roots != identity_->roots) {
     identity_ = newest;
     const tls::Judgement again = peer_->session()->Rejudge(*identity_->roots);
     if (again.refusal != tls::Refusal::kNone) {
@@ -166,7 +165,8 @@ void Search::OnAttemptOver() {
   if (stage_ == Stage::kConnect) {
     AttemptFailed(CloseReason::kConnectTimeout, "no connection in time");
   } else if (stage_ == Stage::kHandshake) {
-    if (peer_->session()->MayFailOverTicket()) peer_->session()->TicketFailed();  // the time is up, but the next one may do
+    // the time is up, but the next one may do
+    if (peer_->session()->MayFailOverTicket()) peer_->session()->TicketFailed();
     AttemptFailed(CloseReason::kHandshakeTimeout, "no TLS handshake in time");
   }
 }
@@ -182,7 +182,8 @@ void Search::AttemptFailed(CloseReason reason, const std::string& detail) {
                      {"reason", CloseReasonName(reason)},
                      {"detail", detail}});
   if (reason != CloseReason::kOutOfResources) {
-    upstream_->Report(*lease_, LoadBalancer::Outcome::kFailed, Between(attempt_began_, host_.loop().now()));
+    upstream_->Report(*lease_, LoadBalancer::Outcome::kFailed,
+                      Between(attempt_began_, host_.loop().now()));
   }
   attempts_.Failed(reason);
   attempt_.Stop();

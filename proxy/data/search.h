@@ -1,7 +1,8 @@
 // Search: finds an instance of an upstream that proves who it is, for one connection of the app.
 //
-// It waits until identity and endpoints are known, then tries one endpoint after the other, all within one deadline. Its result is
-// a proven stream or a reason. Nothing of the app's is sent: it never sees the app. Owned by a connection; its loop's thread.
+// It waits until identity and endpoints are known, then tries one endpoint after the other, all
+// within one deadline. Its result is a proven stream or a reason. Nothing of the app's is sent: it
+// never sees the app. Owned by a connection; its loop's thread.
 #pragma once
 
 #include <memory>
@@ -22,9 +23,9 @@ class Search final : public net::StreamObserver {
   // Owner hears the result, last of all: each call may destroy the Search.
   class Owner {
    public:
-    // OnFound hands over a stream whose TLS is done on our side and that no byte has passed; its events go to nobody until the
-    // owner has set an observer. In TLS 1.3 the peer may still refuse our certificate, by an alert that arrives now (RFC 8446
-    // 4.4.2.4): then GoOn.
+    // OnFound hands over a stream whose TLS is done on our side and that no byte has passed; its
+    // events go to nobody until the owner has set an observer. In TLS 1.3 the peer may still refuse
+    // our certificate, by an alert that arrives now (RFC 8446 4.4.2.4): then GoOn.
     virtual void OnFound(std::unique_ptr<net::Stream> proven) = 0;
     virtual void OnNotFound(CloseReason reason) = 0;
 
@@ -40,7 +41,8 @@ class Search final : public net::StreamObserver {
   void Begin();
   // OnSnapshot: what it waits for may be there now.
   void OnSnapshot();
-  // GoOn tries the next endpoint: the one that was found did not do after all. Its stream is gone by now.
+  // GoOn tries the next endpoint: the one that was found did not do after all. Its stream is gone
+  // by now.
   void GoOn(CloseReason reason, const std::string& detail);
   // Conclude ends it: what was found is used. The lease is the connection's from now on.
   Lease Conclude();

@@ -15,7 +15,8 @@ const char* Shortage(Room room) {
     case Room::kYes: break;
     case Room::kNoDescriptors: return "open files: the share of this direction is used up";
     case Room::kNoMemory: return "memory: connections hold as much as they may (memory_limit)";
-    case Room::kNoHandshakes: return "handshakes under way are as many as may be (max_handshakes, handshake_memory)";
+    case Room::kNoHandshakes:
+      return "handshakes under way are as many as may be (max_handshakes, handshake_memory)";
   }
   return "";
 }
@@ -76,13 +77,16 @@ std::shared_ptr<Upstream> ServiceHost::UpstreamOf(const std::string& listener) {
   if (!snapshot_) return nullptr;
   const auto rules = snapshot_->upstreams.find(listener);
   if (rules == snapshot_->upstreams.end()) return nullptr;
-  auto upstream = std::make_shared<Upstream>(std::make_unique<RoundRobin>(random_()), rules->second);
+  auto upstream =
+      std::make_shared<Upstream>(std::make_unique<RoundRobin>(random_()), rules->second);
   upstreams_.emplace(listener, upstream);
   return upstream;
 }
 
-std::unique_ptr<net::Task> ServiceHost::MakeListenerTask(std::string name, ListenerKind kind, net::UniqueFd listening) {
-  // All that the worker could lack memory for in taking it over is made here; and std::function wants a copyable task.
+std::unique_ptr<net::Task> ServiceHost::MakeListenerTask(std::string name, ListenerKind kind,
+                                                         net::UniqueFd listening) {
+  // All that the worker could lack memory for in taking it over is made here; and std::function
+  // wants a copyable task.
   auto opening = std::make_shared<std::list<Opening>>();
   opening->push_back({std::move(name), kind, std::move(listening)});
   return std::make_unique<net::Task>([this, opening] {
@@ -102,14 +106,15 @@ void ServiceHost::OpenListeners() {
 
 void ServiceHost::Open(Opening& opening) {
   net::Acceptor::Callbacks callbacks;
-  callbacks.on_accept = [this, name = opening.name, kind = opening.kind](net::UniqueFd accepted,
-                                                                         const net::SocketAddress& peer) {
+  callbacks.on_accept = [this, name = opening.name, kind = opening.kind](
+                            net::UniqueFd accepted, const net::SocketAddress& peer) {
     Admit(name, kind, std::move(accepted), peer);
   };
   callbacks.on_pause = [this, name = opening.name](int error) { OnAcceptPause(name, error); };
   callbacks.has_room = [this, kind = opening.kind] { return HasRoom(kind); };
   Listening& entry = acceptors_[opening.name];
-  auto acceptor = std::make_unique<net::Acceptor>(loop_, std::move(opening.listening), std::move(callbacks));
+  auto acceptor =
+      std::make_unique<net::Acceptor>(loop_, std::move(opening.listening), std::move(callbacks));
   // This one, and the socket that it is a duplicate of.
   if (!entry.acceptor) admission_.AddListeners(opening.kind, kDescriptorsEach);
   entry = {opening.kind, std::move(acceptor)};
@@ -164,10 +169,9 @@ void ServiceHost::OnAcceptPause(const std::string& name, int error) {
   admission_.NoteShortage();
   AwaitRoom();
   const char* reason = strerrorname_np(error);
-  log_.WriteRationed(log::Level::kWarn, "data", "accept paused", {reason == nullptr ? "unknown" : reason, name},
-                     {{"listener", name},
-                      {"error", std::strerror(error)},
-                      {"cure", net::CureOf(error)}});
+  log_.WriteRationed(
+      log::Level::kWarn, "data", "accept paused", {reason == nullptr ? "unknown" : reason, name},
+      {{"listener", name}, {"error", std::strerror(error)}, {"cure", net::CureOf(error)}});
 }
 
 void ServiceHost::ResumeAcceptors() {
@@ -186,7 +190,8 @@ bool ServiceHost::HasRoom(ListenerKind kind) {
   // What is shed here comes free after this event, and then this listener goes on.
   const Unproven::Ended shed = kind == ListenerKind::kPublic ? unproven_.MakeRoom() : 0;
   if (shed > 0) NoteShed(room, shed);
-  // Admit refuses it: the client may try another instance, where a queue would only keep it waiting.
+  // Admit refuses it: the client may try another instance, where a queue would only keep it
+  // waiting.
   if (shed == 0 && room == Room::kNoMemory) return true;
   AwaitRoom();
   return false;
@@ -194,7 +199,8 @@ bool ServiceHost::HasRoom(ListenerKind kind) {
 
 void ServiceHost::NoteShed(Room why, Unproven::Ended ended) {
   stats_.handshakes_shed.Add(ended);
-  StrangerLog(CloseReason::kOutOfResources, log::Level::kWarn, "unproven callers ended to make room", Shortage(why),
+  StrangerLog(CloseReason::kOutOfResources, log::Level::kWarn,
+              "unproven callers ended to make room", Shortage(why),
               {{"reason", CloseReasonName(CloseReason::kOutOfResources)},
                {"shortage", Shortage(why)},
                {"ended", std::to_string(ended)},
@@ -202,7 +208,8 @@ void ServiceHost::NoteShed(Room why, Unproven::Ended ended) {
 }
 
 void ServiceHost::HandshakeHolds(Connection* connection, std::size_t bytes) {
-  if (const Unproven::Ended ended = unproven_.Holds(connection, bytes); ended > 0) NoteShed(Room::kNoHandshakes, ended);
+  if (const Unproven::Ended ended = unproven_.Holds(connection, bytes); ended > 0)
+    NoteShed(Room::kNoHandshakes, ended);
 }
 
 void ServiceHost::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
@@ -259,7 +266,8 @@ void ServiceHost::Retire(Connection* connection) noexcept {
   stats.active.Add(-1);
   connection->record_.Feed(stats);
   stats.closed[*connection->record_.reason].Add();
-  // Its own code is on the stack, and a walk over connections_ may be under way: it is taken off the list later.
+  // Its own code is on the stack, and a walk over connections_ may be under way: it is taken off
+  // the list later.
   connection->next_retired_ = std::exchange(retired_, connection);
   reap_.Arm();
 }
@@ -276,8 +284,8 @@ void ServiceHost::Reap() {
   admission_.WakeWaiting();
 }
 
-void ServiceHost::StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who,
-                              log::Fields fields) {
+void ServiceHost::StrangerLog(CloseReason reason, log::Level level, log::Literal message,
+                              std::string_view who, log::Fields fields) {
   log_.WriteRationed(level, "data", message, {CloseReasonName(reason), who}, fields);
 }
 

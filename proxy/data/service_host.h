@@ -1,11 +1,13 @@
-// ServiceHost: what one worker does for one service: the accepting ends of its listeners, its connections, and the snapshot that they
-// are decided by. It is the Host of those connections.
+// ServiceHost: what one worker does for one service: the accepting ends of its listeners, its
+// connections, and the snapshot that they are decided by. It is the Host of those connections.
 //
-// The services of a process share its workers, and what the kernel and the machine have (Admission, Unproven). They share no
-// identity, rule, connection, counter or ticket. So what is decided for a connection is decided by the listener that it came in by.
+// The services of a process share its workers, and what the kernel and the machine have (Admission,
+// Unproven). They share no identity, rule, connection, counter or ticket. So what is decided for a
+// connection is decided by the listener that it came in by.
 //
-// Verbs named Post... may be called from any thread and take effect on the worker's loop, in order; stats() is anybody's. The rest
-// belongs to the loop's thread. A worker makes it, and it ends with the worker.
+// Verbs named Post... may be called from any thread and take effect on the worker's loop, in order;
+// stats() is anybody's. The rest belongs to the loop's thread. A worker makes it, and it ends with
+// the worker.
 #pragma once
 
 #include <cstdint>
@@ -50,30 +52,37 @@ class ServiceHost final : public Host {
   ServiceHost& operator=(const ServiceHost&) = delete;
 
   void PostSnapshot(std::shared_ptr<const Snapshot> snapshot);
-  // PostListener accepts from `listening` (which is taken over) under a name that is the key in Snapshot::upstreams. An earlier
-  // listener of the same name is replaced.
+  // PostListener accepts from `listening` (which is taken over) under a name that is the key in
+  // Snapshot::upstreams. An earlier listener of the same name is replaced.
   void PostListener(std::string name, ListenerKind kind, net::UniqueFd listening) {
     loop_.Post(MakeListenerTask(std::move(name), kind, std::move(listening)));
   }
-  // MakeListenerTask is the part of PostListener that needs memory; the rest is to hand the task to Post.
-  std::unique_ptr<net::Task> MakeListenerTask(std::string name, ListenerKind kind, net::UniqueFd listening);
+  // MakeListenerTask is the part of PostListener that needs memory; the rest is to hand the task to
+  // Post.
+  std::unique_ptr<net::Task> MakeListenerTask(std::string name, ListenerKind kind,
+                                              net::UniqueFd listening);
   void Post(std::unique_ptr<net::Task> task) noexcept { loop_.Post(std::move(task)); }
-  // PostCloseListener takes what the kernel has queued and stops accepting; live connections go on. `done` runs on the
-  // worker's thread.
+  // PostCloseListener takes what the kernel has queued and stops accepting; live connections go on.
+  // `done` runs on the worker's thread.
   void PostCloseListener(std::string name, std::function<void()> done);
 
-  // The end of connections (drain.h says how). `done` runs on the worker's thread once awaited() counts them.
+  // The end of connections (drain.h says how). `done` runs on the worker's thread once awaited()
+  // counts them.
   void PostDrain(milliseconds quiet, std::function<void()> done);
-  void PostAwaitAll(ListenerKind kind, std::function<void()> done);  // after its listeners are closed
+  // after its listeners are closed
+  void PostAwaitAll(ListenerKind kind, std::function<void()> done);
   void PostCutAwaited();
   void PostCutAll();  // kDrainTimeout
   // awaited is how many connections a drain still waits for.
   std::int64_t awaited() const { return stats_.drain_awaits.value(); }
 
   const ServiceStats& stats() const { return stats_; }
-  std::int64_t active() const { return stats_.inbound.active.value() + stats_.outbound.active.value(); }
+  std::int64_t active() const {
+    return stats_.inbound.active.value() + stats_.outbound.active.value();
+  }
 
-  // Begin and End are for the worker's thread, when it starts to serve and when it has stopped: End cuts what is left (kDrainTimeout).
+  // Begin and End are for the worker's thread, when it starts to serve and when it has stopped: End
+  // cuts what is left (kDrainTimeout).
   void Begin();
   void End();
 
@@ -88,7 +97,8 @@ class ServiceHost final : public Host {
   void HandshakeHolds(Connection* connection, std::size_t bytes) override;
   void Proven(Connection* connection) noexcept override { unproven_.Leave(connection); }
   void Retire(Connection* connection) noexcept override;
-  void StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who, log::Fields fields) override;
+  void StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who,
+                   log::Fields fields) override;
   std::shared_ptr<Upstream> UpstreamOf(const std::string& listener) override;
 
  private:
@@ -108,11 +118,13 @@ class ServiceHost final : public Host {
   void CutAll();
   void OpenListeners();
   void Open(Opening& opening);
-  // HasRoom is asked before each accept. It may make room for a caller by ending one that has not proven itself (Unproven).
+  // HasRoom is asked before each accept. It may make room for a caller by ending one that has not
+  // proven itself (Unproven).
   bool HasRoom(ListenerKind kind);
   void NoteShed(Room why, Unproven::Ended ended);
   void AwaitRoom();
-  void Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd, const net::SocketAddress& peer);
+  void Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
+             const net::SocketAddress& peer);
   void ResumeAcceptors();
   void OnAcceptPause(const std::string& name, int error);
 
@@ -133,7 +145,8 @@ class ServiceHost final : public Host {
   Rounds<std::unique_ptr<Connection>> rounds_{connections_};
   Review review_{loop_, connections_};
   Drain drain_{loop_, connections_, stats_.drain_awaits};
-  std::map<std::string, std::shared_ptr<Upstream>> upstreams_;  // by listener; those that a connection has asked for
+  // by listener; those that a connection has asked for
+  std::map<std::string, std::shared_ptr<Upstream>> upstreams_;
   std::minstd_rand random_{std::random_device{}()};
   net::Timer sweep_;
 };

@@ -1,7 +1,8 @@
 // Snapshot: everything that is decided by for one service's connections, as one immutable value.
 //
-// The control thread builds a new one at every change and posts it to the service's host on each worker, which keeps the newest in a
-// plain member. Parts that did not change are shared with the one before.
+// The control thread builds a new one at every change and posts it to the service's host on each
+// worker, which keeps the newest in a plain member. Parts that did not change are shared with the
+// one before.
 #pragma once
 
 #include <map>
@@ -32,8 +33,9 @@ struct Identity {
 
 // InboundRules: what holds for accepted connections.
 struct InboundRules {
-  std::vector<net::SocketAddress> local_app;  // the app's addresses, tried in order; empty: not resolved yet
-  std::string local_app_text;                 // for messages
+  // the app's addresses, tried in order; empty: not resolved yet
+  std::vector<net::SocketAddress> local_app;
+  std::string local_app_text;  // for messages
   milliseconds handshake_timeout{10'000};
   milliseconds local_connect_timeout{1'000};
   milliseconds idle_timeout{0};  // 0: none
@@ -43,20 +45,22 @@ struct InboundRules {
 struct UpstreamRules {
   std::string name;
   bool known = false;  // endpoints have been learnt at least once, even if there are none
-  std::shared_ptr<const authz::ServiceId> identity;  // of its instances; null: not known yet, dial nobody
-  std::vector<Endpoint> endpoints;                   // healthy ones, each with its identity and history
-  milliseconds connect_timeout{5'000};       // TCP and TLS of all attempts together
-  milliseconds idle_timeout{0};              // 0: none
-  bool stale = false;  // the endpoints are older than max_stale
-  bool resumes = true;  // TLS sessions, by tickets
-  std::shared_ptr<LastUse> use;  // noted at each connection of the app; null: nobody asks
+  // of its instances; null: not known yet, dial nobody
+  std::shared_ptr<const authz::ServiceId> identity;
+  // healthy ones, each with its identity and history
+  std::vector<Endpoint> endpoints;
+  milliseconds connect_timeout{5'000};  // TCP and TLS of all attempts together
+  milliseconds idle_timeout{0};         // 0: none
+  bool stale = false;                   // the endpoints are older than max_stale
+  bool resumes = true;                  // TLS sessions, by tickets
+  std::shared_ptr<LastUse> use;         // noted at each connection of the app; null: nobody asks
 };
 
 // LivePolicy: what becomes of connections that live.
 struct LivePolicy {
-  bool cut_revoked = true;        // those that intentions, default or roots come to forbid
-  milliseconds revoke_grace{0};   // from the change to the cut
-  milliseconds max_age{0};        // 0: none
+  bool cut_revoked = true;       // those that intentions, default or roots come to forbid
+  milliseconds revoke_grace{0};  // from the change to the cut
+  milliseconds max_age{0};       // 0: none
 };
 
 // TooOld says whether a connection that has lived since then has reached its largest age.
@@ -66,12 +70,12 @@ inline bool TooOld(const LivePolicy& policy, net::MonotonicTime since, net::Mono
 
 struct Snapshot {
   LivePolicy live;
-  std::shared_ptr<const Identity> identity;               // null: none yet
-  bool roots_stale = false;       // older than max_stale: nobody new is believed
+  std::shared_ptr<const Identity> identity;  // null: none yet
+  bool roots_stale = false;                  // older than max_stale: nobody new is believed
   std::shared_ptr<const authz::IntentionSet> intentions;  // null: none yet, which denies
   bool intentions_stale = false;  // older than max_stale: nobody new is admitted
   authz::DefaultPolicy fallback = authz::DefaultPolicy::kUnknown;
-  std::shared_ptr<const InboundRules> inbound;            // null: no public listener
+  std::shared_ptr<const InboundRules> inbound;  // null: no public listener
   std::map<std::string, std::shared_ptr<const UpstreamRules>> upstreams;  // by listener name
 };
 

@@ -1,5 +1,5 @@
-// Stats: what one worker has seen of one service. Written by its worker alone, read by anyone: relaxed atomics, because a
-// reader wants each number, not an order between them.
+// Stats: what one worker has seen of one service. Written by its worker alone, read by anyone:
+// relaxed atomics, because a reader wants each number, not an order between them.
 #pragma once
 
 #include <array>
@@ -28,7 +28,9 @@ class Count final {
 class ReasonCounts final {
  public:
   Count& operator[](CloseReason reason) { return counts_[static_cast<std::size_t>(reason)]; }
-  const Count& operator[](CloseReason reason) const { return counts_[static_cast<std::size_t>(reason)]; }
+  const Count& operator[](CloseReason reason) const {
+    return counts_[static_cast<std::size_t>(reason)];
+  }
 
  private:
   std::array<Count, kCloseReasons> counts_;
@@ -47,8 +49,8 @@ struct DirectionStats {
 struct ServiceStats {
   DirectionStats inbound;
   DirectionStats outbound;
-  Count drain_awaits;   // connections whose end a drain waits for
-  Count accept_pauses;  // accept failed for lack of descriptors or memory
+  Count drain_awaits;     // connections whose end a drain waits for
+  Count accept_pauses;    // accept failed for lack of descriptors or memory
   Count handshakes_shed;  // unproven callers ended to make room for others
 };
 

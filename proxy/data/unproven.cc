@@ -8,8 +8,8 @@ namespace {
 // So many are ended at once to make room, of so many that are looked at.
 constexpr std::int64_t kShedAtOnce = 16;
 constexpr std::size_t kLookedAt = 256;
-// The time that a caller has while others wait for its place. A client speaks first, as soon as it is connected, and answers
-// us within a round trip or two.
+// The time that a caller has while others wait for its place. A client speaks first, as soon as it
+// is connected, and answers us within a round trip or two.
 constexpr net::milliseconds kSilentFor{100};
 constexpr net::milliseconds kUnprovenFor{1'000};
 
@@ -33,7 +33,9 @@ Unproven::Ended Unproven::Holds(Connection* connection, std::size_t bytes) {
   if (!connection->unproven_) return 0;
   const auto now = static_cast<std::int64_t>(kHandshakeCost + bytes);
   admission_.AddHandshakes(0, now - std::exchange(connection->handshake_bytes_, now));
-  if (admission_.handshake_bytes() <= static_cast<std::int64_t>(admission_.limits().handshake_memory)) return 0;
+  if (admission_.handshake_bytes() <=
+      static_cast<std::int64_t>(admission_.limits().handshake_memory))
+    return 0;
   Connection* largest = nullptr;  // of the older ones
   std::size_t looked_at = 0;
   for (Connection* one : callers_) {
@@ -48,12 +50,14 @@ Unproven::Ended Unproven::Holds(Connection* connection, std::size_t bytes) {
 Unproven::Ended Unproven::MakeRoom() {
   Ended ended = 0;
   std::size_t looked_at = 0;
-  for (auto next = callers_.begin(); next != callers_.end() && ended < kShedAtOnce && looked_at < kLookedAt; ++looked_at) {
+  for (auto next = callers_.begin();
+       next != callers_.end() && ended < kShedAtOnce && looked_at < kLookedAt; ++looked_at) {
     Connection* oldest = *next++;  // Cut takes it off the list
     const auto age = loop_.now() - oldest->accepted_at_;
     if (age < kSilentFor) break;
     const bool silent = oldest->handshake_bytes_ == static_cast<std::int64_t>(kHandshakeCost);
-    if ((!silent && age < kUnprovenFor) || oldest->OwesAnswer()) continue;  // it is our turn, not the caller's
+    // it is our turn, not the caller's
+    if ((!silent && age < kUnprovenFor) || oldest->OwesAnswer()) continue;
     oldest->Cut(CloseReason::kOutOfResources);
     ++ended;
   }

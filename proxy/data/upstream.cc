@@ -7,7 +7,8 @@ std::shared_ptr<const authz::ServiceId> Upstream::IdentityOf(const Lease& lease)
   for (const Endpoint& now : rules_->endpoints) {
     if (now.history == lease.endpoint().history) return now.identity;
   }
-  return rules_->identity;  // it has left the list; the identity of the others is newer than what was its own
+  // it has left the list; the identity of the others is newer than what was its own
+  return rules_->identity;
 }
 
 }  // namespace mooring::data

@@ -1,8 +1,9 @@
 // Upstream: the endpoints behind one listener, as one service's host on one worker goes about them.
 //
-// Workers share what a snapshot has: the rules, and in them each endpoint with its history. Each host owns an Upstream of its own
-// with the balancer in it: whose turn it is there is no other host's matter. It lives as long as its listener is in the
-// snapshots, or a connection made through it. Its worker's loop thread.
+// Workers share what a snapshot has: the rules, and in them each endpoint with its history. Each
+// host owns an Upstream of its own with the balancer in it: whose turn it is there is no other
+// host's matter. It lives as long as its listener is in the snapshots, or a connection made through
+// it. Its worker's loop thread.
 #pragma once
 
 #include <chrono>
@@ -16,10 +17,13 @@
 
 namespace mooring::data {
 
-// Lease is an endpoint in use: by an attempt, then by the connection that came of it. Its history counts it until it is destroyed.
+// Lease is an endpoint in use: by an attempt, then by the connection that came of it. Its history
+// counts it until it is destroyed.
 class Lease final {
  public:
-  Lease(Endpoint endpoint, std::uint64_t list) : endpoint_(std::move(endpoint)), list_(list) { endpoint_.history->Begun(); }
+  Lease(Endpoint endpoint, std::uint64_t list) : endpoint_(std::move(endpoint)), list_(list) {
+    endpoint_.history->Begun();
+  }
   ~Lease() {
     if (endpoint_.history) endpoint_.history->Ended();
   }
@@ -51,12 +55,14 @@ class Upstream final {
   }
   const std::shared_ptr<const UpstreamRules>& rules() const { return rules_; }
 
-  // Pick leases the endpoint to try next; it makes `lease` empty if this search has been given all of them.
+  // Pick leases the endpoint to try next; it makes `lease` empty if this search has been given all
+  // of them.
   void Pick(Choice& choice, std::optional<Lease>* lease) {
     lease->reset();
     if (const Endpoint* endpoint = balancer_->Pick(choice)) lease->emplace(*endpoint, list_);
   }
-  void Report(const Lease& lease, LoadBalancer::Outcome outcome, std::chrono::microseconds took) noexcept {
+  void Report(const Lease& lease, LoadBalancer::Outcome outcome,
+              std::chrono::microseconds took) noexcept {
     balancer_->Report(lease.endpoint(), outcome, took);
   }
   // IdentityOf is whom a leased endpoint must prove to be by the rules of now; null: nobody could.

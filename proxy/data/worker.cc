@@ -8,7 +8,8 @@
 namespace mooring::data {
 
 Worker::Worker(std::shared_ptr<Admission> admission)
-    : admission_(admission ? std::move(admission) : std::make_shared<Admission>(Limits::None(), 1)) {
+    : admission_(admission ? std::move(admission)
+                           : std::make_shared<Admission>(Limits::None(), 1)) {
   loop_.SetKeeper(this);
 }
 
@@ -20,7 +21,8 @@ Worker::~Worker() {
 }
 
 ServiceHost& Worker::AddService(log::Log& log) {
-  services_.push_back(std::make_unique<ServiceHost>(ServiceHost::Shared{loop_, *admission_, unproven_, heap_}, log));
+  services_.push_back(std::make_unique<ServiceHost>(
+      ServiceHost::Shared{loop_, *admission_, unproven_, heap_}, log));
   return *services_.back();
 }
 
@@ -36,7 +38,8 @@ void Worker::Start() {
 
 void Worker::OnEscaped() noexcept {
   // Whose work it was is not known; any of them has the words for it.
-  if (!services_.empty()) (void)services_.front()->Escaped("a worker could not do all that it had to");
+  if (!services_.empty())
+    (void)services_.front()->Escaped("a worker could not do all that it had to");
 }
 
 }  // namespace mooring::data

@@ -1,7 +1,8 @@
-// Worker: one thread with one loop, and a ServiceHost on it for each service that the process represents.
+// Worker: one thread with one loop, and a ServiceHost on it for each service that the process
+// represents.
 //
-// Owned by the control thread, which makes the services before Start. What a service does there, and which of it may be called from
-// where, says service_host.h.
+// Owned by the control thread, which makes the services before Start. What a service does there,
+// and which of it may be called from where, says service_host.h.
 #pragma once
 
 #include <cstddef>
@@ -26,8 +27,8 @@ class Worker final : public net::Keeper {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // AddService makes room for one more service, before Start. It is the worker's and lives as long. `log` is the service's, and
-  // outlives the worker.
+  // AddService makes room for one more service, before Start. It is the worker's and lives as long.
+  // `log` is the service's, and outlives the worker.
   ServiceHost& AddService(log::Log& log);
   ServiceHost& service(std::size_t i) { return *services_[i]; }  // in the order of AddService
 

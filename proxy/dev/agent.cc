@@ -74,11 +74,11 @@ std::span<const Agent::Route> Agent::Routes() {
   return kRoutes;
 }
 
-Result<std::unique_ptr<Agent>> Agent::Make(net::Loop& loop, AgentOptions options,
-                                           log::Log& log) {
+Result<std::unique_ptr<Agent>> Agent::Make(net::Loop& loop, AgentOptions options, log::Log& log) {
   std::unique_ptr<Agent> agent(new Agent(loop, std::move(options), log));
   auto ca = ConnectCa::Make(loop, agent->index_, agent->options_.datacenter,
-                            agent->options_.leaf_lifetime, agent->options_.like, [raw = agent.get()] { raw->Changed(); });
+                            agent->options_.leaf_lifetime, agent->options_.like,
+                            [raw = agent.get()] { raw->Changed(); });
   if (!ca) return ca.error();
   agent->ca_ = *std::move(ca);
   return agent;
@@ -157,8 +157,7 @@ void Agent::Handle(const http::ServerRequest& request, http::Server::Reply reply
     call.reply(std::move(response));
     return;
   }
-  AnswerText(call, 404,
-             IsOld() ? "" : "Invalid URL path: not a recognized HTTP API endpoint");
+  AnswerText(call, 404, IsOld() ? "" : "Invalid URL path: not a recognized HTTP API endpoint");
 }
 
 bool Agent::AllowsByDefault() const {

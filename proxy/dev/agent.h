@@ -3,8 +3,8 @@
 // nothing on disk.
 //
 // Not for production. Paths and words are those of Consul 1.21, or those of 1.8 (like.h), with two
-// things that 1.8 does not have: intentions/exact and an index on intentions/match. The handlers are
-// in handlers_*.cc, one file a part of the API. Loop thread only.
+// things that 1.8 does not have: intentions/exact and an index on intentions/match. The handlers
+// are in handlers_*.cc, one file a part of the API. Loop thread only.
 #pragma once
 
 #include <chrono>
@@ -43,8 +43,7 @@ struct AgentOptions {
 class Agent final {
  public:
   // Make fails if the CA cannot be made. The logger outlives the agent.
-  static Result<std::unique_ptr<Agent>> Make(net::Loop& loop, AgentOptions options,
-                                             log::Log& log);
+  static Result<std::unique_ptr<Agent>> Make(net::Loop& loop, AgentOptions options, log::Log& log);
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
 
@@ -85,7 +84,8 @@ class Agent final {
   // AnswerBad is a 400, which 1.8 begins with words of its own.
   void AnswerBad(const Call& call, const std::string& text);
 
-  // Meta is what an answer says about itself in headers, besides its index. 1.8 says the same always.
+  // Meta is what an answer says about itself in headers, besides its index. 1.8 says the same
+  // always.
   enum class Meta {
     kServer,  // a server's state, and how consistent it is
     kPlain,   // without the latter

@@ -12,7 +12,9 @@ Json Part(const Json* entry, const char* name) {
   return (*entry)[name];
 }
 
-const Json* Global(const ConfigEntries& entries) { return entries.Find("proxy-defaults", "global"); }
+const Json* Global(const ConfigEntries& entries) {
+  return entries.Find("proxy-defaults", "global");
+}
 
 const Json* Own(const ConfigEntries& entries, const std::string& service) {
   return entries.Find("service-defaults", service);
@@ -114,8 +116,8 @@ Json MergedProxy(const Service& service, const ConfigEntries& entries) {
   if (!config.empty()) proxy["Config"] = std::move(config);
 
   const Json registered_gateway = Part(&proxy, "MeshGateway");
-  const Json gateway = registered_gateway.empty() ? MeshGatewayOf(service.destination, entries)
-                                                  : registered_gateway;
+  const Json gateway =
+      registered_gateway.empty() ? MeshGatewayOf(service.destination, entries) : registered_gateway;
   proxy["MeshGateway"] = gateway;
   for (const Json* layer : {own, global}) {
     if (layer == nullptr) continue;

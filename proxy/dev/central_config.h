@@ -9,7 +9,8 @@
 
 namespace mooring::dev {
 
-// MergedProxy is the service's Proxy with the config entries in it; as it is for what is no sidecar.
+// MergedProxy is the service's Proxy with the config entries in it; as it is for what is no
+// sidecar.
 Json MergedProxy(const Service& service, const ConfigEntries& entries);
 
 // ProtocolOf is that of a service by the entries: its own, or that of all, or tcp.

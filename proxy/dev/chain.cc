@@ -103,10 +103,10 @@ class Compiler {
   Result<Json> Failover(const Target& target) {
     Json ids = Json::array();
     const Json* resolver = Resolver(target.service);
-    const Json all = resolver == nullptr ? Json::object()
-                                         : resolver->value("Failover", Json::object());
-    const std::string key = !target.subset.empty() && all.contains(target.subset) ? target.subset
-                                                                                  : "*";
+    const Json all =
+        resolver == nullptr ? Json::object() : resolver->value("Failover", Json::object());
+    const std::string key =
+        !target.subset.empty() && all.contains(target.subset) ? target.subset : "*";
     if (!all.contains(key)) return ids;
     const Json& failover = all[key];
     std::vector<Target> others;

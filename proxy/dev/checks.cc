@@ -92,10 +92,9 @@ class CheckRunner::Running final {
       return;
     }
     fd_ = std::move(start.fd);
-    poller_.emplace(runner_.loop_, fd_.get(),
-                    [this](net::Poller::Ready ready) {
-                      Connected(ready.refused != 0 ? ready.refused : net::PendingError(fd_.get()));
-                    });
+    poller_.emplace(runner_.loop_, fd_.get(), [this](net::Poller::Ready ready) {
+      Connected(ready.refused != 0 ? ready.refused : net::PendingError(fd_.get()));
+    });
     poller_->Set(net::Poller::kWrite);
   }
 

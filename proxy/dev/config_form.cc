@@ -16,7 +16,7 @@ namespace {
 // Type is what a field holds.
 enum class Type {
   kText,
-  kNumber,       // whole
+  kNumber,  // whole
   kFlag,
   kDuration,     // answered as Go's text
   kNanoseconds,  // the same, answered as a number
@@ -68,19 +68,17 @@ constexpr Field kUpstream[] = {{"Name", Type::kText},
 constexpr Field kUpstreamConfig[] = {{"Overrides", Type::kObjects, kUpstream},
                                      {"Defaults", Type::kObject, kUpstream}};
 constexpr Field kExternal[] = {{"Addresses", Type::kTexts}, {"Port", Type::kNumber}};
-constexpr Field kAccessLogs[] = {
-    {"Enabled", Type::kFlag}, {"DisableListenerLogs", Type::kFlag}, {"Type", Type::kText},
-    {"Path", Type::kText},    {"JSONFormat", Type::kText},          {"TextFormat", Type::kText}};
-constexpr Field kTlsSide[] = {{"TLSMinVersion", Type::kText},
-                              {"TLSMaxVersion", Type::kText},
-                              {"CipherSuites", Type::kTexts}};
+constexpr Field kAccessLogs[] = {{"Enabled", Type::kFlag},    {"DisableListenerLogs", Type::kFlag},
+                                 {"Type", Type::kText},       {"Path", Type::kText},
+                                 {"JSONFormat", Type::kText}, {"TextFormat", Type::kText}};
+constexpr Field kTlsSide[] = {
+    {"TLSMinVersion", Type::kText}, {"TLSMaxVersion", Type::kText}, {"CipherSuites", Type::kTexts}};
 constexpr Field kTls[] = {{"Incoming", Type::kObject, kTlsSide},
                           {"Outgoing", Type::kObject, kTlsSide}};
 constexpr Field kMeshTransparent[] = {{"MeshDestinationsOnly", Type::kFlag, {}, true}};
 constexpr Field kSubset[] = {{"Filter", Type::kText}, {"OnlyPassing", Type::kFlag}};
-constexpr Field kRedirect[] = {{"Service", Type::kText},
-                               {"ServiceSubset", Type::kText},
-                               {"Datacenter", Type::kText}};
+constexpr Field kRedirect[] = {
+    {"Service", Type::kText}, {"ServiceSubset", Type::kText}, {"Datacenter", Type::kText}};
 constexpr Field kFailover[] = {{"Service", Type::kText},
                                {"ServiceSubset", Type::kText},
                                {"Datacenters", Type::kTexts},
@@ -160,8 +158,8 @@ constexpr Field kIntentionsForm[] = {{"Kind", Type::kText},
 
 struct KindForm {
   std::string_view kind;
-  Shape shape;          // none: Consul's, but not known here
-  bool old = true;      // 1.8 has it too
+  Shape shape;      // none: Consul's, but not known here
+  bool old = true;  // 1.8 has it too
 };
 constexpr KindForm kKinds[] = {{"service-defaults", kServiceDefaultsForm},
                                {"proxy-defaults", kProxyDefaultsForm},
@@ -240,28 +238,19 @@ class Former {
 
   Json Value(const Fields& fields, const Json& value, const Field& field, const std::string& path) {
     switch (field.type) {
-      case Type::kText:
-        return fields.Text(field.name);
-      case Type::kNumber:
-        return fields.Integer(field.name);
-      case Type::kFlag:
-        return fields.Flag(field.name);
+      case Type::kText: return fields.Text(field.name);
+      case Type::kNumber: return fields.Integer(field.name);
+      case Type::kFlag: return fields.Flag(field.name);
       case Type::kDuration: {
         const auto duration = fields.Duration(field.name);
         return duration.count() == 0 ? "" : GoDuration(duration);
       }
-      case Type::kNanoseconds:
-        return std::chrono::nanoseconds(fields.Duration(field.name)).count();
-      case Type::kTexts:
-        return fields.Texts(field.name);
-      case Type::kTextMap:
-        return fields.TextMap(field.name);
-      case Type::kAny:
-        return value;
-      case Type::kObject:
-        return Object(fields.Object(field.name), field.shape, path);
-      case Type::kObjects:
-        return Objects(value, field, path);
+      case Type::kNanoseconds: return std::chrono::nanoseconds(fields.Duration(field.name)).count();
+      case Type::kTexts: return fields.Texts(field.name);
+      case Type::kTextMap: return fields.TextMap(field.name);
+      case Type::kAny: return value;
+      case Type::kObject: return Object(fields.Object(field.name), field.shape, path);
+      case Type::kObjects: return Objects(value, field, path);
       case Type::kNamed: {
         Json out = Json::object();
         const Json named = fields.Object(field.name);
@@ -271,8 +260,7 @@ class Former {
         }
         return out;
       }
-      case Type::kIgnored:
-        break;
+      case Type::kIgnored: break;
     }
     return nullptr;
   }

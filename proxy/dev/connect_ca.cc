@@ -24,9 +24,9 @@ Result<std::unique_ptr<ConnectCa>> ConnectCa::Make(net::Loop& loop, Index& index
                                                    std::function<void()> on_change) {
   auto issuer = tls::Issuer::Make(NewUuid() + ".consul");
   if (!issuer) return issuer.error();
-  return std::unique_ptr<ConnectCa>(new ConnectCa(
-      loop, index, *std::move(issuer), std::move(datacenter), leaf_lifetime, like,
-      std::move(on_change)));
+  return std::unique_ptr<ConnectCa>(new ConnectCa(loop, index, *std::move(issuer),
+                                                  std::move(datacenter), leaf_lifetime, like,
+                                                  std::move(on_change)));
 }
 
 ConnectCa::ConnectCa(net::Loop& loop, Index& index, std::unique_ptr<tls::Issuer> issuer,
@@ -88,9 +88,9 @@ Status ConnectCa::EnsureLeaf(const std::string& service) {
 }
 
 Status ConnectCa::Renew(const std::string& service) {
-  auto issued = issuer_->Issue(IdOf(service), leaf_lifetime_,
-                               like_ == Like::kOld ? tls::LeafName::kCommonName
-                                                   : tls::LeafName::kSanOnly);
+  auto issued =
+      issuer_->Issue(IdOf(service), leaf_lifetime_,
+                     like_ == Like::kOld ? tls::LeafName::kCommonName : tls::LeafName::kSanOnly);
   if (!issued) return issued.error();
   Leaf& leaf = leaves_[service];
   leaf.issued = *std::move(issued);

@@ -91,11 +91,14 @@ Status SetOption(Options& options, const std::string& name, const std::string& v
 
 const std::vector<config::FlagSpec>& Flags() {
   static const std::vector<config::FlagSpec> kFlags{
-      {"addr", "address", "Loopback address to listen on; port 0 takes a free one. Default: 127.0.0.1:8500."},
+      {"addr", "address",
+       "Loopback address to listen on; port 0 takes a free one. Default: 127.0.0.1:8500."},
       {"datacenter", "name", "Name of the datacenter. Default: dc1."},
-      {"default-policy", "policy", "allow or deny: for callers that no intention covers. Default: allow."},
+      {"default-policy", "policy",
+       "allow or deny: for callers that no intention covers. Default: allow."},
       {"default-intention-policy", "policy",
-       "allow or deny: the same, before -default-policy, which then is no more than what answers say of it."},
+       "allow or deny: the same, before -default-policy, which then is no more than what answers "
+       "say of it."},
       {"http-max-conns-per-client", "number",
        "Connections of one IP address; beyond it: 429. 0: no limit. Default: 200."},
       {"like", "version", "Whose answers it gives: those of Consul 1.21, or 1.8. Default: 1.21."},
@@ -112,9 +115,11 @@ Result<Options> ParseOptions(const std::vector<std::string>& arguments) {
   if (!line) return Invalid(line.error().message + " (see mooring dev -help)");
   options.help = line->help;
   if (options.help) return options;
-  if (Status status = config::CheckNoOperands(*line, Flags(), "dev"); !status) return status.error();
+  if (Status status = config::CheckNoOperands(*line, Flags(), "dev"); !status)
+    return status.error();
   for (const config::GivenFlag& flag : line->flags) {
-    if (const Status set = SetOption(options, std::string(flag.name), flag.value); !set) return set.error();
+    if (const Status set = SetOption(options, std::string(flag.name), flag.value); !set)
+      return set.error();
   }
   if (options.agent.like == Like::kOld &&
       options.agent.default_intention_policy != authz::DefaultPolicy::kUnknown) {
@@ -157,7 +162,8 @@ int RunDev(const std::vector<std::string>& arguments) {
   auto agent = Agent::Make(loop, std::move(options->agent), log);
   if (!agent) return Fail(agent.error().message);
   const http::Server server(
-      loop, *std::move(listening), {.connections = kMaxConnections,
+      loop, *std::move(listening),
+      {.connections = kMaxConnections,
        .per_client = options->connections_per_client,
        // 1.8 says nothing.
        .too_many = options->agent.like == Like::kOld ? "" : kTooMany,
@@ -169,8 +175,8 @@ int RunDev(const std::vector<std::string>& arguments) {
   const net::Signals terminate(loop, SIGTERM, [&] { loop.Stop(); });
   const bool unix_socket = options->address.kind == net::Address::Kind::kUnix;
   (void)log::WriteWithin(STDOUT_FILENO,
-                         "Mooring dev agent on " + std::string(unix_socket ? "" : "http://") + log::Plain(where) +
-                             " (not for production)\n",
+                         "Mooring dev agent on " + std::string(unix_socket ? "" : "http://") +
+                             log::Plain(where) + " (not for production)\n",
                          net::milliseconds(1'000));
   log.Info("dev", "started", {{"address", where}, {"trust_domain", (*agent)->trust_domain()}});
   loop.Run();

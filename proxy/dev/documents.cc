@@ -47,8 +47,7 @@ Json Documents::TaggedAddresses(const Service& service) const {
   if (IsOld()) return addresses;
   const bool sidecar = service.kind == "connect-proxy";
   if (!sidecar && !service.native) return addresses;
-  const std::string address =
-      state_.VirtualAddress(sidecar ? service.destination : service.name);
+  const std::string address = state_.VirtualAddress(sidecar ? service.destination : service.name);
   if (!address.empty() && !addresses.contains("consul-virtual"))
     addresses["consul-virtual"] = {{"Address", address}, {"Port", service.port}};
   return addresses;
@@ -87,20 +86,20 @@ Json Documents::AgentService(const Service& service) const {
 
 Json Documents::CheckDocument(const Check& check, From from) const {
   const Service* service = state_.FindService(check.service_id);
-  Json out = {{"Node", node_.name},
-              {"CheckID", check.id},
-              {"Name", check.name},
-              {"Status", check.status},
-              {"Notes", check.notes},
-              {"Output", check.output},
-              {"ServiceID", check.service_id},
-              {"ServiceName", service != nullptr ? service->name : ""},
-              {"ServiceTags", Tags(service != nullptr ? service->tags : std::vector<std::string>(),
-                                   from)},
-              {"Type", check.type},
-              {"Definition", Json::object()},
-              {"CreateIndex", check.create_index},
-              {"ModifyIndex", check.modify_index}};
+  Json out = {
+      {"Node", node_.name},
+      {"CheckID", check.id},
+      {"Name", check.name},
+      {"Status", check.status},
+      {"Notes", check.notes},
+      {"Output", check.output},
+      {"ServiceID", check.service_id},
+      {"ServiceName", service != nullptr ? service->name : ""},
+      {"ServiceTags", Tags(service != nullptr ? service->tags : std::vector<std::string>(), from)},
+      {"Type", check.type},
+      {"Definition", Json::object()},
+      {"CreateIndex", check.create_index},
+      {"ModifyIndex", check.modify_index}};
   if (IsOld()) return out;
   const auto text = [](std::chrono::milliseconds duration) {
     return duration.count() == 0 ? std::string() : GoDuration(duration);
@@ -152,9 +151,7 @@ Json Documents::Health(const Service& service, From from) const {
   checks.push_back(SerfHealth(from));
   for (const Check* check : state_.ChecksOf(service.id))
     checks.push_back(CheckDocument(*check, from));
-  return {{"Node", CatalogNode()},
-          {"Service", std::move(instance)},
-          {"Checks", std::move(checks)}};
+  return {{"Node", CatalogNode()}, {"Service", std::move(instance)}, {"Checks", std::move(checks)}};
 }
 
 Json Documents::Catalog(const Service& service) const {
@@ -187,8 +184,7 @@ std::vector<const Service*> Instances(const State& state, const std::string& nam
   for (const auto& [id, service] : state.services()) {
     bool fits = service.name == name;
     switch (role) {
-      case Role::kApplication:
-        break;
+      case Role::kApplication: break;
       case Role::kConnect:
         fits = (service.kind == "connect-proxy" && service.destination == name) ||
                (fits && service.native);

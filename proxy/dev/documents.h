@@ -29,8 +29,8 @@ class Documents final {
 
   Json AgentService(const Service& service) const;  // of /v1/agent/services: without ContentHash
   Json AgentCheck(const Check& check) const;
-  // From is where the answer passed by: what is empty comes as [] from the catalog, and as null from a
-  // prepared query.
+  // From is where the answer passed by: what is empty comes as [] from the catalog, and as null
+  // from a prepared query.
   enum class From { kCatalog, kQuery };
   Json Health(const Service& service, From from = From::kCatalog) const;
   Json Catalog(const Service& service) const;

@@ -101,7 +101,10 @@ void Agent::RegisterService(const Call& call) {
   }
   const Service& service = registration.service;
   log_.Info("dev", "service registered",
-            {{"id", service.id}, {"name", service.name}, {"kind", service.kind}, {"port", std::to_string(service.port)}});
+            {{"id", service.id},
+             {"name", service.name},
+             {"kind", service.kind},
+             {"port", std::to_string(service.port)}});
   state_.Register(service, std::move(registration.checks), replace_checks);
   if (registration.has_sidecar) {
     log_.Info("dev", "sidecar registered",
@@ -198,9 +201,9 @@ void Agent::Maintain(const Call& call) {
   }
   const std::string* reason = call.request.Query("reason");
   if (!state_.SetMaintenance(call.rest, *on, reason != nullptr ? *reason : "")) {
-    AnswerText(call, 404,
-               IsOld() ? "No service registered with ID \"" + call.rest + '"'
-                       : NoSuchService(call.rest));
+    AnswerText(
+        call, 404,
+        IsOld() ? "No service registered with ID \"" + call.rest + '"' : NoSuchService(call.rest));
     return;
   }
   log_.Info("dev", "service maintenance", {{"id", call.rest}, {"on", *on ? "true" : "false"}});

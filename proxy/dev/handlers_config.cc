@@ -60,13 +60,13 @@ Result<std::optional<std::uint64_t>> Agent::CasOf(const Call& call) const {
 }
 
 std::uint64_t Agent::EntryIndex(const std::string& kind, const std::string& name) const {
-  return kind == kServiceIntentions ? intentions_.EntryIndex(name) : entries_.EntryIndex(kind, name);
+  return kind == kServiceIntentions ? intentions_.EntryIndex(name)
+                                    : entries_.EntryIndex(kind, name);
 }
 
 void Agent::PutConfig(const Call& call) {
   const Result<Json> body = ParseBody(call.request.body);
-  Result<Json> entry =
-      body ? ConfigForm(*body, options_.like) : Result<Json>(body.error());
+  Result<Json> entry = body ? ConfigForm(*body, options_.like) : Result<Json>(body.error());
   if (!entry) {
     AnswerText(call, 400, "Request decoding failed: " + entry.error().message);
     return;
@@ -133,9 +133,8 @@ void Agent::DeleteConfig(const Call& call) {
     AnswerJson(call, false);
     return;
   }
-  const bool gone = wanted.kind == kServiceIntentions
-                        ? intentions_.EraseEntry(wanted.name)
-                        : entries_.Delete(wanted.kind, wanted.name);
+  const bool gone = wanted.kind == kServiceIntentions ? intentions_.EraseEntry(wanted.name)
+                                                      : entries_.Delete(wanted.kind, wanted.name);
   if (gone) {
     log_.Info("dev", "config entry deleted", {{"kind", wanted.kind}, {"name", wanted.name}});
   }

@@ -57,7 +57,8 @@ void Agent::ListIntentions(const Call& call) {
       call, [this] { return intentions_.index(); },
       [this] {
         Json out = Json::array();
-        for (const StoredIntention* entry : intentions_.All()) out.push_back(entry->Document(options_.like));
+        for (const StoredIntention* entry : intentions_.All())
+          out.push_back(entry->Document(options_.like));
         return out;
       },
       Meta::kPlain);
@@ -71,15 +72,15 @@ void Agent::CreateIntention(const Call& call) {
     AnswerText(call, 500, id.error().message);
     return;
   }
-  log_.Info("dev", "intention created", {{"intention", intentions_.Find(*id)->Text(options_.like)}});
+  log_.Info("dev", "intention created",
+            {{"intention", intentions_.Find(*id)->Text(options_.like)}});
   AnswerJson(call, {{"ID", *id}});
 }
 
 void Agent::GetIntention(const Call& call) {
   const std::string id = call.rest;
   if (!IsUuid(id)) {
-    AnswerBad(call,
-              "failed intention lookup: index error: UUID must be 36 characters");
+    AnswerBad(call, "failed intention lookup: index error: UUID must be 36 characters");
     return;
   }
   if (intentions_.Find(id) == nullptr) {
@@ -103,7 +104,8 @@ void Agent::UpdateIntention(const Call& call) {
     AnswerText(call, 500, updated.error().message);
     return;
   }
-  log_.Info("dev", "intention updated", {{"intention", intentions_.Find(call.rest)->Text(options_.like)}});
+  log_.Info("dev", "intention updated",
+            {{"intention", intentions_.Find(call.rest)->Text(options_.like)}});
   AnswerJson(call, {{"ID", call.rest}});
 }
 

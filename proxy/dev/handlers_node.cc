@@ -1,5 +1,5 @@
-// The part of the API about the agent's own node and its cluster of one. What would be made up here,
-// such as ports that nobody listens on, is what `consul agent -dev` says.
+// The part of the API about the agent's own node and its cluster of one. What would be made up
+// here, such as ports that nobody listens on, is what `consul agent -dev` says.
 #include <algorithm>
 #include <utility>
 
@@ -91,14 +91,13 @@ void Agent::GetSelf(const Call& call) {
     debug["ACLEnableKeyListPolicy"] = false;
     debug["ACLInitialManagementToken"] = "hidden";
     debug["ACLResolverSettings"] = {
-        {"ACLDefaultPolicy", policy}, {"ACLDownPolicy", "extend-cache"},
-        {"ACLPolicyTTL", "30s"},      {"ACLRoleTTL", "0s"},
-        {"ACLTokenTTL", "30s"},       {"ACLsEnabled", HasAcls()},
+        {"ACLDefaultPolicy", policy},     {"ACLDownPolicy", "extend-cache"},
+        {"ACLPolicyTTL", "30s"},          {"ACLRoleTTL", "0s"},
+        {"ACLTokenTTL", "30s"},           {"ACLsEnabled", HasAcls()},
         {"Datacenter", node_.datacenter}, {"NodeName", node_.name}};
     const authz::DefaultPolicy intentions = options_.default_intention_policy;
-    debug["DefaultIntentionPolicy"] = intentions == authz::DefaultPolicy::kUnknown
-                                          ? ""
-                                          : authz::DefaultPolicyName(intentions);
+    debug["DefaultIntentionPolicy"] =
+        intentions == authz::DefaultPolicy::kUnknown ? "" : authz::DefaultPolicyName(intentions);
   }
   AnswerJson(call, {{"Config", std::move(config)},
                     {"DebugConfig", std::move(debug)},
@@ -112,8 +111,9 @@ void Agent::GetSelf(const Call& call) {
 void Agent::GetMembers(const Call& call) {
   const std::string* segment = call.request.Query("segment");
   if (segment != nullptr && !segment->empty() && *segment != "_all") {
-    AnswerText(call, 400, "Invalid query parameter: \"segment\" - segments are a Consul Enterprise "
-                          "feature");
+    AnswerText(call, 400,
+               "Invalid query parameter: \"segment\" - segments are a Consul Enterprise "
+               "feature");
     return;
   }
   AnswerJson(call, Json::array({MemberDocument()}));

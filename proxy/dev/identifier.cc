@@ -57,7 +57,8 @@ std::string ContentHash(std::string_view text) {
   std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
   for (const char c : text) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
   std::string out;
-  for (int shift = 56; shift >= 0; shift -= 8) authz::AppendHex(&out, static_cast<std::uint8_t>(hash >> shift));
+  for (int shift = 56; shift >= 0; shift -= 8)
+    authz::AppendHex(&out, static_cast<std::uint8_t>(hash >> shift));
   return out;
 }
 

@@ -172,10 +172,10 @@ Json StoredIntention::Document(Like like) const {
 }
 
 std::string StoredIntention::Text(Like like) const {
-  const std::string names =
-      rule.source_ns + '/' + rule.source_name + " => " + rule.destination_ns + '/' +
-      rule.destination_name + " (" + (rule.id.empty() ? "" : "ID: " + rule.id + ", ") +
-      "Precedence: " + std::to_string(rule.precedence);
+  const std::string names = rule.source_ns + '/' + rule.source_name + " => " + rule.destination_ns +
+                            '/' + rule.destination_name + " (" +
+                            (rule.id.empty() ? "" : "ID: " + rule.id + ", ") +
+                            "Precedence: " + std::to_string(rule.precedence);
   if (like == Like::kOld) return std::string(Shouted(rule.action)) + ' ' + names + ')';
   const std::string what = permissions.is_null()
                                ? std::string("Action: ") + Shouted(rule.action)
@@ -211,8 +211,9 @@ Result<StoredIntention> ParseIntention(std::string_view body, Like like) {
   if (!fault.empty()) return Invalid("Failed to decode request body: " + fault);
   if (like == Like::kCurrent &&
       (out.rule.source_ns != "default" || out.rule.destination_ns != "default")) {
-    return Invalid("Namespaces are a Consul Enterprise feature: leave SourceNS and DestinationNS "
-                   "out");
+    return Invalid(
+        "Namespaces are a Consul Enterprise feature: leave SourceNS and DestinationNS "
+        "out");
   }
   if (!type.empty() && type != "consul") {
     return Invalid("1 error occurred:\n\t* SourceType must be set to 'consul'\n\n");

@@ -3,8 +3,8 @@
 //
 // Like Consul 1.21, all entries of one destination are one config entry: written as one, checked as
 // one, with one index. An ID is what the older part of the API gives, and a write by the newer part
-// takes the IDs of that destination away. Like 1.8, every intention stands for itself and has an ID.
-// Pure; precedence is authz/intention.h's, the same as the proxy's.
+// takes the IDs of that destination away. Like 1.8, every intention stands for itself and has an
+// ID. Pure; precedence is authz/intention.h's, the same as the proxy's.
 #pragma once
 
 #include <cstdint>

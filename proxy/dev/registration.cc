@@ -62,8 +62,8 @@ void FindTwinUpstreams(const Json& proxy, std::vector<std::string>& broken) {
                                        {"namespace", "DestinationNamespace"},
                                        {"peer", "DestinationPeer"},
                                        {"datacenter", "Datacenter"}}) {
-      text += (text.empty() ? "" : ", ") + std::string(label) + "=\"" +
-              upstream.value(field, "") + '"';
+      text +=
+          (text.empty() ? "" : ", ") + std::string(label) + "=\"" + upstream.value(field, "") + '"';
     }
     if (!seen.insert(text).second)
       broken.push_back("upstreams cannot contain duplicates of [" + text + ']');

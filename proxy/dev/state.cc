@@ -23,8 +23,7 @@ bool Service::SameAs(const Service& other) const {
          tagged_addresses == other.tagged_addresses && weight_passing == other.weight_passing &&
          weight_warning == other.weight_warning &&
          enable_tag_override == other.enable_tag_override && native == other.native &&
-         locality == other.locality &&
-         proxy == other.proxy && sidecar_of == other.sidecar_of;
+         locality == other.locality && proxy == other.proxy && sidecar_of == other.sidecar_of;
 }
 
 State::State(Index& index, std::function<void()> on_change)

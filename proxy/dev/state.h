@@ -39,7 +39,7 @@ struct Service {
   int weight_passing = 1;
   int weight_warning = 1;
   bool enable_tag_override = false;
-  bool native = false;          // Connect.Native
+  bool native = false;  // Connect.Native
   Json locality = Json::object();
   Json proxy = Json::object();  // as answered; empty for services without one
   std::string destination;      // Proxy.DestinationServiceName

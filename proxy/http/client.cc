@@ -153,7 +153,8 @@ class Client::Impl final : public net::StreamObserver {
     if (busy()) Tell(Error{ErrorCode::kUnavailable, "out of memory"});  // short enough to need none
   }
 
-  // Tell ends the request. What escapes from the callback is none of this object's business, which may be gone by then.
+  // Tell ends the request. What escapes from the callback is none of this object's business, which
+  // may be gone by then.
   void Tell(Result<Response> answer) noexcept {
     stage_ = Stage::kIdle;
     deadline_.Stop();
@@ -178,7 +179,6 @@ class Client::Impl final : public net::StreamObserver {
     Await();
     if (!Transmit()) Open();
   }
-
 
   void CloseAll() {
     ++generation_;  // a look-up under way answers into the void
@@ -279,8 +279,7 @@ class Client::Impl final : public net::StreamObserver {
 
   void GoOnWithTls(bool readable) {
     switch (stream_->Handshake(readable)) {
-      case tls::Progress::kWantInput:
-        return;
+      case tls::Progress::kWantInput: return;
       case tls::Progress::kDone:
         attempt_.Stop();
         Begin();
@@ -296,8 +295,8 @@ class Client::Impl final : public net::StreamObserver {
   void Begin() {
     trouble_ = Trouble::kNone;  // another address may have been tried before
     Await();
-    // Who turns us away says so before it has read anything, and may reset the connection behind it: what is sent then could
-    // cost us the answer.
+    // Who turns us away says so before it has read anything, and may reset the connection behind
+    // it: what is sent then could cost us the answer.
     if (!ReadAnswer() || parser_.begun()) return;
     // Behind a failed write, too, there may be an answer.
     if (!Transmit()) ReadAnswer();
@@ -332,12 +331,8 @@ class Client::Impl final : public net::StreamObserver {
 
   void GoOn() {
     switch (stage_) {
-      case Stage::kTls:
-        GoOnWithTls(true);
-        return;
-      case Stage::kAnswer:
-        ReadAnswer();
-        return;
+      case Stage::kTls: GoOnWithTls(true); return;
+      case Stage::kAnswer: ReadAnswer(); return;
       case Stage::kIdle:
       case Stage::kRefused:
       case Stage::kStarved:
@@ -371,13 +366,13 @@ class Client::Impl final : public net::StreamObserver {
     do {
       const net::Stream::ReadResult read = stream_->Read();
       switch (read.status) {
-        case net::Stream::ReadStatus::kAgain:
-          return true;
+        case net::Stream::ReadStatus::kAgain: return true;
         case net::Stream::ReadStatus::kData: {
           std::span<const std::uint8_t> in = read.bytes;
           const Parser::Progress progress = parser_.Feed(in);
           // Memory of the loop that is never freed: a private key would stay in it.
-          for (const std::span<std::uint8_t> scratch : {loop_.scratch().cipher(), loop_.scratch().plain()}) {
+          for (const std::span<std::uint8_t> scratch :
+               {loop_.scratch().cipher(), loop_.scratch().plain()}) {
             tls::Cleanse(scratch.first(std::min(read.bytes.size(), scratch.size())));
           }
           if (progress == Parser::Progress::kFailed) {
@@ -433,9 +428,11 @@ class Client::Impl final : public net::StreamObserver {
     response.body = std::move(parser_.message().body);
     // A request that is not out yet, or bytes beyond the answer: the next answer could be a wrong
     // one.
-    if (!reused_ && response.status == 429 && !parser_.message().keep_alive) trouble_ = Trouble::kTooMany;
-    const bool keep = in_step && transmitted_ && parser_.message().keep_alive && stream_->pending() == 0 &&
-                      !stream_->BufferedInput() && !stream_->read_ended() && !stale_endpoint_;
+    if (!reused_ && response.status == 429 && !parser_.message().keep_alive)
+      trouble_ = Trouble::kTooMany;
+    const bool keep = in_step && transmitted_ && parser_.message().keep_alive &&
+                      stream_->pending() == 0 && !stream_->BufferedInput() &&
+                      !stream_->read_ended() && !stale_endpoint_;
     if (!keep) CloseAll();
     Tell(std::move(response));
   }
@@ -454,14 +451,9 @@ class Client::Impl final : public net::StreamObserver {
   void OnDeadline() {
     const std::string limit = " within " + std::to_string(request_.deadline.count()) + " ms";
     switch (stage_) {
-      case Stage::kIdle:
-        return;
-      case Stage::kRefused:
-        Tell(Invalid("request not sent: " + refusal_));
-        return;
-      case Stage::kStarved:
-        GiveUp();
-        return;
+      case Stage::kIdle: return;
+      case Stage::kRefused: Tell(Invalid("request not sent: " + refusal_)); return;
+      case Stage::kStarved: GiveUp(); return;
       case Stage::kResolving:
         trouble_ = Trouble::kUnreachable;
         Fail("the name was not resolved" + limit);
@@ -498,8 +490,8 @@ class Client::Impl final : public net::StreamObserver {
   net::UniqueFd connecting_;           // until connected; after that inside the stream
   std::optional<net::Poller> poller_;  // of connecting_, so destroyed before it
   std::optional<net::Stream> stream_;
-  bool reused_ = false;   // the stream had carried another request before
-  bool retried_ = false;  // this request has been sent twice
+  bool reused_ = false;       // the stream had carried another request before
+  bool retried_ = false;      // this request has been sent twice
   bool transmitted_ = false;  // the request is on its way, or with the stream
   bool stale_endpoint_ = false;
   Trouble trouble_ = Trouble::kNone;

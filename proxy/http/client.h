@@ -1,10 +1,10 @@
 // Client: HTTP/1.1 requests to one agent, one at a time on a kept-alive connection, over TCP, unix
 // socket or https.
 //
-// Made for blocking queries: each connection to the agent is a Client of its own, so a long poll holds up nobody else. Bounded
-// in time (the request's deadline covers resolving, connecting, TLS and the whole answer;
-// connecting to one address gets 5 s of it) and in size. Redirects, compression and proxies are not
-// spoken. Loop thread only. Source: RFC 9112; parsing by llhttp.
+// Made for blocking queries: each connection to the agent is a Client of its own, so a long poll
+// holds up nobody else. Bounded in time (the request's deadline covers resolving, connecting, TLS
+// and the whole answer; connecting to one address gets 5 s of it) and in size. Redirects,
+// compression and proxies are not spoken. Loop thread only. Source: RFC 9112; parsing by llhttp.
 #pragma once
 
 #include <functional>
@@ -25,10 +25,11 @@ struct Request {
   Headers headers;     // besides Host, Content-Length, Accept-Encoding: identity
   std::string body;
   net::milliseconds deadline{10'000};
-  // It waits for a change, counted from a state that another agent may never have had: if the connection is lost, the
-  // caller must learn of it and ask anew.
+  // It waits for a change, counted from a state that another agent may never have had: if the
+  // connection is lost, the caller must learn of it and ask anew.
   bool blocking = false;
-  // Asking twice is asking once, whatever the method: a POST that only asks may go on a kept-alive connection.
+  // Asking twice is asking once, whatever the method: a POST that only asks may go on a kept-alive
+  // connection.
   bool repeatable = false;
 };
 
@@ -57,20 +58,21 @@ class Client final {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  // Send starts a request; one under way is cancelled without its callback. Where memory runs out on the way, that is an Error
-  // (kUnavailable), too. The callback never runs
-  // inside Send, and may call Send or destroy the Client. Any status is a Response; an Error
-  // (kUnavailable) is no whole answer: refused, cut short, too large, late, not HTTP; the text says
-  // which. kInvalid: a method, target or header that would break the request's framing (a token
-  // with a line end); nothing was sent. An answer that comes before the request is sent, or while it is, is the answer, even
-  // if a reset follows. A request on a kept-alive connection that the agent had
-  // meanwhile closed is sent once more on a fresh one, but for a blocking one. What must not happen
-  // twice (POST) goes on a fresh connection to begin with (RFC 9110 9.2.2).
+  // Send starts a request; one under way is cancelled without its callback. Where memory runs out
+  // on the way, that is an Error (kUnavailable), too. The callback never runs inside Send, and may
+  // call Send or destroy the Client. Any status is a Response; an Error (kUnavailable) is no whole
+  // answer: refused, cut short, too large, late, not HTTP; the text says which. kInvalid: a method,
+  // target or header that would break the request's framing (a token with a line end); nothing was
+  // sent. An answer that comes before the request is sent, or while it is, is the answer, even if a
+  // reset follows. A request on a kept-alive connection that the agent had meanwhile closed is sent
+  // once more on a fresh one, but for a blocking one. What must not happen twice (POST) goes on a
+  // fresh connection to begin with (RFC 9110 9.2.2).
   void Send(Request request, Callback callback);
   void Cancel();
   bool busy() const;
-  bool connected() const;  // there is a connection, over which a request is under way or the next one may go
-  void CloseIdle();        // lets go of a connection that no request is under way on
+  // there is a connection, over which a request is under way or the next one may go
+  bool connected() const;
+  void CloseIdle();  // lets go of a connection that no request is under way on
   // Trouble is what became of the last request's connection, besides its answer or error.
   enum class Trouble {
     kNone,

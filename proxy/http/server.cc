@@ -24,32 +24,19 @@ constexpr net::milliseconds kLinger{1'000};
 
 const char* ReasonOf(int status) {
   switch (status) {
-    case 200:
-      return "OK";
-    case 204:
-      return "No Content";
-    case 400:
-      return "Bad Request";
-    case 403:
-      return "Forbidden";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 408:
-      return "Request Timeout";
-    case 413:
-      return "Content Too Large";
-    case 429:
-      return "Too Many Requests";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 500:
-      return "Internal Server Error";
-    case 503:
-      return "Service Unavailable";
-    default:
-      return "Status";
+    case 200: return "OK";
+    case 204: return "No Content";
+    case 400: return "Bad Request";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 413: return "Content Too Large";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
+    case 503: return "Service Unavailable";
+    default: return "Status";
   }
 }
 
@@ -93,14 +80,11 @@ ServerResponse ErrorResponse(int status, std::string text) {
 
 int StatusOf(Parser::Fault fault) {
   switch (fault) {
-    case Parser::Fault::kHeaderTooLarge:
-      return 431;
-    case Parser::Fault::kBodyTooLarge:
-      return 413;
+    case Parser::Fault::kHeaderTooLarge: return 431;
+    case Parser::Fault::kBodyTooLarge: return 413;
     case Parser::Fault::kNone:
     case Parser::Fault::kMalformed:
-    case Parser::Fault::kCutShort:
-      break;
+    case Parser::Fault::kCutShort: break;
   }
   return 400;
 }
@@ -119,11 +103,11 @@ class Server::Impl final {
         limits_(limits),
         handler_(std::make_shared<const Handler>(std::move(handler))),
         self_(std::make_shared<Impl* const>(this)),
-        acceptor_(loop, std::move(listening),
-                  {.on_accept = [this](net::UniqueFd fd, const net::SocketAddress& peer) {
-                     Accept(std::move(fd), peer);
-                   },
-                   .on_pause = [](int) {}}) {}
+        acceptor_(
+            loop, std::move(listening),
+            {.on_accept = [this](net::UniqueFd fd,
+                                 const net::SocketAddress& peer) { Accept(std::move(fd), peer); },
+             .on_pause = [](int) {}}) {}
 
   // Alive is the server, or null once it is gone. It holds no share: a server that is destroyed
   // further down the stack must look expired.
@@ -250,8 +234,11 @@ class Server::Impl final {
         return false;
       }
       const auto host = message.headers.find("host");
-      if (server_.limits_.own_name && host != message.headers.end() && !IsOurs(host->second, *server_.limits_.own_name)) {
-        Refuse(403, "this Host is none of ours: ask by an IP address, as localhost, or by a name that the settings give");
+      if (server_.limits_.own_name && host != message.headers.end() &&
+          !IsOurs(host->second, *server_.limits_.own_name)) {
+        Refuse(403,
+               "this Host is none of ours: ask by an IP address, as localhost, or by a name that "
+               "the settings give");
         return false;
       }
       std::optional<Target> target = ParseTarget(message.target);
@@ -321,7 +308,8 @@ class Server::Impl final {
       return stream_.Write(BytesOf("HTTP/1.1 100 Continue\r\n\r\n"));
     }
 
-    // Try takes a step. A client for whom memory runs out in the middle is forgotten, if the step has not done that already.
+    // Try takes a step. A client for whom memory runs out in the middle is forgotten, if the step
+    // has not done that already.
     template <typename Step>
     void Try(const Step& step) {
       const std::weak_ptr<Impl* const> server = server_.self_;
@@ -345,8 +333,7 @@ class Server::Impl final {
       }
       const net::Stream::ReadResult read = stream_.Read();
       switch (read.status) {
-        case net::Stream::ReadStatus::kAgain:
-          return;
+        case net::Stream::ReadStatus::kAgain: return;
         case net::Stream::ReadStatus::kData:
           if (stage_ == Stage::kAnswer) {
             ahead_.insert(ahead_.end(), read.bytes.begin(), read.bytes.end());
@@ -407,8 +394,8 @@ class Server::Impl final {
 
   void Accept(net::UniqueFd fd, const net::SocketAddress& peer) {
     const std::string client = peer.family() == AF_UNIX ? "" : peer.Host();
-    const bool too_many = limits_.per_client > 0 && !client.empty() &&
-                          ConnectionsOf(client) >= limits_.per_client;
+    const bool too_many =
+        limits_.per_client > 0 && !client.empty() && ConnectionsOf(client) >= limits_.per_client;
     if (connections_.size() >= limits_.connections && !MakeRoom()) return;
     const std::uint64_t id = ++last_id_;
     Connection& made =

@@ -40,11 +40,12 @@ struct ServerLimits {
   // Beyond it, the one longest without a request makes room; if all await answers, the newcomer
   // goes.
   std::size_t connections = 64;
-  // Of one client's IP address, 0 for no limit. What is beyond it gets `too_many` as it is, before its
-  // request is read, and the end. Unix sockets do not count.
+  // Of one client's IP address, 0 for no limit. What is beyond it gets `too_many` as it is, before
+  // its request is read, and the end. Unix sockets do not count.
   std::size_t per_client = 0;
   std::string too_many = {};
-  // Only requests whose Host header is an IP literal, localhost, or this name are let in (host_check.h). Absent: all are.
+  // Only requests whose Host header is an IP literal, localhost, or this name are let in
+  // (host_check.h). Absent: all are.
   std::optional<std::string> own_name = {};
   std::size_t body = 1u << 20;
   net::milliseconds request_time{10'000};  // from the first byte to the last of one request

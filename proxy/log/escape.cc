@@ -7,14 +7,15 @@
 namespace mooring::log {
 namespace {
 
-bool Continues(std::string_view text, std::size_t at, unsigned char from = 0x80, unsigned char to = 0xbf) {
+bool Continues(std::string_view text, std::size_t at, unsigned char from = 0x80,
+               unsigned char to = 0xbf) {
   if (at >= text.size()) return false;
   const auto byte = static_cast<unsigned char>(text[at]);
   return byte >= from && byte <= to;
 }
 
-// SequenceLength is the length of the valid UTF-8 sequence that text begins with, 0 if there is none (Unicode 15,
-// table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF).
+// SequenceLength is the length of the valid UTF-8 sequence that text begins with, 0 if there is
+// none (Unicode 15, table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF).
 std::size_t SequenceLength(std::string_view text) {
   const auto first = static_cast<unsigned char>(text.front());
   if (first < 0x80) return 1;
@@ -79,11 +80,13 @@ void EncodeAscii(std::string_view sequence, bool quoted, Unit* unit) {
 }  // namespace
 
 void AppendQuotable(std::string* out, std::string_view text, std::size_t limit) {
-  Append(out, text, limit, [](std::string_view sequence, bool, Unit* unit) { EncodeAscii(sequence, true, unit); });
+  Append(out, text, limit,
+         [](std::string_view sequence, bool, Unit* unit) { EncodeAscii(sequence, true, unit); });
 }
 
 void AppendPlain(std::string* out, std::string_view text, std::size_t limit) {
-  Append(out, text, limit, [](std::string_view sequence, bool, Unit* unit) { EncodeAscii(sequence, false, unit); });
+  Append(out, text, limit,
+         [](std::string_view sequence, bool, Unit* unit) { EncodeAscii(sequence, false, unit); });
 }
 
 void AppendJson(std::string* out, std::string_view text, std::size_t limit) {
@@ -93,7 +96,8 @@ void AppendJson(std::string* out, std::string_view text, std::size_t limit) {
       return;
     }
     const auto first = static_cast<unsigned char>(sequence.front());
-    const bool c1 = sequence.size() == 2 && first == 0xc2 && static_cast<unsigned char>(sequence[1]) < 0xa0;
+    const bool c1 =
+        sequence.size() == 2 && first == 0xc2 && static_cast<unsigned char>(sequence[1]) < 0xa0;
     if (first < 0x20 || first == 0x7f) {
       unit->AddHex("\\u00", first);
     } else if (c1) {  // U+0080 to U+009F: some terminals take U+009B for the beginning of a command

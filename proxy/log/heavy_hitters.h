@@ -1,8 +1,9 @@
 // HeavyHitters: who did something most often, in bounded memory however many there are. One thread.
 //
-// The space-saving algorithm (Metwally, Agrawal, El Abbadi: "Efficient Computation of Frequent and Top-k Elements in Data
-// Streams", 2005): kCounters counters; a newcomer takes over the smallest one and inherits its number as its possible error. Who
-// did more than 1/kCounters of all is always among them. While no counter was taken over the numbers are exact.
+// The space-saving algorithm (Metwally, Agrawal, El Abbadi: "Efficient Computation of Frequent and
+// Top-k Elements in Data Streams", 2005): kCounters counters; a newcomer takes over the smallest
+// one and inherits its number as its possible error. Who did more than 1/kCounters of all is always
+// among them. While no counter was taken over the numbers are exact.
 #pragma once
 
 #include <cstddef>
@@ -19,9 +20,9 @@ class HeavyHitters final {
   static constexpr std::size_t kMaxName = 512;  // bytes; of longer names the beginning counts
 
   struct Hitter {
-    std::string who;            // raw
+    std::string who;  // raw
     std::uint64_t at_least = 0;
-    bool exact = true;          // it is at_least, not more
+    bool exact = true;  // it is at_least, not more
   };
 
   void Add(std::string_view who);

@@ -29,8 +29,8 @@ bool NeedsQuotes(std::string_view text) {
          });
 }
 
-void AppendHead(std::string* line, Format format, std::chrono::system_clock::time_point now, Level level,
-                Literal module, Literal message) {
+void AppendHead(std::string* line, Format format, std::chrono::system_clock::time_point now,
+                Level level, Literal module, Literal message) {
   if (format == Format::kJson) {
     *line += R"({"@level":")";
     *line += LevelName(level);
@@ -52,8 +52,8 @@ void AppendHead(std::string* line, Format format, std::chrono::system_clock::tim
   AppendPlain(line, message.view(), kMaxField);
 }
 
-void AppendField(std::string* line, Format format, bool first, std::string_view key, std::string_view value,
-                 std::size_t limit) {
+void AppendField(std::string* line, Format format, bool first, std::string_view key,
+                 std::string_view value, std::size_t limit) {
   if (format == Format::kJson) {
     *line += ",\"";
     *line += key;
@@ -87,8 +87,8 @@ const char* LevelName(Level level) {
   return "";
 }
 
-std::string MakeLine(Format format, std::chrono::system_clock::time_point now, Level level, Literal module,
-                     Literal message, std::span<const Field> fields) {
+std::string MakeLine(Format format, std::chrono::system_clock::time_point now, Level level,
+                     Literal module, Literal message, std::span<const Field> fields) {
   std::string line;
   line.reserve(256);
   AppendHead(&line, format, now, level, module, message);

@@ -1,7 +1,7 @@
 // Line: what one log line looks like, as text and as JSON. Pure; any thread.
 //
-// The one place where facts become text: fields may hold anything, a line never holds a control character, is valid
-// UTF-8, and has kMaxLine bytes at most.
+// The one place where facts become text: fields may hold anything, a line never holds a control
+// character, is valid UTF-8, and has kMaxLine bytes at most.
 #pragma once
 
 #include <chrono>
@@ -27,11 +27,13 @@ struct Field {
 };
 using Fields = std::initializer_list<Field>;
 
-inline constexpr std::size_t kMaxField = 1024;  // bytes of a value as written, without the mark of a cut
-inline constexpr std::size_t kMaxLine = 8192;   // bytes, newline included
+// bytes of a value as written, without the mark of a cut
+inline constexpr std::size_t kMaxField = 1024;
+inline constexpr std::size_t kMaxLine = 8192;  // bytes, newline included
 
-// MakeLine ends with a newline. Fields beyond kMaxLine are left out, and a field `cut` says how many.
-std::string MakeLine(Format format, std::chrono::system_clock::time_point now, Level level, Literal module,
-                     Literal message, std::span<const Field> fields);
+// MakeLine ends with a newline. Fields beyond kMaxLine are left out, and a field `cut` says how
+// many.
+std::string MakeLine(Format format, std::chrono::system_clock::time_point now, Level level,
+                     Literal module, Literal message, std::span<const Field> fields);
 
 }  // namespace mooring::log

@@ -64,11 +64,13 @@ struct Front final : Core {
 }  // namespace
 
 Log::Log(Level level, bool json, int fd)
-    : level_(level), core_(std::make_shared<Front>(fd, json ? Format::kJson : Format::kText, level)) {
+    : level_(level),
+      core_(std::make_shared<Front>(fd, json ? Format::kJson : Format::kText, level)) {
   writer_.emplace(core_);
 }
 
-Log::Log(const Log& whole, Field mark) : level_(whole.level_), core_(whole.core_), mark_(std::move(mark)) {}
+Log::Log(const Log& whole, Field mark)
+    : level_(whole.level_), core_(whole.core_), mark_(std::move(mark)) {}
 
 void Log::Write(Level level, Literal module, Literal message, Fields fields) noexcept {
   if (!Enabled(level)) return;
@@ -79,18 +81,22 @@ void Log::Write(Level level, Literal module, Literal message, Fields fields) noe
       marked.push_back(*mark_);
       marked.insert(marked.end(), fields.begin(), fields.end());
     }
-    const std::string line = MakeLine(core_->format, now, level, module, message,
-                                      mark_ ? std::span<const Field>(marked) : std::span<const Field>(fields.begin(), fields.size()));
-    static_cast<Front&>(*core_).logger.log(ToSpdlog(level), spdlog::string_view_t(line.data(), line.size()));
+    const std::string line =
+        MakeLine(core_->format, now, level, module, message,
+                 mark_ ? std::span<const Field>(marked)
+                       : std::span<const Field>(fields.begin(), fields.size()));
+    static_cast<Front&>(*core_).logger.log(ToSpdlog(level),
+                                           spdlog::string_view_t(line.data(), line.size()));
   } catch (...) {  // no memory for the line
     core_->queue.Drop(level);
   }
 }
 
-void Log::WriteRationed(Level level, Literal module, Literal message, Topic topic, Fields fields) noexcept {
+void Log::WriteRationed(Level level, Literal module, Literal message, Topic topic,
+                        Fields fields) noexcept {
   if (!Enabled(level)) return;
-  const Rations::Taken taken =
-      core_->rations.Take(std::chrono::steady_clock::now(), level, message.view(), topic.reason, topic.who);
+  const Rations::Taken taken = core_->rations.Take(std::chrono::steady_clock::now(), level,
+                                                   message.view(), topic.reason, topic.who);
   if (taken.due) core_->queue.WakeAt(*taken.due);
   if (taken.write) Write(level, module, message, fields);
 }

@@ -1,8 +1,10 @@
-// Log: one line an event, as text or as JSON, on standard error. Any thread; nothing here blocks or throws.
+// Log: one line an event, as text or as JSON, on standard error. Any thread; nothing here blocks or
+// throws.
 //
-// A line is module, message and fields. Module, message and keys are the program's own words; fields are the facts, raw, and are
-// escaped where lines are made (line.h). Never pass a key or a token. Lines go through a bounded queue to one writer: a reader
-// who does not read costs lines, which are counted, and nothing else.
+// A line is module, message and fields. Module, message and keys are the program's own words;
+// fields are the facts, raw, and are escaped where lines are made (line.h). Never pass a key or a
+// token. Lines go through a bounded queue to one writer: a reader who does not read costs lines,
+// which are counted, and nothing else.
 #pragma once
 
 #include <chrono>
@@ -21,7 +23,8 @@ namespace mooring::log {
 
 // Topic is what a ration is for: lines with one message and one reason. `who` caused this one, raw.
 struct Topic {
-  std::string_view reason;  // lives as long as the program: the name of a close reason or of an errno
+  // lives as long as the program: the name of a close reason or of an errno
+  std::string_view reason;
   std::string_view who;
 };
 
@@ -29,7 +32,8 @@ class Log final {
  public:
   // Standard error stays the caller's; tests give another descriptor.
   Log(Level level, bool json, int fd = 2);
-  // A log into the same lines as `whole`, each with one field more: whose part of the process it is. `whole` outlives it.
+  // A log into the same lines as `whole`, each with one field more: whose part of the process it
+  // is. `whole` outlives it.
   Log(const Log& whole, Field mark);
   Log(const Log&) = delete;
   Log& operator=(const Log&) = delete;
@@ -39,30 +43,42 @@ class Log final {
 
   bool Enabled(Level level) const { return level >= level_; }
   void Write(Level level, Literal module, Literal message, Fields fields = {}) noexcept;
-  void Debug(Literal module, Literal message, Fields fields = {}) noexcept { Write(Level::kDebug, module, message, fields); }
-  void Info(Literal module, Literal message, Fields fields = {}) noexcept { Write(Level::kInfo, module, message, fields); }
-  void Warn(Literal module, Literal message, Fields fields = {}) noexcept { Write(Level::kWarn, module, message, fields); }
-  void Err(Literal module, Literal message, Fields fields = {}) noexcept { Write(Level::kError, module, message, fields); }
+  void Debug(Literal module, Literal message, Fields fields = {}) noexcept {
+    Write(Level::kDebug, module, message, fields);
+  }
+  void Info(Literal module, Literal message, Fields fields = {}) noexcept {
+    Write(Level::kInfo, module, message, fields);
+  }
+  void Warn(Literal module, Literal message, Fields fields = {}) noexcept {
+    Write(Level::kWarn, module, message, fields);
+  }
+  void Err(Literal module, Literal message, Fields fields = {}) noexcept {
+    Write(Level::kError, module, message, fields);
+  }
 
-  // WriteRationed is for lines that strangers can cause. The first Rations::kLines of a window are written, the others are counted;
-  // a summary at the window's end says how many, and who caused most of them.
-  void WriteRationed(Level level, Literal module, Literal message, Topic topic, Fields fields) noexcept;
+  // WriteRationed is for lines that strangers can cause. The first Rations::kLines of a window are
+  // written, the others are counted; a summary at the window's end says how many, and who caused
+  // most of them.
+  void WriteRationed(Level level, Literal module, Literal message, Topic topic,
+                     Fields fields) noexcept;
 
-  // Complain writes "==> text", and each of `more` in a line of its own below: what a person at a terminal should see when the
-  // program cannot go on. No log line, in neither form.
+  // Complain writes "==> text", and each of `more` in a line of its own below: what a person at a
+  // terminal should see when the program cannot go on. No log line, in neither form.
   void Complain(std::string_view text, const std::vector<std::string>& more = {}) noexcept;
 
   // Flush waits until what is queued has been written, as long as `limit`; false if it has not.
-  bool Flush(std::chrono::milliseconds limit) { return core_->queue.AwaitEmpty(std::chrono::steady_clock::now() + limit); }
-  // Close writes what is queued, within a second; what comes later is dropped. Before std::_Exit; otherwise the destructor does it.
-  // Only for the whole.
+  bool Flush(std::chrono::milliseconds limit) {
+    return core_->queue.AwaitEmpty(std::chrono::steady_clock::now() + limit);
+  }
+  // Close writes what is queued, within a second; what comes later is dropped. Before std::_Exit;
+  // otherwise the destructor does it. Only for the whole.
   void Close() noexcept {
     if (writer_) writer_->Close(Writer::kCloseTime);
   }
 
   struct Report {
-    Counts dropped;                  // nobody read, or it could not be written
-    std::vector<LeftOut> left_out;   // by rations
+    Counts dropped;                 // nobody read, or it could not be written
+    std::vector<LeftOut> left_out;  // by rations
   };
   Report report() const { return {core_->queue.Dropped(), core_->rations.Totals()}; }
 

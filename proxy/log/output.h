@@ -1,7 +1,9 @@
-// Output: bytes to a descriptor that may be anything: a file, a pipe, a terminal, a socket, non-blocking or not, gone or full.
+// Output: bytes to a descriptor that may be anything: a file, a pipe, a terminal, a socket,
+// non-blocking or not, gone or full.
 //
-// Never raises a signal: SIGPIPE (nobody reads any more) and SIGTTOU (a terminal that wants background processes to be silent)
-// are the calling thread's to block; WriteWithin does that itself.
+// Never raises a signal: SIGPIPE (nobody reads any more) and SIGTTOU (a terminal that wants
+// background processes to be silent) are the calling thread's to block; WriteWithin does that
+// itself.
 #pragma once
 
 #include <chrono>
@@ -12,7 +14,8 @@ namespace mooring::log {
 
 class Output final {
  public:
-  // It keeps a duplicate: whoever closes `fd` and opens something else in its place gets no log lines into that.
+  // It keeps a duplicate: whoever closes `fd` and opens something else in its place gets no log
+  // lines into that.
   explicit Output(int fd);
   ~Output();
   Output(const Output&) = delete;
@@ -22,7 +25,8 @@ class Output final {
     std::size_t written = 0;
     int error = 0;  // an errno value; the rest is not written
   };
-  // Write waits as long as the reader takes. After a failure in the middle of a line the next Write ends that line first.
+  // Write waits as long as the reader takes. After a failure in the middle of a line the next Write
+  // ends that line first.
   Result Write(std::string_view bytes);
 
  private:
@@ -32,8 +36,8 @@ class Output final {
   bool torn_ = false;  // the last byte that is out there is no newline
 };
 
-// WriteWithin writes to standard output or error of a process that is starting or ending, and waits for the reader no longer than
-// `limit`, from any thread. False: some of it is not written.
+// WriteWithin writes to standard output or error of a process that is starting or ending, and waits
+// for the reader no longer than `limit`, from any thread. False: some of it is not written.
 bool WriteWithin(int fd, std::string_view bytes, std::chrono::milliseconds limit);
 
 }  // namespace mooring::log

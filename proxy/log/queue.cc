@@ -73,7 +73,8 @@ void Queue::Take(Batch* batch) {
   batch->bytes.clear();
   batch->lines.clear();
   if (batch->bytes.capacity() > kKeptBytes) std::string().swap(batch->bytes);
-  if (batch->lines.capacity() * sizeof(Batch::Mark) > kKeptBytes) std::vector<Batch::Mark>().swap(batch->lines);
+  if (batch->lines.capacity() * sizeof(Batch::Mark) > kKeptBytes)
+    std::vector<Batch::Mark>().swap(batch->lines);
   std::unique_lock lock(mutex_);
   while (lines_.empty() && dropped_news_.Total() == 0 && !closed_) {
     if (!wake_at_) {
@@ -102,7 +103,8 @@ void Queue::Release(std::size_t bytes, std::size_t lines) {
 
 bool Queue::AwaitEmpty(Time deadline) {
   std::unique_lock lock(mutex_);
-  return emptied_.wait_until(lock, deadline, [this] { return taken_lines_ == 0 && lines_.empty(); });
+  return emptied_.wait_until(lock, deadline,
+                             [this] { return taken_lines_ == 0 && lines_.empty(); });
 }
 
 void Queue::AddLost(const Counts& lost) {

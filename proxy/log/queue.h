@@ -1,8 +1,9 @@
-// Queue: lines on their way from any thread to the one that writes them, bounded in bytes and in lines.
+// Queue: lines on their way from any thread to the one that writes them, bounded in bytes and in
+// lines.
 //
-// A line that does not fit is dropped and counted by its level: the newest goes, so that what came before a flood stays,
-// and a part of the room is for warnings and errors alone. Nobody waits here but the writer; the lock is held for as long as
-// it takes to copy a line.
+// A line that does not fit is dropped and counted by its level: the newest goes, so that what came
+// before a flood stays, and a part of the room is for warnings and errors alone. Nobody waits here
+// but the writer; the lock is held for as long as it takes to copy a line.
 #pragma once
 
 #include <array>
@@ -51,7 +52,8 @@ class Queue final {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  // Half a megabyte is some 3,000 lines; the rest of it is what a burst of debug lines may hold of a small cgroup.
+  // Half a megabyte is some 3,000 lines; the rest of it is what a burst of debug lines may hold of
+  // a small cgroup.
   static constexpr std::size_t kBytes = 512u * 1024;
   static constexpr std::size_t kLines = 8192;
   // Of both, this share is for everybody; the rest is for warnings and errors.
@@ -66,14 +68,15 @@ class Queue final {
   // Close lets the writer take what is left, and drops what comes later.
   void Close() noexcept;
 
-  // AwaitEmpty is true when all that was pushed before is written or lost, false if that takes longer than until `deadline`.
+  // AwaitEmpty is true when all that was pushed before is written or lost, false if that takes
+  // longer than until `deadline`.
   bool AwaitEmpty(Time deadline);
 
   // Dropped counts what was dropped here or given back by AddLost, ever.
   Counts Dropped() const;
 
-  // For the writer alone. Take waits for lines, for the time of WakeAt or for Close; the batch keeps its room in the queue until
-  // Release says that so many of its bytes and lines are gone.
+  // For the writer alone. Take waits for lines, for the time of WakeAt or for Close; the batch
+  // keeps its room in the queue until Release says that so many of its bytes and lines are gone.
   void Take(Batch* batch);
   void Release(std::size_t bytes, std::size_t lines);
   // AddLost counts lines that were taken and could not be written.

@@ -9,8 +9,8 @@ constexpr std::string_view kOthers = "others";
 
 }  // namespace
 
-Rations::Taken Rations::Take(MonotonicTime now, Level level, std::string_view message, std::string_view reason,
-                             std::string_view who) noexcept {
+Rations::Taken Rations::Take(MonotonicTime now, Level level, std::string_view message,
+                             std::string_view reason, std::string_view who) noexcept {
   const std::lock_guard lock(mutex_);
   Entry* entry = nullptr;
   try {
@@ -18,7 +18,8 @@ Rations::Taken Rations::Take(MonotonicTime now, Level level, std::string_view me
     if (topics_.size() >= kMaxTopics && !topics_.contains(topic)) topic = {kOthers, kOthers};
     entry = &topics_[topic];
   } catch (...) {
-    return {true, std::nullopt};  // no memory to keep count of it: the queue's bounds hold all the same
+    // no memory to keep count of it: the queue's bounds hold all the same
+    return {true, std::nullopt};
   }
   if (now - entry->window_start >= kWindow) {
     entry->window_start = now;
@@ -76,10 +77,16 @@ std::vector<LeftOut> Rations::Totals() const {
     const std::lock_guard lock(mutex_);
     for (const auto& [topic, entry] : topics_) {
       if (entry.total == 0) continue;
-      totals.push_back({topic.first, topic.second, entry.total_level, entry.total, {}, entry.total_who.Largest(kNamed)});
+      totals.push_back({topic.first,
+                        topic.second,
+                        entry.total_level,
+                        entry.total,
+                        {},
+                        entry.total_who.Largest(kNamed)});
     }
   }
-  std::stable_sort(totals.begin(), totals.end(), [](const LeftOut& a, const LeftOut& b) { return a.lines > b.lines; });
+  std::stable_sort(totals.begin(), totals.end(),
+                   [](const LeftOut& a, const LeftOut& b) { return a.lines > b.lines; });
   return totals;
 }
 

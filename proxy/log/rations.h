@@ -1,7 +1,9 @@
-// Rations: lines that others can cause as often as they like, so that they fill no disk: kLines of each topic in each window
-// of kWindow. What is left out is counted, by who caused it, and told at the end of the window (Close) and in /status.
+// Rations: lines that others can cause as often as they like, so that they fill no disk: kLines of
+// each topic in each window of kWindow. What is left out is counted, by who caused it, and told at
+// the end of the window (Close) and in /status.
 //
-// It writes nothing and knows no clock. Any thread; nobody holds its lock for longer than a table of 16 names is searched.
+// It writes nothing and knows no clock. Any thread; nobody holds its lock for longer than a table
+// of 16 names is searched.
 #pragma once
 
 #include <chrono>
@@ -41,9 +43,11 @@ class Rations final {
     bool write = false;
     std::optional<MonotonicTime> due;  // the first one left out: Close has something to say then
   };
-  // Take says whether a line may be written, and counts it for `who` if not. Message and reason are the topic; the text of
-  // both must live as long as the program (a close reason's name, an errno's name).
-  Taken Take(MonotonicTime now, Level level, std::string_view message, std::string_view reason, std::string_view who) noexcept;
+  // Take says whether a line may be written, and counts it for `who` if not. Message and reason are
+  // the topic; the text of both must live as long as the program (a close reason's name, an errno's
+  // name).
+  Taken Take(MonotonicTime now, Level level, std::string_view message, std::string_view reason,
+             std::string_view who) noexcept;
 
   // Close takes out what was left out in windows that are over; with `all`, in the others, too.
   std::vector<LeftOut> Close(MonotonicTime now, bool all);

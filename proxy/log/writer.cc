@@ -11,7 +11,8 @@ namespace mooring::log {
 namespace {
 
 constexpr std::size_t kStack = 256u * 1024;  // bytes
-// An output that fails is tried again after this time even if there is nothing to write but that lines are missing.
+// An output that fails is tried again after this time even if there is nothing to write but that
+// lines are missing.
 constexpr std::chrono::seconds kTryAgain{10};
 
 // Round is the writer's work and what it owes the reader.
@@ -62,7 +63,8 @@ class Round final {
   }
 
   bool Write(Level level, Literal message, std::span<const Field> fields) {
-    const std::string line = MakeLine(core_.format, std::chrono::system_clock::now(), level, "log", message, fields);
+    const std::string line =
+        MakeLine(core_.format, std::chrono::system_clock::now(), level, "log", message, fields);
     const Output::Result result = core_.output.Write(line);
     if (result.error != 0) error_ = result.error;
     return result.error == 0;
@@ -76,8 +78,9 @@ class Round final {
     for (std::size_t i = 0; i < kLevels; ++i) {
       if (missing_.of[i] > 0) fields.push_back({kNames[i], std::to_string(missing_.of[i])});
     }
-    fields.push_back({"why", error_ == 0 ? "standard error was not read in time"
-                                         : std::string("standard error: ") + strerrordesc_np(error_)});
+    fields.push_back({"why", error_ == 0
+                                 ? "standard error was not read in time"
+                                 : std::string("standard error: ") + strerrordesc_np(error_)});
     if (Write(Level::kWarn, "lines are missing here", fields)) {
       missing_ = {};
       error_ = 0;
@@ -88,14 +91,16 @@ class Round final {
 
   void SaySummaries(bool all) {
     for (const LeftOut& one : core_.rations.Close(std::chrono::steady_clock::now(), all)) {
-      std::vector<Field> fields{{"message", std::string(one.message)},
-                                {"reason", std::string(one.reason)},
-                                {"lines", std::to_string(one.lines)},
-                                {"seconds", std::to_string(std::chrono::ceil<std::chrono::seconds>(one.span).count())}};
+      std::vector<Field> fields{
+          {"message", std::string(one.message)},
+          {"reason", std::string(one.reason)},
+          {"lines", std::to_string(one.lines)},
+          {"seconds", std::to_string(std::chrono::ceil<std::chrono::seconds>(one.span).count())}};
       std::string largest;
       for (const HeavyHitters::Hitter& hitter : one.largest) {
         if (!largest.empty()) largest += ", ";
-        largest += hitter.who + (hitter.exact ? " " : " at least ") + std::to_string(hitter.at_least);
+        largest +=
+            hitter.who + (hitter.exact ? " " : " at least ") + std::to_string(hitter.at_least);
       }
       fields.push_back({"largest", std::move(largest)});
       // What cannot be written is lost like any other line.
@@ -129,7 +134,8 @@ int StartThread(pthread_t* thread, std::shared_ptr<Core>* core) {
   pthread_attr_t attributes;
   if (const int error = pthread_attr_init(&attributes); error != 0) return error;
   (void)pthread_attr_setstacksize(&attributes, kStack);
-  // The thread inherits the mask; blocking signals in it later would leave a moment in which it takes one.
+  // The thread inherits the mask; blocking signals in it later would leave a moment in which it
+  // takes one.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -157,7 +163,8 @@ void Writer::Close(std::chrono::milliseconds limit) noexcept {
   if (std::exchange(closed_, true) || failure_ != 0) return;
   core_->queue.Close();
   std::unique_lock lock(core_->mutex);
-  const bool ended = core_->over.wait_until(lock, std::chrono::steady_clock::now() + limit, [this] { return core_->ended; });
+  const bool ended = core_->over.wait_until(lock, std::chrono::steady_clock::now() + limit,
+                                            [this] { return core_->ended; });
   lock.unlock();
   if (ended) {
     pthread_join(thread_, nullptr);

@@ -1,8 +1,10 @@
-// Writer: the one thread that writes the log, and the only one that a reader who does not read can hold up.
+// Writer: the one thread that writes the log, and the only one that a reader who does not read can
+// hold up.
 //
-// It writes whole lines, as many as fit into PIPE_BUF at once, so that lines of processes that share a pipe are not torn. What
-// could not be written or did not fit into the queue is said in a line when there is room again. Summaries of
-// rationed lines come at the end of their windows. All signals are blocked in it.
+// It writes whole lines, as many as fit into PIPE_BUF at once, so that lines of processes that
+// share a pipe are not torn. What could not be written or did not fit into the queue is said in a
+// line when there is room again. Summaries of rationed lines come at the end of their windows. All
+// signals are blocked in it.
 #pragma once
 
 #include <chrono>
@@ -19,8 +21,8 @@
 
 namespace mooring::log {
 
-// Core is what the threads that log and the writer share. It lives as long as the longest of them: a writer that is stuck
-// in the kernel may outlive the Log.
+// Core is what the threads that log and the writer share. It lives as long as the longest of them:
+// a writer that is stuck in the kernel may outlive the Log.
 struct Core {
   Core(int fd, Format line_format) : format(line_format), output(fd) {}
 
@@ -45,8 +47,8 @@ class Writer final {
 
   // failure is why there is no thread, an errno value; 0 if there is one.
   int failure() const { return failure_; }
-  // Close writes what is queued, and waits for that as long as `limit`. Then the thread has ended or is left behind. Only the first
-  // call does something.
+  // Close writes what is queued, and waits for that as long as `limit`. Then the thread has ended
+  // or is left behind. Only the first call does something.
   void Close(std::chrono::milliseconds limit) noexcept;
 
  private:

@@ -167,9 +167,7 @@ std::string Address::Text() const {
   return shown + ':' + std::to_string(port);
 }
 
-bool Address::IsIpLiteral() const {
-  return kind == Kind::kTcp && authz::IsIpLiteral(host);
-}
+bool Address::IsIpLiteral() const { return kind == Kind::kTcp && authz::IsIpLiteral(host); }
 
 bool Address::IsLoopback() const {
   if (kind == Kind::kUnix) return true;

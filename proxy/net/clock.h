@@ -1,4 +1,5 @@
-// The clock that everything in a loop goes by: monotonic, in milliseconds. Wall-clock time is for certificates only.
+// The clock that everything in a loop goes by: monotonic, in milliseconds. Wall-clock time is for
+// certificates only.
 #pragma once
 
 #include <chrono>

@@ -19,8 +19,9 @@ constexpr char kNsswitchConf[] = "/etc/nsswitch.conf";
 // A try waits 2 s, the next 4, the last 8: a slow server is waited for, a lost packet costs 2 s.
 constexpr int kFirstTry = 2'000;  // ms
 constexpr int kTries = 3;
-// A channel asks from one port per server. A new one begins after this many questions, so that a stranger who guesses at
-// ports and numbers of questions cannot take his time; no more than kChannels at once, which bounds the descriptors.
+// A channel asks from one port per server. A new one begins after this many questions, so that a
+// stranger who guesses at ports and numbers of questions cannot take his time; no more than
+// kChannels at once, which bounds the descriptors.
 constexpr int kQuestionsPerChannel = 32;
 constexpr std::size_t kChannels = 8;
 
@@ -42,7 +43,8 @@ struct Dns::Channel {
           owner.Settle();
         }) {}
   ~Channel() {
-    if (raw != nullptr) ares_destroy(raw);  // tells every question, and takes its descriptors out of the loop
+    // tells every question, and takes its descriptors out of the loop
+    if (raw != nullptr) ares_destroy(raw);
   }
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
@@ -59,13 +61,15 @@ struct Dns::Channel {
       }
     };
     options.sock_state_cb_data = this;
-    const int status = ares_init_options(&raw, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+    const int status = ares_init_options(
+        &raw, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
     if (status != ARES_SUCCESS) raw = nullptr;
     return status;
   }
 
   void Watch(int fd, bool read, bool write) {
-    const unsigned interest = (read ? unsigned{Poller::kRead} : 0U) | (write ? unsigned{Poller::kWrite} : 0U);
+    const unsigned interest =
+        (read ? unsigned{Poller::kRead} : 0U) | (write ? unsigned{Poller::kWrite} : 0U);
     if (interest == Poller::kNone) {
       sockets.erase(fd);  // it is closed next
       return;
@@ -73,17 +77,21 @@ struct Dns::Channel {
     auto& [poller, wanted] = sockets[fd];
     wanted = interest;
     if (!poller) {
-      poller = std::make_unique<Poller>(owner.loop_, fd, [this, fd](Poller::Ready ready) { OnReady(fd, ready); });
+      poller = std::make_unique<Poller>(owner.loop_, fd,
+                                        [this, fd](Poller::Ready ready) { OnReady(fd, ready); });
     }
     poller->Set(interest);
   }
 
   void OnReady(int fd, Poller::Ready ready) {
-    if (ready.refused != 0) return;  // not watched: the try's time runs out, and the next one has another socket
+    // not watched: the try's time runs out, and the next one has another socket
+    if (ready.refused != 0) return;
     const bool failed = ready.error || ready.other;
-    ares_process_fd(raw, ready.read || failed ? fd : ARES_SOCKET_BAD, ready.write || failed ? fd : ARES_SOCKET_BAD);
+    ares_process_fd(raw, ready.read || failed ? fd : ARES_SOCKET_BAD,
+                    ready.write || failed ? fd : ARES_SOCKET_BAD);
     if (const auto found = sockets.find(fd); failed && found != sockets.end()) {
-      found->second.first->Set(found->second.second);  // a failure has stopped the polling, the socket is still in use
+      // a failure has stopped the polling, the socket is still in use
+      found->second.first->Set(found->second.second);
     }
     Arm();
     owner.Settle();
@@ -100,7 +108,8 @@ struct Dns::Channel {
 
   Dns& owner;
   ares_channel raw = nullptr;
-  std::map<int, std::pair<std::unique_ptr<Poller>, unsigned>> sockets;  // with what c-ares waits for
+  // with what c-ares waits for
+  std::map<int, std::pair<std::unique_ptr<Poller>, unsigned>> sockets;
   Timer timer;
   int asked = 0;
   int open = 0;          // questions without an answer
@@ -108,7 +117,8 @@ struct Dns::Channel {
 };
 
 Dns::Dns(Loop& loop) : loop_(loop), tell_lost_(loop, [this] { TellLost(); }) {
-  static const int library = ares_library_init(ARES_LIB_INIT_ALL);  // nothing but a counter, on Linux
+  // nothing but a counter, on Linux
+  static const int library = ares_library_init(ARES_LIB_INIT_ALL);
   (void)library;
 }
 
@@ -139,7 +149,8 @@ Dns::Channel* Dns::CurrentChannel() {
     if (last->asked < kQuestionsPerChannel || channels_.size() >= kChannels) return last;
     last->retired = true;
   }
-  // c-ares would take a file that it cannot open for want of descriptors for one that is not there, and ask nobody.
+  // c-ares would take a file that it cannot open for want of descriptors for one that is not there,
+  // and ask nobody.
   const UniqueFd readable(open(kResolvConf, O_RDONLY | O_CLOEXEC));
   if (!readable && IsShortage(errno)) return nullptr;
   auto channel = std::make_unique<Channel>(*this);
@@ -168,13 +179,15 @@ void Dns::Ask(std::unique_ptr<Question> question) {
   ++channel->asked;
   ++channel->open;
   ares_addrinfo_hints hints{};
-  hints.ai_family = AF_UNSPEC;  // every record; whether its family leads anywhere, connecting shows at once
+  // every record; whether its family leads anywhere, connecting shows at once
+  hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
   Question* raw = question.release();
   ares_getaddrinfo(
       channel->raw, raw->host.c_str(), nullptr, &hints,
       [](void* self, int status, int, ares_addrinfo* list) {
-        const std::unique_ptr<ares_addrinfo, decltype(&ares_freeaddrinfo)> owned(list, ares_freeaddrinfo);
+        const std::unique_ptr<ares_addrinfo, decltype(&ares_freeaddrinfo)> owned(list,
+                                                                                 ares_freeaddrinfo);
         std::unique_ptr<Question> mine(static_cast<Question*>(self));
         Dns& dns = *mine->dns;
         --mine->channel->open;
@@ -195,8 +208,10 @@ void Dns::Take(std::unique_ptr<Question>& question, int status, const ares_addri
     return;
   }
   std::vector<SocketAddress> found;
-  for (const ares_addrinfo_node* node = list == nullptr ? nullptr : list->nodes; node != nullptr; node = node->ai_next) {
-    found.push_back(SocketAddress::FromRaw(node->ai_addr, static_cast<socklen_t>(node->ai_addrlen)));
+  for (const ares_addrinfo_node* node = list == nullptr ? nullptr : list->nodes; node != nullptr;
+       node = node->ai_next) {
+    found.push_back(
+        SocketAddress::FromRaw(node->ai_addr, static_cast<socklen_t>(node->ai_addrlen)));
   }
   if (status == ARES_SUCCESS && !found.empty()) {
     Answered(question, std::move(found));
@@ -228,7 +243,8 @@ void Dns::TellLost() {
 }
 
 void Dns::Answered(const std::unique_ptr<Question>& question, Found found) {
-  answers_.emplace_back([callback = question->callback, found = std::move(found)] { callback(found); });
+  answers_.emplace_back(
+      [callback = question->callback, found = std::move(found)] { callback(found); });
   if (answers_.size() > 1) return;  // Deliver is on its way
   loop_.Defer([this, alive = std::weak_ptr<bool>(alive_)] {
     if (!alive.expired()) Deliver();
@@ -245,7 +261,8 @@ void Dns::Settle() {
     // Other servers, other domains: what is under way is asked anew.
     const std::vector<std::unique_ptr<Channel>> old = std::exchange(channels_, {});
   }
-  std::erase_if(channels_, [](const auto& channel) { return channel->retired && channel->open == 0; });
+  std::erase_if(channels_,
+                [](const auto& channel) { return channel->retired && channel->open == 0; });
   for (auto& question : std::exchange(again_, {})) Ask(std::move(question));
 }
 

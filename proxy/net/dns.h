@@ -1,8 +1,10 @@
-// Dns: the addresses of a host name by /etc/hosts and the Domain Name System, on a Loop, without a thread (c-ares).
+// Dns: the addresses of a host name by /etc/hosts and the Domain Name System, on a Loop, without a
+// thread (c-ares).
 //
-// Any number of look-ups may be under way: they share a few sockets, and the end of this object ends them all. Searches and
-// orders as resolv.conf(5), hosts(5) and RFC 6724 say; a change of these files counts from the next try on. Knows no other
-// source of nsswitch.conf(5), caches nothing, shares nothing: names.h does. Loop thread only.
+// Any number of look-ups may be under way: they share a few sockets, and the end of this object
+// ends them all. Searches and orders as resolv.conf(5), hosts(5) and RFC 6724 say; a change of
+// these files counts from the next try on. Knows no other source of nsswitch.conf(5), caches
+// nothing, shares nothing: names.h does. Loop thread only.
 #pragma once
 
 #include <array>
@@ -22,8 +24,8 @@ namespace mooring::net {
 
 class Dns final {
  public:
-  // Port 0, never empty. kNotFound: there is no such name, it has no address, or there is nobody to ask. kUnavailable: nobody
-  // has answered, or not well.
+  // Port 0, never empty. kNotFound: there is no such name, it has no address, or there is nobody to
+  // ask. kUnavailable: nobody has answered, or not well.
   using Found = Result<std::vector<SocketAddress>>;
   using Callback = std::function<void(Found)>;
 
@@ -32,8 +34,8 @@ class Dns final {
   Dns(const Dns&) = delete;
   Dns& operator=(const Dns&) = delete;
 
-  // LookUp calls back once, never from inside LookUp. A name that nobody answers for fails after 14 s for each server
-  // and for each domain that is searched.
+  // LookUp calls back once, never from inside LookUp. A name that nobody answers for fails after 14
+  // s for each server and for each domain that is searched.
   void LookUp(const std::string& host, Callback callback);
 
  private:
@@ -48,7 +50,8 @@ class Dns final {
   // Take makes an answer of c-ares' ours; `question` stays if this throws.
   void Take(std::unique_ptr<Question>& question, int status, const ares_addrinfo* list);
   void Answered(const std::unique_ptr<Question>& question, Found found);
-  // Lost is for a question whose answer there was no memory for; TellLost fails it after the event under way.
+  // Lost is for a question whose answer there was no memory for; TellLost fails it after the event
+  // under way.
   void Lost(std::unique_ptr<Question> question) noexcept;
   void TellLost();
   void Deliver();
@@ -58,8 +61,8 @@ class Dns final {
   Loop& loop_;
   std::vector<std::unique_ptr<Channel>> channels_;  // the last one takes new questions
   FilesLook look_{};
-  std::vector<std::unique_ptr<Question>> again_;    // their channel ended before they were answered
-  std::vector<std::function<void()>> answers_;      // to be told after the event under way
+  std::vector<std::unique_ptr<Question>> again_;  // their channel ended before they were answered
+  std::vector<std::function<void()>> answers_;    // to be told after the event under way
   std::unique_ptr<Question> lost_;
   Chore tell_lost_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

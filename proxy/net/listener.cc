@@ -16,7 +16,8 @@ constexpr int kAcceptsAtEnd = 4096;
 Acceptor::Acceptor(Loop& loop, UniqueFd&& listening, Callbacks callbacks)
     : loop_(loop), callbacks_(std::move(callbacks)), resume_(loop, [this] { Resume(); }) {
   const auto on_ready = [this](Poller::Ready ready) {
-    // An error event stops the polling; taking it up again after the pause keeps the listener alive.
+    // An error event stops the polling; taking it up again after the pause keeps the listener
+    // alive.
     if (ready.error) {
       Hold();
       if (ready.refused != 0) callbacks_.on_pause(ready.refused);
@@ -69,7 +70,8 @@ bool Acceptor::AcceptOne() {
   if (fd) {
     lost_in_a_row_ = 0;
     pause_ = kFirstPause;
-    callbacks_.on_accept(std::move(fd), SocketAddress::FromRaw(reinterpret_cast<sockaddr*>(&peer), length));
+    callbacks_.on_accept(std::move(fd),
+                         SocketAddress::FromRaw(reinterpret_cast<sockaddr*>(&peer), length));
     return true;
   }
   const int error = errno;

@@ -1,10 +1,12 @@
-// Acceptor: takes connections from a listening socket on one loop, and survives every failure of accept.
+// Acceptor: takes connections from a listening socket on one loop, and survives every failure of
+// accept.
 //
-// The listening descriptor is opened once by the control thread (so that a bind error is known there and
-// at once) and shared by the workers, each with an Acceptor on a duplicate of it. When its owner has no room, or the process runs
-// out of descriptors or memory, it holds: the kernel's queue keeps the clients. It goes on at Resume, which the owner calls when
-// something of its own came free, and by itself soon after (kFirstPause, then longer and longer up to kLongestPause), for what
-// came free elsewhere. It never ends and never spins.
+// The listening descriptor is opened once by the control thread (so that a bind error is known
+// there and at once) and shared by the workers, each with an Acceptor on a duplicate of it. When
+// its owner has no room, or the process runs out of descriptors or memory, it holds: the kernel's
+// queue keeps the clients. It goes on at Resume, which the owner calls when something of its own
+// came free, and by itself soon after (kFirstPause, then longer and longer up to kLongestPause),
+// for what came free elsewhere. It never ends and never spins.
 #pragma once
 
 #include <functional>
@@ -32,8 +34,8 @@ class Acceptor final {
   Acceptor(const Acceptor&) = delete;
   Acceptor& operator=(const Acceptor&) = delete;
 
-  // AcceptWaiting takes what the kernel has queued, without waiting for an event: the last act of a drain,
-  // so that no client that the kernel has greeted is dropped by closing the listener.
+  // AcceptWaiting takes what the kernel has queued, without waiting for an event: the last act of a
+  // drain, so that no client that the kernel has greeted is dropped by closing the listener.
   void AcceptWaiting();
 
   // Holds: clients may be waiting, and it does not look for them.

@@ -1,4 +1,5 @@
-// Load: how much the reads of one stream bring. Scheduling goes by it (turn.h), and so does the size of the next read.
+// Load: how much the reads of one stream bring. Scheduling goes by it (turn.h), and so does the
+// size of the next read.
 //
 // Four levels, each more than the one before it:
 //   kLight   its reads have all been small lately: a stream of messages
@@ -6,8 +7,9 @@
 //   kHeavy   its last read was large enough that it has to share the loop's turns
 //   kBulk    its reads are so large that the next one will probably bring a full burst again
 //
-// A stream begins as light. One large read is enough to make it heavy. It takes many small reads in a row to make it light again,
-// because a bulk stream that is read faster than its source sends has small reads in between.
+// A stream begins as light. One large read is enough to make it heavy. It takes many small reads in
+// a row to make it light again, because a bulk stream that is read faster than its source sends has
+// small reads in between.
 #pragma once
 
 #include <algorithm>
@@ -22,15 +24,20 @@ enum class Load : std::uint8_t { kLight, kMedium, kHeavy, kBulk };
 
 class LoadMeter final {
  public:
-  static constexpr std::size_t kFullBurst = kReadBurst / kRecord * kRecordPayload;  // of a plain leg as of a TLS leg
-  static constexpr std::size_t kHeavyRead = 16384;                                  // bytes, from here on
-  static constexpr std::size_t kSmallRead = 4096;                                   // bytes, up to here
-  static constexpr std::uint8_t kLightReads = 16;                                   // small ones in a row
+  // of a plain leg as of a TLS leg
+  static constexpr std::size_t kFullBurst = kReadBurst / kRecord * kRecordPayload;
+  // bytes, from here on
+  static constexpr std::size_t kHeavyRead = 16384;
+  // bytes, up to here
+  static constexpr std::size_t kSmallRead = 4096;
+  // small ones in a row
+  static constexpr std::uint8_t kLightReads = 16;
 
   // Note is for every read of the socket; `bytes` as they came, ciphertext on a TLS leg.
   void Note(std::size_t bytes) {
     small_reads_ = bytes > kSmallRead ? 0 : std::min<std::uint8_t>(small_reads_ + 1, kLightReads);
-    // A full burst makes a bulk stream and a trickle ends one. In between, sizes vary with who was quicker, reader or source.
+    // A full burst makes a bulk stream and a trickle ends one. In between, sizes vary with who was
+    // quicker, reader or source.
     const bool bulk = bytes >= kFullBurst || (load_ == Load::kBulk && bytes >= kFullBurst / 4);
     if (bulk) {
       load_ = Load::kBulk;

@@ -17,7 +17,9 @@
 namespace mooring::net {
 namespace {
 
-std::system_error Refused(int error, const char* what) { return {error, std::generic_category(), what}; }
+std::system_error Refused(int error, const char* what) {
+  return {error, std::generic_category(), what};
+}
 
 }  // namespace
 
@@ -25,7 +27,8 @@ void Check(int rc, const char* what) {
   if (rc == 0) return;
   std::array<char, 256> text{};
   std::snprintf(text.data(), text.size(), "mooring: %s: %s\n", what, uv_strerror(rc));
-  (void)log::WriteWithin(STDERR_FILENO, text.data(), milliseconds(200));  // a reader that does not read keeps nobody alive
+  // a reader that does not read keeps nobody alive
+  (void)log::WriteWithin(STDERR_FILENO, text.data(), milliseconds(200));
   std::abort();
 }
 
@@ -37,7 +40,8 @@ Loop::Loop()
       scratch_(std::make_unique<Scratch>()) {
   if (const int rc = uv_loop_init(loop_.get()); rc != 0) throw Refused(-rc, "no event loop");
   int error = Watch(loop_->async_io_watcher.fd);
-  if (error == 0) error = sockets_->Control(EPOLL_CTL_ADD, uv_backend_fd(loop_.get()), EPOLLIN, nullptr);
+  if (error == 0)
+    error = sockets_->Control(EPOLL_CTL_ADD, uv_backend_fd(loop_.get()), EPOLLIN, nullptr);
   if (error == 0) {
     error = -uv_async_init(loop_.get(), wake_.get(),
                            [](uv_async_t* async) { static_cast<Loop*>(async->data)->RunTasks(); });
@@ -51,29 +55,34 @@ Loop::Loop()
   uv_changed_ = false;
 }
 
-// Watch puts one of libuv's own descriptors into libuv's epoll set before libuv does: it takes one that is there already for
-// watched, and ends the process where it cannot add one itself (uv__io_poll). 0 or an errno.
+// Watch puts one of libuv's own descriptors into libuv's epoll set before libuv does: it takes one
+// that is there already for watched, and ends the process where it cannot add one itself
+// (uv__io_poll). 0 or an errno.
 int Loop::Watch(int uv_descriptor) const {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.fd = uv_descriptor;
-  if (epoll_ctl(uv_backend_fd(loop_.get()), EPOLL_CTL_ADD, uv_descriptor, &event) == 0 || errno == EEXIST) return 0;
+  if (epoll_ctl(uv_backend_fd(loop_.get()), EPOLL_CTL_ADD, uv_descriptor, &event) == 0 ||
+      errno == EEXIST)
+    return 0;
   return errno;
 }
 
 Loop::~Loop() {
   attachment_.reset();
-  while (tasks_) tasks_ = std::move(tasks_->next);  // one by one: as a chain they would be destroyed recursively
+  // one by one: as a chain they would be destroyed recursively
+  while (tasks_) tasks_ = std::move(tasks_->next);
   if (unusable_) {
-    // libuv's next turn would end the process; closing needs one. What it holds goes with the process.
+    // libuv's next turn would end the process; closing needs one. What it holds goes with the
+    // process.
     static const auto kept = std::make_pair(loop_.release(), wake_.release());
     (void)kept;
     return;
   }
   uv_close(reinterpret_cast<uv_handle_t*>(wake_.get()), nullptr);
   timers_->CloseAll();
-  // What is left to run: close callbacks. A handle that somebody still owns would keep this loop for ever, so it is found
-  // first.
+  // What is left to run: close callbacks. A handle that somebody still owns would keep this loop
+  // for ever, so it is found first.
   bool owned = false;
   uv_walk(
       loop_.get(),
@@ -94,14 +103,16 @@ void Loop::Run() {
     sockets_->ReportRefused(*this);
     sockets_->ClearDead();
     timers_->ClearResting(kTimersKept);
-    const bool waiting = !deferred_.empty() || chores_ != nullptr || uv_changed_ || sockets_->changed != nullptr;
+    const bool waiting =
+        !deferred_.empty() || chores_ != nullptr || uv_changed_ || sockets_->changed != nullptr;
     int count = epoll_wait(sockets_->set.get(), sockets_->batch.data(), kBatch,
                            waiting ? 0 : uv_backend_timeout(loop_.get()));
     if (count < 0) {
       Check(errno == EINTR || IsShortage(errno) ? 0 : -errno, "epoll");
       if (errno != EINTR) {
         const timespec moment{.tv_sec = 0, .tv_nsec = 1'000'000};
-        nanosleep(&moment, nullptr);  // no memory even to wait: timers go on, and this does not spin
+        // no memory even to wait: timers go on, and this does not spin
+        nanosleep(&moment, nullptr);
       }
       count = 0;
     }
@@ -110,7 +121,8 @@ void Loop::Run() {
     const std::size_t first = turn_.Begin(now());
     for (int i = 0; i < count; ++i) {
       if (has_tasks_.load(std::memory_order_acquire)) RunTasks();
-      const epoll_event& event = sockets_->batch[(first + static_cast<std::size_t>(i)) % static_cast<std::size_t>(count)];
+      const epoll_event& event =
+          sockets_->batch[(first + static_cast<std::size_t>(i)) % static_cast<std::size_t>(count)];
       if (event.data.ptr == nullptr) {
         uv_ready = true;
       } else {
@@ -140,7 +152,8 @@ void Loop::Escaped(Keeper* keeper) noexcept {
 void Loop::RunDeferred() noexcept {
   while (!deferred_.empty() || chores_ != nullptr) {
     // By index: a task may defer another.
-    for (std::size_t i = 0; i < deferred_.size(); ++i) Attend(nullptr, std::exchange(deferred_[i], nullptr));
+    for (std::size_t i = 0; i < deferred_.size(); ++i)
+      Attend(nullptr, std::exchange(deferred_[i], nullptr));
     deferred_.clear();
     while (chores_ != nullptr) {
       Chore* chore = std::exchange(chores_, chores_->next_);

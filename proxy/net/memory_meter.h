@@ -1,8 +1,10 @@
-// MemoryMeter: bytes that the connections of all loops keep because somebody has not taken them yet, against a limit.
+// MemoryMeter: bytes that the connections of all loops keep because somebody has not taken them
+// yet, against a limit.
 //
-// Over the limit it is tight: then nothing is read that would have to be kept (data/relay.h). It knows no connections.
-// Shared by all threads: a relaxed atomic, because each reader wants a number, not an order. It moves only when something
-// is kept or let go, never with a message that passes.
+// Over the limit it is tight: then nothing is read that would have to be kept (data/relay.h). It
+// knows no connections. Shared by all threads: a relaxed atomic, because each reader wants a
+// number, not an order. It moves only when something is kept or let go, never with a message that
+// passes.
 #pragma once
 
 #include <atomic>

@@ -7,12 +7,14 @@ namespace {
 
 bool IsLocalhost(const std::string& host) { return host == "localhost" || host == "localhost."; }
 
-// RFC 6761 6.3: localhost is the loopback addresses, whoever else has an opinion. IPv4 first, for that is where most programs
-// listen that do so on one alone. Not asked of c-ares: 1.18 loses ten bytes each time where /etc/hosts has no localhost.
+// RFC 6761 6.3: localhost is the loopback addresses, whoever else has an opinion. IPv4 first, for
+// that is where most programs listen that do so on one alone. Not asked of c-ares: 1.18 loses ten
+// bytes each time where /etc/hosts has no localhost.
 std::vector<SocketAddress> Loopback() {
   std::vector<SocketAddress> both;
   for (const char* literal : {"127.0.0.1", "::1"}) {
-    if (const auto address = SocketAddress::FromLiteral(Address::Tcp(literal, 0))) both.push_back(*address);
+    if (const auto address = SocketAddress::FromLiteral(Address::Tcp(literal, 0)))
+      both.push_back(*address);
   }
   return both;
 }
@@ -25,9 +27,10 @@ NameService::NameService(Loop& loop)
       wake_(loop, [this] { names_.Tick(); }),
       names_({[this](const std::string& host, NameKind kind, Dns::Callback callback) {
                 LookUp(host, kind, [host, callback = std::move(callback)](Dns::Found found) {
-                  callback(found ? std::move(found)
-                                 : Dns::Found(Error{found.error().code,
-                                                    "cannot resolve " + host + ": " + found.error().message}));
+                  callback(
+                      found ? std::move(found)
+                            : Dns::Found(Error{found.error().code, "cannot resolve " + host + ": " +
+                                                                       found.error().message}));
                 });
               },
               [&loop] { return loop.now(); }, [this](milliseconds delay) { wake_.Start(delay); },

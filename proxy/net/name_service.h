@@ -1,5 +1,5 @@
-// NameService: the host names of one loop, resolved: Names, with /etc/hosts and DNS to ask, and the machine's other sources
-// for names that neither knows.
+// NameService: the host names of one loop, resolved: Names, with /etc/hosts and DNS to ask, and the
+// machine's other sources for names that neither knows.
 //
 // Made by a loop when the first name is asked for. Loop thread only.
 #pragma once
@@ -32,7 +32,7 @@ class NameService final : public Attachment {
   std::minstd_rand random_;
   Timer wake_;
   Names names_;
-  Dns dns_;              // ends before the names: an answer would need them
+  Dns dns_;  // ends before the names: an answer would need them
   NameSources sources_;
 };
 

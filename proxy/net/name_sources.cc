@@ -101,7 +101,8 @@ bool NameSources::MachineHasOthers() {
 
 void NameSources::LookUp(const std::string& host, NameKind kind, Callback callback) {
   const auto found = std::make_shared<Found>(Error{ErrorCode::kUnavailable, "out of memory"});
-  auto tell = std::make_unique<net::Task>([found, callback = std::move(callback)] { callback(*found); });
+  auto tell =
+      std::make_unique<net::Task>([found, callback = std::move(callback)] { callback(*found); });
   const std::lock_guard lock(shared_->mutex);
   Lane& lane = shared_->lanes[kind == NameKind::kOwn ? 0 : 1];
   lane.waiting.push_back({host, found, std::move(tell)});
@@ -126,7 +127,8 @@ void NameSources::LookUp(const std::string& host, NameKind kind, Callback callba
   }
   if (lane.threads > 0) return;  // another one will come to it
   for (Lane::Job& job : std::exchange(lane.waiting, {})) {
-    *job.found = Error{ErrorCode::kUnavailable, "no thread can be started for a look-up (limit of processes, memory)"};
+    *job.found = Error{ErrorCode::kUnavailable,
+                       "no thread can be started for a look-up (limit of processes, memory)"};
     shared_->loop->Post(std::move(job.tell));
   }
 }

@@ -1,9 +1,10 @@
-// NameSources: the sources of host names that a machine has besides /etc/hosts and DNS, as nsswitch.conf(5) lists them
-// (resolve, mymachines, myhostname, mdns4_minimal, ldap, ...), asked by getaddrinfo.
+// NameSources: the sources of host names that a machine has besides /etc/hosts and DNS, as
+// nsswitch.conf(5) lists them (resolve, mymachines, myhostname, mdns4_minimal, ldap, ...), asked by
+// getaddrinfo.
 //
-// getaddrinfo blocks and cannot be cancelled, so it runs on a few threads of its own, which are left alone when nobody waits
-// for them any more: neither this object's end nor the process's waits for one. No thread to be had: a failed look-up. Loop
-// thread only.
+// getaddrinfo blocks and cannot be cancelled, so it runs on a few threads of its own, which are
+// left alone when nobody waits for them any more: neither this object's end nor the process's waits
+// for one. No thread to be had: a failed look-up. Loop thread only.
 #pragma once
 
 #include <functional>

@@ -39,7 +39,8 @@ struct Names::Entry {
   std::vector<std::shared_ptr<Asker>> askers;
 
   bool Followed() const {
-    return std::any_of(askers.begin(), askers.end(), [](const auto& asker) { return !asker->once; });
+    return std::any_of(askers.begin(), askers.end(),
+                       [](const auto& asker) { return !asker->once; });
   }
 };
 
@@ -52,7 +53,8 @@ Names::Interest& Names::Interest::operator=(Interest&& other) noexcept {
 }
 
 void Names::Interest::End() {
-  if (const auto asker = std::exchange(asker_, nullptr); asker && asker->names != nullptr) asker->names->Leave(asker.get());
+  if (const auto asker = std::exchange(asker_, nullptr); asker && asker->names != nullptr)
+    asker->names->Leave(asker.get());
 }
 
 const std::vector<SocketAddress>* Names::Interest::Known() const {
@@ -85,7 +87,8 @@ Names::Interest Names::Join(const std::string& host, NameKind kind, OnFound on_f
   Entry* entry = slot.get();
   if (kind == NameKind::kOwn && !std::exchange(entry->own, true)) {
     // It has waited as an endpoint's; as ours it does not.
-    if (entry->not_before) entry->not_before = std::min(*entry->not_before, world_.now() + kRetryOwn.most);
+    if (entry->not_before)
+      entry->not_before = std::min(*entry->not_before, world_.now() + kRetryOwn.most);
     if (entry->state == Entry::State::kQueued) {
       std::erase(new_, entry);
       std::erase(slow_, entry);
@@ -96,7 +99,8 @@ Names::Interest Names::Join(const std::string& host, NameKind kind, OnFound on_f
   auto asker = std::make_shared<Asker>(Asker{this, entry, std::move(on_found), once});
   entry->askers.push_back(asker);
   // Who waits wants to know what is true now, not what was up to half a minute ago.
-  if (once && entry->failures == 0 && entry->state == Entry::State::kIdle) entry->not_before.reset();
+  if (once && entry->failures == 0 && entry->state == Entry::State::kIdle)
+    entry->not_before.reset();
   Want(entry);
   // What it resolved to will have to do: told by the next Tick, which is at once.
   if (once && entry->known && (entry->failures > 0 || entry->slow)) Schedule(entry, world_.now());
@@ -177,7 +181,8 @@ void Names::Answered(const std::string& host, Found found) {
     entry->not_before = world_.now() + RetryPause::Regular(kAgain, world_.random());
   } else {
     const RetryPause::Bounds bounds = entry->own ? kRetryOwn : kRetryEndpoint;
-    entry->not_before = world_.now() + RetryPause::AfterFailures(++entry->failures, bounds, world_.random());
+    entry->not_before =
+        world_.now() + RetryPause::AfterFailures(++entry->failures, bounds, world_.random());
   }
   Schedule(entry, entry->Followed() ? entry->not_before : std::nullopt);
   if (entry->askers.empty()) {
@@ -198,7 +203,8 @@ void Names::BecameSlow(Entry* entry) {
 }
 
 void Names::Tell(Entry* entry, const Found& found, bool all) {
-  // Who waits for this answer leaves before it is told; who is told may end any interest, and begin others.
+  // Who waits for this answer leaves before it is told; who is told may end any interest, and begin
+  // others.
   std::vector<std::shared_ptr<Asker>> told;
   for (const auto& asker : entry->askers) {
     if (all || asker->once) told.push_back(asker);
@@ -250,7 +256,8 @@ void Names::Tick() {
       }
     }
     // Tell may end it: what follows looks again.
-    if (entry->known && (entry->slow || entry->failures > 0)) Tell(entry, Found(*entry->known), false);
+    if (entry->known && (entry->slow || entry->failures > 0))
+      Tell(entry, Found(*entry->known), false);
     const auto found = entries_.find(host);
     if (found == entries_.end()) continue;
     if (found->second->askers.empty()) {
@@ -265,7 +272,8 @@ void Names::Tick() {
 
 void Names::Rearm() {
   if (schedule_.empty()) return;
-  const auto wait = std::chrono::duration_cast<milliseconds>(schedule_.begin()->first - world_.now());
+  const auto wait =
+      std::chrono::duration_cast<milliseconds>(schedule_.begin()->first - world_.now());
   world_.wake(std::max(milliseconds(0), wait));
 }
 

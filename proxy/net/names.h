@@ -1,9 +1,10 @@
 // Names: who in this process asks for which host name, and when a name is looked up again.
 //
-// A name has one look-up under way, however many ask. What it resolved to stays until it resolves again. Names that are our
-// own (the agent, the app, a listener) never wait for others; of the endpoints' names those that were slow go in a lane of
-// their own, so that no number of dead names holds up the rest. Knows no socket, no file and no clock: it is given a
-// look-up and the time, and woken by Tick. One per loop, on its thread only.
+// A name has one look-up under way, however many ask. What it resolved to stays until it resolves
+// again. Names that are our own (the agent, the app, a listener) never wait for others; of the
+// endpoints' names those that were slow go in a lane of their own, so that no number of dead names
+// holds up the rest. Knows no socket, no file and no clock: it is given a look-up and the time, and
+// woken by Tick. One per loop, on its thread only.
 #pragma once
 
 #include <cstddef>
@@ -44,9 +45,11 @@ class Names final {
   static constexpr milliseconds kAgain{30'000};  // after a good one
   static constexpr RetryPause::Bounds kRetryEndpoint{milliseconds(2'000), milliseconds(30'000)};
   static constexpr RetryPause::Bounds kRetryOwn{milliseconds(2'000), milliseconds(4'000)};
-  // A look-up that has taken this long is slow, and who asks for a name that has resolved before gets that.
+  // A look-up that has taken this long is slow, and who asks for a name that has resolved before
+  // gets that.
   static constexpr milliseconds kSlow{1'000};
-  // How many look-ups for endpoints are under way: quick ones (a new name counts as such, for kSlow), slow ones, all.
+  // How many look-ups for endpoints are under way: quick ones (a new name counts as such, for
+  // kSlow), slow ones, all.
   static constexpr std::size_t kMaxQuick = 512;
   static constexpr std::size_t kMaxSlow = 64;
   static constexpr std::size_t kMaxAll = 8'192;
@@ -58,8 +61,8 @@ class Names final {
   struct Asker;
 
  public:
-  // Interest is what Follow and Ask return: while it lives, its function may be called. It may end inside the call, and
-  // after the Names.
+  // Interest is what Follow and Ask return: while it lives, its function may be called. It may end
+  // inside the call, and after the Names.
   class Interest final {
    public:
     Interest() = default;
@@ -82,11 +85,13 @@ class Names final {
   Names(const Names&) = delete;
   Names& operator=(const Names&) = delete;
 
-  // Follow keeps a name resolved: `on_found` hears of every answer, of failures, too. Never called from inside.
+  // Follow keeps a name resolved: `on_found` hears of every answer, of failures, too. Never called
+  // from inside.
   [[nodiscard]] Interest Follow(const std::string& host, NameKind kind, OnFound on_found);
 
-  // Ask is for somebody who waits: `on_found` hears one answer, the next one. During a backoff it waits for its end. If the
-  // name has resolved before, a failure or kSlow without an answer is answered with that. Never called from inside Ask.
+  // Ask is for somebody who waits: `on_found` hears one answer, the next one. During a backoff it
+  // waits for its end. If the name has resolved before, a failure or kSlow without an answer is
+  // answered with that. Never called from inside Ask.
   [[nodiscard]] Interest Ask(const std::string& host, NameKind kind, OnFound on_found);
 
   void Tick();
@@ -96,7 +101,8 @@ class Names final {
  private:
   [[nodiscard]] Interest Join(const std::string& host, NameKind kind, OnFound on_found, bool once);
   void Leave(Asker* asker);
-  void Want(Entry* entry);   // starts or queues a look-up, unless one is under way or must not be yet
+  // starts or queues a look-up, unless one is under way or must not be yet
+  void Want(Entry* entry);
   void Start(Entry* entry);
   void StartQueued();
   void NotUnderWay(Entry* entry);

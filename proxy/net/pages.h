@@ -1,4 +1,5 @@
-// Pages: memory that costs only where it has been touched, and can be given back without being lost.
+// Pages: memory that costs only where it has been touched, and can be given back without being
+// lost.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +17,8 @@ class Pages final {
 
   std::span<std::uint8_t> bytes() { return {data_, size_}; }
   std::size_t size() const { return size_; }
-  // GiveBack forgets what lies behind the first `keep` bytes; it reads as zeros, and costs nothing until it is written.
+  // GiveBack forgets what lies behind the first `keep` bytes; it reads as zeros, and costs nothing
+  // until it is written.
   void GiveBack(std::size_t keep);
 
  private:

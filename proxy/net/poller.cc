@@ -26,7 +26,8 @@ Loop::Sockets::~Sockets() {
   Check(alive == 0 ? 0 : UV_EBUSY, "event loop destroyed before its sockets");
 }
 
-int Loop::Sockets::Control(int operation, int fd, std::uint32_t events, Poller::Handle* handle) const {
+int Loop::Sockets::Control(int operation, int fd, std::uint32_t events,
+                           Poller::Handle* handle) const {
   epoll_event event{};
   event.events = events;
   event.data.ptr = handle;
@@ -38,8 +39,9 @@ void Loop::Sockets::Note(Poller::Handle* handle) {
   handle->next_changed = std::exchange(changed, handle);
 }
 
-// The kernel needs nothing to forget a descriptor (epoll_ctl(2): only EPOLL_CTL_ADD meets limits and takes memory), so it refuses
-// only one that it does not know. Should it plead a shortage all the same, it may go on naming the handle, which then stays.
+// The kernel needs nothing to forget a descriptor (epoll_ctl(2): only EPOLL_CTL_ADD meets limits
+// and takes memory), so it refuses only one that it does not know. Should it plead a shortage all
+// the same, it may go on naming the handle, which then stays.
 void Loop::Sockets::Unwatch(Poller::Handle* handle) const {
   if (std::exchange(handle->watched, Poller::kNone) == Poller::kNone) return;
   const int error = Control(EPOLL_CTL_DEL, handle->fd, 0, nullptr);
@@ -60,19 +62,23 @@ void Loop::Sockets::ApplyChanges() {
       continue;
     }
     const int operation = handle->watched == Poller::kNone ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-    const std::uint32_t events = ToEpoll(handle->interest) | (handle->shared ? std::uint32_t{EPOLLEXCLUSIVE} : 0);
+    const std::uint32_t events =
+        ToEpoll(handle->interest) | (handle->shared ? std::uint32_t{EPOLLEXCLUSIVE} : 0);
     int error = Control(operation, handle->fd, events, handle);
-    if (error == EEXIST && handle->named) error = Control(EPOLL_CTL_MOD, handle->fd, events, handle);
+    if (error == EEXIST && handle->named)
+      error = Control(EPOLL_CTL_MOD, handle->fd, events, handle);
     if (error == 0) {
       handle->watched = handle->interest;
       continue;
     }
-    // Watches or memory are used up, for a change as for a new one: nothing will be heard of this socket. Its owner is told once
-    // all changes are made; told in between, it could ask for the same again, for ever.
+    // Watches or memory are used up, for a change as for a new one: nothing will be heard of this
+    // socket. Its owner is told once all changes are made; told in between, it could ask for the
+    // same again, for ever.
     Check(IsShortage(error) ? 0 : -error, "poll");
     Unwatch(handle);
     handle->interest = Poller::kNone;
-    if (std::exchange(handle->refused, error) == 0) handle->next_refused = std::exchange(refused, handle);
+    if (std::exchange(handle->refused, error) == 0)
+      handle->next_refused = std::exchange(refused, handle);
   }
 }
 

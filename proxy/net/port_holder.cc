@@ -31,10 +31,12 @@ std::set<std::string> Inodes(std::uint16_t port) {
     while (std::getline(file, line)) {
       std::istringstream fields(line);
       std::string number, local, remote, state, queues, timer, retries, user, timeout, inode;
-      fields >> number >> local >> remote >> state >> queues >> timer >> retries >> user >> timeout >> inode;
+      fields >> number >> local >> remote >> state >> queues >> timer >> retries >> user >>
+          timeout >> inode;
       const std::size_t colon = local.rfind(':');
       if (state != kListening || colon == std::string::npos) continue;
-      if (std::strtoul(local.c_str() + colon + 1, nullptr, 16) == port) inodes.insert("socket:[" + inode + "]");
+      if (std::strtoul(local.c_str() + colon + 1, nullptr, 16) == port)
+        inodes.insert("socket:[" + inode + "]");
     }
   }
   return inodes;
@@ -50,8 +52,10 @@ bool Has(const std::string& process, const std::set<std::string>& inodes, std::s
   while (const dirent* entry = readdir(folder.get())) {
     if (++*looked_at > kMaxLinks) return false;
     std::array<char, 64> target{};
-    const ssize_t length = readlink((path + "/" + entry->d_name).c_str(), target.data(), target.size() - 1);
-    if (length > 0 && inodes.contains(std::string(target.data(), static_cast<std::size_t>(length)))) return true;
+    const ssize_t length =
+        readlink((path + "/" + entry->d_name).c_str(), target.data(), target.size() - 1);
+    if (length > 0 && inodes.contains(std::string(target.data(), static_cast<std::size_t>(length))))
+      return true;
   }
   return false;
 }
@@ -69,7 +73,9 @@ std::string Look(std::uint16_t port) {
   const Folder processes(opendir("/proc"), closedir);
   while (const dirent* entry = processes ? readdir(processes.get()) : nullptr) {
     const std::string process = entry->d_name;
-    if (process.find_first_not_of("0123456789") != std::string::npos || !Has(process, inodes, &looked_at)) continue;
+    if (process.find_first_not_of("0123456789") != std::string::npos ||
+        !Has(process, inodes, &looked_at))
+      continue;
     std::string name;
     std::ifstream comm("/proc/" + process + "/comm");
     std::getline(comm, name);

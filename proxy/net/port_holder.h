@@ -6,9 +6,10 @@
 
 namespace mooring::net {
 
-// PortHolder is part of a sentence: "this process has it itself", "PID 123 (nginx) has it", or, where that cannot be seen, "another
-// process has it". It reads /proc, which takes
-// some milliseconds on a busy machine, so it looks again after a minute only: a port is tried every two seconds. Any thread.
+// PortHolder is part of a sentence: "this process has it itself", "PID 123 (nginx) has it", or,
+// where that cannot be seen, "another process has it". It reads /proc, which takes some
+// milliseconds on a busy machine, so it looks again after a minute only: a port is tried every two
+// seconds. Any thread.
 std::string PortHolder(std::uint16_t port);
 
 }  // namespace mooring::net

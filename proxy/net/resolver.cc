@@ -14,7 +14,8 @@ Result<UniqueFd> ListenAny(const Address& wanted, const std::vector<SocketAddres
   Error last{ErrorCode::kInternal, "cannot listen on " + wanted.Text() + ": no address"};
   for (const SocketAddress& where : ordered) {
     // A unix path keeps its mode.
-    const auto literal = wanted.kind == Address::Kind::kTcp ? ParseAddress(where.Text()) : Result<Address>(wanted);
+    const auto literal =
+        wanted.kind == Address::Kind::kTcp ? ParseAddress(where.Text()) : Result<Address>(wanted);
     if (!literal) continue;
     auto fd = Listen(*literal);
     if (fd) return fd;

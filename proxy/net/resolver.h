@@ -1,7 +1,8 @@
-// Resolver: the addresses of one asker, host names or not, as socket addresses, without blocking the loop.
+// Resolver: the addresses of one asker, host names or not, as socket addresses, without blocking
+// the loop.
 //
-// One interface to name_service.h for who asks now and then and waits; who keeps a list of names resolved follows them
-// (net/names.h). Owned by the asker; loop thread only.
+// One interface to name_service.h for who asks now and then and waits; who keeps a list of names
+// resolved follows them (net/names.h). Owned by the asker; loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,9 @@
 
 namespace mooring::net {
 
-// ListenAny is Listen at the first of the addresses that `wanted` stands for which can be bound, IPv4 before IPv6, as Go's
-// net.Listen has it: a name of both is often dialled by the older of them.
+// ListenAny is Listen at the first of the addresses that `wanted` stands for which can be bound,
+// IPv4 before IPv6, as Go's net.Listen has it: a name of both is often dialled by the older of
+// them.
 Result<UniqueFd> ListenAny(const Address& wanted, const std::vector<SocketAddress>& found);
 
 class Resolver final {
@@ -31,9 +33,10 @@ class Resolver final {
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
 
-  // Resolve calls back on the loop's thread, never from inside Resolve; IP literals and unix paths too. Every record of every
-  // family, in the order of RFC 6724; never an empty list. How long it takes, and when an address of before is the answer:
-  // Names::Ask. The names are our own (net/names.h).
+  // Resolve calls back on the loop's thread, never from inside Resolve; IP literals and unix paths
+  // too. Every record of every family, in the order of RFC 6724; never an empty list. How long it
+  // takes, and when an address of before is the answer: Names::Ask. The names are our own
+  // (net/names.h).
   void Resolve(const Address& address, Callback callback);
 
  private:

@@ -10,7 +10,8 @@ constexpr double kOffAFailure = 0.5;
 constexpr double kOffAnInterval = 0.1;
 
 milliseconds Less(milliseconds pause, double part) {
-  return milliseconds(static_cast<milliseconds::rep>(static_cast<double>(pause.count()) * (1 - part)));
+  return milliseconds(
+      static_cast<milliseconds::rep>(static_cast<double>(pause.count()) * (1 - part)));
 }
 
 }  // namespace
@@ -21,7 +22,9 @@ milliseconds RetryPause::AfterFailures(unsigned in_a_row, Bounds bounds, double 
   return Less(std::min(bound, bounds.most), kOffAFailure * random);
 }
 
-milliseconds RetryPause::Regular(milliseconds interval, double random) { return Less(interval, kOffAnInterval * random); }
+milliseconds RetryPause::Regular(milliseconds interval, double random) {
+  return Less(interval, kOffAnInterval * random);
+}
 
 milliseconds RetryPause::Failed(Bounds bounds, MonotonicTime now) {
   if (failures_ < std::numeric_limits<unsigned>::max()) ++failures_;

@@ -25,7 +25,8 @@ namespace {
 constexpr int kBacklog = 4096;  // the kernel lowers it to net.core.somaxconn
 
 void SetInt(int fd, int level, int name, int value) {
-  // Cannot fail on a live TCP socket with these constants; if a kernel lacks one, the leg works without.
+  // Cannot fail on a live TCP socket with these constants; if a kernel lacks one, the leg works
+  // without.
   (void)setsockopt(fd, level, name, &value, sizeof value);
 }
 
@@ -43,7 +44,8 @@ Status ClearStaleSocket(const Address& address, const SocketAddress& where) {
     return CannotListen(address, Reason(errno));
   }
   if (!S_ISSOCK(info.st_mode)) {
-    return CannotListen(address, "something that is not a socket is at this path; remove it or choose another");
+    return CannotListen(
+        address, "something that is not a socket is at this path; remove it or choose another");
   }
   const UniqueFd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe) return CannotListen(address, Reason(errno));
@@ -75,7 +77,8 @@ Result<SocketAddress> SocketAddress::FromLiteral(const Address& address) {
   if (address.kind == Address::Kind::kUnix) {
     sockaddr_un un{};
     un.sun_family = AF_UNIX;
-    if (address.path.size() >= sizeof un.sun_path) return Invalid(address.Text() + ": the path is too long");
+    if (address.path.size() >= sizeof un.sun_path)
+      return Invalid(address.Text() + ": the path is too long");
     std::memcpy(un.sun_path, address.path.c_str(), address.path.size() + 1);
     std::memcpy(&out.storage_, &un, sizeof un);
     out.length_ = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address.path.size() + 1);
@@ -110,13 +113,15 @@ SocketAddress SocketAddress::FromRaw(const sockaddr* raw, socklen_t length) {
 SocketAddress SocketAddress::LocalOf(int fd) {
   SocketAddress out;
   out.length_ = sizeof out.storage_;
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(&out.storage_), &out.length_) != 0) out.length_ = 0;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&out.storage_), &out.length_) != 0)
+    out.length_ = 0;
   return out;
 }
 
 std::uint16_t SocketAddress::port() const {
   if (family() == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in*>(&storage_)->sin_port);
-  if (family() == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_port);
+  if (family() == AF_INET6)
+    return ntohs(reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_port);
   return 0;
 }
 
@@ -129,9 +134,11 @@ SocketAddress SocketAddress::WithPort(std::uint16_t port) const {
 
 bool SocketAddress::IsLoopback() const {
   if (family() == AF_INET) {
-    return ntohl(reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr.s_addr) >> 24U == IN_LOOPBACKNET;
+    return ntohl(reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr.s_addr) >> 24U ==
+           IN_LOOPBACKNET;
   }
-  return family() == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr);
+  return family() == AF_INET6 &&
+         IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr);
 }
 
 std::string SocketAddress::Text() const {
@@ -143,11 +150,13 @@ std::string SocketAddress::Text() const {
 std::string SocketAddress::Host() const {
   char host[INET6_ADDRSTRLEN] = {};
   if (family() == AF_INET) {
-    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr, host, sizeof host);
+    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr, host,
+              sizeof host);
     return host;
   }
   if (family() == AF_INET6) {
-    inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr, host, sizeof host);
+    inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr, host,
+              sizeof host);
     return host;
   }
   if (family() == AF_UNIX && length_ > offsetof(sockaddr_un, sun_path)) {
@@ -169,15 +178,23 @@ Result<UniqueFd> Listen(const Address& address) {
   }
   UniqueFd fd(socket(where->family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return CannotListen(address, Reason(errno));
-  if (!unix_socket) SetInt(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);  // our own TIME_WAIT must not block a restart
-  // [::] is every address of both families, whatever this machine's default is (net.ipv6.bindv6only).
-  if (where->family() == AF_INET6 && address.IsWildcard()) SetInt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  // our own TIME_WAIT must not block a restart
+  if (!unix_socket) SetInt(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+  // [::] is every address of both families, whatever this machine's default is
+  // (net.ipv6.bindv6only).
+  if (where->family() == AF_INET6 && address.IsWildcard())
+    SetInt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
   if (bind(fd.get(), where->raw(), where->length()) != 0) {
     const int error = errno;
     std::string why = Reason(error);
-    if (error == EADDRINUSE) why += " (" + (unix_socket ? std::string("another process has it") : PortHolder(where->port())) + "; choose another port, or stop what has it)";
+    if (error == EADDRINUSE)
+      why += " (" +
+             (unix_socket ? std::string("another process has it") : PortHolder(where->port())) +
+             "; choose another port, or stop what has it)";
     if (error == EACCES && !unix_socket) {
-      why += " (ports below 1024 need CAP_NET_BIND_SERVICE: AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit, or a port from 1024 on)";
+      why +=
+          " (ports below 1024 need CAP_NET_BIND_SERVICE: AmbientCapabilities=CAP_NET_BIND_SERVICE "
+          "in the unit, or a port from 1024 on)";
     }
     if (error == EACCES && unix_socket) why += " (this user may not make a file there)";
     if (error == EADDRNOTAVAIL) why += " (no interface of this machine has this address)";
@@ -226,9 +243,13 @@ const char* CureOf(int error) {
   switch (error) {
     case EMFILE: return "raise the limit on open files (LimitNOFILE=) or lower the load";
     case ENFILE: return "raise fs.file-max, the limit of the whole machine";
-    case ENOSPC: return "programs of this user hold all epoll watches: stop the one that does, or raise fs.epoll.max_user_watches";
+    case ENOSPC:
+      return "programs of this user hold all epoll watches: stop the one that does, or raise "
+             "fs.epoll.max_user_watches";
     case EADDRNOTAVAIL: return "no local port is free: widen net.ipv4.ip_local_port_range";
-    case EAGAIN: return "raise the limit on threads (LimitNPROC=, TasksMax=, ulimit -u) or configure fewer workers";
+    case EAGAIN:
+      return "raise the limit on threads (LimitNPROC=, TasksMax=, ulimit -u) or configure fewer "
+             "workers";
     case ENOMEM:
     case ENOBUFS: return "raise the limit on memory (MemoryMax=, LimitAS=) or lower the load";
     default: return "";
@@ -274,13 +295,15 @@ int Unread(int fd) {
 }
 
 std::size_t FreeSendBuffer(int fd) {
-  // A packet buffer of up to 64 KiB is charged with its header besides, and is granted while the limit is not yet reached.
+  // A packet buffer of up to 64 KiB is charged with its header besides, and is granted while the
+  // limit is not yet reached.
   constexpr std::uint32_t kPacket = 64 * 1024;
   std::uint32_t info[SK_MEMINFO_VARS] = {};
   socklen_t length = sizeof info;
   if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &length) != 0 || length < sizeof info) return 0;
   const std::uint32_t limit = info[SK_MEMINFO_SNDBUF];
-  const std::uint32_t used = std::max(info[SK_MEMINFO_WMEM_QUEUED], info[SK_MEMINFO_WMEM_ALLOC]) + kPacket;
+  const std::uint32_t used =
+      std::max(info[SK_MEMINFO_WMEM_QUEUED], info[SK_MEMINFO_WMEM_ALLOC]) + kPacket;
   return limit > used ? std::size_t{limit - used} / 16 * 15 : 0;
 }
 

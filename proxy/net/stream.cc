@@ -49,7 +49,8 @@ void Stream::OnReady(Poller::Ready ready) {
     return;
   }
   if (ready.error) {
-    // Data that arrived before a reset is still readable and comes first; a reader finds the error itself.
+    // Data that arrived before a reset is still readable and comes first; a reader finds the error
+    // itself.
     if (reading_ == Reading::kWanted) {
       UpdateInterest();  // polling has stopped; there may be more than one burst before the error
       observer_->OnReadable(*this);
@@ -83,7 +84,8 @@ void Stream::OnReady(Poller::Ready ready) {
       return;  // level-triggered: a readable socket is reported again
     }
   }
-  if (ready.read && (reading_ == Reading::kWanted || reading_ == Reading::kDiscarding)) observer_->OnReadable(*this);
+  if (ready.read && (reading_ == Reading::kWanted || reading_ == Reading::kDiscarding))
+    observer_->OnReadable(*this);
 }
 
 void Stream::UpdateInterest() {
@@ -162,8 +164,7 @@ Stream::ReadResult Stream::Read(std::size_t most) {
   bytes_in_ += result.bytes.size();
   switch (result.status) {
     case ReadStatus::kData:
-    case ReadStatus::kAgain:
-      break;
+    case ReadStatus::kAgain: break;
     case ReadStatus::kEnd:
     case ReadStatus::kTruncated:
     case ReadStatus::kFailed:
@@ -223,14 +224,12 @@ Stream::ReadResult Stream::ReadTls(std::size_t most) {
     return {ReadStatus::kData, plain.first(filled)};
   }
   switch (progress) {
-    case tls::Progress::kClosed:
-      return {ReadStatus::kEnd, {}};
+    case tls::Progress::kClosed: return {ReadStatus::kEnd, {}};
     case tls::Progress::kFailed:
       if (error_ == 0) error_ = EPROTO;
       return {ReadStatus::kFailed, {}};
     case tls::Progress::kDone:
-    case tls::Progress::kWantInput:
-      break;
+    case tls::Progress::kWantInput: break;
   }
   return {ReadStatus::kAgain, {}};
 }
@@ -288,8 +287,7 @@ bool Stream::SendOrKeep(std::span<const std::uint8_t> bytes, int flags) {
 bool Stream::FlushPending() {
   liveness_.NoteSent();
   while (pending() > 0) {
-    const ssize_t sent =
-        send(fd_.get(), pending_.data() + pending_sent_, pending(), MSG_NOSIGNAL);
+    const ssize_t sent = send(fd_.get(), pending_.data() + pending_sent_, pending(), MSG_NOSIGNAL);
     if (sent >= 0) {
       pending_sent_ += static_cast<std::size_t>(sent);
       continue;
@@ -376,7 +374,8 @@ bool Stream::Discard() {
       continue;
     }
     if (got < 0 && error_ == 0) break;
-    reading_ = Reading::kEnded;  // an ended socket stays readable: watching it on would be a busy loop
+    // an ended socket stays readable: watching it on would be a busy loop
+    reading_ = Reading::kEnded;
     UpdateInterest();
     return true;
   }

@@ -1,10 +1,12 @@
 // Stream: one leg of a connection. It is a connected socket, plaintext or TLS.
 //
-// It reads into the loop's scratch memory, and keeps of its own only what the kernel would not take at once.
-// It knows nothing of the other leg, of identities or of time limits. It belongs to its owner, on its loop's thread.
+// It reads into the loop's scratch memory, and keeps of its own only what the kernel would not take
+// at once. It knows nothing of the other leg, of identities or of time limits. It belongs to its
+// owner, on its loop's thread.
 //
-// Half-close: reading and writing end separately. The end of our writing is a FIN on a plain leg, and a close_notify on a TLS leg. The
-// FIN of a TLS leg is held back until Finish, because some peers give up the whole connection at a FIN (RFC 8446 6.1).
+// Half-close: reading and writing end separately. The end of our writing is a FIN on a plain leg,
+// and a close_notify on a TLS leg. The FIN of a TLS leg is held back until Finish, because some
+// peers give up the whole connection at a FIN (RFC 8446 6.1).
 #pragma once
 
 #include <cstdint>
@@ -25,13 +27,16 @@ namespace mooring::net {
 
 class Stream;
 
-// StreamObserver is told what has happened to a Stream. Inside a call it may destroy the Stream. It is never called from inside one
-// of the Stream's own methods.
+// StreamObserver is told what has happened to a Stream. Inside a call it may destroy the Stream. It
+// is never called from inside one of the Stream's own methods.
 class StreamObserver {
  public:
-  virtual void OnReadable(Stream& stream) = 0;  // the socket has bytes, an end or an error: call Read
-  virtual void OnDrained(Stream& stream) = 0;   // the kernel has taken all that was pending, or takes more again (AwaitRoom)
-  // The leg has failed while nobody was reading it, or the kernel cannot watch it (IsShortage). error() has the errno.
+  // the socket has bytes, an end or an error: call Read
+  virtual void OnReadable(Stream& stream) = 0;
+  // the kernel has taken all that was pending, or takes more again (AwaitRoom)
+  virtual void OnDrained(Stream& stream) = 0;
+  // The leg has failed while nobody was reading it, or the kernel cannot watch it (IsShortage).
+  // error() has the errno.
   virtual void OnBroken(Stream& stream) = 0;
 
  protected:
@@ -49,7 +54,8 @@ class Stream final {
   };
   struct ReadResult {
     ReadStatus status;
-    std::span<const std::uint8_t> bytes;  // in the loop's scratch memory, until the next call on any Stream of the loop
+    // in the loop's scratch memory, until the next call on any Stream of the loop
+    std::span<const std::uint8_t> bytes;
   };
 
   // The observer must outlive the Stream. `fd` is connected and non-blocking.
@@ -58,64 +64,81 @@ class Stream final {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  // StartTls makes the stream a TLS leg, before any byte has passed. Handshake drives it from then on, at every OnReadable with
-  // `readable` true, as long as it answers kWantInput. The side that dials calls it once with false before, to send the first message.
-  // When it answers kFailed, the alert is on its way already.
+  // StartTls makes the stream a TLS leg, before any byte has passed. Handshake drives it from then
+  // on, at every OnReadable with `readable` true, as long as it answers kWantInput. The side that
+  // dials calls it once with false before, to send the first message. When it answers kFailed, the
+  // alert is on its way already.
   void StartTls(std::unique_ptr<tls::Session> session);
   tls::Progress Handshake(bool readable);
   tls::Session* session() { return session_.get(); }
-  // handshake_bytes is how much memory the handshake may hold: all bytes that came, and those of ours that the kernel did not take.
+  // handshake_bytes is how much memory the handshake may hold: all bytes that came, and those of
+  // ours that the kernel did not take.
   std::size_t handshake_bytes() const { return handshake_in_ + pending(); }
 
-  // CountKept counts in `meter`, from now on, the bytes that this stream keeps. The meter must outlive the stream.
+  // CountKept counts in `meter`, from now on, the bytes that this stream keeps. The meter must
+  // outlive the stream.
   void CountKept(MemoryMeter* meter);
-  // MayKeep is false while memory is so tight that nothing may be read that a sink might not take at once.
+  // MayKeep is false while memory is so tight that nothing may be read that a sink might not take
+  // at once.
   bool MayKeep() const { return meter_ == nullptr || !meter_->IsTight(); }
 
   // WantRead turns OnReadable on or off. A stream that is off still notices a reset (OnBroken).
   void WantRead(bool on);
-  // Read takes one burst from the socket, of `most` bytes at most. After kEnd, kTruncated and kFailed nothing more comes.
+  // Read takes one burst from the socket, of `most` bytes at most. After kEnd, kTruncated and
+  // kFailed nothing more comes.
   ReadResult Read(std::size_t most = kReadBurst);
   Load load() const { return load_.load(); }  // by the last reads
-  // BufferedInput: the stream holds something that Read has yet to report. It came with the end of the handshake, or it is an end behind
-  // data. The socket may stay silent about it, so the owner must call Read again without waiting for OnReadable.
+  // BufferedInput: the stream holds something that Read has yet to report. It came with the end of
+  // the handshake, or it is an end behind data. The socket may stay silent about it, so the owner
+  // must call Read again without waiting for OnReadable.
   bool BufferedInput() const { return !carry_.empty() || end_after_data_.has_value(); }
 
-  // Write takes all of `bytes`, and keeps what the kernel does not take. While pending() > 0 the caller produces no more, and goes on at
-  // OnDrained. False: the stream has failed, and error() says why.
+  // Write takes all of `bytes`, and keeps what the kernel does not take. While pending() > 0 the
+  // caller produces no more, and goes on at OnDrained. False: the stream has failed, and error()
+  // says why.
   bool Write(std::span<const std::uint8_t> bytes);
   // Room is how many bytes of a Write the kernel will certainly take. 0 when in doubt.
   std::size_t Room() const;
   std::size_t pending() const { return pending_.size() - pending_sent_; }
-  // TakesNow: at this moment the kernel takes a record or so. AwaitRoom asks for OnDrained when it does again.
+  // TakesNow: at this moment the kernel takes a record or so. AwaitRoom asks for OnDrained when it
+  // does again.
   bool TakesNow() const;
   void AwaitRoom();
 
-  // EndWrite ends our direction behind what is pending, by a FIN or, on a TLS leg, a close_notify. A second call does nothing.
+  // EndWrite ends our direction behind what is pending, by a FIN or, on a TLS leg, a close_notify.
+  // A second call does nothing.
   void EndWrite();
-  // Finish is EndWrite, and on a TLS leg also sends the FIN behind the close_notify. A second call does nothing.
+  // Finish is EndWrite, and on a TLS leg also sends the FIN behind the close_notify. A second call
+  // does nothing.
   void Finish();
-  // SendAlert ends a TLS leg by a fatal alert (RFC 8446 6.2), so that the peer cannot take it for a clean end.
+  // SendAlert ends a TLS leg by a fatal alert (RFC 8446 6.2), so that the peer cannot take it for a
+  // clean end.
   void SendAlert(tls::Alert alert);
-  // FinishRaw sends a FIN behind what is pending, without a close_notify. It is for use behind an alert.
+  // FinishRaw sends a FIN behind what is pending, without a close_notify. It is for use behind an
+  // alert.
   void FinishRaw();
-  // ResetOnClose makes the destructor send a reset instead of a FIN. Never call it after a clean end.
+  // ResetOnClose makes the destructor send a reset instead of a FIN. Never call it after a clean
+  // end.
   void ResetOnClose();
 
-  // BeginDiscard ends reading for good. From then on call Discard, at once and at every OnReadable. Discard drops the bytes that still
-  // come, kReadBurst at most in a call: closing a socket that holds unread bytes sends a reset, which could overtake our own last
-  // bytes. True: the peer has closed, too, or the socket has failed, so nothing is lost by closing now.
+  // BeginDiscard ends reading for good. From then on call Discard, at once and at every OnReadable.
+  // Discard drops the bytes that still come, kReadBurst at most in a call: closing a socket that
+  // holds unread bytes sends a reset, which could overtake our own last bytes. True: the peer has
+  // closed, too, or the socket has failed, so nothing is lost by closing now.
   void BeginDiscard();
   bool Discard();
 
   // SetObserver hands the stream to another owner of its events.
   void SetObserver(StreamObserver* observer) { observer_ = observer; }
 
-  bool received_anything() const { return handshake_in_ > 0 || bytes_in_ > 0; }  // what Discard drops does not count
+  // what Discard drops does not count
+  bool received_anything() const { return handshake_in_ > 0 || bytes_in_ > 0; }
   // PeerIsDead asks Liveness. Call it every net::kLivenessCheck.
   bool PeerIsDead();
 
-  bool read_ended() const { return reading_ == Reading::kEnded || reading_ == Reading::kDiscarding; }
+  bool read_ended() const {
+    return reading_ == Reading::kEnded || reading_ == Reading::kDiscarding;
+  }
   bool write_ended() const { return end_sent_ != WriteEnd::kNone; }
   int error() const { return error_; }  // errno of the failed call, 0 if none
   int fd() const { return fd_.get(); }
@@ -134,7 +157,8 @@ class Stream final {
 
   void OnReady(Poller::Ready ready);
   void UpdateInterest();
-  // Receive fills `into` from the socket: > 0 bytes, 0 end, < 0 with error() set or EAGAIN (error() stays 0).
+  // Receive fills `into` from the socket: > 0 bytes, 0 end, < 0 with error() set or EAGAIN (error()
+  // stays 0).
   long Receive(std::span<std::uint8_t> into);
   bool SendOrKeep(std::span<const std::uint8_t> bytes, int flags = 0);  // flags of send()
   bool FlushPending();
@@ -150,9 +174,11 @@ class Stream final {
   UniqueFd fd_;
   std::optional<Poller> poller_;
   std::unique_ptr<tls::Session> session_;
-  std::optional<tls::Progress> end_after_data_;  // kClosed or kFailed came behind bytes already delivered
-  std::vector<std::uint8_t> carry_;    // ciphertext that came with the end of the handshake
-  std::vector<std::uint8_t> pending_;  // wire bytes the kernel has not taken; empty and without memory when idle
+  // kClosed or kFailed came behind bytes already delivered
+  std::optional<tls::Progress> end_after_data_;
+  std::vector<std::uint8_t> carry_;  // ciphertext that came with the end of the handshake
+  // wire bytes the kernel has not taken; empty and without memory when idle
+  std::vector<std::uint8_t> pending_;
   std::size_t pending_sent_ = 0;
   MemoryMeter* meter_ = nullptr;
   std::size_t counted_ = 0;  // in meter_

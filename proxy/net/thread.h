@@ -7,8 +7,9 @@
 
 namespace mooring::net {
 
-// StartThread runs `body` on a thread of its own. Where none is to be had (pthread_create(3): EAGAIN) it throws std::system_error,
-// which names `purpose`; Explain (socket.h) adds the cure. What escapes from `body` ends the process.
+// StartThread runs `body` on a thread of its own. Where none is to be had (pthread_create(3):
+// EAGAIN) it throws std::system_error, which names `purpose`; Explain (socket.h) adds the cure.
+// What escapes from `body` ends the process.
 std::thread StartThread(std::string_view purpose, std::function<void()> body);
 
 }  // namespace mooring::net

@@ -39,7 +39,8 @@ void Loop::Timers::CloseAll() {
   kept = 0;
 }
 
-Timer::Timer(Loop& loop, std::function<void()> on_fire) : loop_(loop), handle_(loop.timers_->Take(loop)) {
+Timer::Timer(Loop& loop, std::function<void()> on_fire)
+    : loop_(loop), handle_(loop.timers_->Take(loop)) {
   handle_->on_fire = std::move(on_fire);
 }
 
@@ -57,13 +58,16 @@ void Timer::Start(milliseconds delay) {
       &handle_->uv,
       [](uv_timer_t* raw) {
         auto* handle = static_cast<Handle*>(raw->data);
-        if (!handle->detached) handle->loop->Attend(handle->keeper, [handle] { handle->on_fire(); });
+        if (!handle->detached)
+          handle->loop->Attend(handle->keeper, [handle] { handle->on_fire(); });
       },
       ms, 0);
 }
 
 void Timer::Stop() { uv_timer_stop(&handle_->uv); }
 
-bool Timer::running() const { return uv_is_active(reinterpret_cast<const uv_handle_t*>(&handle_->uv)) != 0; }
+bool Timer::running() const {
+  return uv_is_active(reinterpret_cast<const uv_handle_t*>(&handle_->uv)) != 0;
+}
 
 }  // namespace mooring::net

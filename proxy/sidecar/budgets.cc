@@ -1,4 +1,5 @@
-// What connections may hold: found at the start, said in the log, shown in /status. And the workers, who share it.
+// What connections may hold: found at the start, said in the log, shown in /status. And the
+// workers, who share it.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <system_error>
@@ -21,15 +22,17 @@ MemoryLimit LimitOf(const config::Settings& settings) {
 
 data::Limits LimitsOf(const config::Settings& settings, std::size_t memory) {
   // Nobody says how much there is: the kernel alone limits.
-  data::Limits limits = memory == 0 ? data::Limits::None() : data::Limits::FromMemory(memory, settings.workers);
+  data::Limits limits =
+      memory == 0 ? data::Limits::None() : data::Limits::FromMemory(memory, settings.workers);
   if (settings.handshake_memory) {
     limits.handshake_memory = std::min(*settings.handshake_memory, limits.memory);
     limits.handshakes = std::max<std::size_t>(limits.handshake_memory / data::kHandshakeCost, 1);
   }
   if (settings.max_handshakes) limits.handshakes = *settings.max_handshakes;
-  if (settings.buffer_memory) limits.buffer_memory = std::min(*settings.buffer_memory, limits.memory);
-  limits.agent_connections =
-      control::ConnectionBudget::Limit(settings.agent.max_connections, static_cast<unsigned>(settings.services.size()));
+  if (settings.buffer_memory)
+    limits.buffer_memory = std::min(*settings.buffer_memory, limits.memory);
+  limits.agent_connections = control::ConnectionBudget::Limit(
+      settings.agent.max_connections, static_cast<unsigned>(settings.services.size()));
   return limits;
 }
 
@@ -49,12 +52,14 @@ Status Sidecar::StartWorkers() {
              {"buffer_memory", MiB(limits.buffer_memory)}});
   // With a listener of either direction: the rest is not known yet.
   const auto files = static_cast<std::int64_t>(net::FileLimit());
-  const data::Shares shares = data::Shares::Of(files, settings_.workers, 1, 1, limits.agent_connections);
-  log_.Info("sidecar", "open files",
-            {{"limit", std::to_string(files)},
-             {"connections_at_once", std::to_string((files - shares.reserved) / data::kDescriptorsEach)},
-             {"of_one_direction", std::to_string(shares.inbound / data::kDescriptorsEach)},
-             {"reserved", std::to_string(shares.reserved)}});
+  const data::Shares shares =
+      data::Shares::Of(files, settings_.workers, 1, 1, limits.agent_connections);
+  log_.Info(
+      "sidecar", "open files",
+      {{"limit", std::to_string(files)},
+       {"connections_at_once", std::to_string((files - shares.reserved) / data::kDescriptorsEach)},
+       {"of_one_direction", std::to_string(shares.inbound / data::kDescriptorsEach)},
+       {"reserved", std::to_string(shares.reserved)}});
   for (unsigned i = 0; i < settings_.workers; ++i) {
     try {
       auto worker = std::make_unique<data::Worker>(admission_);
@@ -92,8 +97,10 @@ std::string Sidecar::AdmissionJson() const {
         {"ended_to_make_room", shed}}},
       {"descriptors",
        {{"reserved", shares.reserved},
-        {"inbound", {{"share", shares.inbound}, {"held", descriptors(data::ListenerKind::kPublic)}}},
-        {"outbound", {{"share", shares.outbound}, {"held", descriptors(data::ListenerKind::kUpstream)}}}}}}
+        {"inbound",
+         {{"share", shares.inbound}, {"held", descriptors(data::ListenerKind::kPublic)}}},
+        {"outbound",
+         {{"share", shares.outbound}, {"held", descriptors(data::ListenerKind::kUpstream)}}}}}}
       .dump();
 }
 

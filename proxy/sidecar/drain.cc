@@ -16,8 +16,8 @@ constexpr milliseconds kHurry{1'500};
 }  // namespace
 
 Drain::Drain(net::Loop& loop, log::Log& log, const std::vector<data::ServiceHost*>& hosts,
-             control::ListenerSet& listeners, std::unique_ptr<control::Departure> departure, Limits limits,
-             std::function<void()> on_over)
+             control::ListenerSet& listeners, std::unique_ptr<control::Departure> departure,
+             Limits limits, std::function<void()> on_over)
     : loop_(loop),
       log_(log),
       hosts_(hosts),
@@ -34,7 +34,8 @@ Drain::Drain(net::Loop& loop, log::Log& log, const std::vector<data::ServiceHost
 
 void Drain::Begin() {
   log_.Info("sidecar", "draining",
-            {{"connections", std::to_string(Active())}, {"limit_ms", std::to_string(limits_.time.count())}});
+            {{"connections", std::to_string(Active())},
+             {"limit_ms", std::to_string(limits_.time.count())}});
   Mark([quiet = limits_.quiet](data::ServiceHost& host, std::function<void()> done) {
     host.PostDrain(quiet, std::move(done));
   });
@@ -78,8 +79,7 @@ void Drain::Step() {
     case Phase::kPublicClosing:
     case Phase::kUnseen:
     case Phase::kLeaving:
-    case Phase::kOver:
-      return;
+    case Phase::kOver: return;
   }
   step_.Start(kStep);
 }
@@ -110,7 +110,9 @@ void Drain::CloseUpstreams() {
 }
 
 void Drain::AwaitRest(ListenerKind kind) {
-  Mark([kind](data::ServiceHost& host, std::function<void()> done) { host.PostAwaitAll(kind, std::move(done)); });
+  Mark([kind](data::ServiceHost& host, std::function<void()> done) {
+    host.PostAwaitAll(kind, std::move(done));
+  });
   // Behind the limit there is just the time to see what is idle.
   if (limit_passed_) limit_.Start(limits_.time.count() == 0 ? milliseconds(0) : limits_.quiet);
 }
@@ -118,7 +120,8 @@ void Drain::AwaitRest(ListenerKind kind) {
 void Drain::OnLimit() {
   limit_passed_ = true;
   if (Awaited() > 0) {
-    log_.Warn("sidecar", "drain time is over; cutting what is left", {{"connections", std::to_string(Awaited())}});
+    log_.Warn("sidecar", "drain time is over; cutting what is left",
+              {{"connections", std::to_string(Awaited())}});
   }
   for (data::ServiceHost* host : hosts_) host->PostCutAwaited();
 }
@@ -137,7 +140,8 @@ void Drain::Hurry() {
   if (phase_ == Phase::kOver) return;
   hurry_.Start(kHurry);
   for (data::ServiceHost* host : hosts_) host->PostCutAll();
-  for (const ListenerKind kind : {ListenerKind::kPublic, ListenerKind::kUpstream}) listeners_.CloseKind(kind, [] {});
+  for (const ListenerKind kind : {ListenerKind::kPublic, ListenerKind::kUpstream})
+    listeners_.CloseKind(kind, [] {});
   if (phase_ != Phase::kLeaving) Leave();
 }
 

@@ -1,9 +1,13 @@
 // Drain: the end of one service as callers and the app see it, in order.
 //
-//   1. What is open ends: between exchanges at once (data/drain.h), else when its answer is through. All listeners go on
-//      accepting. Meanwhile we leave the catalog, if another instance can take over (control/departure.h).
-//   2. What has come since gets `quiet` more, then the public listeners close, behind what waits in their queue.
-//   3. Out of the catalog, the upstream listeners go on until nobody is sent to the closed port any more.
+//   1. What is open ends: between exchanges at once (data/drain.h), else when its answer is
+//   through. All listeners go on
+//      accepting. Meanwhile we leave the catalog, if another instance can take over
+//      (control/departure.h).
+//   2. What has come since gets `quiet` more, then the public listeners close, behind what waits in
+//   their queue.
+//   3. Out of the catalog, the upstream listeners go on until nobody is sent to the closed port any
+//   more.
 //   4. The upstream listeners close, what has come since ends, and we deregister.
 // `time` after the beginning what still lives is cut. Control loop only.
 #pragma once
@@ -28,26 +32,37 @@ class Drain final {
     net::milliseconds quiet{0};  // silence that makes a connection idle; 0: no silence does
   };
 
-  // `departure` is null if no agent has us in its catalog. `on_over` is called last, once; when those of all services have been, the process may end.
+  // `departure` is null if no agent has us in its catalog. `on_over` is called last, once; when
+  // those of all services have been, the process may end.
   Drain(net::Loop& loop, log::Log& log, const std::vector<data::ServiceHost*>& hosts,
-        control::ListenerSet& listeners, std::unique_ptr<control::Departure> departure, Limits limits,
-        std::function<void()> on_over);
+        control::ListenerSet& listeners, std::unique_ptr<control::Departure> departure,
+        Limits limits, std::function<void()> on_over);
   Drain(const Drain&) = delete;
   Drain& operator=(const Drain&) = delete;
 
   void Begin();
-  // Hurry cuts everything and ends as soon as the agent has heard of it, or a second and a half has passed.
+  // Hurry cuts everything and ends as soon as the agent has heard of it, or a second and a half has
+  // passed.
   void Hurry();
 
   net::MonotonicTime began_at() const { return began_at_; }
 
  private:
-  enum class Phase { kFirstOnes, kLastMoments, kPublicClosing, kUnseen, kUpstreamClosing, kLeaving, kOver };
+  enum class Phase {
+    kFirstOnes,
+    kLastMoments,
+    kPublicClosing,
+    kUnseen,
+    kUpstreamClosing,
+    kLeaving,
+    kOver
+  };
 
   void Step();
   void ClosePublic();
   void CloseUpstreams();
-  // Mark posts to every worker what makes it await connections; awaited() holds once all have answered.
+  // Mark posts to every worker what makes it await connections; awaited() holds once all have
+  // answered.
   void Mark(const std::function<void(data::ServiceHost&, std::function<void()>)>& post);
   void AwaitRest(data::ListenerKind kind);
   void OnLimit();

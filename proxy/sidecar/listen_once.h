@@ -10,8 +10,10 @@
 
 namespace mooring::sidecar {
 
-// `done` has the socket, or an error that names the address: inside the call for a literal, later for a name (a DNS server may be
-// silent: neither a signal nor anybody else waits for it), never after the resolver's end.
-void ListenOnce(net::Resolver& resolver, const net::Address& address, std::function<void(Result<net::UniqueFd>)> done);
+// `done` has the socket, or an error that names the address: inside the call for a literal, later
+// for a name (a DNS server may be silent: neither a signal nor anybody else waits for it), never
+// after the resolver's end.
+void ListenOnce(net::Resolver& resolver, const net::Address& address,
+                std::function<void(Result<net::UniqueFd>)> done);
 
 }  // namespace mooring::sidecar

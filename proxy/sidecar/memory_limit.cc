@@ -56,12 +56,14 @@ std::vector<Mount> Mounts(const std::string& root) {
     left >> skip >> skip >> skip >> group_root >> point;
     right >> type >> device >> options;
     const bool memory = ("," + options + ",").find(",memory,") != std::string::npos;
-    if (type == "cgroup2" || (type == "cgroup" && memory)) found.push_back({group_root, point, type == "cgroup2"});
+    if (type == "cgroup2" || (type == "cgroup" && memory))
+      found.push_back({group_root, point, type == "cgroup2"});
   }
   return found;
 }
 
-// OwnGroup is the path of our group in one hierarchy (proc_pid_cgroup(5)): that of version 2, or that of version 1 with memory.
+// OwnGroup is the path of our group in one hierarchy (proc_pid_cgroup(5)): that of version 2, or
+// that of version 1 with memory.
 std::optional<std::string> OwnGroup(const std::string& root, bool v2) {
   std::istringstream lines(Read(root + "/proc/self/cgroup"));
   for (std::string line; std::getline(lines, line);) {
@@ -75,7 +77,8 @@ std::optional<std::string> OwnGroup(const std::string& root, bool v2) {
   return std::nullopt;
 }
 
-// Inside is the group's path below the mount point; a container often sees its own group at the top.
+// Inside is the group's path below the mount point; a container often sees its own group at the
+// top.
 std::string Inside(const Mount& mount, const std::string& group) {
   if (mount.group_root == "/") return group == "/" ? "" : group;
   if (group == mount.group_root) return "";

@@ -1,6 +1,7 @@
-// MemoryLimit: how much memory this process may use, and who says so: the tightest limit of its control groups, from its own up to
-// the root, of version 1 (memory.limit_in_bytes) or 2 (memory.max and memory.high); or else a part of the machine's memory, which
-// others need, too. Reads files once; any thread. Source: cgroups(7), the kernel's cgroup-v1/memory and cgroup-v2.
+// MemoryLimit: how much memory this process may use, and who says so: the tightest limit of its
+// control groups, from its own up to the root, of version 1 (memory.limit_in_bytes) or 2
+// (memory.max and memory.high); or else a part of the machine's memory, which others need, too.
+// Reads files once; any thread. Source: cgroups(7), the kernel's cgroup-v1/memory and cgroup-v2.
 #pragma once
 
 #include <cstddef>

@@ -19,7 +19,8 @@ std::string ServiceFacts(const config::ServiceSettings& settings) {
   if (!settings.proxy_id.empty()) Line(&out, "Proxy ID", settings.proxy_id);
   if (!settings.sidecar_for.empty()) Line(&out, "Sidecar for", settings.sidecar_for);
   if (settings.public_listen && settings.local_app) {
-    Line(&out, "Public listener", settings.public_listen->Text() + " => " + settings.local_app->Text());
+    Line(&out, "Public listener",
+         settings.public_listen->Text() + " => " + settings.local_app->Text());
   }
   for (const config::UpstreamSettings& upstream : settings.upstreams) {
     Line(&out, "Upstream", upstream.name + " on " + upstream.listen.Text());
@@ -38,15 +39,19 @@ std::string NoSidecar(const std::string& service_id, std::size_t services_seen, 
                       const std::string& token_name) {
   std::string text = "No sidecar proxy registered for " + service_id;
   if (filtered) {
-    return text + " that " + token_name + " may see: the agent's list is filtered by ACLs; give it service:read on the name "
-                  "that the sidecar is registered under (a service identity for the service has it)";
+    return text + " that " + token_name +
+           " may see: the agent's list is filtered by ACLs; give it service:read on the name "
+           "that the sidecar is registered under (a service identity for the service has it)";
   }
   if (services_seen == 0) {
-    return text + "; the agent lists no service at all, which is also what it answers to a token without "
-                  "service:read (here: " + token_name + ")";
+    return text +
+           "; the agent lists no service at all, which is also what it answers to a token without "
+           "service:read (here: " +
+           token_name + ")";
   }
-  return text + "; check that this is the service's instance ID, not its name, and that it is registered "
-                "with a connect sidecar_service";
+  return text +
+         "; check that this is the service's instance ID, not its name, and that it is registered "
+         "with a connect sidecar_service";
 }
 
 std::string ChooseOne(const std::vector<std::string>& proxy_ids) {

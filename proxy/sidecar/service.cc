@@ -30,7 +30,8 @@ std::shared_ptr<const authz::IntentionSet> StaticIntentions(const config::Static
 
 }  // namespace
 
-Service::Service(const Shared& shared, log::Log& log, const config::ServiceSettings& settings, Owner& owner)
+Service::Service(const Shared& shared, log::Log& log, const config::ServiceSettings& settings,
+                 Owner& owner)
     : shared_(shared),
       loop_(shared.loop),
       log_(log),
@@ -47,7 +48,8 @@ Service::Service(const Shared& shared, log::Log& log, const config::ServiceSetti
 Service::~Service() = default;
 
 bool Service::IsCalled(const std::string& name) const {
-  return !name.empty() && (name == name_ || (config_ && (name == config_->service || name == config_->proxy_id)));
+  return !name.empty() &&
+         (name == name_ || (config_ && (name == config_->service || name == config_->proxy_id)));
 }
 
 void Service::PublishLater() { publish_again_.Start(kPublishAgain); }
@@ -60,7 +62,8 @@ void Service::CannotStart(const std::string& message, const std::vector<std::str
 void Service::Apply(control::ProxyConfig config) {
   if (draining_) return;
   for (const std::string& warning : config.warnings) {
-    if (std::find(said_warnings_.begin(), said_warnings_.end(), warning) != said_warnings_.end()) continue;
+    if (std::find(said_warnings_.begin(), said_warnings_.end(), warning) != said_warnings_.end())
+      continue;
     said_warnings_.push_back(warning);
     log_.Warn("config", "configuration", {{"warning", warning}});
   }
@@ -69,9 +72,10 @@ void Service::Apply(control::ProxyConfig config) {
   // Before the configuration that it is for is in force: there may be no memory for it.
   std::unique_ptr<control::IdentitySource> identity;
   if (new_service) {
-    identity = settings_.identity
-                   ? control::MakeFileIdentity(loop_, log_, *settings_.identity, Offers(), [this] { Changed(); })
-                   : control::MakeAgentIdentity(loop_, log_, *agent_, config.service, Offers(), [this] { Changed(); });
+    identity = settings_.identity ? control::MakeFileIdentity(loop_, log_, *settings_.identity,
+                                                              Offers(), [this] { Changed(); })
+                                  : control::MakeAgentIdentity(loop_, log_, *agent_, config.service,
+                                                               Offers(), [this] { Changed(); });
   }
   config_ = std::move(config);
   if (new_service) {
@@ -97,8 +101,8 @@ void Service::Apply(control::ProxyConfig config) {
 }
 
 void Service::ProbePublic() {
-  // The public port opens only once it can be served, perhaps minutes from now; that somebody else holds it is worth knowing
-  // at the start.
+  // The public port opens only once it can be served, perhaps minutes from now; that somebody else
+  // holds it is worth knowing at the start.
   const net::Address address = *config_->public_listen;
   probe_ = std::make_unique<net::Resolver>(loop_);
   ListenOnce(*probe_, address, [this, address](const Result<net::UniqueFd>& opened) {
@@ -120,13 +124,16 @@ tls::Offers Service::Offers() const {
 }
 
 void Service::FollowLocalApp() {
-  if (!config_->public_listen || !config_->local_app || local_app_address_ == config_->local_app) return;
+  if (!config_->public_listen || !config_->local_app || local_app_address_ == config_->local_app)
+    return;
   // For another app another object: nothing that the one before resolved to is used for it.
   local_app_address_.reset();
   local_app_ = std::make_unique<control::EndpointNames>(
       net::NameService::Of(loop_).names(), net::NameKind::kOwn,
       [this](std::function<void()> task) { loop_.Defer(std::move(task)); }, [this] { Changed(); },
-      [this](const std::string& error) { log_.Warn("control", "local app not resolved, will retry", {{"error", error}}); });
+      [this](const std::string& error) {
+        log_.Warn("control", "local app not resolved, will retry", {{"error", error}});
+      });
   local_app_->Set(std::vector{*config_->local_app});
   local_app_address_ = config_->local_app;
 }
@@ -137,15 +144,17 @@ void Service::ApplyUpstreams() {
   for (const control::NamedUpstream& upstream : config_->upstreams) {
     const auto old = upstreams_.find(upstream.listener);
     if (old != upstreams_.end() && old->second->settings() == upstream.settings) continue;
-    auto histories = old != upstreams_.end() ? old->second->histories() : std::make_shared<data::Histories>();
+    auto histories =
+        old != upstreams_.end() ? old->second->histories() : std::make_shared<data::Histories>();
     auto source = std::make_unique<control::UpstreamSource>(
-        loop_, log_, agent_.get(), upstream.settings, config_->connect_timeout, config_->idle_timeout,
-        std::move(histories), [this] { Changed(); });
+        loop_, log_, agent_.get(), upstream.settings, config_->connect_timeout,
+        config_->idle_timeout, std::move(histories), [this] { Changed(); });
     source->Start();
     next[upstream.listener] = std::move(source);
   }
   for (const control::NamedUpstream& upstream : config_->upstreams) {
-    if (const auto old = upstreams_.find(upstream.listener); old != upstreams_.end() && !next.contains(upstream.listener)) {
+    if (const auto old = upstreams_.find(upstream.listener);
+        old != upstreams_.end() && !next.contains(upstream.listener)) {
       next.insert(upstreams_.extract(old));
     }
   }
@@ -186,7 +195,8 @@ void Service::Publish() {
     inbound->handshake_timeout = config_->handshake_timeout;
     inbound->local_connect_timeout = config_->local_connect_timeout;
     inbound->idle_timeout = config_->inbound_idle_timeout;
-    for (const data::Endpoint& place : local_app_->endpoints()) inbound->local_app.push_back(place.address);
+    for (const data::Endpoint& place : local_app_->endpoints())
+      inbound->local_app.push_back(place.address);
     next->inbound = std::move(inbound);
   }
   for (auto& [name, source] : upstreams_) next->upstreams[name] = source->Rules();
@@ -199,14 +209,15 @@ void Service::Publish() {
 bool Service::PublicWanted() const {
   // Open only when it can be served: TLS, identities and intentions are all in.
   return config_ && config_->public_listen && identity_->Missing().empty() &&
-         (settings_.intentions || (intentions_ && intentions_->Missing().empty())) &&
-         local_app_ && !local_app_->endpoints().empty();
+         (settings_.intentions || (intentions_ && intentions_->Missing().empty())) && local_app_ &&
+         !local_app_->endpoints().empty();
 }
 
 void Service::UpdateListeners() {
   if (draining_) return;
   std::map<std::string, control::ListenerSet::Wanted> wanted;
-  // Once open the public listener stays open: what goes missing later is refused connection by connection.
+  // Once open the public listener stays open: what goes missing later is refused connection by
+  // connection.
   if (PublicWanted() || (config_->public_listen && listeners_->IsOpen(kPublic))) {
     wanted[kPublic] = {*config_->public_listen, data::ListenerKind::kPublic};
   }
@@ -219,10 +230,12 @@ void Service::UpdateListeners() {
 std::string Service::ListenerAt(const net::Address& address) const {
   const auto same = [&address](const net::Address& own) {
     if (own.kind != address.kind) return false;
-    return own.kind == net::Address::Kind::kUnix ? own.path == address.path : own.port == address.port && own.port != 0;
+    return own.kind == net::Address::Kind::kUnix ? own.path == address.path
+                                                 : own.port == address.port && own.port != 0;
   };
   if (!config_) return {};
-  if (config_->public_listen && same(*config_->public_listen)) return "the public listener of " + name_;
+  if (config_->public_listen && same(*config_->public_listen))
+    return "the public listener of " + name_;
   for (const control::NamedUpstream& upstream : config_->upstreams) {
     if (same(upstream.settings.listen)) return upstream.listener + " of " + name_;
   }
@@ -236,9 +249,11 @@ void Service::OnListenerFailed(const std::string& name, const Error& of_the_port
     if (!other.empty()) error.message += "; " + other + " is to be there";
   }
   // What the agent holds stays as it is over restarts, and others depend on the rest of it.
-  const bool rest = ServesTheRest() && name != kPublic && (config_->public_listen || !listeners_->NoneCanOpen());
+  const bool rest =
+      ServesTheRest() && name != kPublic && (config_->public_listen || !listeners_->NoneCanOpen());
   if (started_ || rest) {
-    log_.Warn("control", "listener not open, will retry", {{"name", name}, {"error", error.message}});
+    log_.Warn("control", "listener not open, will retry",
+              {{"name", name}, {"error", error.message}});
     CheckReady();
     return;
   }
@@ -249,27 +264,34 @@ void Service::CheckLeaf() {
   const auto identity = identity_ ? identity_->Current() : nullptr;
   if (!identity) return;
   const tls::Credentials& leaf = *identity->leaf;
-  const auto left = std::chrono::duration_cast<std::chrono::seconds>(leaf.not_after() -
-                                                                     std::chrono::system_clock::now());
+  const auto left = std::chrono::duration_cast<std::chrono::seconds>(
+      leaf.not_after() - std::chrono::system_clock::now());
   if (left > (leaf.not_after() - leaf.not_before()) / 3) return;
-  // Said when a third of its life is left, each time that half of the rest has passed, and at the end.
+  // Said when a third of its life is left, each time that half of the rest has passed, and at the
+  // end.
   const bool over = leaf.ExpiredAt(std::chrono::system_clock::now());
-  if (leaf_said_ == leaf.serial() && (over ? leaf_said_left_.count() <= 0 : left > leaf_said_left_ / 2)) return;
+  if (leaf_said_ == leaf.serial() &&
+      (over ? leaf_said_left_.count() <= 0 : left > leaf_said_left_ / 2))
+    return;
   leaf_said_ = leaf.serial();
   leaf_said_left_ = left;
-  log_.Write(over ? log::Level::kError : log::Level::kWarn, "sidecar",
-             over ? log::Literal("leaf certificate has expired: no new connection is served")
-                  : log::Literal("leaf certificate is near its end; the agent has not renewed it yet"),
-             {{"serial", leaf.serial()}, {"seconds_left", std::to_string(left.count())}});
+  log_.Write(
+      over ? log::Level::kError : log::Level::kWarn, "sidecar",
+      over ? log::Literal("leaf certificate has expired: no new connection is served")
+           : log::Literal("leaf certificate is near its end; the agent has not renewed it yet"),
+      {{"serial", leaf.serial()}, {"seconds_left", std::to_string(left.count())}});
 }
 
 void Service::CheckAges() {
   if (process_.max_stale.count() == 0 || !snapshot_) return;
   for (auto& [name, source] : upstreams_) source->CheckAge();
   const bool intentions = intentions_ && intentions_->TooOld();
-  if (snapshot_->roots_stale == identity_->RootsTooOld() && snapshot_->intentions_stale == intentions) return;
+  if (snapshot_->roots_stale == identity_->RootsTooOld() &&
+      snapshot_->intentions_stale == intentions)
+    return;
   if (identity_->RootsTooOld() || intentions) {
-    log_.Err("sidecar", "what the agent last said is older than max_stale: no new connection is served");
+    log_.Err("sidecar",
+             "what the agent last said is older than max_stale: no new connection is served");
   }
   Changed();
 }

@@ -1,10 +1,12 @@
-// Service: one service that this process represents, with all that it is made of: its access to the agent, its configuration, identity,
-// intentions and upstreams, its local app, its listeners, its registration, its part of the state directory.
+// Service: one service that this process represents, with all that it is made of: its access to the
+// agent, its configuration, identity, intentions and upstreams, its local app, its listeners, its
+// registration, its part of the state directory.
 //
-// Services of one process share the loop, the workers and the agent's connections; nothing that befalls one reaches another.
+// Services of one process share the loop, the workers and the agent's connections; nothing that
+// befalls one reaches another.
 //
-// The flow is one way: sources change -> Publish builds one Snapshot -> the workers (data/service_host.h) and the listeners follow it.
-// Everything here runs on the control loop.
+// The flow is one way: sources change -> Publish builds one Snapshot -> the workers
+// (data/service_host.h) and the listeners follow it. Everything here runs on the control loop.
 #pragma once
 
 #include <chrono>
@@ -45,11 +47,15 @@ class Service final {
  public:
   class Owner {
    public:
-    // OnCannotStart: what the service is told to be cannot be, as it is now: `message`, and lines below it. It goes on trying where that
-    // can help. Never called once the service has been whole, nor twice in a row for the same.
-    virtual void OnCannotStart(Service& service, const std::string& message, const std::vector<std::string>& more) = 0;
-    // OtherListener names the listener of another service at that address or port; empty: there is none.
-    virtual std::string OtherListener(const Service& service, const net::Address& address) const = 0;
+    // OnCannotStart: what the service is told to be cannot be, as it is now: `message`, and lines
+    // below it. It goes on trying where that can help. Never called once the service has been
+    // whole, nor twice in a row for the same.
+    virtual void OnCannotStart(Service& service, const std::string& message,
+                               const std::vector<std::string>& more) = 0;
+    // OtherListener names the listener of another service at that address or port; empty: there is
+    // none.
+    virtual std::string OtherListener(const Service& service,
+                                      const net::Address& address) const = 0;
     // OnDrained: the last step of its drain is done.
     virtual void OnDrained(Service& service) = 0;
 
@@ -65,18 +71,20 @@ class Service final {
     control::AgentLink* link = nullptr;       // null: no service needs the agent
   };
   // `log` marks the lines of this service, where there are several. All outlive it.
-  Service(const Shared& shared, log::Log& log, const config::ServiceSettings& settings, Owner& owner);
+  Service(const Shared& shared, log::Log& log, const config::ServiceSettings& settings,
+          Owner& owner);
   ~Service();
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
-  // Name is what the operator calls it: the service, the proxy ID, or the instance whose sidecar it is. Constant, and no two are alike.
+  // Name is what the operator calls it: the service, the proxy ID, or the instance whose sidecar it
+  // is. Constant, and no two are alike.
   const std::string& name() const { return name_; }
   // IsCalled is true for each of its names that is known now.
   bool IsCalled(const std::string& name) const;
 
-  // Prepare reads its files and opens its state. Then Begin starts it, with its hosts on all workers, which outlive it. What could not be
-  // prepared is tried again by Tick.
+  // Prepare reads its files and opens its state. Then Begin starts it, with its hosts on all
+  // workers, which outlive it. What could not be prepared is tried again by Tick.
   Status Prepare();
   void Begin(std::vector<data::ServiceHost*> hosts);
 
@@ -84,7 +92,8 @@ class Service final {
   std::vector<std::string> NotReady() const;
   std::vector<std::string> Degraded() const;
   bool ready() const { return ready_; }
-  // CannotStart tells the owner, unless it knows. Its word holds until something of the service could be started.
+  // CannotStart tells the owner, unless it knows. Its word holds until something of the service
+  // could be started.
   void CannotStart(const std::string& message, const std::vector<std::string>& more = {});
   const std::string& cannot_start() const { return cannot_start_; }
   // ListenerAt is its own listener at that address or port, for messages; empty: it has none.
@@ -97,7 +106,8 @@ class Service final {
 
   // Tick is to be called once a second: what changes by time alone.
   void Tick();
-  // Changed publishes anew after the events at hand, once however often it is called. PublishLater does so a moment later.
+  // Changed publishes anew after the events at hand, once however often it is called. PublishLater
+  // does so a moment later.
   void Changed() noexcept { publish_.Arm(); }
   void PublishLater();
 
@@ -109,7 +119,8 @@ class Service final {
   bool registered() const { return registration_ != nullptr; }
   void Deregister(std::function<void()> done);
   void Quit() { quitting_ = true; }
-  // CloseStore brings what is pending to disk, while all documents are still followed. False: the disk does not answer.
+  // CloseStore brings what is pending to disk, while all documents are still followed. False: the
+  // disk does not answer.
   bool CloseStore();
 
  private:
@@ -135,12 +146,14 @@ class Service final {
   void OnListenerFailed(const std::string& name, const Error& error);
   void CheckReady();
   void CheckLeaf();
-  void CheckAges();  // against max_stale
+  void CheckAges();                                  // against max_stale
   std::vector<std::string> InboundNotReady() const;  // what keeps callers from being served
   bool PublicWanted() const;
   // ServesTheRest: an upstream whose port is not to be had takes nothing from the others.
   bool ServesTheRest() const { return settings_.HeldByAgent(); }
-  bool ListenersDone() const { return ServesTheRest() ? listeners_->Settled() : listeners_->AllOpen(); }
+  bool ListenersDone() const {
+    return ServesTheRest() ? listeners_->Settled() : listeners_->AllOpen();
+  }
 
   tls::Offers Offers() const;  // of TLS: as the mesh has it, or our own
 
@@ -152,7 +165,7 @@ class Service final {
   Owner& owner_;
   const std::string name_;
   std::string cannot_start_;  // why; empty: it can, as far as is known
-  std::string unprepared_;  // why; empty: it is prepared, or has not tried yet
+  std::string unprepared_;    // why; empty: it is prepared, or has not tried yet
   net::RetryPause prepare_;
   bool begun_ = false;
   bool ready_ = false;
@@ -163,12 +176,15 @@ class Service final {
   std::unique_ptr<control::Agent> agent_;
   std::vector<data::ServiceHost*> hosts_;  // one a worker
   std::optional<control::ProxyConfig> config_;
-  bool whole_ = false;  // all that the service in config_ is made of is there; else it is made anew with the next configuration
+  // all that the service in config_ is made of is there; else it is made anew with the next
+  // configuration
+  bool whole_ = false;
   std::unique_ptr<control::Watch> find_proxy_;
   std::string watched_proxy_id_;
   std::unique_ptr<control::Watch> config_watch_;
   std::unique_ptr<control::MeshSource> mesh_;
-  std::unique_ptr<control::ServiceDefaults> defaults_;  // of the service whose public listener we have
+  // of the service whose public listener we have
+  std::unique_ptr<control::ServiceDefaults> defaults_;
   std::unique_ptr<control::IdentitySource> identity_;
   std::unique_ptr<control::IntentionSource> intentions_;
   std::shared_ptr<const authz::IntentionSet> static_intentions_;
@@ -186,8 +202,11 @@ class Service final {
   std::chrono::seconds leaf_said_left_{0};  // what it had left then
   net::Chore publish_;
   net::Timer publish_again_;
-  bool started_ = false;  // everything wanted was open, or can be done without: a bind failure is no longer one of the start
-  std::optional<Drain> drain_;  // the last: it ends before what it drains, and before what its departure goes by
+  // everything wanted was open, or can be done without: a bind failure is no longer one of the
+  // start
+  bool started_ = false;
+  // the last: it ends before what it drains, and before what its departure goes by
+  std::optional<Drain> drain_;
 };
 
 }  // namespace mooring::sidecar

@@ -1,5 +1,5 @@
-// Service: whether it can serve. Our entry in the catalog depends on the inbound side alone; /ready asks for a first answer
-// about every upstream besides, whatever it says.
+// Service: whether it can serve. Our entry in the catalog depends on the inbound side alone; /ready
+// asks for a first answer about every upstream besides, whatever it says.
 #include <chrono>
 #include <utility>
 
@@ -25,9 +25,9 @@ std::vector<std::string> Service::InboundNotReady() const {
   }
   if (!config_) {
     const control::Watch* watch = config_watch_ ? config_watch_.get() : find_proxy_.get();
-    add("no proxy configuration yet" +
-        (watch != nullptr && !watch->state().last_error.empty() ? ": " + watch->state().last_error
-                                                                : std::string()));
+    add("no proxy configuration yet" + (watch != nullptr && !watch->state().last_error.empty()
+                                            ? ": " + watch->state().last_error
+                                            : std::string()));
     return reasons;
   }
   add(identity_->Missing());
@@ -42,7 +42,8 @@ std::vector<std::string> Service::InboundNotReady() const {
   }
   if (config_->public_listen && !listeners_->IsOpen(kPublic)) {
     std::string why = listeners_->ErrorOf(kPublic);
-    if (why.empty() && local_app_ && !local_app_->Errors().empty()) why = local_app_->Errors().front();
+    if (why.empty() && local_app_ && !local_app_->Errors().empty())
+      why = local_app_->Errors().front();
     add("the public listener is not open" + (why.empty() ? "" : ": " + why));
   }
   return reasons;
@@ -53,14 +54,16 @@ std::vector<std::string> Service::NotReady() const {
   if (draining_) reasons.emplace_back("draining");
   for (std::string& reason : InboundNotReady()) reasons.push_back(std::move(reason));
   if (!config_) return reasons;
-  if (!started_ && !ListenersDone()) reasons.emplace_back("not every upstream listener is open yet");
+  if (!started_ && !ListenersDone())
+    reasons.emplace_back("not every upstream listener is open yet");
   std::size_t waiting = 0;
   std::string names;
   for (const auto& [name, source] : upstreams_) {
     if (source->Answered()) continue;
     if (++waiting > kNamed) continue;
     const std::string& error = source->watch()->state().last_error;
-    names += (waiting > 1 ? ", " : "") + source->Rules()->name + (error.empty() ? "" : " (" + error + ")");
+    names += (waiting > 1 ? ", " : "") + source->Rules()->name +
+             (error.empty() ? "" : " (" + error + ")");
   }
   if (waiting > kNamed) names += " and " + std::to_string(waiting - kNamed) + " more";
   if (waiting > 0) reasons.push_back("no answer yet about the instances of " + names);
@@ -69,14 +72,19 @@ std::vector<std::string> Service::NotReady() const {
 
 std::vector<std::string> Service::Degraded() const {
   std::vector<std::string> reasons;
-  if (registration_ && !registration_->Complaint().empty()) reasons.push_back("our registration: " + registration_->Complaint());
-  if (mesh_ && !mesh_->complaint().empty()) reasons.push_back("the mesh config entry is not in force: " + mesh_->complaint());
-  for (const ListenerSet::View& view : listeners_ ? listeners_->Views() : std::vector<ListenerSet::View>{}) {
-    if (view.name != kPublic && !view.open && !view.error.empty()) reasons.push_back("listener " + view.name + ": " + view.error);
+  if (registration_ && !registration_->Complaint().empty())
+    reasons.push_back("our registration: " + registration_->Complaint());
+  if (mesh_ && !mesh_->complaint().empty())
+    reasons.push_back("the mesh config entry is not in force: " + mesh_->complaint());
+  for (const ListenerSet::View& view :
+       listeners_ ? listeners_->Views() : std::vector<ListenerSet::View>{}) {
+    if (view.name != kPublic && !view.open && !view.error.empty())
+      reasons.push_back("listener " + view.name + ": " + view.error);
   }
   for (const auto& [name, source] : upstreams_) {
     const std::string complaint = source->Complaint();
-    if (!complaint.empty()) reasons.push_back("upstream " + source->Rules()->name + ": " + complaint);
+    if (!complaint.empty())
+      reasons.push_back("upstream " + source->Rules()->name + ": " + complaint);
   }
   return reasons;
 }
@@ -91,7 +99,7 @@ void Service::CheckReady() {
     entry.id = config_->service + "-proxy" +
                (settings_.register_id.empty() ? std::string() : "-" + settings_.register_id);
     entry.port = listeners_->BoundPort(kPublic);
-    entry.address = !settings_.advertise.empty()            ? settings_.advertise
+    entry.address = !settings_.advertise.empty()           ? settings_.advertise
                     : config_->public_listen->IsWildcard() ? std::string()
                                                            : config_->public_listen->host;
     registration_ = std::make_unique<control::Registration>(loop_, log_, *agent_, std::move(entry));

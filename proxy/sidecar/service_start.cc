@@ -1,4 +1,5 @@
-// A service's start, in order: its files, its agent, its state, and where its configuration comes from.
+// A service's start, in order: its files, its agent, its state, and where its configuration comes
+// from.
 #include <utility>
 
 #include "authz/text.h"
@@ -15,8 +16,10 @@ using net::milliseconds;
 
 constexpr net::RetryPause::Bounds kRetryPrepare{milliseconds(1'000), milliseconds(8'000)};
 
-control::Token::Origin TokenOf(const config::AgentSettings& process, const config::ServiceSettings& service) {
-  if (service.token.empty() && service.token_file.empty()) return {process.token, process.token_file};
+control::Token::Origin TokenOf(const config::AgentSettings& process,
+                               const config::ServiceSettings& service) {
+  if (service.token.empty() && service.token_file.empty())
+    return {process.token, process.token_file};
   return {service.token, service.token_file, "the token that the file gives this service"};
 }
 
@@ -31,12 +34,15 @@ Status Service::Prepare() {
 
 Status Service::TryPrepare() {
   if (settings_.identity) {
-    if (Status files_good = control::CheckFileIdentity(*settings_.identity); !files_good) return files_good;
+    if (Status files_good = control::CheckFileIdentity(*settings_.identity); !files_good)
+      return files_good;
   }
   // What was made by an earlier try stays: a second store would find the first one's lock.
   if (settings_.NeedsAgent() && !agent_) {
     if (!hosts_.empty() && config::IsPipe(settings_.token_file)) {
-      return Invalid(settings_.token_file + ": a pipe is read at the start alone, and nothing came out of it then; start anew");
+      return Invalid(
+          settings_.token_file +
+          ": a pipe is read at the start alone, and nothing came out of it then; start anew");
     }
     auto agent = control::Agent::Make(*shared_.link, TokenOf(process_.agent, settings_));
     if (!agent) return Invalid("Error connecting to Consul agent: " + agent.error().message);
@@ -49,7 +55,8 @@ Status Service::TryPrepare() {
     log_.Warn("sidecar", "state_dir has no effect: nothing comes from an agent");
   }
   if (!settings_.identity) return Ok();
-  if (const std::string warning = config::OpenToOthers(settings_.identity->private_key); !warning.empty()) {
+  if (const std::string warning = config::OpenToOthers(settings_.identity->private_key);
+      !warning.empty()) {
     log_.Warn("sidecar", "a private key is open to others", {{"warning", warning}});
   }
   return Ok();
@@ -103,7 +110,8 @@ void Service::Open() {
 
 void Service::OpenAll() {
   listeners_ = std::make_unique<ListenerSet>(
-      loop_, log_, hosts_, [this](const std::string& name, const Error& error) { OnListenerFailed(name, error); },
+      loop_, log_, hosts_,
+      [this](const std::string& name, const Error& error) { OnListenerFailed(name, error); },
       [this] {
         cannot_start_.clear();
         CheckReady();
@@ -126,7 +134,9 @@ void Service::OpenAll() {
 Status Service::OpenStore() {
   if (process_.state_dir.empty()) {
     log_.Info("sidecar", "no state directory: a restart while the agent is away will not serve",
-              {{"cure", "-state-dir, state_dir in YAML, or StateDirectory= with StateDirectoryMode=0700 in the unit"}});
+              {{"cure",
+                "-state-dir, state_dir in YAML, or StateDirectory= with StateDirectoryMode=0700 in "
+                "the unit"}});
     return Ok();
   }
   state::Store::Options options;
@@ -159,7 +169,8 @@ Status Service::OpenStore() {
   agent_->UseStore(store_.get());
   log_.Info("sidecar", "state is kept", {{"file", store_->view().file}});
   if (!process_.cache_private_key) {
-    log_.Warn("sidecar", "the private key is not kept: a restart while the agent is away will not serve",
+    log_.Warn("sidecar",
+              "the private key is not kept: a restart while the agent is away will not serve",
               {{"cure", "cache_private_key: true"}});
   }
   return Ok();
@@ -179,13 +190,16 @@ void Service::FindProxyId() {
         if (found->proxy_ids.empty()) {
           const bool filtered = control::HeaderSays(response, control::kFilteredHeader, "true");
           return Error{filtered ? ErrorCode::kDenied : ErrorCode::kNotFound,
-                       NoSidecar(settings_.sidecar_for, found->services_seen, filtered, agent_->TokenName())};
+                       NoSidecar(settings_.sidecar_for, found->services_seen, filtered,
+                                 agent_->TokenName())};
         }
         if (found->proxy_ids.size() > 1) {
-          const std::string several = "More than one sidecar proxy registered for " + settings_.sidecar_for + ".";
+          const std::string several =
+              "More than one sidecar proxy registered for " + settings_.sidecar_for + ".";
           if (!config_) CannotStart(several, {ChooseOne(found->proxy_ids)});
           if (quitting_) return Ok();
-          return Invalid(several + " " + ChooseOne(found->proxy_ids));  // asked again: one of them may go
+          // asked again: one of them may go
+          return Invalid(several + " " + ChooseOne(found->proxy_ids));
         }
         const std::string id = found->proxy_ids.front();
         loop_.Post([this, id] {
@@ -194,8 +208,11 @@ void Service::FindProxyId() {
         return Ok();
       });
   find_proxy_->OnError([this](const Error& error) {
-    if (process_.wait_for_agent || find_proxy_->state().source == control::Watch::State::Source::kDisk) return;
-    CannotStart("Failed looking up sidecar proxy info for " + settings_.sidecar_for + ": " + error.message);
+    if (process_.wait_for_agent ||
+        find_proxy_->state().source == control::Watch::State::Source::kDisk)
+      return;
+    CannotStart("Failed looking up sidecar proxy info for " + settings_.sidecar_for + ": " +
+                error.message);
   });
   find_proxy_->Start();
 }

@@ -1,5 +1,5 @@
-// Service::Describe: a service's part of /status, from the same objects that decide. Numbers of the workers are read while they run, so
-// sums may be a moment apart.
+// Service::Describe: a service's part of /status, from the same objects that decide. Numbers of the
+// workers are read while they run, so sums may be a moment apart.
 #include <chrono>
 #include <nlohmann/json.hpp>
 
@@ -34,7 +34,8 @@ json WatchJson(const control::Watch& watch, net::MonotonicTime now) {
   out["filtered_by_acls"] = state.filtered;
   out["stale"] = watch.TooOld();
   const auto confirmed = watch.ConfirmedAt();
-  out["age_seconds"] = confirmed ? json(std::chrono::duration<double>(now - *confirmed).count()) : json(nullptr);
+  out["age_seconds"] =
+      confirmed ? json(std::chrono::duration<double>(now - *confirmed).count()) : json(nullptr);
   return out;
 }
 
@@ -45,7 +46,8 @@ json ReasonsJson(const std::vector<data::ServiceHost*>& hosts,
   for (std::size_t i = 0; i < data::kCloseReasons; ++i) {
     const auto reason = static_cast<data::CloseReason>(i);
     std::int64_t sum = 0;
-    for (const data::ServiceHost* host : hosts) sum += ((host->stats().*direction).*counts)[reason].value();
+    for (const data::ServiceHost* host : hosts)
+      sum += ((host->stats().*direction).*counts)[reason].value();
     if (sum != 0) out[data::CloseReasonName(reason)] = sum;
   }
   return out;
@@ -71,7 +73,9 @@ json DirectionJson(const std::vector<data::ServiceHost*>& hosts,
 }
 
 json OfferJson(const tls::Offer& offer) {
-  return {{"min", tls::VersionName(offer.least)}, {"max", tls::VersionName(offer.most)}, {"suites", offer.suites}};
+  return {{"min", tls::VersionName(offer.least)},
+          {"max", tls::VersionName(offer.most)},
+          {"suites", offer.suites}};
 }
 
 }  // namespace
@@ -96,21 +100,21 @@ void Service::Describe(json* status) const {
   if (const auto identity = identity_ ? identity_->Current() : nullptr) {
     const auto left = std::chrono::duration_cast<std::chrono::seconds>(
         identity->leaf->not_after() - std::chrono::system_clock::now());
-    out["leaf"] = {{"spiffe_id", identity->leaf->id().Uri()},
-                   {"serial", identity->leaf->serial()},
-                   {"not_before", authz::Rfc3339(identity->leaf->not_before())},
-                   {"not_after", authz::Rfc3339(identity->leaf->not_after())},
-                   {"seconds_left", left.count()},
-                   {"expiring", left <= (identity->leaf->not_after() - identity->leaf->not_before()) / 3}};
-    out["roots"] = {{"trust_domain", identity->roots->trust_domain()}, {"count", identity->roots->size()}};
+    out["leaf"] = {
+        {"spiffe_id", identity->leaf->id().Uri()},
+        {"serial", identity->leaf->serial()},
+        {"not_before", authz::Rfc3339(identity->leaf->not_before())},
+        {"not_after", authz::Rfc3339(identity->leaf->not_after())},
+        {"seconds_left", left.count()},
+        {"expiring", left <= (identity->leaf->not_after() - identity->leaf->not_before()) / 3}};
+    out["roots"] = {{"trust_domain", identity->roots->trust_domain()},
+                    {"count", identity->roots->size()}};
   }
   const tls::Offers offers = Offers();
-  out["tls"] = {{"incoming", OfferJson(offers.accepting)},
-                {"outgoing", OfferJson(offers.dialling)},
-                {"mesh_entry", mesh_ && mesh_->exists()},
-                {"error", mesh_ ? mesh_->complaint() : ""},
-                {"groups", settings_.tls_groups},
-                {"resumption", settings_.tls_resumption}};
+  out["tls"] = {
+      {"incoming", OfferJson(offers.accepting)}, {"outgoing", OfferJson(offers.dialling)},
+      {"mesh_entry", mesh_ && mesh_->exists()},  {"error", mesh_ ? mesh_->complaint() : ""},
+      {"groups", settings_.tls_groups},          {"resumption", settings_.tls_resumption}};
   out["intentions"] = nullptr;
   if (snapshot_ && snapshot_->intentions) {
     out["intentions"] = {{"count", snapshot_->intentions->entries().size()},
@@ -122,7 +126,8 @@ void Service::Describe(json* status) const {
     out["state_file"] = {
         {"file", view.file},
         {"saved_seconds_ago",
-         view.saved_at ? json(std::chrono::duration<double>(now - *view.saved_at).count()) : json(nullptr)},
+         view.saved_at ? json(std::chrono::duration<double>(now - *view.saved_at).count())
+                       : json(nullptr)},
         {"error", view.error},
         {"documents", view.documents},
         {"private_key", view.private_key}};
@@ -155,11 +160,13 @@ void Service::Describe(json* status) const {
     add_watch(source->watch());
     const auto rules = source->Rules();
     json endpoints = json::array();
-    for (const data::Endpoint& endpoint : rules->endpoints) endpoints.push_back(endpoint.address.Text());
+    for (const data::Endpoint& endpoint : rules->endpoints)
+      endpoints.push_back(endpoint.address.Text());
     out["upstreams"].push_back(
         {{"name", source->settings().name},
          {"listener", name},
-         {"type", source->settings().type == authz::UpstreamType::kService ? "service" : "prepared_query"},
+         {"type",
+          source->settings().type == authz::UpstreamType::kService ? "service" : "prepared_query"},
          {"spiffe_id", rules->identity ? json(rules->identity->Uri()) : json(nullptr)},
          {"sni", rules->identity ? json(rules->identity->Sni()) : json(nullptr)},
          {"known", rules->known},

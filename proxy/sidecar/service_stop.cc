@@ -15,8 +15,10 @@ void Service::BeginDrain() {
   }
   std::unique_ptr<control::Departure> departure;
   if (config_ && (registration_ || maintenance_)) {
-    if (config_watch_) config_watch_->Stop();  // a drain takes up no new configuration; the agent serves so many connections
-    departure = std::make_unique<control::Departure>(loop_, log_, *agent_, config_->service, registration_.get(),
+    // a drain takes up no new configuration; the agent serves so many connections
+    if (config_watch_) config_watch_->Stop();
+    departure = std::make_unique<control::Departure>(loop_, log_, *agent_, config_->service,
+                                                     registration_.get(),
                                                      registration_ ? nullptr : maintenance_.get());
   }
   drain_.emplace(loop_, log_, hosts_, *listeners_, std::move(departure),

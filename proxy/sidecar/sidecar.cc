@@ -43,8 +43,10 @@ Sidecar::~Sidecar() {
 }
 
 int Sidecar::Run() {
-  // As Consul's proxy: what a supervisor's or a shell's habit sends, and a limit on CPU time announces, ends nothing.
-  for (const int ignored : {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGIO, SIGXCPU}) std::signal(ignored, SIG_IGN);
+  // As Consul's proxy: what a supervisor's or a shell's habit sends, and a limit on CPU time
+  // announces, ends nothing.
+  for (const int ignored : {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGIO, SIGXCPU})
+    std::signal(ignored, SIG_IGN);
   signals_.push_back(std::make_unique<net::Signals>(loop_, SIGTERM, [this] { OnTerminate(); }));
   signals_.push_back(std::make_unique<net::Signals>(loop_, SIGINT, [this] { OnTerminate(); }));
   signals_.push_back(std::make_unique<net::Signals>(loop_, SIGHUP, [this] {
@@ -64,12 +66,14 @@ void Sidecar::Tick() {
   }
 }
 
-void Sidecar::OnCannotStart(Service& service, const std::string& message, const std::vector<std::string>& more) {
+void Sidecar::OnCannotStart(Service& service, const std::string& message,
+                            const std::vector<std::string>& more) {
   if (services_.size() == 1) {
     Fatal(message, more);
     return;
   }
-  log_.Err("sidecar", "a service cannot be started, will retry", {{"service", service.name()}, {"error", message}});
+  log_.Err("sidecar", "a service cannot be started, will retry",
+           {{"service", service.name()}, {"error", message}});
   std::vector<std::string> each;
   for (const auto& one : services_) {
     if (one->cannot_start().empty()) return;
@@ -89,7 +93,8 @@ std::string Sidecar::OtherListener(const Service& service, const net::Address& a
 void Sidecar::OnEscaped() noexcept {
   for (const auto& service : services_) service->PublishLater();
   // A drain that has lost one of its steps still ends.
-  if (draining_ && !end_anyway_.running()) end_anyway_.Start(settings_.drain_time + settings_.drain_quiet + kEndAnyway);
+  if (draining_ && !end_anyway_.running())
+    end_anyway_.Start(settings_.drain_time + settings_.drain_quiet + kEndAnyway);
   const char* what = "an exception of no known kind";
   try {
     throw;
@@ -141,10 +146,12 @@ std::vector<std::string> Sidecar::Degraded() const {
 std::vector<std::string> Sidecar::AgentDegraded() const {
   std::vector<std::string> reasons;
   if (!link_) return reasons;
-  if (std::string complaint = link_->connections().Complaint(); !complaint.empty()) reasons.push_back(std::move(complaint));
+  if (std::string complaint = link_->connections().Complaint(); !complaint.empty())
+    reasons.push_back(std::move(complaint));
   if (const auto off = link_->clock_off()) {
     reasons.push_back("our clock is " + std::to_string(std::chrono::abs(*off).count()) + " s " +
-                      (off->count() > 0 ? "ahead of" : "behind") + " the agent's: certificates are valid by the clock");
+                      (off->count() > 0 ? "ahead of" : "behind") +
+                      " the agent's: certificates are valid by the clock");
   }
   return reasons;
 }

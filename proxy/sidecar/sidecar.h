@@ -1,5 +1,5 @@
-// Sidecar: the whole process as one object. It owns what its services share: workers, admin, signals; and keeps the order of start and
-// of drain. What one service is made of, is service.h's.
+// Sidecar: the whole process as one object. It owns what its services share: workers, admin,
+// signals; and keeps the order of start and of drain. What one service is made of, is service.h's.
 //
 // Everything here runs on the control loop, the main thread's.
 #pragma once
@@ -26,8 +26,8 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   Sidecar(const Sidecar&) = delete;
   Sidecar& operator=(const Sidecar&) = delete;
 
-  // Run starts everything and serves until a signal or a fatal error of the start; returns the exit code. A
-  // fatal error has been printed on standard error, prefix `==> `.
+  // Run starts everything and serves until a signal or a fatal error of the start; returns the exit
+  // code. A fatal error has been printed on standard error, prefix `==> `.
   int Run();
 
  private:
@@ -38,15 +38,18 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   void SayStart();
 
   // Service::Owner.
-  void OnCannotStart(Service& service, const std::string& message, const std::vector<std::string>& more) override;
+  void OnCannotStart(Service& service, const std::string& message,
+                     const std::vector<std::string>& more) override;
   std::string OtherListener(const Service& service, const net::Address& address) const override;
   void OnDrained(Service& service) override;
 
-  // OnEscaped: work was cut short, most likely for lack of memory. What was known stays; it is published again a moment later.
+  // OnEscaped: work was cut short, most likely for lack of memory. What was known stays; it is
+  // published again a moment later.
   void OnEscaped() noexcept override;
   void Tick();
 
-  // Find is the service of that name, or null. A name that fits several, as that of a service with two proxies here, fits none.
+  // Find is the service of that name, or null. A name that fits several, as that of a service with
+  // two proxies here, fits none.
   const Service* Find(const std::string& name) const;
   std::vector<std::string> NotReady() const;
   std::vector<std::string> Degraded() const;
@@ -62,7 +65,8 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   // End is the part of both that is done once, and before the loop stops. False: it has been.
   bool End(int code);
   void Exit(int code);
-  void Fatal(const std::string& message, const std::vector<std::string>& more = {});  // one line, and lines below it
+  // one line, and lines below it
+  void Fatal(const std::string& message, const std::vector<std::string>& more = {});
   void CloseStores();
 
   net::Loop& loop_;
@@ -79,8 +83,9 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   std::vector<std::unique_ptr<log::Log>> service_logs_;
   std::vector<std::unique_ptr<data::Worker>> workers_;  // end before what their services log to
   std::unique_ptr<control::AgentLink> link_;            // null where no service needs the agent
-  std::vector<std::unique_ptr<Service>> services_;      // end before the workers, and before the link
-  std::size_t drained_ = 0;                             // services
+  // end before the workers, and before the link
+  std::vector<std::unique_ptr<Service>> services_;
+  std::size_t drained_ = 0;  // services
   std::unique_ptr<admin::Admin> admin_;
   net::Timer tick_;
   net::Timer end_anyway_;

@@ -1,4 +1,5 @@
-// The process's start, in order: services, admin, workers. What a service does then is service_start.cc's.
+// The process's start, in order: services, admin, workers. What a service does then is
+// service_start.cc's.
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,9 +20,11 @@ constexpr milliseconds kStdoutTime{1'000};
 }  // namespace
 
 Status Sidecar::Prepare() {
-  for (const std::string& warning : settings_.warnings) log_.Warn("config", "configuration", {{"warning", warning}});
+  for (const std::string& warning : settings_.warnings)
+    log_.Warn("config", "configuration", {{"warning", warning}});
   (void)net::RaiseFileLimit();
-  if (std::any_of(services_.begin(), services_.end(), [](const auto& one) { return one->settings().NeedsAgent(); })) {
+  if (std::any_of(services_.begin(), services_.end(),
+                  [](const auto& one) { return one->settings().NeedsAgent(); })) {
     auto link = control::AgentLink::Make(loop_, log_, settings_.agent);
     if (!link) return Invalid("Error connecting to Consul agent: " + link.error().message);
     link_ = std::move(*link);
@@ -63,7 +66,9 @@ void Sidecar::OpenAdmin() {
       for (const auto& service : services_) names.push_back(service->name());
       return names;
     };
-    sources.not_ready = [this](const std::string& name) { return name.empty() ? NotReady() : Find(name)->NotReady(); };
+    sources.not_ready = [this](const std::string& name) {
+      return name.empty() ? NotReady() : Find(name)->NotReady();
+    };
     sources.degraded = [this](const std::string& name) {
       if (name.empty()) return Degraded();
       std::vector<std::string> reasons = AgentDegraded();
@@ -71,7 +76,8 @@ void Sidecar::OpenAdmin() {
       return reasons;
     };
     sources.status_json = [this](const std::string& name) { return StatusJson(name); };
-    admin_ = std::make_unique<admin::Admin>(loop_, std::move(*opened), settings_.admin_host, std::move(sources));
+    admin_ = std::make_unique<admin::Admin>(loop_, std::move(*opened), settings_.admin_host,
+                                            std::move(sources));
     log_.Info("control", "listener open", {{"name", "admin"}, {"address", admin_->address()}});
   });
 }
@@ -80,11 +86,15 @@ void Sidecar::SayStart() {
   std::string text = "Mooring proxy starting...\n";
   for (const auto& service : services_) text += ServiceFacts(service->settings());
   std::string agent = link_ ? link_->name() : "";
-  if (const control::Agent* one = services_.front()->agent(); one != nullptr && services_.size() == 1) agent += " (" + one->TokenName() + ")";
+  if (const control::Agent* one = services_.front()->agent();
+      one != nullptr && services_.size() == 1)
+    agent += " (" + one->TokenName() + ")";
   text += ProcessFacts(settings_, agent);
   // Nobody may read this, and that must not hold up the start.
   if (!log::WriteWithin(STDOUT_FILENO, text, kStdoutTime)) {
-    log_.Warn("sidecar", "standard output is not read or cannot be written; the start's message is not complete there");
+    log_.Warn("sidecar",
+              "standard output is not read or cannot be written; the start's message is not "
+              "complete there");
   }
 }
 

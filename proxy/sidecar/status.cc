@@ -12,25 +12,34 @@ namespace {
 
 using nlohmann::json;
 
-// LogJson is what the log does not hold, since the start. `at_least`: the count of that one may be higher.
+// LogJson is what the log does not hold, since the start. `at_least`: the count of that one may be
+// higher.
 json LogJson(const log::Log::Report& report) {
   json dropped{{"lines", report.dropped.Total()}};
-  for (std::size_t i = 0; i < log::kLevels; ++i) dropped[log::LevelName(static_cast<log::Level>(i))] = report.dropped.of[i];
+  for (std::size_t i = 0; i < log::kLevels; ++i)
+    dropped[log::LevelName(static_cast<log::Level>(i))] = report.dropped.of[i];
   std::uint64_t lines = 0;
   json topics = json::array();
   for (const log::LeftOut& topic : report.left_out) {
     lines += topic.lines;
     json largest = json::array();
     for (const log::HeavyHitters::Hitter& hitter : topic.largest) {
-      largest.push_back({{"who", hitter.who}, {"lines", hitter.at_least}, {"at_least", !hitter.exact}});
+      largest.push_back(
+          {{"who", hitter.who}, {"lines", hitter.at_least}, {"at_least", !hitter.exact}});
     }
-    topics.push_back({{"message", topic.message}, {"reason", topic.reason}, {"lines", topic.lines}, {"largest", largest}});
+    topics.push_back({{"message", topic.message},
+                      {"reason", topic.reason},
+                      {"lines", topic.lines},
+                      {"largest", largest}});
   }
   return {{"dropped", dropped}, {"left_out", {{"lines", lines}, {"topics", topics}}}};
 }
 
-// Written is ASCII, so that it can be looked at on a terminal, whatever an agent or a peer is called.
-std::string Written(const json& status) { return status.dump(2, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace); }
+// Written is ASCII, so that it can be looked at on a terminal, whatever an agent or a peer is
+// called.
+std::string Written(const json& status) {
+  return status.dump(2, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
+}
 
 }  // namespace
 
@@ -49,7 +58,8 @@ std::string Sidecar::StatusJson(const std::string& service) const {
   json services = json::array();
   for (const auto& one : services_) one->Describe(&services.emplace_back(json::object()));
   if (services_.size() == 1) {
-    out.update(services.front());  // where a process is one service, its facts stand at the top, too
+    // where a process is one service, its facts stand at the top, too
+    out.update(services.front());
     out["degraded"] = Degraded();
   } else {
     bool ready = true;
@@ -61,7 +71,8 @@ std::string Sidecar::StatusJson(const std::string& service) const {
   }
   out["services"] = std::move(services);
   if (admin_) {
-    out["listeners"].push_back({{"name", "admin"}, {"address", admin_->address()}, {"state", "open"}, {"error", ""}});
+    out["listeners"].push_back(
+        {{"name", "admin"}, {"address", admin_->address()}, {"state", "open"}, {"error", ""}});
   }
   out["agent"] = nullptr;
   if (link_) {

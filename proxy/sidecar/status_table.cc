@@ -27,9 +27,11 @@ std::string Span(const json& seconds) {
     return text.data();
   }
   const auto whole = static_cast<long long>(value);
-  const std::array<long long, 4> parts{whole / 86400, whole / 3600 % 24, whole / 60 % 60, whole % 60};
+  const std::array<long long, 4> parts{whole / 86400, whole / 3600 % 24, whole / 60 % 60,
+                                       whole % 60};
   const auto first = static_cast<std::size_t>(
-      std::find_if(parts.begin(), parts.end(), [](long long part) { return part > 0; }) - parts.begin());
+      std::find_if(parts.begin(), parts.end(), [](long long part) { return part > 0; }) -
+      parts.begin());
   std::string span;
   for (std::size_t i = first; i < parts.size() && i < first + 2; ++i) {
     if (parts[i] > 0) span += std::to_string(parts[i]) + kUnits[3 - i];
@@ -38,7 +40,10 @@ std::string Span(const json& seconds) {
 }
 
 std::string Text(const json& value) {
-  if (value.is_string()) return value.get_ref<const std::string&>().empty() ? "-" : log::Plain(value.get<std::string>(), kMaxCell);
+  if (value.is_string())
+    return value.get_ref<const std::string&>().empty()
+               ? "-"
+               : log::Plain(value.get<std::string>(), kMaxCell);
   if (value.is_null()) return "-";
   return value.dump();
 }
@@ -74,27 +79,32 @@ class Table final {
 // Reasons is one line a reason, indented.
 std::string Reasons(const json& status) {
   std::string out;
-  for (const json& reason : status.value("not_ready", json::array())) out += "  not ready: " + Text(reason) + "\n";
-  for (const json& what : status.value("degraded", json::array())) out += "  degraded: " + Text(what) + "\n";
+  for (const json& reason : status.value("not_ready", json::array()))
+    out += "  not ready: " + Text(reason) + "\n";
+  for (const json& what : status.value("degraded", json::array()))
+    out += "  degraded: " + Text(what) + "\n";
   return out;
 }
 
 std::string ServiceFacts(const json& service) {
   std::string out;
   if (const json leaf = service.value("leaf", json()); leaf.is_object()) {
-    out += "leaf   " + Text(leaf, "spiffe_id") + "  ends in " + Span(leaf.value("seconds_left", json())) +
+    out += "leaf   " + Text(leaf, "spiffe_id") + "  ends in " +
+           Span(leaf.value("seconds_left", json())) +
            (leaf.value("expiring", false) ? "  NOT RENEWED YET" : "") + "\n";
   }
   if (const json roots = service.value("roots", json()); roots.is_object()) {
     out += "roots  " + Text(roots, "count") + " of " + Text(roots, "trust_domain") + "\n";
   }
   if (const json intentions = service.value("intentions", json()); intentions.is_object()) {
-    out += "intentions  " + Text(intentions, "count") + ", others: " + Text(intentions, "default") + "\n";
+    out += "intentions  " + Text(intentions, "count") + ", others: " + Text(intentions, "default") +
+           "\n";
   }
   if (const json file = service.value("state_file", json()); file.is_object()) {
     out += "state  " + Text(file, "file") + "  saved " +
-           (file.value("saved_seconds_ago", json()).is_null() ? std::string("never")
-                                                              : Span(file["saved_seconds_ago"]) + " ago") +
+           (file.value("saved_seconds_ago", json()).is_null()
+                ? std::string("never")
+                : Span(file["saved_seconds_ago"]) + " ago") +
            (file.value("private_key", true) ? "" : ", without the private key") + "\n";
     if (Text(file, "error") != "-") out += "  not saved: " + Text(file, "error") + "\n";
   } else {
@@ -106,8 +116,8 @@ std::string ServiceFacts(const json& service) {
 std::string AgentFacts(const json& status) {
   const json agent = status.value("agent", json());
   if (!agent.is_object()) return {};
-  std::string out = "agent  " + Text(agent, "address") + "  connections " + Text(agent, "connections") + " of " +
-                    Text(agent, "max_connections") + "\n";
+  std::string out = "agent  " + Text(agent, "address") + "  connections " +
+                    Text(agent, "connections") + " of " + Text(agent, "max_connections") + "\n";
   if (Text(agent, "error") != "-") out += "  " + Text(agent, "error") + "\n";
   return out;
 }
@@ -115,9 +125,12 @@ std::string AgentFacts(const json& status) {
 std::string Watches(const json& status) {
   Table table({"WATCH", "STATE", "ASKS", "SOURCE", "VERSION", "AGE", "ERRORS", "LAST ERROR"});
   for (const json& watch : status.value("watches", json::array())) {
-    table.Add({Text(watch, "name"), Text(watch, "state") + (watch.value("stale", false) ? " (too old)" : ""),
-               Text(watch, "asks") + (watch.value("cached", false) ? ", cached" : ""), Text(watch, "source"), Text(watch, "version"), Span(watch.value("age_seconds", json())),
-               Text(watch, "errors"), Text(watch, "last_error")});
+    table.Add({Text(watch, "name"),
+               Text(watch, "state") + (watch.value("stale", false) ? " (too old)" : ""),
+               Text(watch, "asks") + (watch.value("cached", false) ? ", cached" : ""),
+               Text(watch, "source"), Text(watch, "version"),
+               Span(watch.value("age_seconds", json())), Text(watch, "errors"),
+               Text(watch, "last_error")});
   }
   return table.Draw();
 }
@@ -125,7 +138,8 @@ std::string Watches(const json& status) {
 std::string Listeners(const json& status) {
   Table table({"LISTENER", "ADDRESS", "STATE", "ERROR"});
   for (const json& listener : status.value("listeners", json::array())) {
-    table.Add({Text(listener, "name"), Text(listener, "address"), Text(listener, "state"), Text(listener, "error")});
+    table.Add({Text(listener, "name"), Text(listener, "address"), Text(listener, "state"),
+               Text(listener, "error")});
   }
   return table.Draw();
 }
@@ -136,8 +150,9 @@ std::string Upstreams(const json& status) {
   Table table({"UPSTREAM", "ENDPOINTS", "IDENTITY"});
   for (const json& upstream : upstreams) {
     table.Add({Text(upstream, "name"),
-               upstream.value("known", false) ? std::to_string(upstream.value("endpoints", json::array()).size())
-                                              : std::string("not known yet"),
+               upstream.value("known", false)
+                   ? std::to_string(upstream.value("endpoints", json::array()).size())
+                   : std::string("not known yet"),
                Text(upstream, "spiffe_id")});
   }
   return table.Draw();
@@ -153,8 +168,8 @@ std::string Connections(const json& status) {
     for (const auto& [reason, count] : counts.items()) {
       closed += (closed.empty() ? "" : ", ") + Text(json(reason)) + " " + Text(count);
     }
-    table.Add({direction, Text(side, "active"), Text(side, "total"), Text(side, "bytes_in"), Text(side, "bytes_out"),
-               closed.empty() ? "-" : closed});
+    table.Add({direction, Text(side, "active"), Text(side, "total"), Text(side, "bytes_in"),
+               Text(side, "bytes_out"), closed.empty() ? "-" : closed});
   }
   return table.Draw();
 }
@@ -166,16 +181,18 @@ std::string Log(const json& status) {
   const json left_out = log.value("left_out", json::object());
   std::string out;
   if (dropped.value("lines", 0U) > 0) {
-    out += "log lines lost, because nobody read them or the disk was full: " + Text(dropped, "lines") + " (" +
-           Text(dropped, "error") + " error, " + Text(dropped, "warn") + " warn, " + Text(dropped, "info") + " info)\n\n";
+    out +=
+        "log lines lost, because nobody read them or the disk was full: " + Text(dropped, "lines") +
+        " (" + Text(dropped, "error") + " error, " + Text(dropped, "warn") + " warn, " +
+        Text(dropped, "info") + " info)\n\n";
   }
   if (left_out.value("lines", 0U) == 0) return out;
   Table table({"LOG LINES LEFT OUT", "REASON", "LINES", "MOST OF THEM"});
   for (const json& topic : left_out.value("topics", json::array())) {
     std::string largest;
     for (const json& one : topic.value("largest", json::array())) {
-      largest += (largest.empty() ? "" : ", ") + Text(one, "who") + (one.value("at_least", false) ? " at least " : " ") +
-                 Text(one, "lines");
+      largest += (largest.empty() ? "" : ", ") + Text(one, "who") +
+                 (one.value("at_least", false) ? " at least " : " ") + Text(one, "lines");
     }
     table.Add({Text(topic, "message"), Text(topic, "reason"), Text(topic, "lines"), largest});
   }
@@ -183,32 +200,39 @@ std::string Log(const json& status) {
 }
 
 // Tables are those of one service.
-std::string Tables(const json& service) { return Watches(service) + Listeners(service) + Upstreams(service) + Connections(service); }
+std::string Tables(const json& service) {
+  return Watches(service) + Listeners(service) + Upstreams(service) + Connections(service);
+}
 
 std::string OfOne(const json& status) {
-  return "mooring " + Text(status, "version") + "  " + Text(status, "service") + "  " + Text(status, "state") + "  up " +
-         Span(status.value("uptime_seconds", json())) + "\n" + Reasons(status) + ServiceFacts(status) + AgentFacts(status) + "\n" +
-         Tables(status) + Log(status);
+  return "mooring " + Text(status, "version") + "  " + Text(status, "service") + "  " +
+         Text(status, "state") + "  up " + Span(status.value("uptime_seconds", json())) + "\n" +
+         Reasons(status) + ServiceFacts(status) + AgentFacts(status) + "\n" + Tables(status) +
+         Log(status);
 }
 
 std::string OfSeveral(const json& status, const json& services) {
-  std::string out = "mooring " + Text(status, "version") + "  " + std::to_string(services.size()) + " services  " +
-                    Text(status, "state") + "  up " + Span(status.value("uptime_seconds", json())) + "\n";
+  std::string out = "mooring " + Text(status, "version") + "  " + std::to_string(services.size()) +
+                    " services  " + Text(status, "state") + "  up " +
+                    Span(status.value("uptime_seconds", json())) + "\n";
   out += AgentFacts(status) + "\n";
   Table table({"SERVICE", "STATE", "ACTIVE IN", "ACTIVE OUT", "NOT READY, OR DEGRADED"});
   for (const json& service : services) {
     const json connections = service.value("connections", json::object());
     std::string why;
     for (const char* key : {"not_ready", "degraded"}) {
-      for (const json& reason : service.value(key, json::array())) why += (why.empty() ? "" : "; ") + Text(reason);
+      for (const json& reason : service.value(key, json::array()))
+        why += (why.empty() ? "" : "; ") + Text(reason);
     }
-    table.Add({Text(service, "name"), Text(service, "state"), Text(connections.value("inbound", json::object()), "active"),
-               Text(connections.value("outbound", json::object()), "active"), why.empty() ? "-" : why});
+    table.Add({Text(service, "name"), Text(service, "state"),
+               Text(connections.value("inbound", json::object()), "active"),
+               Text(connections.value("outbound", json::object()), "active"),
+               why.empty() ? "-" : why});
   }
   out += table.Draw() + Listeners(status);
   for (const json& service : services) {
-    out += "== " + Text(service, "name") + "  " + Text(service, "state") + "\n" + Reasons(service) + ServiceFacts(service) + "\n" +
-           Tables(service);
+    out += "== " + Text(service, "name") + "  " + Text(service, "state") + "\n" + Reasons(service) +
+           ServiceFacts(service) + "\n" + Tables(service);
   }
   return out + Log(status);
 }

@@ -8,8 +8,8 @@
 
 namespace mooring::sidecar {
 
-// StatusTable shows who we are, what is known and how old it is, listeners, upstreams and connections. The error
-// says that `status_json` is no such document.
+// StatusTable shows who we are, what is known and how old it is, listeners, upstreams and
+// connections. The error says that `status_json` is no such document.
 Result<std::string> StatusTable(std::string_view status_json);
 
 }  // namespace mooring::sidecar

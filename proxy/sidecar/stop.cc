@@ -1,4 +1,5 @@
-// The process's end: from the signal to the exit code. The drain in between is each service's own (drain.h).
+// The process's end: from the signal to the exit code. The drain in between is each service's own
+// (drain.h).
 #include <cstdlib>
 #include <memory>
 #include <utility>
@@ -55,8 +56,8 @@ void Sidecar::Exit(int code) {
 void Sidecar::Fatal(const std::string& message, const std::vector<std::string>& more) {
   if (!End(1)) return;
   log_.Complain(message, more);
-  // A registration needs the inbound side alone, so an upstream's port that is taken may be found out after it. The last to be gone
-  // ends the process: with the last share of this.
+  // A registration needs the inbound side alone, so an upstream's port that is taken may be found
+  // out after it. The last to be gone ends the process: with the last share of this.
   const std::shared_ptr<void> end(nullptr, [&loop = loop_](void*) { loop.Stop(); });
   for (const auto& service : services_) {
     if (service->registered()) service->Deregister([end] {});

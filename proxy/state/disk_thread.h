@@ -1,5 +1,5 @@
-// DiskThread: one thread for all that a process writes, one piece of work at a time, in order. A slow disk never holds up a loop, nor a
-// hung name look-up in libuv's pool a save.
+// DiskThread: one thread for all that a process writes, one piece of work at a time, in order. A
+// slow disk never holds up a loop, nor a hung name look-up in libuv's pool a save.
 //
 // Add and Await may be called from any thread.
 #pragma once
@@ -29,8 +29,9 @@ class DiskThread final {
   DiskThread(const DiskThread&) = delete;
   DiskThread& operator=(const DiskThread&) = delete;
 
-  void Add(Work& work) noexcept;  // not while it waits in the queue; while it is being done it may be added again
-  void Await(Work& work);         // until all that was added is done
+  // not while it waits in the queue; while it is being done it may be added again
+  void Add(Work& work) noexcept;
+  void Await(Work& work);  // until all that was added is done
 
  private:
   void Run();

@@ -58,19 +58,21 @@ std::string WrongOwner(uid_t owner, const std::string& path) {
 }
 
 std::string WrongMode(mode_t is, mode_t must, const std::string& path) {
-  return "mode is " + Octal(is & kModeBits) + ", it must be " + Octal(must) + " (chmod " + Octal(must) +
-         " " + path + ")";
+  return "mode is " + Octal(is & kModeBits) + ", it must be " + Octal(must) + " (chmod " +
+         Octal(must) + " " + path + ")";
 }
 
 // OpenDirectory opens `name` below `at`, creating it if it is missing, and judges what it has
 // opened.
-Result<net::UniqueFd> OpenDirectory(int at, const std::string& name, int flags, const std::string& path) {
+Result<net::UniqueFd> OpenDirectory(int at, const std::string& name, int flags,
+                                    const std::string& path) {
   flags |= O_RDONLY | O_DIRECTORY | O_CLOEXEC;
   net::UniqueFd fd(openat(at, name.c_str(), flags));
   if (!fd && errno == ENOENT) {
     if (mkdirat(at, name.c_str(), kFolderMode) != 0 && errno != EEXIST) {
       if (errno == ENOENT) {
-        return OfDirectory(path, "its parent directory does not exist (mkdir -p -m 0700 " + path + ")");
+        return OfDirectory(path,
+                           "its parent directory does not exist (mkdir -p -m 0700 " + path + ")");
       }
       return Failed("state directory " + path + ": cannot create it", errno);
     }
@@ -84,11 +86,13 @@ Result<net::UniqueFd> OpenDirectory(int at, const std::string& name, int flags, 
     struct stat info {};
     if (fstatat(at, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
       if (S_ISLNK(info.st_mode)) {
-        return OfDirectory(path, (flags & O_NOFOLLOW) != 0
-                                     ? "it is a symbolic link, it must be a directory (rm " + path + ")"
-                                     : "it is a symbolic link that does not lead to a directory");
+        return OfDirectory(path,
+                           (flags & O_NOFOLLOW) != 0
+                               ? "it is a symbolic link, it must be a directory (rm " + path + ")"
+                               : "it is a symbolic link that does not lead to a directory");
       }
-      if (error == ENOTDIR) return OfDirectory(path, "it is not a directory (name another, or remove it)");
+      if (error == ENOTDIR)
+        return OfDirectory(path, "it is not a directory (name another, or remove it)");
     }
     return Failed("state directory " + path, error);
   }
@@ -176,8 +180,8 @@ Result<bool> Folder::Lock() {
     lock_.Reset();
   }
   // Read-only is enough for flock, and works for a file that is there on a read-only disk.
-  net::UniqueFd fd(openat(handle_.get(), kLock, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
-                          kFileMode));
+  net::UniqueFd fd(openat(handle_.get(), kLock,
+                          O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, kFileMode));
   if (!fd) return Failed("cannot open " + PathOf(kLock), errno);
   int locked = 0;
   do {
@@ -210,8 +214,8 @@ Result<std::string> Folder::Read(const std::string& name, std::size_t limit) con
   }
   const auto size = static_cast<std::size_t>(info.st_size);
   if (size > limit) {
-    return Invalid("it has " + std::to_string(size) + " bytes, more than the " + std::to_string(limit) +
-                   " that are taken");
+    return Invalid("it has " + std::to_string(size) + " bytes, more than the " +
+                   std::to_string(limit) + " that are taken");
   }
   // In one piece: a string that grows would leave copies of a key behind.
   std::string content(size, '\0');
@@ -220,7 +224,8 @@ Result<std::string> Folder::Read(const std::string& name, std::size_t limit) con
     const ssize_t got = read(fd.get(), content.data() + filled, size - filled);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) {
-      const std::string reason = got < 0 ? std::strerror(errno) : "it became shorter while it was read";
+      const std::string reason =
+          got < 0 ? std::strerror(errno) : "it became shorter while it was read";
       tls::Cleanse(&content);
       return Invalid(reason);
     }

@@ -104,8 +104,8 @@ Result<std::string> Encode(const Key& key, std::span<const Entry> entries) {
     const auto since =
         std::chrono::duration_cast<milliseconds>(entry.confirmed.time_since_epoch()).count();
     documents.push_back({{"name", entry.name},
-                         {"confirmed_ms", static_cast<std::uint64_t>(
-                                              std::clamp<std::int64_t>(since, 0, kMaxMilliseconds))},
+                         {"confirmed_ms", static_cast<std::uint64_t>(std::clamp<std::int64_t>(
+                                              since, 0, kMaxMilliseconds))},
                          {"headers", json(entry.headers)},
                          {"length", entry.body.size()}});
     summed.push_back(entry.body);
@@ -140,7 +140,8 @@ Result<File> Decode(std::string_view content) {
                    std::string(kVersion));
   }
   const std::optional<std::string_view> sum = TakeLine(&rest, kChecksum.size() + kDigestDigits + 1);
-  if (!sum || !sum->starts_with(kChecksum) || sum->substr(kChecksum.size()) != tls::Sha256Hex(rest)) {
+  if (!sum || !sum->starts_with(kChecksum) ||
+      sum->substr(kChecksum.size()) != tls::Sha256Hex(rest)) {
     return Invalid("its checksum is wrong: it is damaged or cut short");
   }
   const std::optional<std::string_view> head = TakeLine(&rest, kMaxHead);

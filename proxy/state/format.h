@@ -2,7 +2,8 @@
 //
 //   mooring state 1
 //   sha256 <64 hex digits over all that follows this line>
-//   {"id":..,"agent":..,"datacenter":..,"documents":[{"name":..,"confirmed_ms":..,"headers":{..},"length":N},..]}
+//   {"id":..,"agent":..,"datacenter":..,
+//    "documents":[{"name":..,"confirmed_ms":..,"headers":{..},"length":N},..]}
 //   <the bodies, one after the other, `length` bytes each>
 //
 // Pure functions over memory; no files, no clock. Any thread. Error texts never hold bytes of a

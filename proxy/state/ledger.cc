@@ -21,7 +21,9 @@ void Drop(std::optional<Document>* document) {
 
 // HoldsKey sees a key before anybody has said that the document holds one. Both in PEM text and in
 // JSON these words stand as they are.
-bool HoldsKey(std::string_view body) { return body.find("PRIVATE KEY-----") != std::string_view::npos; }
+bool HoldsKey(std::string_view body) {
+  return body.find("PRIVATE KEY-----") != std::string_view::npos;
+}
 
 }  // namespace
 
@@ -111,7 +113,8 @@ std::optional<Document> Ledger::HandOut(Ticket ticket) {
   return record.secret ? std::exchange(record.loaded, std::nullopt) : record.loaded;
 }
 
-Ledger::Kept Ledger::Keep(Ticket ticket, const Headers& headers, std::string_view body, WallTime now) {
+Ledger::Kept Ledger::Keep(Ticket ticket, const Headers& headers, std::string_view body,
+                          WallTime now) {
   const auto found = followers_.find(ticket);
   if (found == followers_.end()) return Kept::kIgnored;
   Record& record = records_[found->second.name];

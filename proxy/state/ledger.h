@@ -72,8 +72,8 @@ class Ledger final {
     bool saving = false;              // its body is with the save under way
     bool waiting = false;             // loaded, and nobody has followed it so far
     bool secret = false;
-    bool live = false;                // confirmed by a live answer
-    std::optional<Document> loaded;   // to be handed out
+    bool live = false;               // confirmed by a live answer
+    std::optional<Document> loaded;  // to be handed out
   };
   struct Follower {
     std::string name;

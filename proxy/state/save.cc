@@ -1,8 +1,8 @@
 #include "proxy/state/save.h"
 
 #include <map>
-#include <string_view>
 #include <new>
+#include <string_view>
 #include <utility>
 
 #include "tls/cleanse.h"

@@ -21,13 +21,14 @@ std::string PathOfFile(const Store::Options& options) {
 
 // Mismatch says why documents saved for `saved` are not ours; empty if they are.
 std::string Mismatch(const Key& saved, const Key& ours, const std::string& expected_datacenter) {
-  if (saved.id != ours.id) return "it was saved for \"" + saved.id + "\", this is \"" + ours.id + "\"";
+  if (saved.id != ours.id)
+    return "it was saved for \"" + saved.id + "\", this is \"" + ours.id + "\"";
   if (saved.agent != ours.agent) {
     return "it was saved from the agent " + saved.agent + ", ours is " + ours.agent;
   }
   if (!expected_datacenter.empty() && saved.datacenter != expected_datacenter) {
-    return "it was saved in datacenter \"" + saved.datacenter + "\", ours is \"" + expected_datacenter +
-           "\"";
+    return "it was saved in datacenter \"" + saved.datacenter + "\", ours is \"" +
+           expected_datacenter + "\"";
   }
   return "";
 }
@@ -92,9 +93,8 @@ Store::Store(net::Loop& loop, log::Log& log, Options options, std::optional<Fold
              }),
       grace_(loop, [this] { OnGrace(); }),
       self_(std::make_shared<Store*>(this)),
-      disk_(options_.disk ? options_.disk : std::make_shared<DiskThread>(), options_.directory, options_.subdirectory,
-            std::move(folder),
-            [&loop, self = std::weak_ptr<Store*>(self_)] {
+      disk_(options_.disk ? options_.disk : std::make_shared<DiskThread>(), options_.directory,
+            options_.subdirectory, std::move(folder), [&loop, self = std::weak_ptr<Store*>(self_)] {
               loop.Post([self] {
                 if (const std::shared_ptr<Store*> store = self.lock()) (*store)->Finish();
               });
@@ -156,7 +156,8 @@ void Store::SetDatacenter(const std::string& datacenter) {
   if (datacenter == options_.key.datacenter) return;
   options_.key.datacenter = datacenter;
   if (!loaded_datacenter_.empty() && datacenter != loaded_datacenter_) {
-    Refused("it was saved in datacenter \"" + loaded_datacenter_ + "\", ours is \"" + datacenter + "\"");
+    Refused("it was saved in datacenter \"" + loaded_datacenter_ + "\", ours is \"" + datacenter +
+            "\"");
     loaded_datacenter_.clear();
     ledger_.Disown();
   }
@@ -268,7 +269,8 @@ void Store::Failed(const std::string& error) {
   failing_ = true;
   Unsaved(options_.timing.retry);
   if (said_.size() < kMaxSaid && said_.insert(error).second) {
-    log_.Warn("state", "state not saved; going on from memory", {{"file", file_}, {"error", error}});
+    log_.Warn("state", "state not saved; going on from memory",
+              {{"file", file_}, {"error", error}});
   }
 }
 

@@ -54,9 +54,10 @@ class Store final {
     bool keep_private_key = true;     // false: secret documents are neither saved nor handed out
     std::string expected_datacenter;  // "": any
     Timing timing{};
-    // Bytes of a whole file. What is larger is neither written nor read: it would cost each start seconds, and as much memory.
+    // Bytes of a whole file. What is larger is neither written nor read: it would cost each start
+    // seconds, and as much memory.
     std::size_t limit = std::size_t{128} << 20;
-    std::shared_ptr<DiskThread> disk{};        // null: one of its own
+    std::shared_ptr<DiskThread> disk{};  // null: one of its own
   };
 
   // Open checks the directory and loads what is there. Errors are about the directory alone
@@ -97,9 +98,9 @@ class Store final {
   struct View {
     std::string file;
     std::optional<net::MonotonicTime> saved_at;  // by this process
-    std::string error;          // why the last save failed; empty after a good one
-    std::size_t documents = 0;  // in the file
-    bool private_key = false;   // in the file
+    std::string error;                           // why the last save failed; empty after a good one
+    std::size_t documents = 0;                   // in the file
+    bool private_key = false;                    // in the file
   };
   View view() const;
 
@@ -127,13 +128,13 @@ class Store final {
   View view_;
   std::set<std::string> said_;  // errors logged since the last good save
   bool failing_ = false;
-  bool dirty_ = false;   // something is to be saved
-  bool purge_ = false;   // the file holds what it must not
-  bool closed_ = false;  // Close has been
+  bool dirty_ = false;                     // something is to be saved
+  bool purge_ = false;                     // the file holds what it must not
+  bool closed_ = false;                    // Close has been
   std::optional<net::MonotonicTime> due_;  // when the timer's work wants to be done
   std::optional<net::MonotonicTime> last_start_;
   net::milliseconds last_took_{0};  // from that start to its outcome
-  net::MonotonicTime ask_at_{};  // not to be asked again before
+  net::MonotonicTime ask_at_{};     // not to be asked again before
   net::Timer timer_;
   net::Timer grace_;
   std::shared_ptr<Store*> self_;  // tells what the disk's thread has posted whether we still are

@@ -1,4 +1,5 @@
-// Watches and one-offs over AgentConnections, against a scripted agent on loopback that counts its connections.
+// Watches and one-offs over AgentConnections, against a scripted agent on loopback that counts its
+// connections.
 #include "proxy/control/agent_connections.h"
 
 #include <doctest/doctest.h>
@@ -28,7 +29,8 @@ using test::RunUntil;
 
 // Fixture has watches that note what they are told.
 struct Fixture : test::AtDesk {
-  // With `claims` there are the four questions of a service besides, which have a connection of their own each, if they asked.
+  // With `claims` there are the four questions of a service besides, which have a connection of
+  // their own each, if they asked.
   explicit Fixture(test::Desk::Answer answer, bool claims = true) : AtDesk(std::move(answer)) {
     using Own = AgentConnections::Own;
     for (const Own own : {Own::kConfiguration, Own::kRoots, Own::kLeaf, Own::kIntentions}) {
@@ -43,10 +45,11 @@ struct Fixture : test::AtDesk {
     options.path = "/v1/health/connect/" + name;
     options.partial = Watch::Options::Partial::kInsteadOfNothing;
     options.last_used = [used] { return used == nullptr ? net::MonotonicTime{} : *used; };
-    watches.push_back(std::make_unique<Watch>(loop, log, *agent, options, [this, name](const http::Response& response) {
-      told[name] = response.body;
-      return Status(Ok());
-    }));
+    watches.push_back(std::make_unique<Watch>(loop, log, *agent, options,
+                                              [this, name](const http::Response& response) {
+                                                told[name] = response.body;
+                                                return Status(Ok());
+                                              }));
     return *watches.back();
   }
   Watch& Own(AgentConnections::Own own, const std::string& name) {
@@ -54,8 +57,8 @@ struct Fixture : test::AtDesk {
     options.name = name;
     options.path = "/v1/" + name;
     options.own = own;
-    watches.push_back(
-        std::make_unique<Watch>(loop, log, *agent, options, [](const http::Response&) { return Status(Ok()); }));
+    watches.push_back(std::make_unique<Watch>(loop, log, *agent, options,
+                                              [](const http::Response&) { return Status(Ok()); }));
     return *watches.back();
   }
   static Status Ok() { return mooring::Ok(); }
@@ -65,10 +68,16 @@ struct Fixture : test::AtDesk {
   std::list<std::unique_ptr<Watch>> watches;
 };
 
-TEST_CASE("agent connections: with one upstream at most six, with thirty at most eight, one-offs included") {
+TEST_CASE(
+    "agent connections: with one upstream at most six, with thirty at most eight, one-offs "
+    "included") {
   for (const int upstreams : {1, 30}) {
     CAPTURE(upstreams);
-    Fixture fixture([](const std::string& target) { return Blocks(target) ? std::string() : Ok("[]", Index(7)); }, false);
+    Fixture fixture(
+        [](const std::string& target) {
+          return Blocks(target) ? std::string() : Ok("[]", Index(7));
+        },
+        false);
     fixture.Own(AgentConnections::Own::kConfiguration, "config").Start();
     fixture.Own(AgentConnections::Own::kRoots, "roots").Start();
     fixture.Own(AgentConnections::Own::kLeaf, "leaf").Start();
@@ -78,11 +87,13 @@ TEST_CASE("agent connections: with one upstream at most six, with thirty at most
     int answered = 0;
     for (int i = 0; i < 20; ++i) {
       askers.push_back(fixture.agent->NewAsker());
-      askers.back()->Send(fixture.agent->NewRequest("GET", "/v1/one-off", ""),
-                          [&](const Result<http::Response>& answer) { answered += answer ? 1 : 0; });
+      askers.back()->Send(
+          fixture.agent->NewRequest("GET", "/v1/one-off", ""),
+          [&](const Result<http::Response>& answer) { answered += answer ? 1 : 0; });
     }
     RunUntil(fixture.loop, [&] {
-      return answered == 20 && fixture.told.size() == static_cast<std::size_t>(upstreams) && fixture.desk.Asked("index=") >= 4 + (upstreams == 1 ? 1u : 3u);
+      return answered == 20 && fixture.told.size() == static_cast<std::size_t>(upstreams) &&
+             fixture.desk.Asked("index=") >= 4 + (upstreams == 1 ? 1u : 3u);
     });
     const std::size_t limit = upstreams == 1 ? 6 : 8;
     CHECK(fixture.desk.most <= limit);
@@ -92,8 +103,12 @@ TEST_CASE("agent connections: with one upstream at most six, with thirty at most
   }
 }
 
-TEST_CASE("agent connections: the upstreams without a seat are asked again within three seconds, of the agent's cache") {
-  Fixture fixture([](const std::string& target) { return Blocks(target) ? std::string() : Ok("[]", Index(7)); });
+TEST_CASE(
+    "agent connections: the upstreams without a seat are asked again within three seconds, of the "
+    "agent's cache") {
+  Fixture fixture([](const std::string& target) {
+    return Blocks(target) ? std::string() : Ok("[]", Index(7));
+  });
   for (int i = 0; i < 12; ++i) fixture.Upstream("up" + std::to_string(i), nullptr).Start();
   const auto started = std::chrono::steady_clock::now();
   RunUntil(fixture.loop, [&] {
@@ -112,9 +127,13 @@ TEST_CASE("agent connections: the upstreams without a seat are asked again withi
   fixture.watches.clear();
 }
 
-TEST_CASE("agent connections: an upstream that comes into use waits with the index that it was told by a poll") {
+TEST_CASE(
+    "agent connections: an upstream that comes into use waits with the index that it was told by a "
+    "poll") {
   net::MonotonicTime used{};
-  Fixture fixture([](const std::string& target) { return Blocks(target) ? std::string() : Ok("[]", Index(7)); });
+  Fixture fixture([](const std::string& target) {
+    return Blocks(target) ? std::string() : Ok("[]", Index(7));
+  });
   for (int i = 0; i < 5; ++i) fixture.Upstream("up" + std::to_string(i), nullptr).Start();
   RunUntil(fixture.loop, [&] { return fixture.desk.Asked("index=") >= 3; });
   Watch& watch = fixture.Upstream("wanted", &used);
@@ -134,10 +153,12 @@ TEST_CASE("agent connections: an upstream that comes into use waits with the ind
   fixture.watches.clear();
 }
 
-TEST_CASE("agent connections: a one-off fails at its deadline, which counts from when it was asked for") {
+TEST_CASE(
+    "agent connections: a one-off fails at its deadline, which counts from when it was asked for") {
   Fixture fixture([](const std::string&) { return std::string(); });
   auto first = fixture.agent->NewAsker(), second = fixture.agent->NewAsker();
-  first->Send(fixture.agent->NewRequest("GET", "/v1/slow", ""), [](const Result<http::Response>&) {});
+  first->Send(fixture.agent->NewRequest("GET", "/v1/slow", ""),
+              [](const Result<http::Response>&) {});
   http::Request request = fixture.agent->NewRequest("GET", "/v1/quick", "");
   request.deadline = milliseconds(100);
   std::optional<Result<http::Response>> got;
@@ -149,17 +170,19 @@ TEST_CASE("agent connections: a one-off fails at its deadline, which counts from
   CHECK(fixture.desk.accepted == 1);
 }
 
-TEST_CASE("agent connections: what is queued goes on when the callback of another ends by an exception") {
+TEST_CASE(
+    "agent connections: what is queued goes on when the callback of another ends by an exception") {
   Fixture agent([](const std::string&) { return test::Ok("x"); }, /*claims=*/false);
   std::vector<std::unique_ptr<Asker>> askers;
   std::size_t thrown = 0;
   for (int i = 0; i < 20; ++i) {  // more than there are connections
     askers.push_back(agent.agent->NewAsker());
-    askers.back()->Send(agent.agent->NewRequest("GET", "/v1/x", ""), [&](const Result<http::Response>& answer) {
-      CHECK(answer);
-      ++thrown;
-      throw std::bad_alloc();
-    });
+    askers.back()->Send(agent.agent->NewRequest("GET", "/v1/x", ""),
+                        [&](const Result<http::Response>& answer) {
+                          CHECK(answer);
+                          ++thrown;
+                          throw std::bad_alloc();
+                        });
   }
   for (std::size_t i = 1; i <= askers.size(); ++i) {
     CHECK_THROWS_AS(RunUntil(agent.loop, [&] { return thrown > i; }), std::bad_alloc);
@@ -167,15 +190,17 @@ TEST_CASE("agent connections: what is queued goes on when the callback of anothe
   CHECK(thrown == askers.size());
 }
 
-TEST_CASE("agent connections: a request given up keeps its connection until its answer, and nothing is opened beside it") {
+TEST_CASE(
+    "agent connections: a request given up keeps its connection until its answer, and nothing is "
+    "opened beside it") {
   Fixture fixture([](const std::string&) { return std::string(); });
   auto asker = fixture.agent->NewAsker();
-  asker->Send(fixture.agent->NewRequest("GET", "/v1/old", ""), [](const Result<http::Response>&) { CHECK(false); });
+  asker->Send(fixture.agent->NewRequest("GET", "/v1/old", ""),
+              [](const Result<http::Response>&) { CHECK(false); });
   RunUntil(fixture.loop, [&] { return fixture.desk.Asked("old") == 1; });
   bool answered = false;
-  asker->Send(fixture.agent->NewRequest("GET", "/v1/new", ""), [&](const Result<http::Response>& answer) {
-    answered = answer.has_value();
-  });
+  asker->Send(fixture.agent->NewRequest("GET", "/v1/new", ""),
+              [&](const Result<http::Response>& answer) { answered = answer.has_value(); });
   net::Timer later(fixture.loop, [&] { fixture.desk.Say("/v1/old", Ok("late")); });
   later.Start(milliseconds(50));
   RunUntil(fixture.loop, [&] { return fixture.desk.Asked("new") == 1; });
@@ -184,15 +209,19 @@ TEST_CASE("agent connections: a request given up keeps its connection until its 
   CHECK(fixture.desk.accepted == 1);
 }
 
-TEST_CASE("agent connections: where the agent admits no more, that is said, and a new one is tried once a second at most") {
+TEST_CASE(
+    "agent connections: where the agent admits no more, that is said, and a new one is tried once "
+    "a second at most") {
   Fixture fixture([](const std::string&) { return std::string(kTooMany); }, false);
-  for (const auto own : {AgentConnections::Own::kRoots, AgentConnections::Own::kLeaf, AgentConnections::Own::kIntentions}) {
+  for (const auto own : {AgentConnections::Own::kRoots, AgentConnections::Own::kLeaf,
+                         AgentConnections::Own::kIntentions}) {
     fixture.Own(own, "own").Start();
   }
   for (int i = 0; i < 10; ++i) fixture.Upstream("up" + std::to_string(i), nullptr).Start();
   RunUntil(fixture.loop, [&] {
-    return std::all_of(fixture.watches.begin(), fixture.watches.end(),
-                       [](const auto& watch) { return watch->state().last_error == Admission::kFull; });
+    return std::all_of(fixture.watches.begin(), fixture.watches.end(), [](const auto& watch) {
+      return watch->state().last_error == Admission::kFull;
+    });
   });
   CHECK(fixture.link->connections().Complaint() == Admission::kFull);
   const std::size_t before = fixture.desk.accepted;
@@ -204,7 +233,9 @@ TEST_CASE("agent connections: where the agent admits no more, that is said, and 
   fixture.watches.clear();
 }
 
-TEST_CASE("watch: an answer of the agent's cache is as old as the servers' last word, or as its Age where that is more") {
+TEST_CASE(
+    "watch: an answer of the agent's cache is as old as the servers' last word, or as its Age "
+    "where that is more") {
   std::string age;
   Fixture fixture([&](const std::string& target) {
     if (target.find("cached") != std::string::npos) return Ok("[]", Index(7) + age);
@@ -229,11 +260,14 @@ TEST_CASE("watch: an answer of the agent's cache is as old as the servers' last 
   fixture.watches.clear();
 }
 
-TEST_CASE("watch: a cached answer that is behind what is in force is not taken up before the servers say so") {
+TEST_CASE(
+    "watch: a cached answer that is behind what is in force is not taken up before the servers say "
+    "so") {
   int servers = 7;
   int cache = 7;
   Fixture fixture([&](const std::string& target) {
-    if (target.find("cached") != std::string::npos) return Ok("c" + std::to_string(cache), Index(cache));
+    if (target.find("cached") != std::string::npos)
+      return Ok("c" + std::to_string(cache), Index(cache));
     return Blocks(target) ? std::string() : Ok("s" + std::to_string(servers), Index(servers));
   });
   for (int i = 0; i < 3; ++i) fixture.Upstream("up" + std::to_string(i), nullptr).Start();

@@ -1,5 +1,5 @@
-// Desk: a scripted agent on loopback, for what a real one cannot be made to say, and for counting its connections. AtDesk: a client of
-// it.
+// Desk: a scripted agent on loopback, for what a real one cannot be made to say, and for counting
+// its connections. AtDesk: a client of it.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -23,7 +23,8 @@
 
 namespace mooring::test {
 
-// Desk answers requests by their target: `answer` gives the whole answer, nothing for never, or kHangUp.
+// Desk answers requests by their target: `answer` gives the whole answer, nothing for never, or
+// kHangUp.
 class Desk final {
  public:
   static constexpr char kHangUp[] = "hang up";  // the connection ends without a word
@@ -37,17 +38,18 @@ class Desk final {
     REQUIRE(listening);
     port_ = net::SocketAddress::LocalOf(listening->get()).port();
     acceptor_.emplace(loop, std::move(*listening),
-                      net::Acceptor::Callbacks{.on_accept =
-                                                   [this](net::UniqueFd fd, const net::SocketAddress&) {
-                                                     ++accepted;
-                                                     lines_.push_back(std::make_unique<Line>(*this, std::move(fd)));
-                                                     most = std::max(most, Open());
-                                                   },
-                                               .on_pause = [](int) {}});
+                      net::Acceptor::Callbacks{
+                          .on_accept =
+                              [this](net::UniqueFd fd, const net::SocketAddress&) {
+                                ++accepted;
+                                lines_.push_back(std::make_unique<Line>(*this, std::move(fd)));
+                                most = std::max(most, Open());
+                              },
+                          .on_pause = [](int) {}});
   }
   std::size_t Open() const {
-    return static_cast<std::size_t>(
-        std::count_if(lines_.begin(), lines_.end(), [](const auto& line) { return line->stream.has_value(); }));
+    return static_cast<std::size_t>(std::count_if(
+        lines_.begin(), lines_.end(), [](const auto& line) { return line->stream.has_value(); }));
   }
   // Say answers everybody who waits for a target that begins so.
   void Say(const std::string& prefix, const std::string& answer) {
@@ -63,8 +65,9 @@ class Desk final {
   // All are the questions, in order, whose target has `part`.
   std::vector<Question> All(const std::string& part) const {
     std::vector<Question> found;
-    std::copy_if(questions.begin(), questions.end(), std::back_inserter(found),
-                 [&](const Question& question) { return question.target.find(part) != std::string::npos; });
+    std::copy_if(
+        questions.begin(), questions.end(), std::back_inserter(found),
+        [&](const Question& question) { return question.target.find(part) != std::string::npos; });
     return found;
   }
   std::size_t Asked(const std::string& part) const { return All(part).size(); }
@@ -75,7 +78,9 @@ class Desk final {
  private:
   struct Line final : net::StreamObserver {
     Line(Desk& owner, net::UniqueFd fd)
-        : desk(owner), stream(std::in_place, desk.loop_, std::move(fd), static_cast<net::StreamObserver*>(this)) {
+        : desk(owner),
+          stream(std::in_place, desk.loop_, std::move(fd),
+                 static_cast<net::StreamObserver*>(this)) {
       stream->WantRead(true);
     }
     void OnReadable(net::Stream&) override {
@@ -93,7 +98,8 @@ class Desk final {
       const std::size_t from = seen.find(' ') + 1;
       waiting = seen.substr(from, seen.find(' ', from) - from);
       desk.questions.push_back({seen.substr(0, from - 1), waiting, seen.substr(head + 4),
-                                FieldOf(seen.substr(0, head), "\r\nx-consul-token: "), desk.loop_.now()});
+                                FieldOf(seen.substr(0, head), "\r\nx-consul-token: "),
+                                desk.loop_.now()});
       seen.clear();
       const std::string answer = desk.answer_(waiting);
       if (!answer.empty()) Say(answer);
@@ -101,11 +107,14 @@ class Desk final {
     // FieldOf takes the names as our client writes them.
     static std::string FieldOf(const std::string& head, const std::string& name) {
       const std::size_t at = head.find(name);
-      return at == std::string::npos ? std::string() : head.substr(at + name.size(), head.find('\r', at + 2) - at - name.size());
+      return at == std::string::npos
+                 ? std::string()
+                 : head.substr(at + name.size(), head.find('\r', at + 2) - at - name.size());
     }
     void Say(const std::string& text) {
       waiting.clear();
-      if (text != kHangUp) (void)stream->Write({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+      if (text != kHangUp)
+        (void)stream->Write({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
       if (text == kHangUp || text.find("Connection: close") != std::string::npos) stream.reset();
     }
     void OnDrained(net::Stream&) override {}
@@ -124,17 +133,21 @@ class Desk final {
 };
 
 inline std::string Says(int status, const std::string& body, const std::string& headers = {}) {
-  return "HTTP/1.1 " + std::to_string(status) + " Status\r\n" + headers + "Content-Length: " + std::to_string(body.size()) +
-         "\r\n\r\n" + body;
+  return "HTTP/1.1 " + std::to_string(status) + " Status\r\n" + headers +
+         "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
-inline std::string Ok(const std::string& body, const std::string& headers = {}) { return Says(200, body, headers); }
+inline std::string Ok(const std::string& body, const std::string& headers = {}) {
+  return Says(200, body, headers);
+}
 inline std::string Index(int index) { return "X-Consul-Index: " + std::to_string(index) + "\r\n"; }
 
-inline constexpr char kTooMany[] = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+inline constexpr char kTooMany[] =
+    "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 inline bool Blocks(const std::string& target) { return target.find("index=") != std::string::npos; }
 
-// AtDesk is one service's access to such an agent, and what that needs. A Clock, if there is one, is made before it.
+// AtDesk is one service's access to such an agent, and what that needs. A Clock, if there is one,
+// is made before it.
 struct AtDesk {
   explicit AtDesk(Desk::Answer answer) : desk(loop, std::move(answer)) {
     auto made = control::AgentLink::Make(loop, log, desk.settings());

@@ -1,4 +1,5 @@
-// What may stand between us and the agent's truth: a clock that differs, a front that ends what waits.
+// What may stand between us and the agent's truth: a clock that differs, a front that ends what
+// waits.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -45,13 +46,15 @@ TEST_CASE("clock check: a single answer that lay about, and dates that are none,
   CHECK_FALSE(check.Take(kDate, kMoment + 1h));
   CHECK_FALSE(check.Take(kDate, kMoment));
   CHECK_FALSE(check.Take(kDate, kMoment + 1h));
-  for (const char* date : {"", "yesterday", "Sun, 06 Nov 1994 08:49:37 GMT and more", "Sun, 06 Nov 1994"}) {
+  for (const char* date :
+       {"", "yesterday", "Sun, 06 Nov 1994 08:49:37 GMT and more", "Sun, 06 Nov 1994"}) {
     CHECK_FALSE(check.Take(date, kMoment + 1h));
   }
   CHECK_FALSE(check.off());
 }
 
-TEST_CASE("wait limit: a gateway's timeout is believed at once, with room for what the agent adds") {
+TEST_CASE(
+    "wait limit: a gateway's timeout is believed at once, with room for what the agent adds") {
   WaitLimit limit;
   WaitLimit::Cuts cuts;
   CHECK(limit.Of(20s) == 20s);
@@ -71,7 +74,8 @@ TEST_CASE("wait limit: a closed connection is believed at the second of the same
   WaitLimit::Cuts cuts;
   WaitLimit::Cuts others;
   CHECK_FALSE(limit.Cut(cuts, 10s, 20s, false));
-  CHECK_FALSE(limit.Cut(others, 10s, 20s, false));  // an agent that ends cuts all of them at one age
+  // an agent that ends cuts all of them at one age
+  CHECK_FALSE(limit.Cut(others, 10s, 20s, false));
   CHECK_FALSE(limit.Cut(cuts, 15s, 20s, false));
   CHECK(limit.Cut(cuts, 14s, 20s, false));
   CHECK(limit.Of(20s) == 10'500ms);

@@ -1,4 +1,5 @@
-// Several services over one link to the agent: each with its own token, store and limit of staleness.
+// Several services over one link to the agent: each with its own token, store and limit of
+// staleness.
 #include "proxy/control/agent_link.h"
 
 #include <doctest/doctest.h>
@@ -40,7 +41,8 @@ struct Fixture {
   std::string Ask(Agent& agent) {
     bool answered = false;
     const auto asker = agent.NewAsker();
-    asker->Send(agent.NewRequest("GET", "/v1/x", ""), [&](const Result<http::Response>&) { answered = true; });
+    asker->Send(agent.NewRequest("GET", "/v1/x", ""),
+                [&](const Result<http::Response>&) { answered = true; });
     RunUntil(loop, [&] { return answered; });
     return desk.questions.back().token;
   }
@@ -66,7 +68,9 @@ TEST_CASE("agent link: each service asks with its own token, over one connection
   CHECK(fixture.Service({"mine", "", "its own token"})->TokenName() == "its own token");
 }
 
-TEST_CASE("agent link: who names the same file has the same token, before and after its rotation; who was given the same secret keeps it") {
+TEST_CASE(
+    "agent link: who names the same file has the same token, before and after its rotation; who "
+    "was given the same secret keeps it") {
   Fixture fixture;
   const test::TempDir dir;
   test::WriteFile(dir / "token", "first\n");
@@ -78,7 +82,8 @@ TEST_CASE("agent link: who names the same file has the same token, before and af
   CHECK(fixture.Ask(*web) == "second, and longer");
   CHECK(fixture.Ask(*db) == "second, and longer");
   CHECK(fixture.Ask(*other) == "first");
-  // A file that is gone for a moment leaves the token in force, and an empty one the token that was given.
+  // A file that is gone for a moment leaves the token in force, and an empty one the token that was
+  // given.
   REQUIRE(unlink((dir / "token").c_str()) == 0);
   CHECK(fixture.Ask(*web) == "second, and longer");
   test::WriteFile(dir / "empty", " \n");
@@ -86,7 +91,9 @@ TEST_CASE("agent link: who names the same file has the same token, before and af
   CHECK(fixture.Ask(*empty) == "given");
 }
 
-TEST_CASE("agent link: a token file that cannot be read is an error that names it, for the service that has it alone") {
+TEST_CASE(
+    "agent link: a token file that cannot be read is an error that names it, for the service that "
+    "has it alone") {
   Fixture fixture;
   const auto web = fixture.Service({"of-web", ""});
   const auto made = Agent::Make(*fixture.link, {"", "/nowhere/token"});
@@ -115,7 +122,9 @@ TEST_CASE("agent link: a token whose name there was no memory to ask for is aske
   }
 }
 
-TEST_CASE("agent link: each service keeps what it was told in its own store, and has its own limit of staleness") {
+TEST_CASE(
+    "agent link: each service keeps what it was told in its own store, and has its own limit of "
+    "staleness") {
   Fixture fixture;
   const test::TempDir dir;
   const auto web = fixture.Service({"of-web", ""});
@@ -124,7 +133,8 @@ TEST_CASE("agent link: each service keeps what it was told in its own store, and
   for (Agent* agent : {web.get(), db.get()}) {
     state::Store::Options options;
     options.directory = dir.path();
-    options.subdirectory = state::Folder::SubdirectoryName("service", agent == web.get() ? "web" : "db");
+    options.subdirectory =
+        state::Folder::SubdirectoryName("service", agent == web.get() ? "web" : "db");
     options.key.id = options.subdirectory;
     auto store = state::Store::Open(fixture.loop, fixture.log, options);
     REQUIRE(store);

@@ -44,7 +44,9 @@ TEST_CASE("attempts: a list that has become shorter leaves the time to the attem
   CHECK(attempts.Share(kStart, 0) == 6s);
 }
 
-TEST_CASE("attempts: the reason is that of the one endpoint, or that none of several did, or a shortage of ours") {
+TEST_CASE(
+    "attempts: the reason is that of the one endpoint, or that none of several did, or a shortage "
+    "of ours") {
   Attempts none(kStart);
   CHECK(none.Verdict(true) == CloseReason::kNoEndpoint);
 

@@ -32,7 +32,9 @@ TEST_CASE("connection budget: n services have at most 3n + 5 connections, and ne
   }
 }
 
-TEST_CASE("connection budget: what the operator grants one service is the least, and more than 16 if he says so") {
+TEST_CASE(
+    "connection budget: what the operator grants one service is the least, and more than 16 if he "
+    "says so") {
   CHECK(Full(1, 6).limit() == 6);
   CHECK(Full(1, 6).seats() == 1);
   CHECK(Full(1, 3).limit() == 6);
@@ -42,17 +44,21 @@ TEST_CASE("connection budget: what the operator grants one service is the least,
   CHECK(Full(40, 100).limit() == 100);
 }
 
-TEST_CASE("connection budget: all questions wait while that fits; in a crowd roots and the list of intentions do") {
+TEST_CASE(
+    "connection budget: all questions wait while that fits; in a crowd roots and the list of "
+    "intentions do") {
   for (unsigned n = 1; n <= 4; ++n) {
     CAPTURE(n);
     const ConnectionBudget budget = Full(n);
     CHECK_FALSE(budget.Crowded());
-    for (const Own own : {Own::kConfiguration, Own::kRoots, Own::kLeaf, Own::kIntentions}) CHECK(budget.Grants(own));
+    for (const Own own : {Own::kConfiguration, Own::kRoots, Own::kLeaf, Own::kIntentions})
+      CHECK(budget.Grants(own));
     CHECK_FALSE(budget.Grants(Own::kNone));
   }
   ConnectionBudget budget = Full(5);
   CHECK(budget.Crowded());
-  for (const Own own : {Own::kConfiguration, Own::kLeaf, Own::kIntentions}) CHECK_FALSE(budget.Grants(own));
+  for (const Own own : {Own::kConfiguration, Own::kLeaf, Own::kIntentions})
+    CHECK_FALSE(budget.Grants(own));
   CHECK(budget.Grants(Own::kRoots));
   CHECK(budget.Grants(Own::kIntentionList));
   CHECK(budget.own() == 1);
@@ -62,7 +68,9 @@ TEST_CASE("connection budget: all questions wait while that fits; in a crowd roo
   CHECK(budget.seats() == 16 - 2 - ConnectionBudget::kShortInCrowd);
 }
 
-TEST_CASE("connection budget: a crowd is there from the start, and ends when enough of its services have gone") {
+TEST_CASE(
+    "connection budget: a crowd is there from the start, and ends when enough of its services have "
+    "gone") {
   ConnectionBudget budget(8);
   for (int i = 0; i < 5; ++i) budget.AddService();
   CHECK(budget.Crowded());

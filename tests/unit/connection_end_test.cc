@@ -1,4 +1,5 @@
-// How a connection ends when it does not end cleanly: by a reset on every leg, at once, at every stage of its life.
+// How a connection ends when it does not end cleanly: by a reset on every leg, at once, at every
+// stage of its life.
 #include <doctest/doctest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -39,7 +40,8 @@ struct Plain {
     far = std::move(right.far);
     a.emplace(loop, std::move(left.leg), nullptr);
     b.emplace(loop, std::move(right.leg), nullptr);
-    relay.emplace(loop, *a, *b, net::milliseconds{0}, [this](CloseReason reason) { ended = reason; });
+    relay.emplace(loop, *a, *b, net::milliseconds{0},
+                  [this](CloseReason reason) { ended = reason; });
     relay->Start();
   }
   void Close() {
@@ -60,13 +62,15 @@ struct Plain {
 TEST_CASE("relay: a peer that is found dead ends both legs at once, by a reset") {
   net::Loop loop;
   Plain plain(loop);
-  // Neither peer reads. The kernel gives one of them up (TCP_USER_TIMEOUT holds for a zero window, too, tcp(7)); the other one has
-  // bytes on its way that a reset which is passed on behind them would have to wait for.
+  // Neither peer reads. The kernel gives one of them up (TCP_USER_TIMEOUT holds for a zero window,
+  // too, tcp(7)); the other one has bytes on its way that a reset which is passed on behind them
+  // would have to wait for.
   const int soon = 200;
   REQUIRE(setsockopt(plain.b->fd(), IPPROTO_TCP, TCP_USER_TIMEOUT, &soon, sizeof soon) == 0);
   const std::vector<char> block(1 << 16, 'x');
   while (plain.a->pending() == 0 || plain.b->pending() == 0) {
-    for (const int end : {plain.near.get(), plain.far.get()}) (void)send(end, block.data(), block.size(), MSG_NOSIGNAL);
+    for (const int end : {plain.near.get(), plain.far.get()})
+      (void)send(end, block.data(), block.size(), MSG_NOSIGNAL);
     test::Turn(loop);
   }
   const auto limit = std::chrono::steady_clock::now() + test::kGiveUp;
@@ -82,7 +86,8 @@ TEST_CASE("relay: a peer that is found dead ends both legs at once, by a reset")
   CHECK(Ended(plain.near.get()) == ECONNRESET);
 }
 
-TEST_CASE("dialer: a connect that nobody waits for any more is reset, even if the peer has taken it") {
+TEST_CASE(
+    "dialer: a connect that nobody waits for any more is reset, even if the peer has taken it") {
   net::Loop loop;
   auto listener = net::Listen(test::Loopback());
   REQUIRE(listener);

@@ -1,5 +1,5 @@
-// Inbound and Outbound by themselves, with a host made for the test: what the record of a whole life says, and that a cut is a reset at
-// whatever stage it comes.
+// Inbound and Outbound by themselves, with a host made for the test: what the record of a whole
+// life says, and that a cut is a reset at whatever stage it comes.
 #include <doctest/doctest.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -61,7 +61,8 @@ struct Accepted {
   net::UniqueFd listening;
 };
 
-void KnowUpstream(Host* host, const test::Sidecars& sidecars, const std::optional<net::SocketAddress>& place = std::nullopt) {
+void KnowUpstream(Host* host, const test::Sidecars& sidecars,
+                  const std::optional<net::SocketAddress>& place = std::nullopt) {
   auto snapshot = std::make_shared<data::Snapshot>(*sidecars.ForCaller());
   auto rules = std::make_shared<data::UpstreamRules>(*snapshot->upstreams["db"]);
   if (place) rules->endpoints[0].address = *place;
@@ -92,7 +93,9 @@ bool IsReset(int fd) {
 
 }  // namespace
 
-TEST_CASE("record: of a whole life outbound, who called, whom it reached and how, what passed and why it ended") {
+TEST_CASE(
+    "record: of a whole life outbound, who called, whom it reached and how, what passed and why it "
+    "ended") {
   test::Sidecars sidecars;
   Host host;
   KnowUpstream(&host, sidecars);
@@ -127,7 +130,8 @@ TEST_CASE("record: of a whole life outbound, who called, whom it reached and how
   CHECK(record.reason == CloseReason::kDone);
 }
 
-TEST_CASE("record: of a whole life inbound, who called, what let it in, and the app that it reached") {
+TEST_CASE(
+    "record: of a whole life inbound, who called, what let it in, and the app that it reached") {
   test::Sidecars sidecars;
   Host host;
   KnowService(&host, sidecars);

@@ -52,7 +52,8 @@ TEST_CASE("health: a sidecar's entry of 1.8 is read") {
   CHECK_FALSE(instance.critical);
 }
 
-TEST_CASE("health: critical checks that have not run are no verdict, whatever an alias of them says") {
+TEST_CASE(
+    "health: critical checks that have not run are no verdict, whatever an alias of them says") {
   struct Row {
     const char* checks;
     bool critical;
@@ -65,10 +66,12 @@ TEST_CASE("health: critical checks that have not run are no verdict, whatever an
       {R"({"Status":"critical","Output":"","Type":"tcp"})", true, true, ""},  // as 1.8 tells it
       {R"({"Status":"critical"},{"Status":"critical","Interval":"5s"})", true, true, "5s"},
       {R"({"Status":"critical","Output":"","Type":"alias"})", true, true, ""},
-      {R"({"Status":"critical","Output":"Service x check failing","Type":"alias"})", true, true, ""},
+      {R"({"Status":"critical","Output":"Service x check failing","Type":"alias"})", true, true,
+       ""},
       {R"({"Status":"critical","Output":"dial tcp: refused","Type":"tcp"})", true, false, ""},
       {R"({"Status":"critical","Output":"TTL expired","Type":"ttl"})", true, false, ""},
-      {R"({"Status":"critical","Output":"Agent not live or unreachable","CheckID":"serfHealth"})", true, false, ""},
+      {R"({"Status":"critical","Output":"Agent not live or unreachable","CheckID":"serfHealth"})",
+       true, false, ""},
       {R"({"Status":"critical"},{"Status":"critical","Output":"refused"})", true, false, ""},
       {R"({"Status":"critical","CheckID":"_service_maintenance:db-1"})", true, false, ""},
       {R"({"Status":"critical","CheckID":"_node_maintenance"})", true, false, ""},

@@ -40,7 +40,8 @@ TEST_CASE("mesh entry: suites in order, and what is absent asks for nothing") {
   CHECK(mesh->outgoing.max_version == "TLSv1_2");
   CHECK(mesh->outgoing.cipher_suites == std::vector<std::string>{"TLS_B", "TLS_A"});
   CHECK(mesh->incoming.min_version.empty());
-  for (const char* body : {R"({"Kind":"mesh"})", R"({"Kind":"mesh","TLS":null})", R"({"Kind":"mesh","TLS":{"Incoming":{"CipherSuites":null}}})"}) {
+  for (const char* body : {R"({"Kind":"mesh"})", R"({"Kind":"mesh","TLS":null})",
+                           R"({"Kind":"mesh","TLS":{"Incoming":{"CipherSuites":null}}})"}) {
     CAPTURE(body);
     const auto empty = ParseMesh(body);
     REQUIRE(empty);
@@ -57,11 +58,12 @@ TEST_CASE("mesh entry: what is no such entry is refused whole, and the message n
   CHECK(Problem("{}").find("Kind") != std::string::npos);
   CHECK(Problem(R"({"Kind":"proxy-defaults"})").find("not mesh") != std::string::npos);
   CHECK(Problem(R"({"Kind":"mesh","TLS":[]})").find("TLS") != std::string::npos);
-  CHECK(Problem(R"({"Kind":"mesh","TLS":{"Incoming":{"TLSMinVersion":13}}})").find("TLS.Incoming.TLSMinVersion") !=
-        std::string::npos);
+  CHECK(Problem(R"({"Kind":"mesh","TLS":{"Incoming":{"TLSMinVersion":13}}})")
+            .find("TLS.Incoming.TLSMinVersion") != std::string::npos);
   for (const char* suites : {R"("TLS_A")", "[1]", "[null]", R"([["TLS_A"]])", R"(["a\u0000b"])"}) {
     CAPTURE(suites);
-    CHECK(Problem(std::string(R"({"Kind":"mesh","TLS":{"Outgoing":{"CipherSuites":)") + suites + "}}}")
+    CHECK(Problem(std::string(R"({"Kind":"mesh","TLS":{"Outgoing":{"CipherSuites":)") + suites +
+                  "}}}")
               .find("TLS.Outgoing.CipherSuites") != std::string::npos);
   }
 }

@@ -78,7 +78,8 @@ TEST_CASE("consul: every root is kept, active or not") {
   const auto roots = ParseRoots(kRoots);
   REQUIRE(roots.has_value());
   CHECK(roots->trust_domain == "a9540554-c846-a4e4-0348-1fc3612015e5.consul");
-  CHECK(roots->pems == std::vector<std::string>{"-----BEGIN CERTIFICATE-----\nnew\n", "-----BEGIN CERTIFICATE-----\nold\n"});
+  CHECK(roots->pems == std::vector<std::string>{"-----BEGIN CERTIFICATE-----\nnew\n",
+                                                "-----BEGIN CERTIFICATE-----\nold\n"});
 }
 
 TEST_CASE("consul: roots that must not replace good ones are refused") {
@@ -196,11 +197,15 @@ TEST_CASE("consul: entries of newer agents are allowed, or counted as deny with 
 
 TEST_CASE("consul: an entry for a peer's callers is read, and covers none of ours") {
   for (const char* action : {"allow", "deny"}) {
-    const auto list = MatchOne(R"(,"SourcePeer":"cluster-2","Action":")" + std::string(action) + '"');
+    const auto list =
+        MatchOne(R"(,"SourcePeer":"cluster-2","Action":")" + std::string(action) + '"');
     REQUIRE(list.has_value());
     CHECK(list->front().source_peer == "cluster-2");
-    const ServiceId web{
-        .trust_domain = "td", .partition = "", .ns = "default", .datacenter = "dc1", .service = "web"};
+    const ServiceId web{.trust_domain = "td",
+                        .partition = "",
+                        .ns = "default",
+                        .datacenter = "dc1",
+                        .service = "web"};
     for (const DefaultPolicy policy : {DefaultPolicy::kAllow, DefaultPolicy::kDeny}) {
       const Decision decision = IntentionSet(*list).Decide(web, policy);
       CHECK(decision.by_default);

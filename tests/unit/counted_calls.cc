@@ -28,7 +28,8 @@ CountedCalls::~CountedCalls() { counted = nullptr; }
 
 }  // namespace mooring::test
 
-// As glibc's own, but for the cancellation of threads, which nobody here uses. `syscall` sets errno.
+// As glibc's own, but for the cancellation of threads, which nobody here uses. `syscall` sets
+// errno.
 extern "C" {
 
 ssize_t recv(int fd, void* into, size_t size, int flags) {
@@ -46,7 +47,8 @@ ssize_t send(int fd, const void* bytes, size_t size, int flags) {
 
 int epoll_ctl(int set, int operation, int fd, epoll_event* event) noexcept {
   if (mooring::test::counted != nullptr) ++mooring::test::counted->epoll_ctl;
-  if (const int error = mooring::test::no_watches; error != 0 && operation == EPOLL_CTL_ADD && --mooring::test::spared_watches < 0) {
+  if (const int error = mooring::test::no_watches;
+      error != 0 && operation == EPOLL_CTL_ADD && --mooring::test::spared_watches < 0) {
     // What the kernel knows already it says first, as it does without watches.
     if (syscall(SYS_epoll_ctl, set, operation, fd, event) == 0) {
       syscall(SYS_epoll_ctl, set, EPOLL_CTL_DEL, fd, nullptr);

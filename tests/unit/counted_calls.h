@@ -1,4 +1,5 @@
-// What a stretch of code asks of the kernel for its sockets: the calls below, replaced for the whole test executable.
+// What a stretch of code asks of the kernel for its sockets: the calls below, replaced for the
+// whole test executable.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +22,8 @@ class CountedCalls final {
   CountedCalls& operator=(const CountedCalls&) = delete;
 };
 
-// NoWatches makes every epoll_ctl of the process that asks for a new watch fail with `error` while it lives, the first `spared`
-// ones excepted. One at a time.
+// NoWatches makes every epoll_ctl of the process that asks for a new watch fail with `error` while
+// it lives, the first `spared` ones excepted. One at a time.
 class NoWatches final {
  public:
   explicit NoWatches(int error, int spared = 0);

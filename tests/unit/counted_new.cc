@@ -53,7 +53,8 @@ Allocations CountedNew::so_far() const { return counted; }
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 extern "C" {
-// glibc's own, under the names that stay when a program defines malloc. What they give, glibc's free takes back.
+// glibc's own, under the names that stay when a program defines malloc. What they give, glibc's
+// free takes back.
 void* __libc_malloc(std::size_t size);
 void* __libc_calloc(std::size_t count, std::size_t size);
 void* __libc_realloc(void* memory, std::size_t size);
@@ -83,8 +84,11 @@ void* Allocate(std::size_t size) { return std::malloc(size); }  // counts, and f
 #else
 
 namespace {
-// One byte at least: of a block of none, ThreadSanitizer says that it has one, and reports who reads it.
-void* Allocate(std::size_t size) { return mooring::test::FailingNew::Fails() ? nullptr : std::malloc(size == 0 ? 1 : size); }
+// One byte at least: of a block of none, ThreadSanitizer says that it has one, and reports who
+// reads it.
+void* Allocate(std::size_t size) {
+  return mooring::test::FailingNew::Fails() ? nullptr : std::malloc(size == 0 ? 1 : size);
+}
 }  // namespace
 
 #endif
@@ -104,8 +108,8 @@ void* TakeOrThrow(const Take& take) {
 
 }  // namespace
 
-// The array forms of the library call these (C++20 [new.delete]). The nothrow form does, too, but a sanitizer's own does not, and
-// would be freed by what is below.
+// The array forms of the library call these (C++20 [new.delete]). The nothrow form does, too, but a
+// sanitizer's own does not, and would be freed by what is below.
 void* operator new(std::size_t size) {
   return TakeOrThrow([&] { return Allocate(size == 0 ? 1 : size); });
 }
@@ -127,7 +131,8 @@ void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 
-// BoringSSL calls these instead of malloc and free where a program defines them. Wiping is then up to them.
+// BoringSSL calls these instead of malloc and free where a program defines them. Wiping is then up
+// to them.
 extern "C" {
 void* OPENSSL_memory_alloc(std::size_t size);
 void OPENSSL_memory_free(void* memory);

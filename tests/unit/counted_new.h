@@ -1,4 +1,5 @@
-// What a stretch of code allocates: operator new, BoringSSL's heap and malloc, replaced for the whole test executable.
+// What a stretch of code allocates: operator new, BoringSSL's heap and malloc, replaced for the
+// whole test executable.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +16,8 @@ inline constexpr bool kCountsNew = true;
 struct Allocations {
   std::size_t by_new = 0;
   std::size_t by_boringssl = 0;  // by OPENSSL_malloc
-  std::size_t by_malloc = 0;     // all of them: BoringSSL takes the buffers of its records past OPENSSL_malloc
+  // all of them: BoringSSL takes the buffers of its records past OPENSSL_malloc
+  std::size_t by_malloc = 0;
 };
 
 // CountedNew counts this thread's allocations while it lives. One at a time.

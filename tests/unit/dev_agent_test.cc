@@ -28,8 +28,7 @@ using test::RunUntil;
 
 // Running is an agent with its server and one client.
 struct Running {
-  explicit Running(dev::AgentOptions options = {})
-      : log(log::Level::kError, false) {
+  explicit Running(dev::AgentOptions options = {}) : log(log::Level::kError, false) {
     auto made = dev::Agent::Make(loop, std::move(options), log);
     REQUIRE(made);
     agent = *std::move(made);
@@ -298,8 +297,8 @@ TEST_CASE("dev: like 1.8 it answers in the words and shapes of that version") {
   CHECK(ask(R"({"Target":""})").body == "Bad request: Target service must be specified");
   const std::string id = running.CreateIntention("web", "db", "allow");
   CHECK(authz::ParseAuthorize(ask(Json{{"Target", "db"}, {"ClientCertURI", caller}}.dump()).body)
-            ->reason == "Matched intention: ALLOW default/web => default/db (ID: " + id +
-                            ", Precedence: 9)");
+            ->reason ==
+        "Matched intention: ALLOW default/web => default/db (ID: " + id + ", Precedence: 9)");
   CHECK(running
             .Ask("POST", "/v1/connect/intentions",
                  R"({"SourceName":"web","DestinationName":"db","Action":"allow"})")
@@ -322,12 +321,12 @@ TEST_CASE("dev: like 1.8 it answers in the words and shapes of that version") {
 TEST_CASE("dev: the default for intentions goes before that of ACLs, whatever the header says") {
   Running running({.default_policy = authz::DefaultPolicy::kDeny,
                    .default_intention_policy = authz::DefaultPolicy::kAllow});
-  const http::Response response = running.Ask(
-      "POST", "/v1/agent/connect/authorize",
-      Json{{"Target", "db"},
-           {"ClientCertURI",
-            "spiffe://" + running.agent->trust_domain() + "/ns/default/dc/dc1/svc/web"}}
-          .dump());
+  const http::Response response =
+      running.Ask("POST", "/v1/agent/connect/authorize",
+                  Json{{"Target", "db"},
+                       {"ClientCertURI",
+                        "spiffe://" + running.agent->trust_domain() + "/ns/default/dc/dc1/svc/web"}}
+                      .dump());
   const auto answer = authz::ParseAuthorize(response.body);
   REQUIRE(answer);
   CHECK(answer->authorized);
@@ -358,12 +357,15 @@ TEST_CASE("dev: a config entry is written, merged into a sidecar, waited for and
   CHECK(proxy["Config"] == Json{{"protocol", "grpc"}, {"x", 1}});
   CHECK(proxy["Upstreams"][0]["Config"]["protocol"] == "http");
   CHECK(Json::parse(health.answer->body)[0]["Service"]["Proxy"]["MeshGateway"]["Mode"] == "local");
-  CHECK(running.Ask("PUT", "/v1/config?cas=1", R"({"Kind":"proxy-defaults","Name":"global"})").body ==
-        "false");
+  CHECK(
+      running.Ask("PUT", "/v1/config?cas=1", R"({"Kind":"proxy-defaults","Name":"global"})").body ==
+      "false");
   CHECK(running.Ask("DELETE", "/v1/config/proxy-defaults/global").body == "{}");
   CHECK(running.Document(sidecar)["ContentHash"] == hash);
-  CHECK(running.Ask("PUT", "/v1/config", R"({"Kind":"service-resolver","Name":"a",
-      "Redirect":{"Service":"a","ServiceSubset":"v1"}})").status == 500);
+  CHECK(running
+            .Ask("PUT", "/v1/config", R"({"Kind":"service-resolver","Name":"a",
+      "Redirect":{"Service":"a","ServiceSubset":"v1"}})")
+            .status == 500);
   CHECK(running.Document("/v1/config/service-resolver").empty());
   CHECK(running.Ask("PUT", "/v1/config", R"({"Kind":"service-intentions","Name":"db"})").body ==
         "At least one source is required");
@@ -384,7 +386,9 @@ TEST_CASE("dev: leafs lead to the root, and are renewed before they expire") {
   const std::string uri = "spiffe://" + roots->trust_domain + "/ns/default/dc/dc1/svc/web";
   CHECK((*credentials)->id().Uri() == uri);
   CHECK(first.body.find('"' + uri + '"') != std::string::npos);
-  CHECK(authz::ParseLeaf(running.Ask("GET", "/v1/agent/connect/ca/leaf/web").body)->certificate_pem == leaf->certificate_pem);
+  CHECK(
+      authz::ParseLeaf(running.Ask("GET", "/v1/agent/connect/ca/leaf/web").body)->certificate_pem ==
+      leaf->certificate_pem);
   Waiting waiting(running, "/v1/agent/connect/ca/leaf/web?wait=10s&index=" + IndexOf(first));
   RunUntil(running.loop, [&] { return waiting.answer.has_value(); });
   const auto renewed = authz::ParseLeaf(waiting.answer->body);

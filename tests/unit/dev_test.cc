@@ -101,11 +101,13 @@ TEST_CASE("dev: registrations that Consul refuses are refused in its words") {
   CHECK(refusal(R"({"Name":"p","Port":"x"})").starts_with("Request decode failed: "));
   CHECK(refusal(R"({"Name":"p","Port":65536})").starts_with("Request decode failed: "));
   CHECK(refusal(R"({"Name":"p","Kind":"connect-proxy","Port":1})") ==
-        "Failed Validation: 1 error occurred:\n\t* Proxy.DestinationServiceName must be non-empty for "
+        "Failed Validation: 1 error occurred:\n\t* Proxy.DestinationServiceName must be non-empty "
+        "for "
         "Connect proxy services\n\n");
   CHECK(refusal(R"({"Name":"p","Kind":"connect-proxy"})")
             .starts_with("Failed Validation: 2 errors occurred:\n"));
-  const std::string twins = R"({"Name":"p","Port":1,"Connect":{"SidecarService":{"Proxy":{"Upstreams":[
+  const std::string twins =
+      R"({"Name":"p","Port":1,"Connect":{"SidecarService":{"Proxy":{"Upstreams":[
       {"DestinationName":"db","LocalBindPort":1},{"DestinationName":"db","LocalBindPort":2}]}}}})";
   CHECK(refusal(twins) ==
         "Failed Validation: 1 error occurred:\n\t* upstreams cannot contain duplicates of "
@@ -242,7 +244,8 @@ TEST_CASE("dev: like 1.8, an intention for the same pair, or with half a wildcar
       dev::Like::kOld));
 }
 
-TEST_CASE("dev: the intentions of a destination are one entry, and one write of it decides the IDs") {
+TEST_CASE(
+    "dev: the intentions of a destination are one entry, and one write of it decides the IDs") {
   dev::Index index;
   dev::Intentions store(dev::Like::kCurrent, index, [] {});
   const auto id = store.Create(Rule("web", "db", true), "t1");
@@ -295,12 +298,14 @@ TEST_CASE("dev: a config entry is kept in Consul's spelling, and what it does no
   const auto entry = form(R"({"kind":"service-resolver","name":"db","connect_timeout":"90s",
       "subsets":{"v1":{"filter":"x","only_passing":false}},"failover":{"*":{"datacenters":["dc2"]}}})");
   REQUIRE(entry);
-  CHECK(*entry == dev::Json::parse(R"({"Kind":"service-resolver","Name":"db","ConnectTimeout":"1m30s",
+  CHECK(*entry ==
+        dev::Json::parse(R"({"Kind":"service-resolver","Name":"db","ConnectTimeout":"1m30s",
       "Subsets":{"v1":{"Filter":"x"}},"Failover":{"*":{"Datacenters":["dc2"]}}})"));
   CHECK(form(R"({"Kind":"service-defaults","Name":"a","MaxConections":1})").error().message ==
         "invalid config key \"MaxConections\"");
-  CHECK(form(R"({"Kind":"service-defaults","Name":"a","MeshGateway":{"Mod":""}})").error().message ==
-        "invalid config key \"MeshGateway.Mod\"");
+  CHECK(
+      form(R"({"Kind":"service-defaults","Name":"a","MeshGateway":{"Mod":""}})").error().message ==
+      "invalid config key \"MeshGateway.Mod\"");
   CHECK(form(R"({"Kind":"nope","Name":"a"})").error().message == "invalid config entry kind: nope");
   CHECK_FALSE(form(R"({"Kind":"service-router","Name":"a"})"));
   CHECK_FALSE(form(R"({"Kind":"proxy-defaults","Name":"a"})"));
@@ -332,8 +337,7 @@ TEST_CASE("dev: a chain follows redirects, and circles and unknown subsets are r
   put(R"({"Kind":"service-resolver","Name":"db","Redirect":{"Service":"old"}})");
   CHECK(compile("db").error().message.starts_with("detected circular resolver redirect: ["));
   put(R"({"Kind":"service-resolver","Name":"db","DefaultSubset":"v9"})");
-  CHECK(compile("db").error().message ==
-        "service \"db\" does not have a subset named \"v9\"");
+  CHECK(compile("db").error().message == "service \"db\" does not have a subset named \"v9\"");
 }
 
 TEST_CASE("dev: identifiers and times have Consul's spelling") {

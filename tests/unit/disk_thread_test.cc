@@ -9,12 +9,14 @@
 namespace mooring::state {
 namespace {
 
-// Again adds itself once more while it is being done, as the end of a store does that has more to save.
+// Again adds itself once more while it is being done, as the end of a store does that has more to
+// save.
 struct Again final : DiskThread::Work {
   explicit Again(DiskThread& its_thread) : thread(its_thread) {}
   void Do() override {
     if (++begun == 1) thread.Add(*this);
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // time for who awaits it to be wrong
+    // time for who awaits it to be wrong
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
     ++done;
   }
   DiskThread& thread;
@@ -27,7 +29,8 @@ struct Once final : DiskThread::Work {
   std::atomic<int> done{0};
 };
 
-TEST_CASE("disk thread: what is added again while it is done is done again, and awaited until then") {
+TEST_CASE(
+    "disk thread: what is added again while it is done is done again, and awaited until then") {
   DiskThread thread;
   Again again(thread);
   Once behind;

@@ -28,7 +28,8 @@ void Say(net::Loop& loop, int app, int other, std::string_view text) {
   CHECK(got == text);
 }
 
-// Rests waits for `relay` to be between exchanges: the kernel acknowledges what was sent in its own time.
+// Rests waits for `relay` to be between exchanges: the kernel acknowledges what was sent in its own
+// time.
 bool Rests(net::Loop& loop, const data::Relay& relay, const net::Stream& client) {
   const auto limit = std::chrono::steady_clock::now() + test::kGiveUp;
   while (!relay.BetweenExchanges(client, kNone)) {
@@ -84,7 +85,8 @@ TEST_CASE("relay: between exchanges is where the server spoke last, or nobody ha
 }
 
 TEST_CASE("departure: other instances are those with another ID, or on another node") {
-  const std::vector<authz::Instance> instances{Instance("pay", "n1"), Instance("pay", "n2"), Instance("pay2", "n1"),
+  const std::vector<authz::Instance> instances{Instance("pay", "n1"), Instance("pay", "n2"),
+                                               Instance("pay2", "n1"),
                                                Instance("pay3", "n1", true)};
   CHECK(control::OtherInstances(instances, "pay", "n1") == 2);
   CHECK(control::OtherInstances(instances, "pay", "n3") == 3);

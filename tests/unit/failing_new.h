@@ -5,8 +5,9 @@
 
 namespace mooring::test {
 
-// FailingNew makes allocations of this thread fail, from the n-th on (the first is 1), `count` of them, until Lift: operator new by
-// std::bad_alloc, malloc, calloc and realloc (under sanitizers, which keep those, OPENSSL_malloc alone) by a null pointer.
+// FailingNew makes allocations of this thread fail, from the n-th on (the first is 1), `count` of
+// them, until Lift: operator new by std::bad_alloc, malloc, calloc and realloc (under sanitizers,
+// which keep those, OPENSSL_malloc alone) by a null pointer.
 class FailingNew final {
  public:
   static constexpr std::size_t kAllThatFollow = static_cast<std::size_t>(-1);

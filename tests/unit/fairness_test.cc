@@ -1,10 +1,11 @@
-// Bulk streams on one loop leave room for a small one, and for each other. The bounds are in bytes, which are counted,
-// not in time.
+// Bulk streams on one loop leave room for a small one, and for each other. The bounds are in bytes,
+// which are counted, not in time.
 //
-// A stream takes one burst in a turn, and one whose last read was heavy (net::Load::kHeavy) none once the turn has had
-// net::kTurnBytes. So all of them together move at most kTurnMost bytes in a turn, and that is what a message waits for that
-// is readable when the turn begins; where small messages have passed lately, at most kLightTurnMost. One that becomes readable
-// during a turn waits for the rest of that turn besides.
+// A stream takes one burst in a turn, and one whose last read was heavy (net::Load::kHeavy) none
+// once the turn has had net::kTurnBytes. So all of them together move at most kTurnMost bytes in a
+// turn, and that is what a message waits for that is readable when the turn begins; where small
+// messages have passed lately, at most kLightTurnMost. One that becomes readable during a turn
+// waits for the rest of that turn besides.
 #include <doctest/doctest.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -30,13 +31,15 @@ constexpr int kTurns = 100;
 constexpr int kTries = 1'000'000;  // of what takes a few: a test that hangs fails instead
 constexpr std::size_t kLargestBurst = net::kLargeBurst / net::kRecord * net::kRecordPayload;
 constexpr std::size_t kTurnMost = net::kTurnBytes - 1 + kLargestBurst;
-constexpr std::size_t kLightTurnMost = net::kLightTurnBytes - 1 + net::kReadBurst;  // where small messages pass
+// where small messages pass
+constexpr std::size_t kLightTurnMost = net::kLightTurnBytes - 1 + net::kReadBurst;
 
 // Bulk is a relay whose source is kept full and whose sink is kept empty, from outside of its loop.
 struct Bulk {
   Bulk(net::Loop& loop, net::Loop& far_loop, const tls::ends::Mesh& mesh, bool to_mesh)
       : hop(loop, far_loop, mesh), outbound(to_mesh) {
-    // A socket that is to report so much at once gets a buffer for it, and keeps it when any byte will do again.
+    // A socket that is to report so much at once gets a buffer for it, and keeps it when any byte
+    // will do again.
     for (const int wanted : {static_cast<int>(2 * net::kLargeBurst), 1}) {
       REQUIRE(setsockopt(source().fd(), SOL_SOCKET, SO_RCVLOWAT, &wanted, sizeof wanted) == 0);
     }
@@ -77,7 +80,8 @@ struct Bulk {
 // Tap is told of a source's events before and after its relay is.
 class Tap final : public net::StreamObserver {
  public:
-  Tap(net::Stream& source, data::Relay& relay, std::function<void()> before, std::function<void()> after)
+  Tap(net::Stream& source, data::Relay& relay, std::function<void()> before,
+      std::function<void()> after)
       : relay_(relay), before_(std::move(before)), after_(std::move(after)) {
     source.SetObserver(this);
   }
@@ -99,7 +103,8 @@ class Tap final : public net::StreamObserver {
 // Crowd is eight bulk relays on one loop, half of them in each direction.
 struct Crowd {
   Crowd() {
-    for (std::size_t i = 0; i < kStreams; ++i) bulk.push_back(std::make_unique<Bulk>(loop, far_loop, mesh, i % 2 == 0));
+    for (std::size_t i = 0; i < kStreams; ++i)
+      bulk.push_back(std::make_unique<Bulk>(loop, far_loop, mesh, i % 2 == 0));
     // The kernel opens windows, and lets send buffers grow, with what passes through them.
     for (int i = 0; i < kTurns; ++i) {
       Refill();
@@ -148,12 +153,14 @@ struct Crowd {
   int full_turns = 0;      // those in which somebody had to stand back
 };
 
-// Small is one more relay among the crowd, and the bytes that the crowd moves while a message of its waits.
+// Small is one more relay among the crowd, and the bytes that the crowd moves while a message of
+// its waits.
 struct Small {
   explicit Small(Crowd& all) : crowd(all), hop(all.loop, all.far_loop, all.mesh) {}
 
   void Send() {
-    REQUIRE(send(hop.app.get(), kText.data(), kText.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(kText.size()));
+    REQUIRE(send(hop.app.get(), kText.data(), kText.size(), MSG_NOSIGNAL) ==
+            static_cast<ssize_t>(kText.size()));
     test::Await(hop.app_leg.fd(), POLLIN);
     readable_at = crowd.Moved();
     waiting = true;
@@ -176,7 +183,9 @@ struct Small {
   inline static const std::string kText = "a small message";
   Crowd& crowd;
   test::Hop hop;
-  Tap tap{hop.app_leg, hop.relay, [this] { light = crowd.loop.turn().ServesLight(crowd.loop.now()); }, [this] { NoteDelivery(); }};
+  Tap tap{hop.app_leg, hop.relay,
+          [this] { light = crowd.loop.turn().ServesLight(crowd.loop.now()); },
+          [this] { NoteDelivery(); }};
   bool light = false;  // the loop expected it
   std::uint64_t readable_at = 0;
   std::uint64_t delivered = 0;
@@ -186,7 +195,8 @@ struct Small {
 
 }  // namespace
 
-TEST_CASE("a message that is readable when a turn begins waits for one turn's share of bulk bytes") {
+TEST_CASE(
+    "a message that is readable when a turn begins waits for one turn's share of bulk bytes") {
   Crowd crowd;
   Small small(crowd);
   std::uint64_t longest = 0;
@@ -205,11 +215,12 @@ TEST_CASE("a message that is readable when a turn begins waits for one turn's sh
   }
   CHECK(crowd.most <= kTurnMost);
   CHECK(light_turns > 0);
-  MESSAGE("bulk bytes before a delivery: ", longest, " at most, ", kLightTurnMost, " allowed; light turns: ", light_turns, " of ",
-          kTurns);
+  MESSAGE("bulk bytes before a delivery: ", longest, " at most, ", kLightTurnMost,
+          " allowed; light turns: ", light_turns, " of ", kTurns);
 }
 
-TEST_CASE("a message that becomes readable during a turn waits for two turns' shares of bulk bytes") {
+TEST_CASE(
+    "a message that becomes readable during a turn waits for two turns' shares of bulk bytes") {
   Crowd crowd;
   Small small(crowd);
   bool due = false;
@@ -253,19 +264,21 @@ TEST_CASE("bulk streams share a loop: none gets less than half of the mean") {
   }
   CHECK(crowd.full_turns > 0);
   CHECK(least * kStreams * 2 >= sum);
-  MESSAGE("the least served has ", 100 * least * kStreams / sum, "% of the mean; full turns: ", crowd.full_turns,
-          " of ", kTurns);
+  MESSAGE("the least served has ", 100 * least * kStreams / sum,
+          "% of the mean; full turns: ", crowd.full_turns, " of ", kTurns);
 }
 
 TEST_CASE("streams that never fill a burst share a turn, too") {
   constexpr std::size_t kMany = 80;
   constexpr std::size_t kEach = 48 * 1024;
-  static_assert(kEach < net::kReadBurst / 2 && kEach > net::LoadMeter::kHeavyRead && kMany * kEach > net::kTurnBytes + kLargestBurst);
+  static_assert(kEach < net::kReadBurst / 2 && kEach > net::LoadMeter::kHeavyRead &&
+                kMany * kEach > net::kTurnBytes + kLargestBurst);
   net::Loop loop;
   net::Loop far_loop;
   const tls::ends::Mesh mesh;
   std::vector<std::unique_ptr<test::Hop>> hops;
-  for (std::size_t i = 0; i < kMany; ++i) hops.push_back(std::make_unique<test::Hop>(loop, far_loop, mesh));
+  for (std::size_t i = 0; i < kMany; ++i)
+    hops.push_back(std::make_unique<test::Hop>(loop, far_loop, mesh));
   const Bytes block(kEach, 'b');
   std::vector<std::uint64_t> sent(kMany, 0);
   const auto moved = [&] {
@@ -279,7 +292,8 @@ TEST_CASE("streams that never fill a burst share a turn, too") {
       while (hops[i]->tls.server.Read().status == net::Stream::ReadStatus::kData) {
       }
       if (sent[i] != hops[i]->app_leg.bytes_in()) continue;  // had to stand back
-      REQUIRE(send(hops[i]->app.get(), block.data(), block.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(kEach));
+      REQUIRE(send(hops[i]->app.get(), block.data(), block.size(), MSG_NOSIGNAL) ==
+              static_cast<ssize_t>(kEach));
       sent[i] += kEach;
       test::Await(hops[i]->app_leg.fd(), POLLIN);
     }

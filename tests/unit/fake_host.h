@@ -24,7 +24,8 @@ class FakeHost : public data::Host {
   void HandshakeHolds(data::Connection*, std::size_t) override {}
   void Proven(data::Connection*) noexcept override {}
   void Retire(data::Connection*) noexcept override {}
-  void StrangerLog(data::CloseReason reason, log::Level, log::Literal, std::string_view, log::Fields) override {
+  void StrangerLog(data::CloseReason reason, log::Level, log::Literal, std::string_view,
+                   log::Fields) override {
     said.push_back(reason);
   }
 

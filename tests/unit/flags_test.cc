@@ -71,7 +71,8 @@ TEST_CASE("flags: Go's spellings of one flag mean the same") {
     CHECK(Good(arguments).services[0].proxy_id == "a");
   }
   CHECK(Good({"-service", "b", "-service", "a"}).services[0].service == "a");
-  CHECK(Good({"-service", "-upstream"}).services[0].service == "-upstream");  // a value may look like a flag
+  // a value may look like a flag
+  CHECK(Good({"-service", "-upstream"}).services[0].service == "-upstream");
   CHECK(Good({"-proxy-id=a=b"}).services[0].proxy_id == "a=b");
 }
 
@@ -84,7 +85,9 @@ TEST_CASE("flags: booleans take their value after an equals sign only") {
   CHECK(Contains(Bad({"-proxy-id=a", "-log-json=maybe"}),
                  "invalid boolean value \"maybe\" for -log-json: parse error"));
   CHECK(Contains(Bad({"-proxy-id=a", "-stale", "false"}), "Should have no non-flag arguments."));
-  CHECK(Contains(Bad({"-stale", "false"}), "\"false\", argument 2 after `connect proxy`, is none; it follows -stale (a boolean"));
+  CHECK(Contains(
+      Bad({"-stale", "false"}),
+      "\"false\", argument 2 after `connect proxy`, is none; it follows -stale (a boolean"));
   CHECK(Contains(Bad({"-stale", "false"}), "-stale=false"));
 }
 
@@ -142,7 +145,8 @@ TEST_CASE("flags: nothing to go by is Consul's error") {
 }
 
 TEST_CASE("flags: each -proxy-id and each -sidecar-for is a service, and both win over -service") {
-  const Settings all = Good({"-sidecar-for", "s", "-proxy-id", "p", "-proxy-id", "q", "-service", "x", "-idle-timeout", "1h"});
+  const Settings all = Good({"-sidecar-for", "s", "-proxy-id", "p", "-proxy-id", "q", "-service",
+                             "x", "-idle-timeout", "1h"});
   REQUIRE(all.services.size() == 3);
   CHECK(all.services[0].proxy_id == "p");
   CHECK(all.services[1].proxy_id == "q");
@@ -153,8 +157,10 @@ TEST_CASE("flags: each -proxy-id and each -sidecar-for is a service, and both wi
   }
   CHECK(Warned(all, "ignored, since -proxy-id takes the configuration from the agent: -service"));
   CHECK(Good({"-proxy-id", "p", "-sidecar-for", "s", "-no-wait"}).wait_for_agent == false);
-  CHECK(Contains(Bad({"-sidecar-for", "a", "-sidecar-for", "a"}), "-sidecar-for a is what -sidecar-for a is called already"));
-  CHECK(Contains(Bad({"-sidecar-for", "a", "-proxy-id", "a"}), "-sidecar-for a is what -proxy-id a is called already"));
+  CHECK(Contains(Bad({"-sidecar-for", "a", "-sidecar-for", "a"}),
+                 "-sidecar-for a is what -sidecar-for a is called already"));
+  CHECK(Contains(Bad({"-sidecar-for", "a", "-proxy-id", "a"}),
+                 "-sidecar-for a is what -proxy-id a is called already"));
   const Settings two = Good({"-sidecar-for", "s", "-service", "x"});
   CHECK(two.services[0].sidecar_for == "s");
   CHECK(two.services[0].service.empty());
@@ -166,10 +172,12 @@ TEST_CASE("flags: the environment names the proxy where no flag does") {
   CHECK(Good({}, {{"CONNECT_PROXY_ID", "p"}}).services[0].proxy_id == "p");
   CHECK(Good({}, {{"CONNECT_SIDECAR_FOR", "s"}}).services[0].sidecar_for == "s");
   CHECK(Good({"-proxy-id", "f"}, {{"CONNECT_PROXY_ID", "e"}}).services[0].proxy_id == "f");
-  // As in Consul, even against a flag: an ID of the environment goes before -sidecar-for and -service.
-  for (const Settings& one : {Good({"-sidecar-for", "s"}, {{"CONNECT_PROXY_ID", "e"}}),
-                              Good({"-proxy-id", "e"}, {{"CONNECT_SIDECAR_FOR", "s"}}),
-                              Good({}, {{"CONNECT_PROXY_ID", "e"}, {"CONNECT_SIDECAR_FOR", "s"}})}) {
+  // As in Consul, even against a flag: an ID of the environment goes before -sidecar-for and
+  // -service.
+  for (const Settings& one :
+       {Good({"-sidecar-for", "s"}, {{"CONNECT_PROXY_ID", "e"}}),
+        Good({"-proxy-id", "e"}, {{"CONNECT_SIDECAR_FOR", "s"}}),
+        Good({}, {{"CONNECT_PROXY_ID", "e"}, {"CONNECT_SIDECAR_FOR", "s"}})}) {
     REQUIRE(one.services.size() == 1);
     CHECK(one.services[0].proxy_id == "e");
     CHECK(Warned(one, "-sidecar-for s is ignored: -proxy-id e wins over it"));
@@ -209,8 +217,9 @@ TEST_CASE("flags: a listener needs the app's address") {
   const Settings unix_app =
       Good({"-service", "a", "-listen", ":1", "-service-addr", "unix:/run/a"});
   CHECK(unix_app.services[0].local_app->Text() == "unix:/run/a");
-  CHECK(Good({"-service", "a", "-listen", ":1", "-service-addr", ":2"}).services[0].local_app->host ==
-        "127.0.0.1");
+  CHECK(
+      Good({"-service", "a", "-listen", ":1", "-service-addr", ":2"}).services[0].local_app->host ==
+      "127.0.0.1");
 }
 
 TEST_CASE("flags: -register needs a service and a listener that others can dial") {
@@ -294,12 +303,17 @@ TEST_CASE("flags: two listeners on one address are an error that names both") {
                "-listen and -upstream c"));
   CHECK(Contains(Bad({"-service", "a", "-admin-addr", "127.0.0.1:80", "-upstream", "c:80"}),
                  "-admin-addr and -upstream c"));
-  CHECK(Contains(Bad({"-service", "a", "-admin-addr", "[::]:80", "-upstream", "c:80"}), "-admin-addr and -upstream c"));
-  CHECK(Contains(Bad({"-service", "a", "-service-addr", ":80", "-listen", ":80"}), "the proxy would call itself"));
+  CHECK(Contains(Bad({"-service", "a", "-admin-addr", "[::]:80", "-upstream", "c:80"}),
+                 "-admin-addr and -upstream c"));
+  CHECK(Contains(Bad({"-service", "a", "-service-addr", ":80", "-listen", ":80"}),
+                 "the proxy would call itself"));
   CHECK(Good({"-service", "a", "-admin-addr", "127.0.0.1:80", "-upstream", "c:[::1]:80"}).admin);
-  CHECK(Good({"-service", "a", "-upstream", "b:0", "-upstream", "c:0"}).services[0].upstreams.size() == 2);
+  CHECK(Good({"-service", "a", "-upstream", "b:0", "-upstream", "c:0"})
+            .services[0]
+            .upstreams.size() == 2);
   CHECK(Good({"-service", "a", "-upstream", "b:80", "-upstream", "c:127.0.0.2:80"})
-            .services[0].upstreams.size() == 2);
+            .services[0]
+            .upstreams.size() == 2);
 }
 
 TEST_CASE("flags: every agent setting comes from its variable, and a flag beats it") {

@@ -37,18 +37,22 @@ const net::MonotonicTime kStart{std::chrono::hours(1)};
 
 TEST_CASE("healthy instances: only passing ones are tried") {
   HealthyInstances healthy;
-  CHECK(Ids(healthy.Take({Named("a", Health::kPassing), Named("b", Health::kWarning), Named("c", Health::kUndecided),
-                          Named("d", Health::kCritical), Named("e", Health::kPassing)},
+  CHECK(Ids(healthy.Take({Named("a", Health::kPassing), Named("b", Health::kWarning),
+                          Named("c", Health::kUndecided), Named("d", Health::kCritical),
+                          Named("e", Health::kPassing)},
                          kStart)) == "ae");
   CHECK_FALSE(healthy.Next());
 }
 
-TEST_CASE("healthy instances: one that was passing is tried while its checks have not run, for an interval and a bit") {
+TEST_CASE(
+    "healthy instances: one that was passing is tried while its checks have not run, for an "
+    "interval and a bit") {
   struct Row {
     const char* interval;
     net::milliseconds time;
   };
-  for (const Row& row : {Row{"", 13s}, Row{"10s", 13s}, Row{"2s", 5s}, Row{"1m0s", 63s}, Row{"1h", 63s}, Row{"soon", 13s}}) {
+  for (const Row& row : {Row{"", 13s}, Row{"10s", 13s}, Row{"2s", 5s}, Row{"1m0s", 63s},
+                         Row{"1h", 63s}, Row{"soon", 13s}}) {
     CAPTURE(row.interval);
     HealthyInstances healthy;
     healthy.Take({Named("a", Health::kPassing)}, kStart);
@@ -70,10 +74,14 @@ TEST_CASE("healthy instances: one that was passing is tried while its checks hav
 
 TEST_CASE("healthy instances: a verdict, maintenance and removal count at once") {
   HealthyInstances healthy;
-  healthy.Take({Named("a", Health::kPassing), Named("b", Health::kPassing), Named("c", Health::kPassing)}, kStart);
-  CHECK(Ids(healthy.Take({Named("a", Health::kUndecided), Named("b", Health::kCritical)}, kStart + 1s)) == "a");
+  healthy.Take(
+      {Named("a", Health::kPassing), Named("b", Health::kPassing), Named("c", Health::kPassing)},
+      kStart);
+  CHECK(Ids(healthy.Take({Named("a", Health::kUndecided), Named("b", Health::kCritical)},
+                         kStart + 1s)) == "a");
   // Whoever was out is not back by losing its verdict.
-  CHECK(Ids(healthy.Take({Named("a", Health::kCritical), Named("b", Health::kUndecided), Named("c", Health::kUndecided)},
+  CHECK(Ids(healthy.Take({Named("a", Health::kCritical), Named("b", Health::kUndecided),
+                          Named("c", Health::kUndecided)},
                          kStart + 2s)) == "");
 }
 

@@ -1,6 +1,7 @@
-// What an established connection costs. No operator new: a message does not depend on the heap, and wiping what is freed
-// (proxy/cli/wiping_delete.cc) costs the data path nothing. No system call but those that move the bytes: one recv and one send a
-// message and relay, at once, and a change of interest only where a direction is held up.
+// What an established connection costs. No operator new: a message does not depend on the heap, and
+// wiping what is freed (proxy/cli/wiping_delete.cc) costs the data path nothing. No system call but
+// those that move the bytes: one recv and one send a message and relay, at once, and a change of
+// interest only where a direction is held up.
 #include <doctest/doctest.h>
 #include <linux/sockios.h>
 #include <poll.h>
@@ -29,12 +30,13 @@ using Bytes = std::vector<std::uint8_t>;
 const doctest::skip kSkip(!test::kCountsNew);  // a sanitizer has an allocator of its own
 constexpr std::size_t kMessage = 256;
 constexpr int kRoundTrips = 1'000;
-// Enough for each session's record layer to have taken over (tls/record_layer.h), which allocates once for its key.
+// Enough for each session's record layer to have taken over (tls/record_layer.h), which allocates
+// once for its key.
 constexpr int kSettled = 8;
 constexpr std::size_t kBulk = std::size_t{16} << 20U;
 constexpr int kGrown = 2;  // of kBulk, after which the kernel's buffers have grown
-// Under way at most: more than a large burst, less than any socket's buffer once the kernel has let it grow, so that
-// the legs have nothing to keep.
+// Under way at most: more than a large burst, less than any socket's buffer once the kernel has let
+// it grow, so that the legs have nothing to keep.
 constexpr std::size_t kWindow = std::size_t{2} << 20U;
 constexpr int kIdleTurns = 10'000'000;  // without progress: a test that hangs fails instead
 
@@ -48,8 +50,8 @@ Bytes Pattern(std::size_t size) {
   return bytes;
 }
 
-// Course drives one Path. Its buffers are made beforehand, and its own calls are not counted, so that what is counted is the
-// proxy's.
+// Course drives one Path. Its buffers are made beforehand, and its own calls are not counted, so
+// that what is counted is the proxy's.
 struct Course {
   explicit Course(int version = TLS1_3_VERSION) : mesh(version) {}
 
@@ -75,7 +77,9 @@ struct Course {
         if (in < 0 && errno == EAGAIN) break;
         if (in <= 0) return false;
         const auto got = static_cast<std::size_t>(in);
-        if (got > bytes.size() - arrived || std::memcmp(room.data(), bytes.data() + arrived, got) != 0) return false;
+        if (got > bytes.size() - arrived ||
+            std::memcmp(room.data(), bytes.data() + arrived, got) != 0)
+          return false;
         arrived += got;
         idle = 0;
       }
@@ -91,7 +95,9 @@ struct Course {
     }
     return true;
   }
-  bool Stream(std::span<const std::uint8_t> bytes) { return Carry(path.outbound.app.get(), path.app.get(), bytes); }
+  bool Stream(std::span<const std::uint8_t> bytes) {
+    return Carry(path.outbound.app.get(), path.app.get(), bytes);
+  }
 
   net::Loop loop;
   tls::ends::Mesh mesh;
@@ -102,10 +108,13 @@ struct Course {
   bool bulk = false;
 };
 
-// Report tells of the one allocator left on the way: BoringSSL's, for the buffer of the record at hand.
+// Report tells of the one allocator left on the way: BoringSSL's, for the buffer of the record at
+// hand.
 void Report(int version, const std::string& what, const Allocations& total, double count) {
-  MESSAGE("BoringSSL, TLS 1.", version - TLS1_VERSION, ", per ", what, " (encrypted once, decrypted once): OPENSSL_malloc ",
-          static_cast<double>(total.by_boringssl) / count, ", malloc ", static_cast<double>(total.by_malloc) / count);
+  MESSAGE("BoringSSL, TLS 1.", version - TLS1_VERSION, ", per ", what,
+          " (encrypted once, decrypted once): OPENSSL_malloc ",
+          static_cast<double>(total.by_boringssl) / count, ", malloc ",
+          static_cast<double>(total.by_malloc) / count);
 }
 
 }  // namespace
@@ -176,7 +185,8 @@ TEST_CASE("a small message costs each relay one recv and one send, and leaves at
 
     course.calls = {};
     REQUIRE(course.Ask(message, kRoundTrips));
-    constexpr std::size_t kHops = std::size_t{2} * 2 * kRoundTrips;  // there and back, through two relays
+    // there and back, through two relays
+    constexpr std::size_t kHops = std::size_t{2} * 2 * kRoundTrips;
     CHECK(course.calls.recv == kHops);
     CHECK(course.calls.send == kHops);
     CHECK(course.calls.held_back == 0);
@@ -185,7 +195,8 @@ TEST_CASE("a small message costs each relay one recv and one send, and leaves at
 }
 
 TEST_CASE("a small message leaves although those before it are not acknowledged") {
-  constexpr int kMessages = 5;  // fewer than the kernel sends without an acknowledgement in any case (RFC 6928)
+  // fewer than the kernel sends without an acknowledgement in any case (RFC 6928)
+  constexpr int kMessages = 5;
   net::Loop loop;
   net::Loop far_loop;  // never runs: nobody reads, and the kernel puts off its acknowledgements
   const tls::ends::Mesh mesh;
@@ -215,7 +226,9 @@ TEST_CASE("a bulk stream changes no interest while its reader keeps up") {
   CHECK(course.calls.epoll_ctl == 0);
 }
 
-TEST_CASE("a direction that is held up costs two changes of interest, two when it goes on, and no call while it waits") {
+TEST_CASE(
+    "a direction that is held up costs two changes of interest, two when it goes on, and no call "
+    "while it waits") {
   net::Loop loop;
   net::Loop far_loop;
   const tls::ends::Mesh mesh;

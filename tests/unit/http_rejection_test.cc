@@ -1,5 +1,5 @@
-// http::Client against a server that turns connections away: it answers before it has read anything, or not at all, and
-// resets the connection.
+// http::Client against a server that turns connections away: it answers before it has read
+// anything, or not at all, and resets the connection.
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,10 +22,12 @@ using Trouble = http::Client::Trouble;
 
 // As an agent of Consul 1.21 says it.
 constexpr char kTooMany[] =
-    "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nContent-Length: 81\r\nConnection: close\r\n\r\n"
+    "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nContent-Length: "
+    "81\r\nConnection: close\r\n\r\n"
     "Your IP is issuing too many concurrent connections, please rate limit your calls\n";
 
-// Doorman takes one connection, says its words after a while without reading, and resets it or closes it.
+// Doorman takes one connection, says its words after a while without reading, and resets it or
+// closes it.
 class Doorman final {
  public:
   enum class End { kReset, kClose };
@@ -41,7 +43,8 @@ class Doorman final {
         if (fd < 0) std::this_thread::sleep_for(milliseconds{1});
       }
       std::this_thread::sleep_for(after);
-      CHECK(send(fd, words.data(), words.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(words.size()));
+      CHECK(send(fd, words.data(), words.size(), MSG_NOSIGNAL) ==
+            static_cast<ssize_t>(words.size()));
       if (end == End::kReset) {
         const linger now{1, 0};
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
@@ -50,7 +53,9 @@ class Doorman final {
     });
   }
   ~Doorman() { thread_.join(); }
-  http::Endpoint endpoint() const { return {.address = Loopback(port_), .https = nullptr, .verify_name = {}}; }
+  http::Endpoint endpoint() const {
+    return {.address = Loopback(port_), .https = nullptr, .verify_name = {}};
+  }
 
  private:
   net::UniqueFd listening_;
@@ -63,7 +68,8 @@ struct Outcome {
   Trouble trouble;
 };
 
-// Try sends a request with a body of that size. With `slow` the loop is so slow that all is over before it looks again.
+// Try sends a request with a body of that size. With `slow` the loop is so slow that all is over
+// before it looks again.
 Outcome Try(Doorman& doorman, std::size_t body, bool slow) {
   net::Loop loop;
   http::Client client(loop, doorman.endpoint());
@@ -100,7 +106,8 @@ TEST_CASE("http client: a 429 before the request is read is the answer, though a
   }
 }
 
-TEST_CASE("http client: a new connection that is ended without a word is told from other failures") {
+TEST_CASE(
+    "http client: a new connection that is ended without a word is told from other failures") {
   for (const auto end : {Doorman::End::kReset, Doorman::End::kClose}) {
     Doorman doorman("", milliseconds{10}, end);
     const Outcome outcome = Try(doorman, 0, false);

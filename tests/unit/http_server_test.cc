@@ -280,18 +280,28 @@ TEST_CASE("http server: a large answer to a slow reader arrives whole") {
   for (int i = 0; i < 3; ++i) CHECK(Fetch(fixture.loop, client, Get())->body == body);
 }
 
-TEST_CASE("http server: a Host that is none of ours is refused, and an address, localhost and our own name are not") {
-  for (const auto& [host, name, ours] : {std::tuple{"127.0.0.1:19100", "", true}, {"127.0.0.1", "", true}, {"[::1]:80", "", true},
-                                         {"LocalHost:19100", "", true}, {"localhost.", "", true}, {"evil.example:19100", "", false},
-                                         {"127.0.0.1.evil.example", "", false}, {"[evil]:80", "", false}, {"", "", false},
-                                         {"vm.example:19100", "vm.example", true}, {"VM.example", "vm.example", true},
+TEST_CASE(
+    "http server: a Host that is none of ours is refused, and an address, localhost and our own "
+    "name are not") {
+  for (const auto& [host, name, ours] : {std::tuple{"127.0.0.1:19100", "", true},
+                                         {"127.0.0.1", "", true},
+                                         {"[::1]:80", "", true},
+                                         {"LocalHost:19100", "", true},
+                                         {"localhost.", "", true},
+                                         {"evil.example:19100", "", false},
+                                         {"127.0.0.1.evil.example", "", false},
+                                         {"[evil]:80", "", false},
+                                         {"", "", false},
+                                         {"vm.example:19100", "vm.example", true},
+                                         {"VM.example", "vm.example", true},
                                          {"vm.example.evil", "vm.example", false}}) {
     CAPTURE(host);
     CHECK(http::IsOurs(host, name) == ours);
   }
   Fixture fixture({.own_name = "vm.example"});
   const auto ask = [&](const std::string& host) {
-    return fixture.Say("GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n").substr(0, 12);
+    return fixture.Say("GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n")
+        .substr(0, 12);
   };
   CHECK(ask("vm.example:1") == "HTTP/1.1 200");
   CHECK(ask("127.0.0.1:1") == "HTTP/1.1 200");

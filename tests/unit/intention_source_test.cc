@@ -35,7 +35,8 @@ std::string Verdict(bool allow, const std::string& reason = "Default behavior co
   return nlohmann::json{{"Authorized", allow}, {"Reason", reason}}.dump();
 }
 
-// World is the intentions of db at an agent that says these; who waits for a change hears the same after twenty seconds.
+// World is the intentions of db at an agent that says these; who waits for a change hears the same
+// after twenty seconds.
 struct World {
   World() {
     source.Start();
@@ -93,14 +94,17 @@ TEST_CASE("intention source: nobody is served before the list and the default ar
   CHECK_FALSE(world.Allows("api"));
 }
 
-TEST_CASE("intention source: a change is in force when the agent tells it, and the default is asked anew") {
+TEST_CASE(
+    "intention source: a change is in force when the agent tells it, and the default is asked "
+    "anew") {
   World world;
   world.source.SetOwnIdentity(kOwn);
   world.Await([&] { return world.source.Missing().empty() && world.Asked("index=7") == 1; });
   const std::size_t asked = world.Asked(kDefault);
   world.authorize = test::Ok(Verdict(true));
   world.here.desk.Say(kMatch, test::Ok(Entries({{"web", "deny"}}), Index(8)));
-  world.Await([&] { return !world.Allows("web") && world.source.Fallback() == DefaultPolicy::kAllow; });
+  world.Await(
+      [&] { return !world.Allows("web") && world.source.Fallback() == DefaultPolicy::kAllow; });
   CHECK(world.Asked(kDefault) == asked + 1);
   CHECK(world.Allows("api"));
 }
@@ -115,7 +119,8 @@ TEST_CASE("intention source: the default is asked once a minute, less up to a te
   CHECK(all.size() <= 13);
   const auto question = nlohmann::json::parse(all.front().body);
   CHECK(question["Target"] == "db");
-  CHECK(question["ClientCertURI"].get<std::string>().starts_with("spiffe://td.consul/ns/default/dc/dc1/svc/"));
+  CHECK(question["ClientCertURI"].get<std::string>().starts_with(
+      "spiffe://td.consul/ns/default/dc/dc1/svc/"));
 }
 
 TEST_CASE("intention source: where an entry covers everybody no default is asked for") {
@@ -129,7 +134,9 @@ TEST_CASE("intention source: where an entry covers everybody no default is asked
   CHECK_FALSE(world.Allows("api"));
 }
 
-TEST_CASE("intention source: the verdict of an entry that is not in our list yet is not taken for the default") {
+TEST_CASE(
+    "intention source: the verdict of an entry that is not in our list yet is not taken for the "
+    "default") {
   World world;
   world.authorize = test::Ok(Verdict(true, "Matched intention: ALLOW"));
   world.source.SetOwnIdentity(kOwn);
@@ -143,7 +150,9 @@ TEST_CASE("intention source: the verdict of an entry that is not in our list yet
   world.Await([&] { return world.source.Fallback() == DefaultPolicy::kAllow; });
 }
 
-TEST_CASE("intention source: a default that the agent will not tell is deny, and what the list allows is served") {
+TEST_CASE(
+    "intention source: a default that the agent will not tell is deny, and what the list allows is "
+    "served") {
   World world;
   world.authorize = Says(403, "Permission denied");
   world.source.SetOwnIdentity(kOwn);
@@ -156,24 +165,33 @@ TEST_CASE("intention source: the default of the ACLs is tightened by any answer'
   World world;
   world.authorize = test::Ok(Verdict(true));
   world.source.SetOwnIdentity(kOwn);
-  world.Await([&] { return world.source.Fallback() == DefaultPolicy::kAllow && world.Asked("index=7") == 1; });
-  world.here.desk.Say(kMatch, test::Ok(Entries({{"web", "allow"}}), Index(8) + "X-Consul-Default-ACL-Policy: deny\r\n"));
+  world.Await([&] {
+    return world.source.Fallback() == DefaultPolicy::kAllow && world.Asked("index=7") == 1;
+  });
+  world.here.desk.Say(kMatch, test::Ok(Entries({{"web", "allow"}}),
+                                       Index(8) + "X-Consul-Default-ACL-Policy: deny\r\n"));
   world.Await([&] { return world.source.Fallback() == DefaultPolicy::kDeny; });
 }
 
-TEST_CASE("intention source: a default of intentions stands by itself, whatever a header says of the ACLs") {
+TEST_CASE(
+    "intention source: a default of intentions stands by itself, whatever a header says of the "
+    "ACLs") {
   World own;
-  own.match = test::Ok(Entries({{"web", "allow"}}), Index(7) + "X-Consul-Default-ACL-Policy: deny\r\n");
+  own.match =
+      test::Ok(Entries({{"web", "allow"}}), Index(7) + "X-Consul-Default-ACL-Policy: deny\r\n");
   own.authorize = test::Ok(Verdict(true, "Default intention policy"));
   own.source.SetOwnIdentity(kOwn);
   own.Await([&] { return own.source.Fallback() == DefaultPolicy::kAllow; });
 }
 
-TEST_CASE("intention source: at an agent of 1.8 the list of all intentions wakes the match, which is asked twice a minute at least") {
+TEST_CASE(
+    "intention source: at an agent of 1.8 the list of all intentions wakes the match, which is "
+    "asked twice a minute at least") {
   World world;
   Old(&world, {{"web", "allow"}});
   world.source.SetOwnIdentity(kOwn);
-  world.Await([&] { return world.source.Missing().empty() && world.Asked("intentions?index=7") == 1; });
+  world.Await(
+      [&] { return world.source.Missing().empty() && world.Asked("intentions?index=7") == 1; });
   const std::size_t asked = world.Asked(kMatch);
   world.Pass(10s);
   CHECK(world.Asked(kMatch) <= asked + 1);
@@ -203,11 +221,14 @@ TEST_CASE("intention source: where neither can be waited on the match is asked t
   }
 }
 
-TEST_CASE("intention source: a list that is refused later wakes nobody: the match is asked at once, and twice a second from then on") {
+TEST_CASE(
+    "intention source: a list that is refused later wakes nobody: the match is asked at once, and "
+    "twice a second from then on") {
   World world;
   Old(&world, {{"web", "allow"}});
   world.source.SetOwnIdentity(kOwn);
-  world.Await([&] { return world.source.Missing().empty() && world.Asked("intentions?index=7") == 1; });
+  world.Await(
+      [&] { return world.source.Missing().empty() && world.Asked("intentions?index=7") == 1; });
   Old(&world, {{"web", "deny"}});
   world.list = Says(403, "Permission denied");
   const net::MonotonicTime told = world.here.loop.now();
@@ -219,9 +240,11 @@ TEST_CASE("intention source: a list that is refused later wakes nobody: the matc
   CHECK(world.here.loop.now() - told <= 1s + kSlack);
 }
 
-TEST_CASE("intention source: an answer that cannot be read, or is filtered, leaves what is in force") {
-  for (const std::string& bad : {test::Ok("{", Index(9)), test::Ok("{}", Index(9)), Says(500, "rpc error"),
-                                 test::Ok(Entries({}), Index(9) + "X-Consul-Results-Filtered-By-ACLs: true\r\n")}) {
+TEST_CASE(
+    "intention source: an answer that cannot be read, or is filtered, leaves what is in force") {
+  for (const std::string& bad :
+       {test::Ok("{", Index(9)), test::Ok("{}", Index(9)), Says(500, "rpc error"),
+        test::Ok(Entries({}), Index(9) + "X-Consul-Results-Filtered-By-ACLs: true\r\n")}) {
     CAPTURE(bad);
     World world;
     world.match = test::Ok(Entries({{"web", "deny"}}), Index(7));

@@ -1,4 +1,5 @@
-// Who is let in, who may stay, and how long: the judging of callers, with real chains and with time as an argument.
+// Who is let in, who may stay, and how long: the judging of callers, with real chains and with time
+// as an argument.
 #include "proxy/data/judge.h"
 
 #include <doctest/doctest.h>
@@ -43,7 +44,9 @@ struct Callers {
     before = now;
   }
   const tls::Session& caller() const { return *pair.server.session; }
-  std::optional<Objection> Of(Moment moment) const { return Judge(&before, now).OfCaller(caller(), moment); }
+  std::optional<Objection> Of(Moment moment) const {
+    return Judge(&before, now).OfCaller(caller(), moment);
+  }
   void TrustOnly(const mint::Minted& root) {
     auto identity = std::make_shared<data::Identity>(*now.identity);
     identity->roots = mint::Roots(tls::ends::kDomain, {&root});
@@ -63,7 +66,8 @@ constexpr net::MonotonicTime kStart{std::chrono::hours(1)};
 TEST_CASE("judge: a caller who is allowed is let in, and what allows it is said") {
   const Callers callers;
   std::string by;
-  CHECK_FALSE(Judge(&callers.before, callers.now).OfCaller(callers.caller(), Moment::kEntering, &by));
+  CHECK_FALSE(
+      Judge(&callers.before, callers.now).OfCaller(callers.caller(), Moment::kEntering, &by));
   CHECK(by.find("web") != std::string::npos);
 }
 
@@ -139,7 +143,8 @@ TEST_CASE("judge: a change that an unfinished judge had to look for is not lost 
   // The next snapshot changes nothing that concerns callers, and they are still judged by it.
   const data::Snapshot next = callers.now;
   CHECK_FALSE(Judge(&callers.now, next).OfCaller(callers.caller(), Moment::kLive));
-  CHECK(Judge(&callers.now, next, &first).OfCaller(callers.caller(), Moment::kLive)->reason == CloseReason::kRevoked);
+  CHECK(Judge(&callers.now, next, &first).OfCaller(callers.caller(), Moment::kLive)->reason ==
+        CloseReason::kRevoked);
 }
 
 TEST_CASE("judge: an instance is judged by its chain alone") {
@@ -148,7 +153,8 @@ TEST_CASE("judge: an instance is judged by its chain alone") {
   const tls::Session& instance = *callers.pair.client.session;
   CHECK_FALSE(Judge(&callers.before, callers.now).OfInstance(instance, Moment::kLive));
   callers.TrustOnly(mint::Mint(mint::Ca("Another CA")));
-  CHECK(Judge(&callers.before, callers.now).OfInstance(instance, Moment::kLive)->reason == CloseReason::kRootRemoved);
+  CHECK(Judge(&callers.before, callers.now).OfInstance(instance, Moment::kLive)->reason ==
+        CloseReason::kRootRemoved);
 }
 
 TEST_CASE("judge: before a handshake, by what we could prove ourselves") {
@@ -160,7 +166,8 @@ TEST_CASE("judge: before a handshake, by what we could prove ourselves") {
   CHECK(expired->reason == CloseReason::kLeafExpired);
   CHECK(expired->alert == tls::Alert::kCertificateExpired);
   callers.now.roots_stale = true;
-  CHECK(data::BeforeHandshake(&callers.now, ends - std::chrono::seconds(1))->reason == CloseReason::kStale);
+  CHECK(data::BeforeHandshake(&callers.now, ends - std::chrono::seconds(1))->reason ==
+        CloseReason::kStale);
   callers.now.identity = nullptr;
   CHECK(data::BeforeHandshake(&callers.now, ends)->reason == CloseReason::kNotReady);
   CHECK(data::BeforeHandshake(nullptr, ends)->reason == CloseReason::kNotReady);
@@ -169,7 +176,8 @@ TEST_CASE("judge: before a handshake, by what we could prove ourselves") {
 TEST_CASE("grace: it runs from the first objection to the cut, and ends with the objection") {
   LivePolicy policy;
   policy.revoke_grace = milliseconds(1'000);
-  const Objection objection{CloseReason::kRevoked, tls::Alert::kAccessDenied, "deny", log::Level::kInfo};
+  const Objection objection{CloseReason::kRevoked, tls::Alert::kAccessDenied, "deny",
+                            log::Level::kInfo};
   Grace grace;
   CHECK(grace.moment() == Moment::kLive);
   CHECK(grace.Note(policy, std::nullopt, kStart) == Grace::Then::kGoesOn);

@@ -40,7 +40,9 @@ class Accepting final : public net::StreamObserver {
   net::Stream stream;
 
  private:
-  void OnReadable(net::Stream&) override { over_ = stream.Handshake(true) != tls::Progress::kWantInput; }
+  void OnReadable(net::Stream&) override {
+    over_ = stream.Handshake(true) != tls::Progress::kWantInput;
+  }
   void OnDrained(net::Stream&) override {}
   void OnBroken(net::Stream&) override { over_ = true; }
 
@@ -122,6 +124,7 @@ TEST_CASE("leg failure: a dial that fails") {
     CHECK(ReasonOfDial(error, Dialed::kLocalApp) == CloseReason::kLocalConnectFailed);
   }
   for (const Dialed whom : {Dialed::kInstance, Dialed::kLocalApp}) {
-    for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM}) CHECK(ReasonOfDial(error, whom) == CloseReason::kOutOfResources);
+    for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM})
+      CHECK(ReasonOfDial(error, whom) == CloseReason::kOutOfResources);
   }
 }

@@ -45,10 +45,13 @@ TEST_CASE("limits: flags and YAML say the same, and a bad value is refused with 
     more.insert(more.begin(), base.begin(), base.end());
     return config::ParseConnectProxy(more, {});
   };
-  const auto parsed = flags({"-memory-limit", "2GiB", "-max-handshakes", "50", "-handshake-memory", "4MiB", "-buffer-memory", "8MiB"});
+  const auto parsed = flags({"-memory-limit", "2GiB", "-max-handshakes", "50", "-handshake-memory",
+                             "4MiB", "-buffer-memory", "8MiB"});
   REQUIRE(parsed);
   const config::ParsedYaml yaml = config::ParseYaml(
-      service + "memory_limit: 2GiB\nmax_handshakes: 50\nhandshake_memory: 4MiB\nbuffer_memory: 8MiB\n", "/base", {});
+      service +
+          "memory_limit: 2GiB\nmax_handshakes: 50\nhandshake_memory: 4MiB\nbuffer_memory: 8MiB\n",
+      "/base", {});
   REQUIRE(yaml.problems.empty());
   for (const config::Settings& settings : {parsed->settings, yaml.settings}) {
     CHECK(settings.memory_limit == 2048 * kMiB);
@@ -63,7 +66,9 @@ TEST_CASE("limits: flags and YAML say the same, and a bad value is refused with 
   CHECK(config::ParseYaml(service + "buffer_memory: lots\n", "/base", {}).problems.size() == 1);
 }
 
-TEST_CASE("shares: each direction leaves the other a part, and both leave the rest of the process its own") {
+TEST_CASE(
+    "shares: each direction leaves the other a part, and both leave the rest of the process its "
+    "own") {
   for (const std::int64_t limit : {256, 1024, 4096, 20'000, 1'000'000}) {
     CAPTURE(limit);
     const Shares shares = Shares::Of(limit, 1, 2, 4);
@@ -97,7 +102,8 @@ TEST_CASE("admission: memory is one sum of connections, handshakes and buffers")
   limits.memory = 10 * kConnectionCost;
   Admission admission(limits, 1);
   CHECK(admission.Ask(ListenerKind::kUpstream) == Room::kYes);
-  for (int i = 0; i < 5; ++i) admission.Enter(i % 2 == 0 ? ListenerKind::kPublic : ListenerKind::kUpstream);
+  for (int i = 0; i < 5; ++i)
+    admission.Enter(i % 2 == 0 ? ListenerKind::kPublic : ListenerKind::kUpstream);
   CHECK(admission.Ask(ListenerKind::kUpstream) == Room::kYes);
   admission.buffers().Add(3 * kConnectionCost);
   admission.AddHandshakes(1, 2 * kConnectionCost);

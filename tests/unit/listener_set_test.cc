@@ -32,7 +32,8 @@ std::uint16_t FreePort() { return Holder().port; }
 struct World {
   void Update(const std::map<std::string, std::uint16_t>& ports) {
     std::map<std::string, ListenerSet::Wanted> wanted;
-    for (const auto& [name, port] : ports) wanted[name] = {Loopback(port), data::ListenerKind::kUpstream};
+    for (const auto& [name, port] : ports)
+      wanted[name] = {Loopback(port), data::ListenerKind::kUpstream};
     set.Update(wanted);
   }
   void Await(const std::function<bool()>& done) { clock.RunUntil(loop, done); }
@@ -54,7 +55,9 @@ struct World {
   std::vector<data::ServiceHost*> hosts;
   std::vector<std::string> failed;
   int opened = 0;
-  ListenerSet set{loop, log, hosts, [this](const std::string& name, const Error&) { failed.push_back(name); }, [this] { ++opened; }};
+  ListenerSet set{loop, log, hosts,
+                  [this](const std::string& name, const Error&) { failed.push_back(name); },
+                  [this] { ++opened; }};
 };
 
 TEST_CASE("listener set: what is wanted opens, after Update and never inside it") {
@@ -72,7 +75,9 @@ TEST_CASE("listener set: what is wanted opens, after Update and never inside it"
   CHECK(world.failed.empty());
 }
 
-TEST_CASE("listener set: a port that is taken is told once, harms no other, and is tried again until it is free") {
+TEST_CASE(
+    "listener set: a port that is taken is told once, harms no other, and is tried again until it "
+    "is free") {
   World world;
   Holder holder;
   world.Update({{"good", 0}, {"taken", holder.port}});
@@ -92,7 +97,9 @@ TEST_CASE("listener set: a port that is taken is told once, harms no other, and 
   for (const ListenerSet::View& view : world.set.Views()) CHECK(view.error.empty());
 }
 
-TEST_CASE("listener set: the pauses are short at first, two seconds at last, and begin anew when all are open") {
+TEST_CASE(
+    "listener set: the pauses are short at first, two seconds at last, and begin anew when all are "
+    "open") {
   World world;
   Holder first;
   world.Update({{"first", first.port}});
@@ -113,7 +120,8 @@ TEST_CASE("listener set: the pauses are short at first, two seconds at last, and
   CHECK(world.UntilOpen("third") <= 250ms + kSlack / 2);
 }
 
-TEST_CASE("listener set: where none can open that is known when each has been tried, and may change") {
+TEST_CASE(
+    "listener set: where none can open that is known when each has been tried, and may change") {
   World world;
   Holder one, two;
   world.Update({{"one", one.port}, {"two", two.port}});
@@ -126,7 +134,9 @@ TEST_CASE("listener set: where none can open that is known when each has been tr
   CHECK_FALSE(world.set.AllOpen());
 }
 
-TEST_CASE("listener set: what is not wanted any more closes, and another may take its address in the same change") {
+TEST_CASE(
+    "listener set: what is not wanted any more closes, and another may take its address in the "
+    "same change") {
   World world;
   const std::uint16_t port = FreePort();
   world.Update({{"a", port}});
@@ -140,7 +150,9 @@ TEST_CASE("listener set: what is not wanted any more closes, and another may tak
   CHECK(net::Listen(Loopback(port)));
 }
 
-TEST_CASE("listener set: one that is wanted elsewhere before it could open is tried at its new place alone") {
+TEST_CASE(
+    "listener set: one that is wanted elsewhere before it could open is tried at its new place "
+    "alone") {
   World world;
   Holder holder;
   world.Update({{"a", holder.port}});
@@ -155,7 +167,8 @@ TEST_CASE("listener set: one that there was no memory to open is opened by the n
   for (std::size_t n = 1; failed > 0; ++n) {
     CAPTURE(n);
     World world;
-    const std::map<std::string, ListenerSet::Wanted> wanted{{"a", {Loopback(0), data::ListenerKind::kUpstream}}};
+    const std::map<std::string, ListenerSet::Wanted> wanted{
+        {"a", {Loopback(0), data::ListenerKind::kUpstream}}};
     test::FailingNew::Arm(n, 1);
     try {
       world.set.Update(wanted);

@@ -1,4 +1,5 @@
-// The live part of a connection: what its record holds, when the counters hear of it, and how an objection ends it.
+// The live part of a connection: what its record holds, when the counters hear of it, and how an
+// objection ends it.
 #include "proxy/data/live.h"
 
 #include <doctest/doctest.h>
@@ -72,11 +73,14 @@ data::LivePolicy WithGrace(int milliseconds) {
   return policy;
 }
 
-Objection Denied() { return {CloseReason::kRevoked, tls::Alert::kAccessDenied, "deny", log::Level::kInfo}; }
+Objection Denied() {
+  return {CloseReason::kRevoked, tls::Alert::kAccessDenied, "deny", log::Level::kInfo};
+}
 
 }  // namespace
 
-TEST_CASE("live: the record has the bytes of the client both ways, and the counters have each once") {
+TEST_CASE(
+    "live: the record has the bytes of the client both ways, and the counters have each once") {
   for (const auto kind : {data::ListenerKind::kPublic, data::ListenerKind::kUpstream}) {
     Served served(kind);
     const bool inbound = kind == data::ListenerKind::kPublic;

@@ -1,4 +1,5 @@
-// Which endpoint a search is given: by the list, its weights, a start and what the search has been given before.
+// Which endpoint a search is given: by the list, its weights, a start and what the search has been
+// given before.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -23,23 +24,26 @@ using namespace std::chrono_literals;
 
 Endpoint At(int number, int weight = 1, const std::string& id = "") {
   Endpoint endpoint;
-  endpoint.address = *net::SocketAddress::FromLiteral(
-      net::Address::Tcp("10.0." + std::to_string(number / 256) + "." + std::to_string(number % 256), 1));
+  endpoint.address = *net::SocketAddress::FromLiteral(net::Address::Tcp(
+      "10.0." + std::to_string(number / 256) + "." + std::to_string(number % 256), 1));
   endpoint.weight = weight;
-  if (!id.empty()) endpoint.instance = std::make_shared<const Instance>(Instance{id, "n", "dc1", {}});
+  if (!id.empty())
+    endpoint.instance = std::make_shared<const Instance>(Instance{id, "n", "dc1", {}});
   return endpoint;
 }
 
 std::vector<Endpoint> Weighing(const std::vector<int>& weights) {
   std::vector<Endpoint> endpoints;
-  for (const int weight : weights) endpoints.push_back(At(static_cast<int>(endpoints.size()), weight));
+  for (const int weight : weights)
+    endpoints.push_back(At(static_cast<int>(endpoints.size()), weight));
   Histories().Attach(&endpoints);
   return endpoints;
 }
 
 // Round is a balancer over a list that it does not outlive.
 struct Round {
-  Round(std::vector<Endpoint> list, std::uint64_t start) : endpoints(std::move(list)), balancer(start) {
+  Round(std::vector<Endpoint> list, std::uint64_t start)
+      : endpoints(std::move(list)), balancer(start) {
     balancer.Use(endpoints);
   }
   // Next is the index of what a search is given, -1 for nothing.
@@ -56,8 +60,12 @@ struct Round {
   RoundRobin balancer;
 };
 
-TEST_CASE("round robin: from any start, in as many turns as the weights sum up to each endpoint has exactly its share") {
-  const std::vector<std::vector<int>> lists{{1}, {1, 1}, {1, 1, 1}, {10, 10, 10, 10}, {5, 1, 1}, {1, 2, 3, 4}, {100, 1}, {6, 4, 2}, {65'535, 1, 7}};
+TEST_CASE(
+    "round robin: from any start, in as many turns as the weights sum up to each endpoint has "
+    "exactly its share") {
+  const std::vector<std::vector<int>> lists{
+      {1},          {1, 1},   {1, 1, 1}, {10, 10, 10, 10}, {5, 1, 1},
+      {1, 2, 3, 4}, {100, 1}, {6, 4, 2}, {65'535, 1, 7}};
   for (const std::vector<int>& weights : lists) {
     int sum = 0;
     for (const int weight : weights) sum += weight;
@@ -90,15 +98,18 @@ TEST_CASE("round robin: the turns of an endpoint are spread over the round") {
   CHECK(most_in_a_row({50, 50}) == 1);
 }
 
-TEST_CASE("round robin: 200 fresh balancers with random starts spread their first choice by weight") {
+TEST_CASE(
+    "round robin: 200 fresh balancers with random starts spread their first choice by weight") {
   std::mt19937 random(20'261'128);
   struct Row {
     std::vector<int> weights;
     std::vector<int> shares;  // of 200
   };
-  for (const Row& row : {Row{{1, 1, 1}, {67, 67, 67}}, Row{{2, 1, 1}, {100, 50, 50}}, Row{{5, 1, 1}, {143, 29, 29}}}) {
+  for (const Row& row : {Row{{1, 1, 1}, {67, 67, 67}}, Row{{2, 1, 1}, {100, 50, 50}},
+                         Row{{5, 1, 1}, {143, 29, 29}}}) {
     std::vector<int> given(row.weights.size());
-    for (int i = 0; i < 200; ++i) ++given[static_cast<std::size_t>(Round(Weighing(row.weights), random()).First())];
+    for (int i = 0; i < 200; ++i)
+      ++given[static_cast<std::size_t>(Round(Weighing(row.weights), random()).First())];
     for (std::size_t i = 0; i < given.size(); ++i) {
       CAPTURE(i);
       CHECK(given[i] >= row.shares[i] - 25);
@@ -121,7 +132,8 @@ TEST_CASE("round robin: a list of one that grows is spread over, too") {
 }
 
 TEST_CASE("round robin: a search is given every endpoint once, and then none") {
-  for (const std::vector<int>& weights : {std::vector<int>{1}, {1, 1, 1, 1, 1}, {65'535, 1, 1, 1}, {3, 1, 2}}) {
+  for (const std::vector<int>& weights :
+       {std::vector<int>{1}, {1, 1, 1, 1, 1}, {65'535, 1, 1, 1}, {3, 1, 2}}) {
     for (std::uint64_t start = 0; start < 5; ++start) {
       Round round(Weighing(weights), start);
       Choice choice;
@@ -137,7 +149,9 @@ TEST_CASE("round robin: a search is given every endpoint once, and then none") {
   CHECK(Round({}, 3).Next(choice) == -1);
 }
 
-TEST_CASE("round robin: a search that goes on does not move the turns of the others, so half of them meet a dead one of two first") {
+TEST_CASE(
+    "round robin: a search that goes on does not move the turns of the others, so half of them "
+    "meet a dead one of two first") {
   Round round(Weighing({1, 1}), 0);
   int dead_first = 0;
   for (int i = 0; i < 10; ++i) {
@@ -149,7 +163,9 @@ TEST_CASE("round robin: a search that goes on does not move the turns of the oth
   CHECK(dead_first == 5);
 }
 
-TEST_CASE("round robin: an endpoint that the search has tried is not given again when the list is made anew") {
+TEST_CASE(
+    "round robin: an endpoint that the search has tried is not given again when the list is made "
+    "anew") {
   Histories histories;
   std::vector<Endpoint> list{At(1), At(2)};
   histories.Attach(&list);
@@ -166,7 +182,9 @@ TEST_CASE("round robin: an endpoint that the search has tried is not given again
   CHECK(balancer.Pick(choice) == nullptr);
 }
 
-TEST_CASE("round robin: 5,000 endpoints that all fail are tried once each, without a search through all of them for each") {
+TEST_CASE(
+    "round robin: 5,000 endpoints that all fail are tried once each, without a search through all "
+    "of them for each") {
   Round round(Weighing(std::vector<int>(5'000, 1)), 11);
   Choice choice;
   std::set<int> given;
@@ -210,7 +228,9 @@ std::shared_ptr<UpstreamRules> RulesOf(std::vector<Endpoint> endpoints) {
   return rules;
 }
 
-TEST_CASE("upstream: what is known of an endpoint is there for every worker, and a lease counts until it ends") {
+TEST_CASE(
+    "upstream: what is known of an endpoint is there for every worker, and a lease counts until it "
+    "ends") {
   const auto rules = RulesOf(Weighing({1}));
   Upstream one(std::make_unique<RoundRobin>(1), rules);
   Upstream other(std::make_unique<RoundRobin>(2), rules);
@@ -240,10 +260,12 @@ TEST_CASE("upstream: what is known of an endpoint is there for every worker, and
 
 TEST_CASE("upstream: whom an endpoint must prove to be is what the newest rules say") {
   const auto named = [](const std::string& service) {
-    return std::make_shared<const authz::ServiceId>(authz::ServiceId{"t", "", "default", "dc1", service});
+    return std::make_shared<const authz::ServiceId>(
+        authz::ServiceId{"t", "", "default", "dc1", service});
   };
   Histories histories;
-  const auto rules_of = [&](const std::vector<std::pair<int, std::string>>& endpoints, const std::string& upstream) {
+  const auto rules_of = [&](const std::vector<std::pair<int, std::string>>& endpoints,
+                            const std::string& upstream) {
     std::vector<Endpoint> list;
     for (const auto& [number, service] : endpoints) {
       list.push_back(At(number));

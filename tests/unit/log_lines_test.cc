@@ -59,15 +59,17 @@ TEST_CASE("log lines: text from outside is printable ASCII in a text line, escap
 }
 
 TEST_CASE("log lines: valid UTF-8 stays as it is in JSON, control characters are escaped") {
-  CHECK(Json("caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x9a\xa2") == "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x9a\xa2");
+  CHECK(Json("caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x9a\xa2") ==
+        "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x9a\xa2");
   CHECK(Json("a\"b\\c") == R"(a\"b\\c)");
   CHECK(Json(std::string_view("\0\n\x7f\xc2\x9b", 5)) == R"(\u0000\u000a\u007f\u009b)");
 }
 
 TEST_CASE("log lines: invalid UTF-8 becomes U+FFFD in JSON, byte by byte") {
   constexpr std::string_view kReplacement = "\xef\xbf\xbd";
-  for (const std::string_view invalid : {"\x80", "\xff", "\xc0\xaf", "\xc3", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
-                                         "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe2\x82"}) {
+  for (const std::string_view invalid :
+       {"\x80", "\xff", "\xc0\xaf", "\xc3", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
+        "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe2\x82"}) {
     std::string expected;
     for (std::size_t i = 0; i < invalid.size(); ++i) expected += kReplacement;
     CHECK(Json(invalid) == expected);
@@ -97,7 +99,8 @@ TEST_CASE("log lines: a value is cut with a mark, never inside a UTF-8 sequence 
 
 TEST_CASE("log lines: a field has 1 KiB and a line 8 KiB at most, in both forms") {
   for (const Format format : {Format::kText, Format::kJson}) {
-    for (const std::string& filler : {std::string("x"), std::string("\xff"), std::string("\n"), std::string("\xc3\xa9")}) {
+    for (const std::string& filler :
+         {std::string("x"), std::string("\xff"), std::string("\n"), std::string("\xc3\xa9")}) {
       std::string huge;
       while (huge.size() < 100'000) huge += filler;
       CHECK(Line(format, {{"huge", huge}}).size() < kMaxField + 256);

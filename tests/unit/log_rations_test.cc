@@ -16,7 +16,8 @@ using std::chrono::seconds;
 constexpr MonotonicTime kStart{std::chrono::hours(1)};
 
 // Takes `count` lines and returns how many may be written.
-int Take(Rations* rations, MonotonicTime now, int count, std::string_view reason = "denied", std::string_view who = "web") {
+int Take(Rations* rations, MonotonicTime now, int count, std::string_view reason = "denied",
+         std::string_view who = "web") {
   int written = 0;
   for (int i = 0; i < count; ++i) {
     if (rations->Take(now, Level::kInfo, "refused", reason, who).write) ++written;
@@ -89,7 +90,9 @@ TEST_CASE("log rations: the largest are named, and counted exactly while they ar
   CHECK(told[0].largest[0].exact);
 }
 
-TEST_CASE("log rations: among ten thousand strangers the largest is found, and no number is above the truth") {
+TEST_CASE(
+    "log rations: among ten thousand strangers the largest is found, and no number is above the "
+    "truth") {
   HeavyHitters hitters;
   std::mt19937 random(7);
   std::uint64_t truth = 0;

@@ -67,12 +67,14 @@ std::string ReadAll(int fd, milliseconds quiet = milliseconds(300)) {
 std::string ReadUntil(int fd, const std::string& wanted) {
   std::string text;
   const auto limit = Clock::now() + seconds(10);
-  while (text.find(wanted) == std::string::npos && Clock::now() < limit) text += ReadAll(fd, milliseconds(20));
+  while (text.find(wanted) == std::string::npos && Clock::now() < limit)
+    text += ReadAll(fd, milliseconds(20));
   return text;
 }
 
 bool Holds(const std::string& text, const std::string& part) {
-  INFO(part << " in the last of " << text.size() << " bytes: " << text.substr(text.size() > 500 ? text.size() - 500 : 0));
+  INFO(part << " in the last of " << text.size()
+            << " bytes: " << text.substr(text.size() > 500 ? text.size() - 500 : 0));
   const bool found = text.find(part) != std::string::npos;
   CHECK(found);
   return found;
@@ -80,11 +82,13 @@ bool Holds(const std::string& text, const std::string& part) {
 
 std::size_t Count(const std::string& text, const std::string& part) {
   std::size_t count = 0;
-  for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++count;
+  for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size())
+    ++count;
   return count;
 }
 
-constexpr int kFlood = 20'000;  // lines of some 70 bytes: more than the queue and any kernel buffer hold
+// lines of some 70 bytes: more than the queue and any kernel buffer hold
+constexpr int kFlood = 20'000;
 
 // Floods the log and checks that this takes no time worth speaking of.
 void Flood(Log* log) {
@@ -97,7 +101,8 @@ void Flood(Log* log) {
 std::uint64_t Missing(const std::string& text) {
   std::uint64_t sum = 0;
   const std::string said = "[WARN]  log: lines are missing here: lines=";
-  for (std::size_t at = 0; (at = text.find(said, at)) != std::string::npos;) sum += std::stoull(text.substr(at += said.size()));
+  for (std::size_t at = 0; (at = text.find(said, at)) != std::string::npos;)
+    sum += std::stoull(text.substr(at += said.size()));
   return sum;
 }
 
@@ -110,7 +115,8 @@ void ExpectLossSaid(const Ends& ends) {
   // There may have been some room between two losses: each is said.
   std::string text;
   const auto limit = Clock::now() + seconds(10);
-  while (Missing(text) < dropped && Clock::now() < limit) text += ReadAll(ends.read.get(), milliseconds(20));
+  while (Missing(text) < dropped && Clock::now() < limit)
+    text += ReadAll(ends.read.get(), milliseconds(20));
   CHECK(Missing(text) == dropped);
   Holds(text, "why=\"standard error was not read in time\"");
   CHECK(Count(text, "flood: number=") == kFlood - dropped);
@@ -129,9 +135,14 @@ void ExpectLossSaid(const Ends& ends) {
 
 }  // namespace
 
-TEST_CASE("log writer: a pipe that nobody reads costs lines, which are counted and said, and no time") { ExpectLossSaid(Pipe()); }
+TEST_CASE(
+    "log writer: a pipe that nobody reads costs lines, which are counted and said, and no time") {
+  ExpectLossSaid(Pipe());
+}
 
-TEST_CASE("log writer: a socket whose peer does not read is like a pipe") { ExpectLossSaid(SocketPair()); }
+TEST_CASE("log writer: a socket whose peer does not read is like a pipe") {
+  ExpectLossSaid(SocketPair());
+}
 
 TEST_CASE("log writer: a non-blocking pipe loses nothing that a blocking one would not") {
   Ends ends = Pipe();
@@ -186,13 +197,14 @@ TEST_CASE("log writer: a closed pipe raises no signal, and its lines are counted
   CHECK(log.report().dropped.of[static_cast<std::size_t>(Level::kWarn)] == 5);
 }
 
-TEST_CASE("log writer: a full disk costs lines, which are counted and said when there is room again") {
+TEST_CASE(
+    "log writer: a full disk costs lines, which are counted and said when there is room again") {
   char path[] = "/dev/shm/mooring-log-XXXXXX";
   net::UniqueFd file(mkstemp(path));
   REQUIRE(file);
   unlink(path);
-  // A limit on the size of files stands for the full disk; it is met in the middle of a line. (The signal that comes
-  // with it is blocked in the writer.)
+  // A limit on the size of files stands for the full disk; it is met in the middle of a line. (The
+  // signal that comes with it is blocked in the writer.)
   rlimit before{};
   REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
   const rlimit full{100, before.rlim_max};
@@ -210,7 +222,8 @@ TEST_CASE("log writer: a full disk costs lines, which are counted and said when 
   CHECK(Count(text, "no room for so many\n") == 1);
   Holds(text, "test: room\n");  // what was torn has been ended
   Holds(text, "lines are missing here: lines=4 warn=4 why=\"standard error: File too large\"\n");
-  for (std::size_t at = 0; (at = text.find('[', at)) != std::string::npos; ++at) CHECK(text.rfind("Z ", at) == at - 2);
+  for (std::size_t at = 0; (at = text.find('[', at)) != std::string::npos; ++at)
+    CHECK(text.rfind("Z ", at) == at - 2);
 }
 
 TEST_CASE("log writer: a flood of the others leaves room for warnings and errors") {
@@ -233,8 +246,10 @@ TEST_CASE("log writer: threads write at once, no line is torn and each thread's 
     for (int thread = 0; thread < kThreads; ++thread) {
       threads.emplace_back([&log, thread] {
         for (int i = 0; i < kEach; ++i) {
-          log.Warn("test", "line", {{"thread", std::to_string(thread)}, {"number", std::to_string(i)}});
-          log.WriteRationed(Level::kInfo, "test", "rationed", {"flood", "somebody"}, {{"number", std::to_string(i)}});
+          log.Warn("test", "line",
+                   {{"thread", std::to_string(thread)}, {"number", std::to_string(i)}});
+          log.WriteRationed(Level::kInfo, "test", "rationed", {"flood", "somebody"},
+                            {{"number", std::to_string(i)}});
         }
       });
     }
@@ -251,26 +266,33 @@ TEST_CASE("log writer: threads write at once, no line is torn and each thread's 
     int thread = 0, number = 0;
     const std::size_t found = line.find("test: line: ");
     if (found == std::string::npos) continue;
-    REQUIRE(std::sscanf(line.c_str() + found, "test: line: thread=%d number=%d", &thread, &number) == 2);
+    REQUIRE(std::sscanf(line.c_str() + found, "test: line: thread=%d number=%d", &thread,
+                        &number) == 2);
     CHECK(number == next[thread]++);
   }
   for (const int each : next) CHECK(each == kEach);
 }
 
-TEST_CASE("log writer: what rations leave out is summed up at the end of the window, by reason and by who it was") {
+TEST_CASE(
+    "log writer: what rations leave out is summed up at the end of the window, by reason and by "
+    "who it was") {
   Ends ends = Pipe();
   Log log(Level::kInfo, /*json=*/false, ends.write.get());
   for (int i = 0; i < 300; ++i) {
-    log.WriteRationed(Level::kInfo, "test", "refused", {"denied", i % 3 == 0 ? "spiffe://a" : "spiffe://b\n"}, {});
+    log.WriteRationed(Level::kInfo, "test", "refused",
+                      {"denied", i % 3 == 0 ? "spiffe://a" : "spiffe://b\n"}, {});
   }
-  log.WriteRationed(Level::kDebug, "test", "refused", {"denied", "spiffe://a"}, {});  // would not be written anyway
+  // would not be written anyway
+  log.WriteRationed(Level::kDebug, "test", "refused", {"denied", "spiffe://a"}, {});
   const auto report = log.report();
   REQUIRE(report.left_out.size() == 1);
   CHECK(report.left_out[0].lines == 290);
   log.Close();  // ends every window
   const std::string text = ReadAll(ends.read.get());
   CHECK(Count(text, "test: refused") == Rations::kLines);
-  Holds(text, "[INFO]  log: lines like this were left out: message=refused reason=denied lines=290 seconds=");
+  Holds(text,
+        "[INFO]  log: lines like this were left out: message=refused reason=denied lines=290 "
+        "seconds=");
   Holds(text, R"(largest="spiffe://b\x0a 194, spiffe://a 96")");
 }
 
@@ -278,7 +300,8 @@ TEST_CASE("log writer: the writer blocks every signal") {
   namespace fs = std::filesystem;
   const auto threads = [] {
     std::set<std::string> found;
-    for (const auto& entry : fs::directory_iterator("/proc/self/task")) found.insert(entry.path().filename());
+    for (const auto& entry : fs::directory_iterator("/proc/self/task"))
+      found.insert(entry.path().filename());
     return found;
   };
   Ends ends = Pipe();
@@ -301,7 +324,9 @@ TEST_CASE("log writer: the writer blocks every signal") {
   CHECK(seen == 1);
 }
 
-TEST_CASE("log writer: a message for a person is escaped line by line and keeps its place among the lines") {
+TEST_CASE(
+    "log writer: a message for a person is escaped line by line and keeps its place among the "
+    "lines") {
   Ends ends = Pipe();
   Log log(Level::kInfo, /*json=*/false, ends.write.get());
   log.Info("test", "before");

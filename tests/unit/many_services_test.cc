@@ -1,4 +1,5 @@
-// Many services at one scripted agent: how many connections that takes, what waits and what is polled, and how soon a deny is heard.
+// Many services at one scripted agent: how many connections that takes, what waits and what is
+// polled, and how soon a deny is heard.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -41,7 +42,8 @@ struct Crowd : test::Watches {
   void Add(int services) {
     // All of them first, as a process makes them.
     const std::size_t before = agents.size();
-    for (int i = 0; i < services; ++i) agents.push_back(Service({"of-s" + std::to_string(agents.size()), ""}));
+    for (int i = 0; i < services; ++i)
+      agents.push_back(Service({"of-s" + std::to_string(agents.size()), ""}));
     for (std::size_t i = before; i < agents.size(); ++i) {
       const std::string name = "s" + std::to_string(i);
       Agent& its = *agents[i];
@@ -53,7 +55,8 @@ struct Crowd : test::Watches {
       sources.back()->Start();
     }
   }
-  Watch& Keep(Agent& its, const std::string& service, const std::string& what, const std::string& path, Own own) {
+  Watch& Keep(Agent& its, const std::string& service, const std::string& what,
+              const std::string& path, Own own) {
     auto options = Of(path);
     options.name = service + " " + what;
     options.own = own;
@@ -68,17 +71,23 @@ struct Crowd : test::Watches {
     const bool behind = sent != std::string::npos && std::stoi(target.substr(sent + 6)) < index;
     if (!behind && (Waits(target) || target.find("wait=3000ms") != std::string::npos)) return {};
     const std::string version = Index(index);
-    if (target.starts_with(kMatch)) return test::Ok(Match(target), like_ == Like::kNew ? version : std::string());
-    if (target.find("/agent/service/") != std::string::npos) return test::Ok(body, "X-Consul-ContentHash: " + body + "\r\n");
+    if (target.starts_with(kMatch))
+      return test::Ok(Match(target), like_ == Like::kNew ? version : std::string());
+    if (target.find("/agent/service/") != std::string::npos)
+      return test::Ok(body, "X-Consul-ContentHash: " + body + "\r\n");
     return test::Ok(body, version);
   }
   std::string Match(const std::string& target) const {
-    const std::string name = target.substr(target.find("name=") + 5, target.find('&', target.find("name=")) - target.find("name=") - 5);
-    return "{\"" + name + "\":[{\"SourceName\":\"web\",\"DestinationName\":\"" + name + "\",\"Action\":\"" + action + "\"}]}";
+    const std::string name =
+        target.substr(target.find("name=") + 5,
+                      target.find('&', target.find("name=")) - target.find("name=") - 5);
+    return "{\"" + name + "\":[{\"SourceName\":\"web\",\"DestinationName\":\"" + name +
+           "\",\"Action\":\"" + action + "\"}]}";
   }
   bool Allows(std::size_t i) const {
     const authz::ServiceId caller{"td.consul", "", "default", "dc1", "web"};
-    return sources[i]->Current() && sources[i]->Current()->Decide(caller, DefaultPolicy::kDeny).allowed;
+    return sources[i]->Current() &&
+           sources[i]->Current()->Decide(caller, DefaultPolicy::kDeny).allowed;
   }
   bool AllAllow(bool expected) const {
     for (std::size_t i = 0; i < sources.size(); ++i) {
@@ -86,7 +95,9 @@ struct Crowd : test::Watches {
     }
     return true;
   }
-  bool AllKnow() const { return told.size() == 4 * sources.size() && AllAllow(action == std::string("allow")); }
+  bool AllKnow() const {
+    return told.size() == 4 * sources.size() && AllAllow(action == std::string("allow"));
+  }
   // Write is an intention that somebody writes: whoever waits for it is told.
   void Write(const std::string& what) {
     action = what;
@@ -96,14 +107,16 @@ struct Crowd : test::Watches {
   }
   void TellMatches() {
     for (std::size_t i = 0; like_ == Like::kNew && i < sources.size(); ++i) {
-      const std::string target = std::string(kMatch) + "?by=destination&name=s" + std::to_string(i) + "&";
+      const std::string target =
+          std::string(kMatch) + "?by=destination&name=s" + std::to_string(i) + "&";
       desk.Say(target, test::Ok(Match(target), Index(index)));
     }
   }
   std::size_t Blocking(const std::string& part) const {
-    return static_cast<std::size_t>(std::count_if(watches.begin(), watches.end(), [&](const auto& watch) {
-      return watch->name().find(part) != std::string::npos && watch->Blocks();
-    }));
+    return static_cast<std::size_t>(
+        std::count_if(watches.begin(), watches.end(), [&](const auto& watch) {
+          return watch->name().find(part) != std::string::npos && watch->Blocks();
+        }));
   }
 
   const Like like_;
@@ -112,12 +125,14 @@ struct Crowd : test::Watches {
   std::string action = "allow";
   std::vector<std::unique_ptr<Agent>> agents;
   std::vector<std::unique_ptr<IntentionSource>> sources;
-  net::Timer wait_over{loop, [this] {
-                         desk.Say(kList, test::Ok("[]", Index(index)));
-                         TellMatches();
-                         desk.Say("/v1/agent", test::Ok(body, Index(index) + "X-Consul-ContentHash: " + body + "\r\n"));
-                         wait_over.Start(20s);
-                       }};
+  net::Timer wait_over{
+      loop, [this] {
+        desk.Say(kList, test::Ok("[]", Index(index)));
+        TellMatches();
+        desk.Say("/v1/agent",
+                 test::Ok(body, Index(index) + "X-Consul-ContentHash: " + body + "\r\n"));
+        wait_over.Start(20s);
+      }};
   net::Timer turn_over{loop, [this] {
                          desk.Say("/v1/health", test::Ok(body, Index(index)));
                          turn_over.Start(3s);
@@ -171,7 +186,9 @@ TEST_CASE("many services: with connections for all of them they wait") {
   CHECK(few.desk.Asked(kList) == 0);
 }
 
-TEST_CASE("many services: a leaf that is polled is asked for by its index, so that the agent renews it, and news are seen in time") {
+TEST_CASE(
+    "many services: a leaf that is polled is asked for by its index, so that the agent renews it, "
+    "and news are seen in time") {
   Crowd crowd(40, Crowd::Like::kNew);
   crowd.Until([&] { return crowd.AllKnow(); });
   crowd.Pass(10s);
@@ -185,13 +202,16 @@ TEST_CASE("many services: a leaf that is polled is asked for by its index, so th
   const net::MonotonicTime changed = crowd.loop.now();
   crowd.Until([&] {
     return std::all_of(crowd.told.begin(), crowd.told.end(), [](const auto& told) {
-      return told.second == "b" || told.first.find("roots") != std::string::npos || told.first.find("up") != std::string::npos;
+      return told.second == "b" || told.first.find("roots") != std::string::npos ||
+             told.first.find("up") != std::string::npos;
     });
   });
   CHECK(crowd.loop.now() - changed < 3s);
 }
 
-TEST_CASE("many services: those that come later and make it a crowd hear of a deny in time, while the others still wait") {
+TEST_CASE(
+    "many services: those that come later and make it a crowd hear of a deny in time, while the "
+    "others still wait") {
   for (const auto like : {Crowd::Like::kOld, Crowd::Like::kNew}) {
     CAPTURE(like == Crowd::Like::kNew);
     Crowd crowd(4, like);

@@ -1,4 +1,5 @@
-// The memory that this process may use, read from the files of control groups below a root of the test's own.
+// The memory that this process may use, read from the files of control groups below a root of the
+// test's own.
 #include "proxy/sidecar/memory_limit.h"
 
 #include <doctest/doctest.h>
@@ -16,7 +17,8 @@ const std::string kV1Mounts =
     "30 25 0:26 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n"
     "31 25 0:27 / /sys/fs/cgroup/memory rw,relatime shared:7 - cgroup cgroup rw,memory\n"
     "40 25 0:36 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
-const std::string kV2Mounts = "29 23 0:25 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
+const std::string kV2Mounts =
+    "29 23 0:25 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
 const std::string kMachine = "MemTotal:       16777216 kB\nMemFree:        1 kB\n";
 
 struct Root {
@@ -62,7 +64,8 @@ TEST_CASE("memory limit: version 1, whose largest number means none") {
 }
 
 TEST_CASE("memory limit: a container sees its own group at the mount point") {
-  Root docker("31 25 0:27 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n", "4:memory:/docker/abc\n");
+  Root docker("31 25 0:27 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n",
+              "4:memory:/docker/abc\n");
   docker.Put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "67108864\n");
   CHECK(docker.Find().bytes == 64 * kMiB);
   Root own_namespace(kV2Mounts, "0::/\n");

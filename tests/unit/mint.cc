@@ -49,26 +49,19 @@ bssl::UniquePtr<EVP_PKEY> RsaKey(int bits) {
 
 bssl::UniquePtr<EVP_PKEY> NewKey(KeyKind kind) {
   switch (kind) {
-    case KeyKind::kP224:
-      return EcKey(NID_secp224r1);
-    case KeyKind::kP256:
-      return EcKey(NID_X9_62_prime256v1);
-    case KeyKind::kP384:
-      return EcKey(NID_secp384r1);
-    case KeyKind::kP521:
-      return EcKey(NID_secp521r1);
+    case KeyKind::kP224: return EcKey(NID_secp224r1);
+    case KeyKind::kP256: return EcKey(NID_X9_62_prime256v1);
+    case KeyKind::kP384: return EcKey(NID_secp384r1);
+    case KeyKind::kP521: return EcKey(NID_secp521r1);
     case KeyKind::kEd25519: {
       std::array<std::uint8_t, 32> seed;
       RAND_bytes(seed.data(), seed.size());
       return bssl::UniquePtr<EVP_PKEY>(
           EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, seed.data(), seed.size()));
     }
-    case KeyKind::kRsa1024:
-      return RsaKey(1024);
-    case KeyKind::kRsa2048:
-      return RsaKey(2048);
-    case KeyKind::kRsa4096:
-      return RsaKey(4096);
+    case KeyKind::kRsa1024: return RsaKey(1024);
+    case KeyKind::kRsa2048: return RsaKey(2048);
+    case KeyKind::kRsa4096: return RsaKey(4096);
   }
   std::abort();
 }

@@ -18,7 +18,9 @@ SocketAddress Ip(const std::string& literal, std::uint16_t port = 0) {
 }
 
 Names::Found Good(const std::string& literal) { return std::vector<SocketAddress>{Ip(literal)}; }
-Names::Found Bad(const std::string& why = "no DNS server answers") { return Error{ErrorCode::kUnavailable, why}; }
+Names::Found Bad(const std::string& why = "no DNS server answers") {
+  return Error{ErrorCode::kUnavailable, why};
+}
 
 // World is a resolver and a clock, both moved by hand.
 struct World {
@@ -28,11 +30,13 @@ struct World {
     std::function<void(Names::Found)> answer;
   };
 
-  Names names{{[this](const std::string& host, NameKind kind, std::function<void(Names::Found)> answer) {
-                 asked.push_back(host);
-                 open.push_back({host, kind, std::move(answer)});
-               },
-               [this] { return now; }, [this](milliseconds delay) { wake_at = now + delay; }, [this] { return random; }}};
+  Names names{
+      {[this](const std::string& host, NameKind kind, std::function<void(Names::Found)> answer) {
+         asked.push_back(host);
+         open.push_back({host, kind, std::move(answer)});
+       },
+       [this] { return now; }, [this](milliseconds delay) { wake_at = now + delay; },
+       [this] { return random; }}};
   MonotonicTime now{std::chrono::hours(1)};
   MonotonicTime wake_at = MonotonicTime::max();
   double random = 0;
@@ -40,7 +44,8 @@ struct World {
   std::vector<Question> open;      // look-ups under way
 
   void Answer(const std::string& host, const Names::Found& found) {
-    const auto at = std::find_if(open.begin(), open.end(), [&](const Question& each) { return each.host == host; });
+    const auto at = std::find_if(open.begin(), open.end(),
+                                 [&](const Question& each) { return each.host == host; });
     REQUIRE_MESSAGE(at != open.end(), host);
     const auto answer = at->answer;
     open.erase(at);
@@ -63,13 +68,17 @@ struct World {
 struct Heard {
   std::vector<std::string> answers;  // an address, or the error
   Names::OnFound Hear() {
-    return [this](const Names::Found& found) { answers.push_back(found ? found->front().Text() : found.error().message); };
+    return [this](const Names::Found& found) {
+      answers.push_back(found ? found->front().Text() : found.error().message);
+    };
   }
 };
 
 }  // namespace
 
-TEST_CASE("names: a name has one look-up under way however many ask, in whatever case, and all are told") {
+TEST_CASE(
+    "names: a name has one look-up under way however many ask, in whatever case, and all are "
+    "told") {
   World world;
   Heard heard;
   const auto one = world.names.Ask("Agent.test", NameKind::kOwn, heard.Hear());
@@ -80,7 +89,9 @@ TEST_CASE("names: a name has one look-up under way however many ask, in whatever
   CHECK(heard.answers == std::vector<std::string>(3, "10.0.0.1:0"));
 }
 
-TEST_CASE("names: a failed name is asked again after 2, 4, 8, 16 and then 30 seconds, one of our own after 4 at most") {
+TEST_CASE(
+    "names: a failed name is asked again after 2, 4, 8, 16 and then 30 seconds, one of our own "
+    "after 4 at most") {
   World world;
   Heard heard;
   const auto dead = world.names.Follow("dead.test", NameKind::kEndpoint, heard.Hear());
@@ -103,7 +114,9 @@ TEST_CASE("names: a failed name is asked again after 2, 4, 8, 16 and then 30 sec
   }
 }
 
-TEST_CASE("names: waits are jittered downwards, by up to half after a failure and by up to a tenth after a good answer") {
+TEST_CASE(
+    "names: waits are jittered downwards, by up to half after a failure and by up to a tenth after "
+    "a good answer") {
   World world;
   world.random = 1;
   Heard heard;
@@ -137,7 +150,9 @@ TEST_CASE("names: a good name is asked again after 30 seconds, and the backoff b
   CHECK(world.Asked("a.test") == 4);
 }
 
-TEST_CASE("names: who waits gets the address of before after a second without an answer, and at once during a failure") {
+TEST_CASE(
+    "names: who waits gets the address of before after a second without an answer, and at once "
+    "during a failure") {
   World world;
   Heard first, second, third, fourth;
   const auto one = world.names.Ask("agent.test", NameKind::kOwn, first.Hear());
@@ -159,7 +174,8 @@ TEST_CASE("names: who waits gets the address of before after a second without an
   CHECK(world.Asked("agent.test") == 2);
 }
 
-TEST_CASE("names: who asks during the backoff of a name that never resolved waits for the next look-up") {
+TEST_CASE(
+    "names: who asks during the backoff of a name that never resolved waits for the next look-up") {
   World world;
   Heard first, second;
   const auto one = world.names.Ask("agent.test", NameKind::kOwn, first.Hear());
@@ -173,12 +189,15 @@ TEST_CASE("names: who asks during the backoff of a name that never resolved wait
   CHECK(second.answers == std::vector<std::string>{"10.0.0.1:0"});
 }
 
-TEST_CASE("names: no number of dead endpoints holds up a name of our own, or a new endpoint for more than a second") {
+TEST_CASE(
+    "names: no number of dead endpoints holds up a name of our own, or a new endpoint for more "
+    "than a second") {
   World world;
   Heard heard;
   std::vector<Names::Interest> dead;
   for (int i = 0; i < 900; ++i) {
-    dead.push_back(world.names.Follow("dead" + std::to_string(i), NameKind::kEndpoint, heard.Hear()));
+    dead.push_back(
+        world.names.Follow("dead" + std::to_string(i), NameKind::kEndpoint, heard.Hear()));
   }
   CHECK(world.open.size() == Names::kMaxQuick);
   const auto own = world.names.Ask("agent.test", NameKind::kOwn, heard.Hear());
@@ -203,18 +222,21 @@ TEST_CASE("names: look-ups for endpoints are bounded in number, whatever their a
   Heard heard;
   std::vector<Names::Interest> dead;
   for (int i = 0; i < 10'000; ++i) {
-    dead.push_back(world.names.Follow("dead" + std::to_string(i), NameKind::kEndpoint, heard.Hear()));
+    dead.push_back(
+        world.names.Follow("dead" + std::to_string(i), NameKind::kEndpoint, heard.Hear()));
   }
   world.Pass(milliseconds(60'000));
   CHECK(world.open.size() == Names::kMaxAll);
 }
 
-TEST_CASE("names: an endpoint's name that waits for room is asked at once when it is our own, too") {
+TEST_CASE(
+    "names: an endpoint's name that waits for room is asked at once when it is our own, too") {
   World world;
   Heard heard;
   std::vector<Names::Interest> dead;
   for (int i = 0; i < 600; ++i) {
-    dead.push_back(world.names.Follow("dead" + std::to_string(i), NameKind::kEndpoint, heard.Hear()));
+    dead.push_back(
+        world.names.Follow("dead" + std::to_string(i), NameKind::kEndpoint, heard.Hear()));
   }
   const auto endpoint = world.names.Follow("agent.test", NameKind::kEndpoint, heard.Hear());
   CHECK(world.Asked("agent.test") == 0);
@@ -223,7 +245,9 @@ TEST_CASE("names: an endpoint's name that waits for room is asked at once when i
   CHECK(world.open.back().kind == NameKind::kOwn);
 }
 
-TEST_CASE("names: an endpoint's name that nobody follows is forgotten, at the latest when its look-up ends") {
+TEST_CASE(
+    "names: an endpoint's name that nobody follows is forgotten, at the latest when its look-up "
+    "ends") {
   World world;
   Heard heard;
   {
@@ -239,7 +263,8 @@ TEST_CASE("names: an endpoint's name that nobody follows is forgotten, at the la
   CHECK(world.asked.size() == 2);
 }
 
-TEST_CASE("names: a name of our own is remembered for ten minutes, without a look-up that nobody wants") {
+TEST_CASE(
+    "names: a name of our own is remembered for ten minutes, without a look-up that nobody wants") {
   World world;
   Heard heard;
   const auto name = world.names.Ask("agent.test", NameKind::kOwn, heard.Hear());
@@ -313,7 +338,8 @@ TEST_CASE("endpoint names: a list is used as far as it is resolved, in its order
   CHECK(list.Endpoints() == Texts{"10.0.0.1:1", "10.0.0.2:2", "10.0.0.3:3"});
 }
 
-TEST_CASE("endpoint names: a name that fails keeps what it had, and takes nothing from the others") {
+TEST_CASE(
+    "endpoint names: a name that fails keeps what it had, and takes nothing from the others") {
   List list;
   list.Set({"a.test:1", "b.test:2"});
   list.world.Answer("a.test", Good("10.0.0.1"));
@@ -329,7 +355,8 @@ TEST_CASE("endpoint names: a name that fails keeps what it had, and takes nothin
   CHECK(list.names.Errors().empty());
 }
 
-TEST_CASE("endpoint names: a name that leaves the list is forgotten, one that stays is not asked anew") {
+TEST_CASE(
+    "endpoint names: a name that leaves the list is forgotten, one that stays is not asked anew") {
   List list;
   list.Set({"a.test:1", "b.test:2"});
   list.world.Answer("a.test", Good("10.0.0.1"));
@@ -342,7 +369,9 @@ TEST_CASE("endpoint names: a name that leaves the list is forgotten, one that st
   CHECK(list.world.Asked("a.test") == 2);
 }
 
-TEST_CASE("endpoint names: while nothing of a new list is resolved the list before is used, and not after it has failed") {
+TEST_CASE(
+    "endpoint names: while nothing of a new list is resolved the list before is used, and not "
+    "after it has failed") {
   List list;
   list.Set({"10.0.0.1:1"});
   list.Set({"a.test:1", "b.test:1"});
@@ -356,7 +385,9 @@ TEST_CASE("endpoint names: while nothing of a new list is resolved the list befo
   CHECK(list.names.known());
 }
 
-TEST_CASE("endpoint names: a first list of nothing but names is not known until one is resolved or all have failed") {
+TEST_CASE(
+    "endpoint names: a first list of nothing but names is not known until one is resolved or all "
+    "have failed") {
   List list;
   list.Set({"a.test:1", "b.test:1"});
   CHECK(!list.names.known());
@@ -367,7 +398,9 @@ TEST_CASE("endpoint names: a first list of nothing but names is not known until 
   CHECK(list.changes == 1);
 }
 
-TEST_CASE("endpoint names: every record of a name is an endpoint, and an answer of the same changes nothing") {
+TEST_CASE(
+    "endpoint names: every record of a name is an endpoint, and an answer of the same changes "
+    "nothing") {
   List list;
   list.Set({"a.test:1"});
   const Names::Found both = std::vector<SocketAddress>{Ip("::1"), Ip("127.0.0.1")};
@@ -378,11 +411,14 @@ TEST_CASE("endpoint names: every record of a name is an endpoint, and an answer 
   CHECK(list.changes == 1);
 }
 
-TEST_CASE("endpoint names: each endpoint has what is known of its place, and a change of that is one of the list") {
+TEST_CASE(
+    "endpoint names: each endpoint has what is known of its place, and a change of that is one of "
+    "the list") {
   const auto place = [](const std::string& text, int weight, const std::string& id) {
     data::Endpoint endpoint;
     endpoint.weight = weight;
-    endpoint.instance = std::make_shared<const data::Instance>(data::Instance{id, "n", "dc1", {"eu", "z1"}});
+    endpoint.instance =
+        std::make_shared<const data::Instance>(data::Instance{id, "n", "dc1", {"eu", "z1"}});
     return control::EndpointNames::Wanted{*ParseAddress(text), endpoint};
   };
   List list;
@@ -411,14 +447,16 @@ TEST_CASE("endpoint names: a failure is said once, and of many names the first e
   Texts many;
   for (int i = 0; i < 50; ++i) many.push_back("dead" + std::to_string(i) + ":1");
   list.Set(many);
-  for (int i = 0; i < 50; ++i) list.world.Answer("dead" + std::to_string(i), Bad("dead" + std::to_string(i)));
+  for (int i = 0; i < 50; ++i)
+    list.world.Answer("dead" + std::to_string(i), Bad("dead" + std::to_string(i)));
   REQUIRE(list.failures.size() == 9);
   CHECK(list.failures.front() == "dead0");
   CHECK(list.failures.back().find("further names") != std::string::npos);
   CHECK(list.names.Errors().size() == 50);
 }
 
-TEST_CASE("endpoint names: of thousands of names that fail at once, none has the whole list made anew") {
+TEST_CASE(
+    "endpoint names: of thousands of names that fail at once, none has the whole list made anew") {
   List list;
   Texts many{"10.0.0.1:1"};
   for (int i = 0; i < 5'000; ++i) many.push_back("dead" + std::to_string(i) + ":1");
@@ -433,10 +471,12 @@ TEST_CASE("endpoint names: of thousands of names that fail at once, none has the
 TEST_CASE("name sources: nsswitch.conf is read for sources besides files and dns") {
   CHECK(!NameSources::HasOthers(""));
   CHECK(!NameSources::HasOthers("hosts: files dns\n"));
-  CHECK(!NameSources::HasOthers("passwd: files ldap\nhosts:\tfiles [NOTFOUND=return success=continue] dns # mymachines\n"));
+  CHECK(!NameSources::HasOthers(
+      "passwd: files ldap\nhosts:\tfiles [NOTFOUND=return success=continue] dns # mymachines\n"));
   CHECK(!NameSources::HasOthers("hosts: files [ NOTFOUND=return ] dns"));
   CHECK(NameSources::HasOthers("hosts:  files mdns4_minimal [NOTFOUND=return] dns\n"));
-  CHECK(NameSources::HasOthers("# x\nhosts: mymachines resolve [!UNAVAIL=return] files myhostname dns\n"));
+  CHECK(NameSources::HasOthers(
+      "# x\nhosts: mymachines resolve [!UNAVAIL=return] files myhostname dns\n"));
 }
 
 }  // namespace mooring::net

@@ -50,11 +50,14 @@ bool Holds(const std::string& text, const char* part) {
 
 TEST_CASE("outage settings: flags and YAML say the same") {
   for (const Settings& settings :
-       {Flags({"-state-dir", "/var/lib/m", "-cache-private-key=false", "-max-stale", "5m", "-on-revoke", "keep",
-               "-revoke-grace", "3s", "-max-connection-age", "1h", "-allow-core", "-max-answer-size", "8MiB",
-               "-max-agent-connections", "20", "-tls-resumption", "off"}),
-        Yaml("state_dir: /var/lib/m\ncache_private_key: false\nmax_stale: 5m\non_revoke: keep\nrevoke_grace: 3s\n"
-             "max_connection_age: 1h\nallow_core: true\ntls_resumption: off\nagent: {max_answer_size: 8MiB, max_agent_connections: 20}\n")}) {
+       {Flags({"-state-dir", "/var/lib/m", "-cache-private-key=false", "-max-stale", "5m",
+               "-on-revoke", "keep", "-revoke-grace", "3s", "-max-connection-age", "1h",
+               "-allow-core", "-max-answer-size", "8MiB", "-max-agent-connections", "20",
+               "-tls-resumption", "off"}),
+        Yaml("state_dir: /var/lib/m\ncache_private_key: false\nmax_stale: 5m\non_revoke: "
+             "keep\nrevoke_grace: 3s\n"
+             "max_connection_age: 1h\nallow_core: true\ntls_resumption: off\nagent: "
+             "{max_answer_size: 8MiB, max_agent_connections: 20}\n")}) {
     CHECK(settings.state_dir == "/var/lib/m");
     CHECK_FALSE(settings.state_dir_from_environment);
     CHECK_FALSE(settings.cache_private_key);
@@ -69,7 +72,8 @@ TEST_CASE("outage settings: flags and YAML say the same") {
   }
 }
 
-TEST_CASE("outage settings: by default the key is kept, revoked connections end, no core is written") {
+TEST_CASE(
+    "outage settings: by default the key is kept, revoked connections end, no core is written") {
   for (const Settings& settings : {Flags({}), Yaml("")}) {
     CHECK(settings.state_dir.empty());
     CHECK(settings.cache_private_key);
@@ -90,7 +94,8 @@ TEST_CASE("outage settings: systemd's state directory is the default, and a sett
     CHECK(settings.state_dir == "/var/lib/first");
     CHECK(settings.state_dir_from_environment);
   }
-  for (const Settings& settings : {Flags({"-state-dir", "/own"}, systemd), Yaml("state_dir: /own\n", systemd)}) {
+  for (const Settings& settings :
+       {Flags({"-state-dir", "/own"}, systemd), Yaml("state_dir: /own\n", systemd)}) {
     CHECK(settings.state_dir == "/own");
     CHECK_FALSE(settings.state_dir_from_environment);
   }
@@ -110,7 +115,8 @@ TEST_CASE("outage settings: bad values are refused with the cure") {
   for (const char* number : {"5", "151", "-1", "8x"}) {
     INFO(number);
     CHECK(Holds(FlagsProblem({"-max-agent-connections", number}), "from 6 to 150"));
-    CHECK(Holds(YamlProblem(std::string("agent: {max_agent_connections: ") + number + "}\n"), "6 to 150"));
+    CHECK(Holds(YamlProblem(std::string("agent: {max_agent_connections: ") + number + "}\n"),
+                "6 to 150"));
   }
 }
 

@@ -21,8 +21,9 @@ authz::ProxyDocument Document() {
 }
 
 bool Warned(const ProxyConfig& config, const std::string& part) {
-  return std::any_of(config.warnings.begin(), config.warnings.end(),
-                     [&](const std::string& warning) { return warning.find(part) != std::string::npos; });
+  return std::any_of(
+      config.warnings.begin(), config.warnings.end(),
+      [&](const std::string& warning) { return warning.find(part) != std::string::npos; });
 }
 
 TEST_CASE("proxy config: a registration without Config gets the defaults") {
@@ -64,20 +65,26 @@ TEST_CASE("proxy config: a time that is none keeps the default and is named") {
 
 TEST_CASE("proxy config: an unknown key is named once, a known one of Envoy's is not") {
   auto document = Document();
-  document.config = {{"conect_timeout_ms", "5"}, {"envoy_prometheus_bind_addr", "0.0.0.0:9102"},
+  document.config = {{"conect_timeout_ms", "5"},
+                     {"envoy_prometheus_bind_addr", "0.0.0.0:9102"},
                      {"protocol", "tcp"}};
   const ProxyConfig config = FromDocument(document, {});
   CHECK(Warned(config, "conect_timeout_ms"));
   CHECK(config.warnings.size() == 1);
 }
 
-TEST_CASE("proxy config: each Config key of the table of settings is known where it belongs, and a bad value by name") {
+TEST_CASE(
+    "proxy config: each Config key of the table of settings is known where it belongs, and a bad "
+    "value by name") {
   for (const config::Setting& setting : config::Table()) {
     if (setting.config_key.empty()) continue;
     const std::string key(setting.config_key);
     const bool on_off = std::holds_alternative<config::kind::Word<bool>>(setting.value);
     const bool number = std::holds_alternative<config::kind::Duration>(setting.value);
-    for (const std::string& value : {std::string(on_off ? "off" : number ? "7000" : "true"), std::string("soon")}) {
+    for (const std::string& value : {std::string(on_off   ? "off"
+                                                 : number ? "7000"
+                                                          : "true"),
+                                     std::string("soon")}) {
       INFO(key << " = " << value);
       auto document = Document();
       authz::UpstreamDocument upstream;

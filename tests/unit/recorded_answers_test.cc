@@ -1,4 +1,5 @@
-// Answers of a Consul 1.21 as received (tests/data/consul-1.21), through the decoders that live answers go through.
+// Answers of a Consul 1.21 as received (tests/data/consul-1.21), through the decoders that live
+// answers go through.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -29,7 +30,8 @@ std::string Text(const std::string& file) {
   return text.str();
 }
 
-// Answer parses a recording as if it came from a socket. What was taken out of some made them shorter than they declare.
+// Answer parses a recording as if it came from a socket. What was taken out of some made them
+// shorter than they declare.
 http::Response Answer(const std::string& file) {
   std::string text = Text(file);
   if (!file.ends_with(".http")) {
@@ -65,17 +67,23 @@ using Decoder = std::function<std::string(const std::string& body)>;
 
 // By the beginning of the file's name: how the answers to that request are read; "" is success.
 const std::vector<std::pair<std::string, Decoder>> kDecoders{
-    {"agent_services", [](const auto& body) { return Outcome(authz::ParseSidecars(body, "web-1")); }},
+    {"agent_services",
+     [](const auto& body) { return Outcome(authz::ParseSidecars(body, "web-1")); }},
     {"agent_service_", [](const auto& body) { return Outcome(authz::ParseProxy(body)); }},
-    {"agent_checks", [](const auto& body) { return Outcome(authz::ParseServiceChecks(body, "web-1-sidecar-proxy")); }},
+    {"agent_checks",
+     [](const auto& body) {
+       return Outcome(authz::ParseServiceChecks(body, "web-1-sidecar-proxy"));
+     }},
     {"roots", [](const auto& body) { return Outcome(authz::ParseRoots(body)); }},
     {"no_server_roots", [](const auto& body) { return Outcome(authz::ParseRoots(body)); }},
     {"leader_of_dev", [](const auto& body) { return Outcome(authz::ParseRoots(body)); }},
     {"leaf", [](const auto& body) { return Outcome(authz::ParseLeaf(body)); }},
-    {"match_by_cli", [](const auto& body) { return Outcome(authz::ParseIntentionMatch(body, "web")); }},
+    {"match_by_cli",
+     [](const auto& body) { return Outcome(authz::ParseIntentionMatch(body, "web")); }},
     {"match_jwt", [](const auto& body) { return Outcome(authz::ParseIntentionMatch(body, "jw")); }},
     {"match", [](const auto& body) { return Outcome(authz::ParseIntentionMatch(body, "db")); }},
-    {"peer_match", [](const auto& body) { return Outcome(authz::ParseIntentionMatch(body, "db")); }},
+    {"peer_match",
+     [](const auto& body) { return Outcome(authz::ParseIntentionMatch(body, "db")); }},
     {"authorize", [](const auto& body) { return Outcome(authz::ParseAuthorize(body)); }},
     {"health", [](const auto& body) { return Outcome(authz::ParseInstances(body)); }},
     {"peer_health", [](const auto& body) { return Outcome(authz::ParseInstances(body)); }},
@@ -85,9 +93,12 @@ const std::vector<std::pair<std::string, Decoder>> kDecoders{
 };
 
 // Good answers whose body nobody reads.
-const std::set<std::string> kUnread{"register_200.http", "deregister_200.http", "intentions_list.http", "discovery_chain.http"};
+const std::set<std::string> kUnread{"register_200.http", "deregister_200.http",
+                                    "intentions_list.http", "discovery_chain.http"};
 
-TEST_CASE("recorded answers: every good one is read by the decoder of its request, and every other has a status that is none") {
+TEST_CASE(
+    "recorded answers: every good one is read by the decoder of its request, and every other has a "
+    "status that is none") {
   std::size_t read = 0;
   for (const auto& entry : std::filesystem::directory_iterator(kFolder)) {
     const std::string file = entry.path().filename();
@@ -100,8 +111,9 @@ TEST_CASE("recorded answers: every good one is read by the decoder of its reques
       continue;
     }
     if (kUnread.contains(file)) continue;
-    const auto decoder = std::find_if(kDecoders.begin(), kDecoders.end(),
-                                      [&](const auto& each) { return file.starts_with(each.first); });
+    const auto decoder = std::find_if(kDecoders.begin(), kDecoders.end(), [&](const auto& each) {
+      return file.starts_with(each.first);
+    });
     REQUIRE(decoder != kDecoders.end());
     const std::string fault = decoder->second(response.body);
     if (file == "agent_service_not_a_proxy.http") {
@@ -120,12 +132,14 @@ TEST_CASE("recorded answers: what an index is given for, and who filtered what")
   CHECK(HeaderSays(Answer("health_connect_filtered.http"), kFilteredHeader, "true"));
   // The agent's own lists are marked for those alone who show a token, so not here.
   CHECK_FALSE(HeaderSays(Answer("agent_services_filtered.http"), kFilteredHeader, "true"));
-  CHECK(authz::ParseSidecars(Answer("agent_services_filtered.http").body, "web-1")->services_seen == 0);
+  CHECK(authz::ParseSidecars(Answer("agent_services_filtered.http").body, "web-1")->services_seen ==
+        0);
   CHECK_FALSE(HeaderSays(Answer("health_connect.http"), kFilteredHeader, "true"));
   CHECK(HeaderSays(Answer("no_server_match_500.http"), "x-consul-knownleader", "false"));
 }
 
-TEST_CASE("recorded answers: a registration merged from central entries, and what of it is not obeyed") {
+TEST_CASE(
+    "recorded answers: a registration merged from central entries, and what of it is not obeyed") {
   const auto document = authz::ParseProxy(Answer("agent_service_merged.http").body);
   REQUIRE(document);
   const ProxyConfig config = FromDocument(*document, config::ServiceSettings{});
@@ -138,15 +152,17 @@ TEST_CASE("recorded answers: a registration merged from central entries, and wha
   CHECK(config.upstreams[2].listener == "upstream:far@dc2");
   CHECK(config.upstreams[3].settings.listen.path == "/run/up.sock");
   const auto said = [&](const std::string& part) {
-    return std::count_if(config.warnings.begin(), config.warnings.end(),
-                         [&](const std::string& warning) { return warning.find(part) != std::string::npos; });
+    return std::count_if(
+        config.warnings.begin(), config.warnings.end(),
+        [&](const std::string& warning) { return warning.find(part) != std::string::npos; });
   };
   CHECK(said("Proxy.Config: protocol http") == 1);
   CHECK(said("Proxy.Config: max_inbound_connections = 7") == 1);
   for (const std::string name : {"db", "far", "sock"}) {
     CAPTURE(name);
     CHECK(said("upstream " + name + " Config: limits.MaxConnections = 3") == 1);
-    CHECK(said("upstream " + name + " Config: passive_health_check.Interval = 5000000000, "
+    CHECK(said("upstream " + name +
+               " Config: passive_health_check.Interval = 5000000000, "
                "passive_health_check.MaxFailures = 2") == 1);
   }
   CHECK(said("upstream far: MeshGateway mode remote is not obeyed") == 1);
@@ -180,18 +196,22 @@ TEST_CASE("recorded answers: an instance has the locality of its service") {
   CHECK(query->instances.front().locality == authz::Locality{"eu", "z1"});
 }
 
-TEST_CASE("recorded answers: a terminating gateway that stands in for a service is no sidecar of it") {
-  const auto instances = authz::ParseInstances(Answer("health_connect_terminating_gateway.json").body);
+TEST_CASE(
+    "recorded answers: a terminating gateway that stands in for a service is no sidecar of it") {
+  const auto instances =
+      authz::ParseInstances(Answer("health_connect_terminating_gateway.json").body);
   REQUIRE(instances);
   CHECK(instances->empty());
 }
 
-TEST_CASE("recorded answers: the agent's own policy for intentions is told from the default of ACLs") {
+TEST_CASE(
+    "recorded answers: the agent's own policy for intentions is told from the default of ACLs") {
   const auto policy = authz::ParseAuthorize(Answer("authorize_default_intention_policy.http").body);
   REQUIRE(policy);
   CHECK(policy->authorized);
   CHECK(policy->reason == "Default intention policy");
-  CHECK(HeaderSays(Answer("authorize_default_intention_policy.http"), "x-consul-default-acl-policy", "deny"));
+  CHECK(HeaderSays(Answer("authorize_default_intention_policy.http"), "x-consul-default-acl-policy",
+                   "deny"));
   const auto acls = authz::ParseAuthorize(Answer("authorize_default_deny.http").body);
   REQUIRE(acls);
   CHECK_FALSE(acls->authorized);

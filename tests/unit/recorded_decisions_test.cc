@@ -1,4 +1,5 @@
-// Our decision on intentions against what an agent of Consul 1.21 said to the same questions (tests/data/consul-1.21).
+// Our decision on intentions against what an agent of Consul 1.21 said to the same questions
+// (tests/data/consul-1.21).
 #include <doctest/doctest.h>
 
 #include <fstream>
@@ -13,7 +14,9 @@
 namespace mooring::authz {
 namespace {
 
-TEST_CASE("recorded decisions: none differs from the agent's, but for entries that only layer 7 can judge") {
+TEST_CASE(
+    "recorded decisions: none differs from the agent's, but for entries that only layer 7 can "
+    "judge") {
   std::ifstream file(MOORING_SOURCE_ROOT "/tests/data/consul-1.21/decisions.jsonl");
   REQUIRE(file.is_open());
   int questions = 0;
@@ -34,7 +37,8 @@ TEST_CASE("recorded decisions: none differs from the agent's, but for entries th
     if (decision.allowed == question.at("authorized").get<bool>()) continue;
     // README, "Intentions": entries with JWT requirements deny whom they cover.
     CHECK_FALSE(decision.allowed);
-    CHECK(decision.reason.find("cannot be judged here and counts as deny: JWT requirement") != std::string::npos);
+    CHECK(decision.reason.find("cannot be judged here and counts as deny: JWT requirement") !=
+          std::string::npos);
     ++stricter;
   }
   CHECK(questions == 972);

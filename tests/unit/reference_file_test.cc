@@ -111,7 +111,9 @@ bool Holds(const Container& container, std::string_view key) {
   return std::find(container.begin(), container.end(), key) != container.end();
 }
 
-TEST_CASE("reference file: it is what the table says; `mooring help settings > examples/mooring.yaml` writes it again") {
+TEST_CASE(
+    "reference file: it is what the table says; `mooring help settings > examples/mooring.yaml` "
+    "writes it again") {
   const std::vector<std::string> lines = Lines();
   std::istringstream made(ReferenceFile());
   std::size_t at = 0;

@@ -4,8 +4,8 @@
 
 #include <chrono>
 #include <map>
-#include <optional>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "tests/unit/agent_desk.h"
 #include "tests/unit/test_clock.h"
@@ -26,11 +26,10 @@ constexpr char kFail[] = "/v1/agent/check/fail/web-proxy-ttl";
 constexpr char kLook[] = "/v1/agent/service/web-proxy";
 constexpr char kRemove[] = "/v1/agent/service/deregister/web-proxy";
 
-// World is a registration at an agent that answers 200 to everything, but for what the test has it say.
+// World is a registration at an agent that answers 200 to everything, but for what the test has it
+// say.
 struct World {
-  World() {
-    registration.Start();
-  }
+  World() { registration.Start(); }
   std::string Answer(const std::string& target) {
     for (const auto& [prefix, answer] : answers) {
       if (target.starts_with(prefix)) return answer;
@@ -43,7 +42,8 @@ struct World {
   }
   // Mark is that of the registration that was sent last.
   std::string Mark() const {
-    return nlohmann::json::parse(here.desk.All(kRegister).back().body)["Meta"]["mooring-process"].get<std::string>();
+    return nlohmann::json::parse(here.desk.All(kRegister).back().body)["Meta"]["mooring-process"]
+        .get<std::string>();
   }
   std::size_t Asked(const char* target) const { return here.desk.Asked(target); }
   void Pass(net::milliseconds time) {
@@ -89,10 +89,13 @@ struct World {
   test::Clock clock;
   std::map<std::string, std::string> answers;  // by the beginning of the target
   test::AtDesk here{[this](const std::string& target) { return Answer(target); }};
-  Registration registration{here.loop, here.log, *here.agent, {"web-proxy", "web", "10.0.0.1", 8443}};
+  Registration registration{
+      here.loop, here.log, *here.agent, {"web-proxy", "web", "10.0.0.1", 8443}};
 };
 
-TEST_CASE("registration: it is made with a mark, its check is passed at once and then every ten seconds, less up to one") {
+TEST_CASE(
+    "registration: it is made with a mark, its check is passed at once and then every ten seconds, "
+    "less up to one") {
   World world;
   world.Await(kPass, 8);
   CHECK(world.Asked(kRegister) == 1);
@@ -122,7 +125,9 @@ TEST_CASE("registration: no two have the same mark") {
   CHECK(world.Mark() != first);
 }
 
-TEST_CASE("registration: where each heartbeat is refused both are asked with growing pauses, it is degraded, and recovers") {
+TEST_CASE(
+    "registration: where each heartbeat is refused both are asked with growing pauses, it is "
+    "degraded, and recovers") {
   for (const int status : {404, 500}) {
     CAPTURE(status);
     World world;
@@ -152,7 +157,8 @@ TEST_CASE("registration: where each heartbeat is refused both are asked with gro
     world.Await(kRegister, before + 2);
     world.answers.clear();
     CHECK(world.Pauses(kRegister).back() >= 9s);
-    CHECK(world.here.desk.All(kRegister).back().at - world.here.desk.All(kPass).back().at <= kSlack);
+    CHECK(world.here.desk.All(kRegister).back().at - world.here.desk.All(kPass).back().at <=
+          kSlack);
   }
 }
 
@@ -177,13 +183,16 @@ TEST_CASE("registration: a registration that is refused is tried again with grow
   CHECK(world.registration.registered());
 }
 
-TEST_CASE("registration: an agent that does not answer is no complaint, and is asked at once when somebody hears of it") {
+TEST_CASE(
+    "registration: an agent that does not answer is no complaint, and is asked at once when "
+    "somebody hears of it") {
   World world;
   world.Await(kPass);
   world.answers["/v1/agent/"] = "";
   world.Pass(60s);
   CHECK(world.registration.Complaint() == "");
-  // Beyond the deadline of a question, and within the pause after it, which is two seconds or more by now.
+  // Beyond the deadline of a question, and within the pause after it, which is two seconds or more
+  // by now.
   const std::size_t asked = world.Asked(kPass);
   world.Await(kPass, asked + 1);
   world.Pass(5'500ms);
@@ -205,8 +214,9 @@ TEST_CASE("registration: the entry is removed while it is ours, and no heartbeat
 }
 
 TEST_CASE("registration: an entry that another process has written since is left alone") {
-  for (const char* entry : {R"({"ID":"web-proxy","Meta":{"mooring-process":"1"}})", R"({"ID":"web-proxy","Meta":{}})",
-                            R"({"ID":"web-proxy","Meta":null})", R"({"ID":"web-proxy"})"}) {
+  for (const char* entry :
+       {R"({"ID":"web-proxy","Meta":{"mooring-process":"1"}})", R"({"ID":"web-proxy","Meta":{}})",
+        R"({"ID":"web-proxy","Meta":null})", R"({"ID":"web-proxy"})"}) {
     CAPTURE(entry);
     World world;
     world.Await(kPass);
@@ -229,8 +239,11 @@ TEST_CASE("registration: an entry that nobody has any more is not removed again"
   CHECK(world.Asked(kRemove) == 0);
 }
 
-TEST_CASE("registration: where the agent does not say whose the entry is, it stays, and the end waits four seconds at most") {
-  for (const std::string& answer : {Says(500, "rpc error"), Says(429, ""), std::string(), std::string(Desk::kHangUp), test::Ok("[")}) {
+TEST_CASE(
+    "registration: where the agent does not say whose the entry is, it stays, and the end waits "
+    "four seconds at most") {
+  for (const std::string& answer : {Says(500, "rpc error"), Says(429, ""), std::string(),
+                                    std::string(Desk::kHangUp), test::Ok("[")}) {
     CAPTURE(answer);
     World world;
     world.Await(kPass);
@@ -240,7 +253,9 @@ TEST_CASE("registration: where the agent does not say whose the entry is, it sta
   }
 }
 
-TEST_CASE("registration: a drain makes the check critical while the entry is ours, until it is passed again") {
+TEST_CASE(
+    "registration: a drain makes the check critical while the entry is ours, until it is passed "
+    "again") {
   World world;
   world.Await(kPass);
   CHECK(world.Suspends());

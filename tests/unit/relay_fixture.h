@@ -1,4 +1,5 @@
-// Relays between real sockets on loopback, on the test's own thread, served one turn of the loop at a time.
+// Relays between real sockets on loopback, on the test's own thread, served one turn of the loop at
+// a time.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -49,8 +50,10 @@ struct Sockets {
 // TlsLegs is one TLS connection between two Streams, which have done the handshake and are idle.
 class TlsLegs final : public net::StreamObserver {
  public:
-  TlsLegs(net::Loop& client_loop, net::Loop& server_loop, const tls::ends::Mesh& mesh, Sockets sockets = {})
-      : client(client_loop, std::move(sockets.far), this), server(server_loop, std::move(sockets.leg), this) {
+  TlsLegs(net::Loop& client_loop, net::Loop& server_loop, const tls::ends::Mesh& mesh,
+          Sockets sockets = {})
+      : client(client_loop, std::move(sockets.far), this),
+        server(server_loop, std::move(sockets.leg), this) {
     const authz::ServiceId db = tls::ends::Service("db");
     server.StartTls(tls::Session::Accept(mesh.server));
     server.WantRead(true);
@@ -82,7 +85,8 @@ class TlsLegs final : public net::StreamObserver {
   int proven_ = 0;
 };
 
-// Hop is one relay at work, between an app and a TLS leg. The far end of that, `tls.server`, is not the relay's.
+// Hop is one relay at work, between an app and a TLS leg. The far end of that, `tls.server`, is not
+// the relay's.
 struct Hop {
   Hop(net::Loop& loop, net::Loop& far_loop, const tls::ends::Mesh& mesh, Sockets sockets = {})
       : app(std::move(sockets.far)),
@@ -98,20 +102,23 @@ struct Hop {
   data::Relay relay;
 };
 
-// Path is a connection's whole way through the mesh on one loop: app, outbound relay, inbound relay, app.
+// Path is a connection's whole way through the mesh on one loop: app, outbound relay, inbound
+// relay, app.
 struct Path {
   Path(net::Loop& loop, const tls::ends::Mesh& mesh, Sockets sockets = {})
       : outbound(loop, loop, mesh),
         app(std::move(sockets.far)),
         app_leg(loop, std::move(sockets.leg), nullptr),
-        inbound(loop, app_leg, outbound.tls.server, net::milliseconds{0}, [](data::CloseReason) {}) {
+        inbound(loop, app_leg, outbound.tls.server, net::milliseconds{0},
+                [](data::CloseReason) {}) {
     inbound.Start();
   }
 
   // Kept says that a leg holds bytes that its kernel did not take.
   bool Kept() const {
-    return outbound.app_leg.pending() + outbound.tls.client.pending() + outbound.tls.server.pending() +
-               app_leg.pending() > 0;
+    return outbound.app_leg.pending() + outbound.tls.client.pending() +
+               outbound.tls.server.pending() + app_leg.pending() >
+           0;
   }
 
   Hop outbound;

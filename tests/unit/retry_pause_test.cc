@@ -59,7 +59,9 @@ TEST_CASE("retry pause: a success begins anew") {
   CHECK(pause.Failed(kBounds, kNow) <= kBounds.first);
 }
 
-TEST_CASE("retry pause: it is due when its pause is over, and before the first failure and after a success") {
+TEST_CASE(
+    "retry pause: it is due when its pause is over, and before the first failure and after a "
+    "success") {
   RetryPause pause(1);
   CHECK(pause.Due(kNow));
   const milliseconds wait = pause.Failed(kBounds, kNow);
@@ -72,7 +74,9 @@ TEST_CASE("retry pause: it is due when its pause is over, and before the first f
   CHECK(pause.Due(kNow + wait));
 }
 
-TEST_CASE("retry pause: what is asked regularly comes up to a tenth early, and the first time at any moment of the interval") {
+TEST_CASE(
+    "retry pause: what is asked regularly comes up to a tenth early, and the first time at any "
+    "moment of the interval") {
   RetryPause pause(1);
   milliseconds least = 1h, most = 0ms, earliest = 1h, latest = 0ms;
   for (int i = 0; i < 1'000; ++i) {

@@ -1,4 +1,5 @@
-// Review: a snapshot reaches each connection once, a few at a time, and always before the connection's next event.
+// Review: a snapshot reaches each connection once, a few at a time, and always before the
+// connection's next event.
 #include "proxy/data/review.h"
 
 #include <doctest/doctest.h>
@@ -23,7 +24,8 @@ using data::Review;
 
 constexpr std::size_t kAtOnce = data::Rounds<int>::kAtOnce;
 
-// Fake is a connection that keeps a diary: "judged", "served", "escaped". It has a socket where it is given one.
+// Fake is a connection that keeps a diary: "judged", "served", "escaped". It has a socket where it
+// is given one.
 class Fake final : public data::Connection {
  public:
   explicit Fake(net::Loop& loop, net::UniqueFd fd = {})
@@ -35,7 +37,9 @@ class Fake final : public data::Connection {
     });
     poller_->Set(net::Poller::kRead);
   }
-  std::size_t judged() const { return static_cast<std::size_t>(std::count(diary.begin(), diary.end(), "judged")); }
+  std::size_t judged() const {
+    return static_cast<std::size_t>(std::count(diary.begin(), diary.end(), "judged"));
+  }
 
   void Begin() override {}
   void Cut(data::CloseReason) noexcept override { (void)NoteRetired(); }
@@ -67,7 +71,8 @@ struct Crowd {
     for (std::size_t i = 0; i < size; ++i) Join();
   }
   Fake& Join(net::UniqueFd fd = {}) {
-    loop.Attend(nullptr, [&] { connections.push_front(std::make_unique<Fake>(loop, std::move(fd))); });
+    loop.Attend(nullptr,
+                [&] { connections.push_front(std::make_unique<Fake>(loop, std::move(fd))); });
     review.Joined(*connections.front());
     return static_cast<Fake&>(*connections.front());
   }
@@ -81,7 +86,8 @@ struct Crowd {
   }
   std::vector<std::size_t> Judged() const {
     std::vector<std::size_t> counts;
-    for (const auto& connection : connections) counts.push_back(static_cast<const Fake&>(*connection).judged());
+    for (const auto& connection : connections)
+      counts.push_back(static_cast<const Fake&>(*connection).judged());
     return counts;
   }
   std::size_t Sum() const {
@@ -132,7 +138,8 @@ TEST_CASE("review: few connections are judged at once") {
   CHECK_FALSE(crowd.review.under_way());
 }
 
-TEST_CASE("review: a connection that has not been judged yet is judged before its next bytes move") {
+TEST_CASE(
+    "review: a connection that has not been judged yet is judged before its next bytes move") {
   Crowd crowd(0);
   auto [leg, far] = Readable();
   Fake& last = crowd.Join(std::move(leg));
@@ -174,7 +181,8 @@ TEST_CASE("review: a second snapshot in the middle of a review reaches everybody
   CHECK(twice == kAtOnce);  // those who had been judged by the first
 }
 
-TEST_CASE("review: who comes meanwhile is judged by its handshake, and who leaves leaves no trace") {
+TEST_CASE(
+    "review: who comes meanwhile is judged by its handshake, and who leaves leaves no trace") {
   Crowd crowd(1'000);
   crowd.Begin();
   const Fake& late = crowd.Join();

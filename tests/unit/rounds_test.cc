@@ -1,4 +1,5 @@
-// Rounds: everything is visited once in a round, never too much at once, whatever joins and leaves meanwhile.
+// Rounds: everything is visited once in a round, never too much at once, whatever joins and leaves
+// meanwhile.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -55,7 +56,8 @@ TEST_CASE("a round visits each element once, a few at a time, and takes as long 
   CHECK(Numbers(few).Pause(milliseconds(5000)) == milliseconds(5000));
 }
 
-TEST_CASE("elements may join and leave between two calls: each that stays is visited once in a round") {
+TEST_CASE(
+    "elements may join and leave between two calls: each that stays is visited once in a round") {
   std::mt19937 random(7);
   std::list<int> list;
   for (int i = 0; i < 3000; ++i) list.push_back(i);

@@ -1,4 +1,5 @@
-// The search for an instance, without a connection around it: over real sockets, with a host made for the test.
+// The search for an instance, without a connection around it: over real sockets, with a host made
+// for the test.
 #include "proxy/data/search.h"
 
 #include <doctest/doctest.h>
@@ -28,13 +29,15 @@ class World final : public test::FakeHost, public Search::Owner {
   std::shared_ptr<Upstream> UpstreamOf(const std::string&) override { return upstream_; }
   void OnFound(std::unique_ptr<net::Stream> proven) override { found = std::move(proven); }
   void OnNotFound(CloseReason reason) override { failed = reason; }
-  void StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who, log::Fields fields) override {
+  void StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who,
+                   log::Fields fields) override {
     said_at.push_back(std::chrono::round<net::milliseconds>(loop().now() - made_at_));
     FakeHost::StrangerLog(reason, level, message, who, fields);
   }
 
   // Know gives the host a snapshot: an identity, and db at these addresses.
-  void Know(const std::shared_ptr<const Identity>& identity, const std::vector<net::SocketAddress>& addresses) {
+  void Know(const std::shared_ptr<const Identity>& identity,
+            const std::vector<net::SocketAddress>& addresses) {
     auto rules = std::make_shared<UpstreamRules>();
     rules->known = true;
     rules->connect_timeout = limit;
@@ -57,23 +60,29 @@ class World final : public test::FakeHost, public Search::Owner {
       upstream_ = std::make_shared<Upstream>(std::make_unique<RoundRobin>(0), rules);
     }
   }
-  const EndpointHistory& History(std::size_t endpoint) const { return *upstream_->rules()->endpoints[endpoint].history; }
+  const EndpointHistory& History(std::size_t endpoint) const {
+    return *upstream_->rules()->endpoints[endpoint].history;
+  }
   void Await() {
     test::RunUntil(loop(), [this] { return found || failed; });
   }
-  // Await with a clock sees every deadline at its time, and waits for none. Nobody on another thread may have a part in it.
+  // Await with a clock sees every deadline at its time, and waits for none. Nobody on another
+  // thread may have a part in it.
   void Await(test::Clock& clock) {
     clock.RunUntil(loop(), [this] { return found || failed; });
   }
   // About is true for a time that is `expected`, but for the time that the test itself took.
-  static bool About(net::milliseconds time, net::milliseconds expected) { return time >= expected - 1ms && time < expected + 1'000ms; }
+  static bool About(net::milliseconds time, net::milliseconds expected) {
+    return time >= expected - 1ms && time < expected + 1'000ms;
+  }
 
   net::milliseconds limit{5'000};
   bool roots_stale = false;
   Histories histories;
   std::unique_ptr<net::Stream> found;
   std::optional<CloseReason> failed;
-  std::vector<net::milliseconds> said_at;  // when each of `said` was, from the beginning of this world
+  // when each of `said` was, from the beginning of this world
+  std::vector<net::milliseconds> said_at;
 
  private:
   const net::MonotonicTime made_at_ = loop().now();
@@ -96,10 +105,12 @@ struct Silent {
   net::UniqueFd fd;
 };
 
-TEST_CASE("search: what it finds is proven, and the one before that refused is counted against it") {
+TEST_CASE(
+    "search: what it finds is proven, and the one before that refused is counted against it") {
   test::Sidecars sidecars;
   World world;
-  world.Know(sidecars.IdentityOf(sidecars.web_leaf), {Refusing(), net::SocketAddress::LocalOf(sidecars.in.get())});
+  world.Know(sidecars.IdentityOf(sidecars.web_leaf),
+             {Refusing(), net::SocketAddress::LocalOf(sidecars.in.get())});
   std::optional<Search> search;
   search.emplace(world, world, "db");
   search->Begin();
@@ -107,7 +118,9 @@ TEST_CASE("search: what it finds is proven, and the one before that refused is c
   REQUIRE(world.found);
   CHECK(world.found->session()->judgement().id == tls::ends::Service("db"));
   CHECK(world.said == std::vector{CloseReason::kConnectRefused});
-  CHECK(world.counters(ListenerKind::kUpstream).attempts_failed[CloseReason::kConnectRefused].value() == 1);
+  CHECK(world.counters(ListenerKind::kUpstream)
+            .attempts_failed[CloseReason::kConnectRefused]
+            .value() == 1);
   CHECK(world.History(0).failures_in_a_row() == 1);
   CHECK(world.History(0).in_flight() == 0);
   CHECK(world.History(1).in_flight() == 1);
@@ -125,9 +138,11 @@ TEST_CASE("search: what it finds is proven, and the one before that refused is c
 TEST_CASE("search: an instance that was found and refuses after all is followed by the next") {
   test::Sidecars sidecars;
   const auto db = net::SocketAddress::LocalOf(sidecars.in.get());
-  const net::UniqueFd another = test::Sidecars::Open(sidecars.service, "another", ListenerKind::kPublic);
+  const net::UniqueFd another =
+      test::Sidecars::Open(sidecars.service, "another", ListenerKind::kPublic);
   World world;
-  world.Know(sidecars.IdentityOf(sidecars.web_leaf), {db, net::SocketAddress::LocalOf(another.get())});
+  world.Know(sidecars.IdentityOf(sidecars.web_leaf),
+             {db, net::SocketAddress::LocalOf(another.get())});
   Search search(world, world, "db");
   search.Begin();
   world.Await();
@@ -151,7 +166,8 @@ TEST_CASE("search: it waits for identity and endpoints, as long as it may take")
     Search search(world, world, "db");
     search.Begin();
     CHECK(!world.failed);
-    world.Know(sidecars.IdentityOf(sidecars.web_leaf), {net::SocketAddress::LocalOf(sidecars.in.get())});
+    world.Know(sidecars.IdentityOf(sidecars.web_leaf),
+               {net::SocketAddress::LocalOf(sidecars.in.get())});
     search.OnSnapshot();
     world.Await();
     CHECK(world.found);
@@ -189,7 +205,8 @@ TEST_CASE("search: endpoints that come in the middle of the wait have what is le
   CHECK(World::About(world.said_at[0], 30'000ms));
 }
 
-TEST_CASE("search: a silent endpoint has its share of the time, and the reason says how far it came") {
+TEST_CASE(
+    "search: a silent endpoint has its share of the time, and the reason says how far it came") {
   test::Sidecars sidecars;
   const Silent silent;
   const Silent second;
@@ -234,7 +251,8 @@ TEST_CASE("search: a good endpoint behind a silent one is found in the time that
   test::Clock clock;
   World world;
   world.limit = 40'000ms;
-  world.Know(sidecars.IdentityOf(sidecars.web_leaf), {silent.address(), net::SocketAddress::LocalOf(sidecars.in.get())});
+  world.Know(sidecars.IdentityOf(sidecars.web_leaf),
+             {silent.address(), net::SocketAddress::LocalOf(sidecars.in.get())});
   Search search(world, world, "db");
   search.Begin();
   clock.RunUntil(world.loop(), [&] { return !world.said.empty(); });
@@ -279,7 +297,8 @@ TEST_CASE("search: its owner may destroy it in what it is told") {
   };
   test::Sidecars sidecars;
   const Silent silent;
-  for (const auto& address : {Refusing(), silent.address(), net::SocketAddress::LocalOf(sidecars.in.get())}) {
+  for (const auto& address :
+       {Refusing(), silent.address(), net::SocketAddress::LocalOf(sidecars.in.get())}) {
     test::Clock clock;
     World world;
     world.Know(sidecars.IdentityOf(sidecars.web_leaf), {address});

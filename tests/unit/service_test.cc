@@ -20,7 +20,8 @@ using namespace std::chrono_literals;
 using test::FailingNew;
 
 constexpr char kConfig[] = "/v1/agent/service/web-proxy";
-constexpr char kRegistered[] = R"({"Kind":"connect-proxy","ID":"web-proxy","Service":"web-sidecar-proxy","Port":1,
+constexpr char kRegistered[] =
+    R"({"Kind":"connect-proxy","ID":"web-proxy","Service":"web-sidecar-proxy","Port":1,
   "Address":"127.0.0.1","Proxy":{"DestinationServiceName":"web","DestinationServiceID":"web-1","LocalServicePort":9,
   "LocalServiceAddress":"127.0.0.1","Upstreams":[{"DestinationType":"service","DestinationName":"db","LocalBindPort":0,
   "LocalBindSocketPath":"/nowhere/db.sock"}]}})";
@@ -68,7 +69,9 @@ struct World final : Service::Owner, net::Keeper {
   Service service{shared, here.log, settings.services.front(), *this};
 };
 
-TEST_CASE("service: a configuration that is taken up when memory runs out is taken up whole a moment later") {
+TEST_CASE(
+    "service: a configuration that is taken up when memory runs out is taken up whole a moment "
+    "later") {
   std::size_t failed = 0;
   // No look-up, no TLS: what comes after the answer in these milliseconds is its taking up.
   for (std::size_t n = 1; n <= 400; ++n) {
@@ -78,13 +81,16 @@ TEST_CASE("service: a configuration that is taken up when memory runs out is tak
     failed += FailingNew::Lift().failed;
     world.Pass(1s);
     world.here.desk.questions.clear();
-    // All that there is is asked again meanwhile, even where it was the desk that had no memory to answer with.
+    // All that there is is asked again meanwhile, even where it was the desk that had no memory to
+    // answer with.
     world.Pass(30s);
-    for (const std::string target : {"/ca/roots", "/ca/leaf/web", "/intentions/match", "/health/connect/db"}) {
+    for (const std::string target :
+         {"/ca/roots", "/ca/leaf/web", "/intentions/match", "/health/connect/db"}) {
       CAPTURE(target);
       CHECK(world.here.desk.Asked(target) >= 1);
     }
-    for (const std::string& reason : world.service.NotReady()) CHECK(reason.find("configuration") == std::string::npos);
+    for (const std::string& reason : world.service.NotReady())
+      CHECK(reason.find("configuration") == std::string::npos);
   }
   CHECK(failed > 100);
 }

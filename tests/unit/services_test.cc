@@ -14,7 +14,8 @@ using std::chrono::milliseconds;
 
 std::vector<std::string> Problems(std::string_view text) {
   std::vector<std::string> problems;
-  for (const Problem& problem : ParseYaml(text, "/base", {}).problems) problems.push_back(problem.Text("f"));
+  for (const Problem& problem : ParseYaml(text, "/base", {}).problems)
+    problems.push_back(problem.Text("f"));
   return problems;
 }
 
@@ -86,37 +87,48 @@ TEST_CASE("services: each has its own, and what it leaves out from the top level
 
 TEST_CASE("services: a name or an address that two want is an error that names both") {
   CHECK(OneProblem("services:\n  - {sidecar_for: a}\n  - {sidecar_for: a}\n",
-                   "f:3:19: services[1].sidecar_for: \"a\" is what services[0].sidecar_for (line 2) is called already"));
+                   "f:3:19: services[1].sidecar_for: \"a\" is what services[0].sidecar_for (line "
+                   "2) is called already"));
   CHECK(OneProblem("services:\n  - {sidecar_for: a}\n  - {proxy_id: a}\n",
-                   "f:3:16: services[1].proxy_id: \"a\" is what services[0].sidecar_for (line 2) is called already"));
+                   "f:3:16: services[1].proxy_id: \"a\" is what services[0].sidecar_for (line 2) "
+                   "is called already"));
   const auto two = [](const std::string& first, const std::string& second) {
     return "services:\n  - {service: a, public_listener: {address: '" + first +
-           "', local_app: 127.0.0.1:9}}\n  - {service: b, upstreams: [{service: c, listen: '" + second + "'}]}\n";
+           "', local_app: 127.0.0.1:9}}\n  - {service: b, upstreams: [{service: c, listen: '" +
+           second + "'}]}\n";
   };
   for (const char* other : {"127.0.0.1:80", "0.0.0.0:80", "[::]:80", "10.0.0.1:80"}) {
-    CHECK(OneProblem(two("0.0.0.0:80", other), "services[1].upstreams[0].listen: \"" + std::string(other) +
-                                                   "\" clashes with services[0].public_listener.address (line 2)"));
-    CHECK(OneProblem(two("[::]:80", other), "clashes with services[0].public_listener.address (line 2)"));
+    CHECK(OneProblem(two("0.0.0.0:80", other),
+                     "services[1].upstreams[0].listen: \"" + std::string(other) +
+                         "\" clashes with services[0].public_listener.address (line 2)"));
+    CHECK(OneProblem(two("[::]:80", other),
+                     "clashes with services[0].public_listener.address (line 2)"));
   }
-  CHECK(OneProblem(two("unix:/run/x", "unix:/run/./x"), "clashes with services[0].public_listener.address"));
+  CHECK(OneProblem(two("unix:/run/x", "unix:/run/./x"),
+                   "clashes with services[0].public_listener.address"));
   for (const char* other : {"127.0.0.2:80", "[::1]:80", "127.0.0.1:0", "127.0.0.1:81"}) {
     CHECK(Problems(two("127.0.0.1:80", other)).empty());
   }
-  CHECK(OneProblem(two("127.0.0.1:80", "127.0.0.2:80") + "admin: {address: 0.0.0.0:80}\n",
-                   "admin.address: \"0.0.0.0:80\" clashes with services[0].public_listener.address (line 2)"));
+  CHECK(OneProblem(
+      two("127.0.0.1:80", "127.0.0.2:80") + "admin: {address: 0.0.0.0:80}\n",
+      "admin.address: \"0.0.0.0:80\" clashes with services[0].public_listener.address (line 2)"));
 }
 
-TEST_CASE("services: what is one service's cannot stand beside the list, nor what is the process's within it") {
+TEST_CASE(
+    "services: what is one service's cannot stand beside the list, nor what is the process's "
+    "within it") {
   const std::string list = "services: [{sidecar_for: a}]\n";
-  for (const char* line : {"service: b", "proxy_id: b", "sidecar_for: b", "register: true", "register_id: x", "advertise: h",
-                           "identity: {certificate: c, private_key: k, roots: r}", "intentions: {default: deny}",
-                           "upstreams: [{service: c, listen: 127.0.0.1:1}]", "public_listener: {address: 0.0.0.0:1}",
-                           "public_listener: {local_app: a:1}"}) {
+  for (const char* line :
+       {"service: b", "proxy_id: b", "sidecar_for: b", "register: true", "register_id: x",
+        "advertise: h", "identity: {certificate: c, private_key: k, roots: r}",
+        "intentions: {default: deny}", "upstreams: [{service: c, listen: 127.0.0.1:1}]",
+        "public_listener: {address: 0.0.0.0:1}", "public_listener: {local_app: a:1}"}) {
     INFO(line);
-    CHECK(OneProblem(list + line + "\n", "cannot stand beside services; move it into the one that it belongs to"));
+    CHECK(OneProblem(list + line + "\n",
+                     "cannot stand beside services; move it into the one that it belongs to"));
   }
-  for (const char* keys : {"workers: 2", "admin: {address: 127.0.0.1:1}", "agent: {stale: true}", "log_json: true",
-                           "state_dir: x", "no_wait: true", "services: []"}) {
+  for (const char* keys : {"workers: 2", "admin: {address: 127.0.0.1:1}", "agent: {stale: true}",
+                           "log_json: true", "state_dir: x", "no_wait: true", "services: []"}) {
     INFO(keys);
     CHECK(OneProblem("services: [{sidecar_for: a, " + std::string(keys) + "}]\n",
                      "is the whole process's; write it at the top level of the file"));
@@ -126,16 +138,22 @@ TEST_CASE("services: what is one service's cannot stand beside the list, nor wha
 }
 
 TEST_CASE("services: each is checked as a file of one is, with its place in the list") {
-  CHECK(OneProblem("services: [{workers_: 1, sidecar_for: a}]\n", "services[0].workers_: is not a known key"));
-  CHECK(OneProblem("services: [{idle_timeout: 1h}]\n", "services[0]: one of service, proxy_id and sidecar_for is required"));
+  CHECK(OneProblem("services: [{workers_: 1, sidecar_for: a}]\n",
+                   "services[0].workers_: is not a known key"));
+  CHECK(OneProblem("services: [{idle_timeout: 1h}]\n",
+                   "services[0]: one of service, proxy_id and sidecar_for is required"));
   CHECK(OneProblem("services: [{service: a}]\n", "services[0].service: has nothing to do"));
-  CHECK(OneProblem("services: [{sidecar_for: a, token: x, token_file: y}]\n", "services[0].token: cannot stand beside token_file"));
-  CHECK(OneProblem("services: [{proxy_id: a, upstreams: [{service: c, listen: 127.0.0.1:1}]}]\n",
-                   "services[0].upstreams: cannot stand beside proxy_id, with which it comes from the agent"));
-  CHECK(OneProblem("services: [{sidecar_for: a}, {idle_timeout: 5, sidecar_for: b}]\n", "services[1].idle_timeout: \"5\" is not a duration"));
+  CHECK(OneProblem("services: [{sidecar_for: a, token: x, token_file: y}]\n",
+                   "services[0].token: cannot stand beside token_file"));
+  CHECK(OneProblem(
+      "services: [{proxy_id: a, upstreams: [{service: c, listen: 127.0.0.1:1}]}]\n",
+      "services[0].upstreams: cannot stand beside proxy_id, with which it comes from the agent"));
+  CHECK(OneProblem("services: [{sidecar_for: a}, {idle_timeout: 5, sidecar_for: b}]\n",
+                   "services[1].idle_timeout: \"5\" is not a duration"));
   CHECK(OneProblem("services: []\n", "services: is an empty list"));
   CHECK(OneProblem("services: {sidecar_for: a}\n", "services: is a mapping; write a list"));
-  CHECK(OneProblem("services: [{proxy_id: a}]\nno_wait: true\n", "no_wait: belongs to sidecar_for"));
+  CHECK(
+      OneProblem("services: [{proxy_id: a}]\nno_wait: true\n", "no_wait: belongs to sidecar_for"));
 }
 
 }  // namespace

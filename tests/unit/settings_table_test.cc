@@ -1,5 +1,5 @@
-// The table of settings against all that is made of it: each entry is taken in each of its forms, has its default, and refuses what
-// is out of its range by a message that names it.
+// The table of settings against all that is made of it: each entry is taken in each of its forms,
+// has its default, and refuses what is out of its range by a message that names it.
 #include "proxy/config/table.h"
 
 #include <doctest/doctest.h>
@@ -18,7 +18,8 @@
 namespace mooring::config {
 namespace {
 
-// Sample is a good text of one kind that is not the default, as ShowValue writes it, and texts that are refused.
+// Sample is a good text of one kind that is not the default, as ShowValue writes it, and texts that
+// are refused.
 struct Sample {
   std::string good;
   std::vector<std::string> bad;
@@ -27,9 +28,12 @@ struct Sample {
 Sample SampleOf(const Setting& setting) {
   struct Visitor {
     const Setting& setting;
-    Sample operator()(const kind::Switch&) const { return {DefaultOf(setting) == "true" ? "false" : "true", {"maybe"}}; }
+    Sample operator()(const kind::Switch&) const {
+      return {DefaultOf(setting) == "true" ? "false" : "true", {"maybe"}};
+    }
     Sample operator()(const kind::Number& kind) const {
-      return {std::to_string(kind.most), {std::to_string(kind.least - 1), std::to_string(kind.most + 1), "-1", "many"}};
+      return {std::to_string(kind.most),
+              {std::to_string(kind.least - 1), std::to_string(kind.most + 1), "-1", "many"}};
     }
     Sample operator()(const kind::Duration& kind) const {
       Sample sample{"3m30s", {"5", "8761h", "soon"}};
@@ -38,7 +42,8 @@ Sample SampleOf(const Setting& setting) {
       return sample;
     }
     Sample operator()(const kind::Size& kind) const {
-      return {"33MiB", {std::to_string(kind.range.least - 1), std::to_string(kind.range.most + 1), "lots"}};
+      return {"33MiB",
+              {std::to_string(kind.range.least - 1), std::to_string(kind.range.most + 1), "lots"}};
     }
     Sample operator()(const kind::Text&) const { return {"some", {}}; }
     Sample operator()(const kind::Name&) const { return {"some", {"a/b"}}; }
@@ -48,7 +53,9 @@ Sample SampleOf(const Setting& setting) {
     Sample operator()(const kind::Word<bool>&) const { return {"off", {"maybe"}}; }
     Sample operator()(const kind::Word<OnRevoke>&) const { return {"keep", {"maybe"}}; }
     Sample operator()(const kind::Word<LogLevel>&) const { return {"WARN", {"loud"}}; }
-    Sample operator()(const kind::Word<std::string>&) const { return {"10.0.0.5", {"10.0.0.5:80"}}; }
+    Sample operator()(const kind::Word<std::string>&) const {
+      return {"10.0.0.5", {"10.0.0.5:80"}};
+    }
     Sample operator()(const kind::Words&) const { return {"P-384", {"P-512"}}; }
     Sample operator()(const kind::Special&) const { return {}; }
     Sample operator()(const kind::Section&) const { return {}; }
@@ -59,7 +66,9 @@ Sample SampleOf(const Setting& setting) {
 
 bool IsGeneric(const Setting& setting) { return !SampleOf(setting).good.empty(); }
 
-bool Holds(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+bool Holds(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
 
 std::string Shown(const Setting& setting, Settings settings) {
   ServiceSettings none;
@@ -76,7 +85,8 @@ std::vector<std::string> Flags(const Setting& setting, const std::string& value)
   if (flag == "-client-cert") line.emplace_back("-client-key=k");
   if (flag == "-client-key") line.emplace_back("-client-cert=c");
   if (flag == "-proxy-id" || flag == "-sidecar-for") return line;
-  for (const char* other : {"-service=web", "-service-addr=127.0.0.1:2", "-listen=:1", "-register", "-upstream=db:3"}) {
+  for (const char* other :
+       {"-service=web", "-service-addr=127.0.0.1:2", "-listen=:1", "-register", "-upstream=db:3"}) {
     if (!std::string(other).starts_with(flag + '=')) line.emplace_back(other);
   }
   return line;
@@ -85,14 +95,18 @@ std::vector<std::string> Flags(const Setting& setting, const std::string& value)
 // File is a file that is right, with one key more or another value of it.
 std::string File(const Setting& setting, const std::string& value) {
   using Keys = std::map<std::string, std::string>;
-  std::map<In, Keys> keys{{In::kFile, {{"service", "web"}, {"register", "true"}}},
-                          {In::kPublicListener, {{"address", "127.0.0.1:1"}, {"local_app", "127.0.0.1:2"}}},
-                          {In::kUpstreams, {{"service", "db"}, {"listen", "127.0.0.1:3"}}}};
+  std::map<In, Keys> keys{
+      {In::kFile, {{"service", "web"}, {"register", "true"}}},
+      {In::kPublicListener, {{"address", "127.0.0.1:1"}, {"local_app", "127.0.0.1:2"}}},
+      {In::kUpstreams, {{"service", "db"}, {"listen", "127.0.0.1:3"}}}};
   const std::string key(setting.key);
-  if (std::holds_alternative<kind::Words>(setting.value)) return "proxy_id: a\n" + key + ": [" + value + "]\n";
-  if (setting.in == In::kFile && (key == "proxy_id" || key == "sidecar_for")) return key + ": " + value + '\n';
+  if (std::holds_alternative<kind::Words>(setting.value))
+    return "proxy_id: a\n" + key + ": [" + value + "]\n";
+  if (setting.in == In::kFile && (key == "proxy_id" || key == "sidecar_for"))
+    return key + ": " + value + '\n';
   if (setting.in == In::kServices) {
-    return "services: [{service: web, upstreams: [{service: db, listen: 127.0.0.1:3}], " + key + ": " + value + "}]\n";
+    return "services: [{service: web, upstreams: [{service: db, listen: 127.0.0.1:3}], " + key +
+           ": " + value + "}]\n";
   }
   if (setting.in == In::kIdentity) {
     keys[In::kIdentity] = {{"certificate", "c"}, {"private_key", "k"}, {"roots", "r"}};
@@ -109,9 +123,11 @@ std::string File(const Setting& setting, const std::string& value) {
       continue;
     }
     std::string inner;
-    for (const auto& [name, each] : values) inner += (inner.empty() ? "" : ", ") + name + ": " + each;
+    for (const auto& [name, each] : values)
+      inner += (inner.empty() ? "" : ", ") + name + ": " + each;
     const bool list = in == In::kUpstreams;
-    text += std::string(SectionName(in)) + ": " + (list ? "[" : "") + "{" + inner + "}" + (list ? "]" : "") + '\n';
+    text += std::string(SectionName(in)) + ": " + (list ? "[" : "") + "{" + inner + "}" +
+            (list ? "]" : "") + '\n';
   }
   return text;
 }
@@ -123,7 +139,8 @@ TEST_CASE("settings table: no key, flag, variable or Config key means two things
   for (const Setting& setting : Table()) {
     INFO(PathOf(setting) << " -" << setting.flag << ' ' << setting.variable);
     CHECK(!setting.says.empty());
-    CHECK_FALSE((setting.key.empty() && setting.flag.empty() && setting.variable.empty() && setting.config_key.empty()));
+    CHECK_FALSE((setting.key.empty() && setting.flag.empty() && setting.variable.empty() &&
+                 setting.config_key.empty()));
     if (!setting.key.empty()) CHECK(keys.emplace(setting.in, setting.key).second);
     if (!setting.flag.empty()) CHECK(flags.insert(setting.flag).second);
     if (!setting.variable.empty()) CHECK(variables.insert(setting.variable).second);
@@ -155,7 +172,9 @@ TEST_CASE("settings table: each is taken as a key, and is what was said") {
   }
 }
 
-TEST_CASE("settings table: each of the agent's is taken from its variable, by both, and a flag or key beats it") {
+TEST_CASE(
+    "settings table: each of the agent's is taken from its variable, by both, and a flag or key "
+    "beats it") {
   for (const Setting& setting : Table()) {
     if (setting.variable.empty() || setting.in != In::kAgent) continue;
     INFO(setting.variable);
@@ -212,21 +231,28 @@ TEST_CASE("settings table: what is out of range is refused as a key, with its pa
       REQUIRE(problems.size() == 1);
       INFO(problems[0].message);
       CHECK(problems[0].line > 0);
-      const std::string element = setting.in == In::kUpstreams || setting.in == In::kServices ? "[0]" : "";
+      const std::string element =
+          setting.in == In::kUpstreams || setting.in == In::kServices ? "[0]" : "";
       const std::string section(SectionName(setting.in));
-      CHECK(problems[0].message.starts_with((section.empty() ? "" : section + element + '.') + std::string(setting.key) + ": "));
+      CHECK(problems[0].message.starts_with((section.empty() ? "" : section + element + '.') +
+                                            std::string(setting.key) + ": "));
     }
   }
 }
 
-TEST_CASE("settings table: beside services stand the process's and the defaults of each, within them what is one service's") {
-  const auto problems = [](const std::string& text) { return ParseYaml(text, "/base", {}).problems; };
+TEST_CASE(
+    "settings table: beside services stand the process's and the defaults of each, within them "
+    "what is one service's") {
+  const auto problems = [](const std::string& text) {
+    return ParseYaml(text, "/base", {}).problems;
+  };
   for (const Setting& setting : Table()) {
     const bool own = setting.in == In::kFile || setting.in == In::kPublicListener;
     if (!own || setting.key.empty() || !IsGeneric(setting)) continue;
     INFO(PathOf(setting));
     const std::string good = SampleOf(setting).good;
-    const std::string value = std::holds_alternative<kind::Words>(setting.value) ? '[' + good + ']' : good;
+    const std::string value =
+        std::holds_alternative<kind::Words>(setting.value) ? '[' + good + ']' : good;
     std::string line = std::string(setting.key) + ": " + value;
     if (setting.in == In::kPublicListener) line = "public_listener: {" + line + '}';
     const std::string beside = "services: [{sidecar_for: one}]\n" + line + '\n';
@@ -238,14 +264,16 @@ TEST_CASE("settings table: beside services stand the process's and the defaults 
     const bool beside_is_good = setting.of != Of::kService;
     CHECK(problems(beside).size() == (beside_is_good ? 0 : 1));
     if (!beside_is_good) CHECK(Holds(problems(beside)[0].message, "cannot stand beside services"));
-    if (setting.of == Of::kProcess) CHECK(Holds(problems(within)[0].message, "is the whole process's"));
+    if (setting.of == Of::kProcess)
+      CHECK(Holds(problems(within)[0].message, "is the whole process's"));
   }
 }
 
 TEST_CASE("settings table: what nobody says has the default that the texts show, by both forms") {
   const auto flags = ParseConnectProxy({"-service=web", "-upstream=db:3"}, {});
   REQUIRE(flags);
-  const ParsedYaml yaml = ParseYaml("service: web\nupstreams: [{service: db, listen: 127.0.0.1:3}]\n", "/base", {});
+  const ParsedYaml yaml =
+      ParseYaml("service: web\nupstreams: [{service: db, listen: 127.0.0.1:3}]\n", "/base", {});
   REQUIRE(yaml.problems.empty());
   for (const Setting& setting : Table()) {
     if (setting.in == In::kUpstreams || setting.key == "service") continue;
@@ -255,26 +283,30 @@ TEST_CASE("settings table: what nobody says has the default that the texts show,
   }
 }
 
-TEST_CASE("settings table: the usage text has each flag with its type, its default and its variable") {
+TEST_CASE(
+    "settings table: the usage text has each flag with its type, its default and its variable") {
   const std::string usage = ConnectProxyUsage();
   for (const Setting& setting : Table()) {
     if (setting.flag.empty() && setting.variable.empty()) continue;
     INFO(setting.flag << ' ' << setting.variable);
     const std::string_view type = TypeOf(setting.value);
-    const std::string begin =
-        setting.flag.empty()
-            ? "\n  " + std::string(setting.variable) + '\n'
-            : "\n  -" + std::string(setting.flag) + (type.empty() ? "\n" : "=<" + std::string(type) + ">\n");
+    const std::string begin = setting.flag.empty()
+                                  ? "\n  " + std::string(setting.variable) + '\n'
+                                  : "\n  -" + std::string(setting.flag) +
+                                        (type.empty() ? "\n" : "=<" + std::string(type) + ">\n");
     const std::size_t at = usage.find(begin);
     REQUIRE(at != std::string::npos);
     std::string paragraph = usage.substr(at, usage.find("\n\n", at) - at);
-    for (std::size_t i = 0; (i = paragraph.find("\n     ", i)) != std::string::npos;) paragraph.replace(i, 6, " ");
+    for (std::size_t i = 0; (i = paragraph.find("\n     ", i)) != std::string::npos;)
+      paragraph.replace(i, 6, " ");
     INFO(paragraph);
     CHECK(Holds(paragraph, Sentence(setting, Form::kFlag).substr(1)));
     const std::string standard = DefaultOf(setting);
-    if (!standard.empty() && standard != "false") CHECK(Holds(paragraph, "Default: " + standard + '.'));
+    if (!standard.empty() && standard != "false")
+      CHECK(Holds(paragraph, "Default: " + standard + '.'));
     if (!setting.variable.empty()) CHECK(Holds(paragraph, std::string(setting.variable)));
-    if (!setting.config_key.empty()) CHECK(Holds(paragraph, std::string(setting.config_key) + ", at any time"));
+    if (!setting.config_key.empty())
+      CHECK(Holds(paragraph, std::string(setting.config_key) + ", at any time"));
   }
 }
 
@@ -283,7 +315,8 @@ TEST_CASE("settings table: a sentence names another setting as its form spells i
   CHECK(Holds(Sentence(setting, Form::kFlag), "from -memory-limit"));
   CHECK(Holds(Sentence(setting, Form::kYaml), "from memory_limit"));
   for (const Setting& each : Table()) {
-    for (const Form form : {Form::kFlag, Form::kYaml}) CHECK_FALSE(Holds(Sentence(each, form), "{"));
+    for (const Form form : {Form::kFlag, Form::kYaml})
+      CHECK_FALSE(Holds(Sentence(each, form), "{"));
   }
 }
 

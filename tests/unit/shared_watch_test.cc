@@ -1,4 +1,5 @@
-// Who asks the same with the same token shares one question: joining, leaving, failing, other tokens.
+// Who asks the same with the same token shares one question: joining, leaving, failing, other
+// tokens.
 #include <doctest/doctest.h>
 #include <unistd.h>
 
@@ -25,18 +26,25 @@ using Phase = Watch::State::Phase;
 constexpr char kDoc[] = "/v1/doc";
 constexpr char kForbidden[] = "HTTP/1.1 403 Forbidden\r\nContent-Length: 13\r\n\r\nACL not found";
 
-std::string Answer(const std::string& target) { return Blocks(target) ? std::string() : test::Ok("a", Index(7)); }
+std::string Answer(const std::string& target) {
+  return Blocks(target) ? std::string() : test::Ok("a", Index(7));
+}
 
 // Two services with one token, and one with another.
 struct Three : Watches {
   explicit Three(test::Desk::Answer answer = Answer)
-      : Watches(std::move(answer)), web(Service({"same", ""})), db(Service({"same", ""})), other(Service({"other", ""})) {}
+      : Watches(std::move(answer)),
+        web(Service({"same", ""})),
+        db(Service({"same", ""})),
+        other(Service({"other", ""})) {}
   ~Three() { watches.clear(); }
   std::size_t Waiting() const { return desk.Asked("index="); }
   std::unique_ptr<Agent> web, db, other;
 };
 
-TEST_CASE("shared watch: two services with the same token ask once, and each is told; one with another token asks itself") {
+TEST_CASE(
+    "shared watch: two services with the same token ask once, and each is told; one with another "
+    "token asks itself") {
   Three agent;
   agent.New("web", Watches::Of(kDoc), agent.web.get()).Start();
   agent.New("db", Watches::Of(kDoc), agent.db.get()).Start();
@@ -47,7 +55,9 @@ TEST_CASE("shared watch: two services with the same token ask once, and each is 
   CHECK(agent.Asked() == 4);
   CHECK(agent.desk.questions.back().token == "other");
   agent.desk.Say(kDoc, test::Ok("b", Index(8)));
-  agent.Until([&] { return agent.told["web"] == "b" && agent.told["db"] == "b" && agent.told["other"] == "b"; });
+  agent.Until([&] {
+    return agent.told["web"] == "b" && agent.told["db"] == "b" && agent.told["other"] == "b";
+  });
 }
 
 TEST_CASE("shared watch: another path, query, method or body is another question") {
@@ -67,7 +77,9 @@ TEST_CASE("shared watch: another path, query, method or body is another question
   CHECK(agent.Asked() - agent.Waiting() == 4);
 }
 
-TEST_CASE("shared watch: who joins is told the last answer after the event, without a question, and waits with the others") {
+TEST_CASE(
+    "shared watch: who joins is told the last answer after the event, without a question, and "
+    "waits with the others") {
   Three agent;
   agent.New("web", Watches::Of(kDoc), agent.web.get()).Start();
   agent.Until([&] { return agent.Waiting() == 1; });
@@ -85,7 +97,9 @@ TEST_CASE("shared watch: who joins is told the last answer after the event, with
   CHECK(agent.times["web"] == 2);
 }
 
-TEST_CASE("shared watch: a secret is kept for nobody: who joins has it asked beside the blocking question") {
+TEST_CASE(
+    "shared watch: a secret is kept for nobody: who joins has it asked beside the blocking "
+    "question") {
   Three agent;
   auto options = Watches::Of(kDoc);
   options.secret = true;
@@ -97,11 +111,14 @@ TEST_CASE("shared watch: a secret is kept for nobody: who joins has it asked bes
   CHECK(agent.Waiting() == 1);
 }
 
-TEST_CASE("shared watch: what is asked for who joins is asked again when nothing came of it, while the others wait for a change") {
+TEST_CASE(
+    "shared watch: what is asked for who joins is asked again when nothing came of it, while the "
+    "others wait for a change") {
   bool broken = false;
   Three agent([&](const std::string& target) {
     if (Blocks(target)) return std::string();
-    return broken ? std::string("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n") : test::Ok("a", Index(7));
+    return broken ? std::string("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+                  : test::Ok("a", Index(7));
   });
   auto options = Watches::Of(kDoc);
   options.secret = true;
@@ -117,9 +134,12 @@ TEST_CASE("shared watch: what is asked for who joins is asked again when nothing
   CHECK(agent.Waiting() == 1);
 }
 
-TEST_CASE("shared watch: who joins while the question fails hears why, and is told with the others once it is answered") {
+TEST_CASE(
+    "shared watch: who joins while the question fails hears why, and is told with the others once "
+    "it is answered") {
   bool broken = true;
-  Three agent([&](const std::string& target) { return broken ? std::string(kForbidden) : Answer(target); });
+  Three agent(
+      [&](const std::string& target) { return broken ? std::string(kForbidden) : Answer(target); });
   agent.New("web", Watches::Of(kDoc), agent.web.get()).Start();
   agent.Until([&] { return agent.watches.front()->state().phase == Phase::kRetrying; });
   Watch& late = agent.New("db", Watches::Of(kDoc), agent.db.get());
@@ -131,7 +151,8 @@ TEST_CASE("shared watch: who joins while the question fails hears why, and is to
   CHECK(late.state().phase == Phase::kOk);
 }
 
-TEST_CASE("shared watch: one that leaves is told nothing more, and the question ends with the last") {
+TEST_CASE(
+    "shared watch: one that leaves is told nothing more, and the question ends with the last") {
   Three agent;
   Watch& web = agent.New("web", Watches::Of(kDoc), agent.web.get());
   web.Start();
@@ -149,9 +170,13 @@ TEST_CASE("shared watch: one that leaves is told nothing more, and the question 
   CHECK(agent.Waiting() == 2);
 }
 
-TEST_CASE("shared watch: an answer that one cannot use harms no other, and is asked again for him beside the blocking question") {
+TEST_CASE(
+    "shared watch: an answer that one cannot use harms no other, and is asked again for him beside "
+    "the blocking question") {
   std::string now = "a";
-  Three agent([&](const std::string& target) { return Blocks(target) ? std::string() : test::Ok(now, Index(now == "a" ? 7 : 8)); });
+  Three agent([&](const std::string& target) {
+    return Blocks(target) ? std::string() : test::Ok(now, Index(now == "a" ? 7 : 8));
+  });
   bool refuses = true;
   Watch& web = agent.New("web", Watches::Of(kDoc), agent.web.get());
   web.Start();
@@ -183,20 +208,25 @@ TEST_CASE("shared watch: an answer that one cannot use harms no other, and is as
   CHECK(db.state().phase == Phase::kOk);
 }
 
-TEST_CASE("shared watch: a question beside the blocking one of which nothing comes is asked again") {
+TEST_CASE(
+    "shared watch: a question beside the blocking one of which nothing comes is asked again") {
   std::string now = "a";
   bool broken = false;
   Three agent([&](const std::string& target) {
     if (Blocks(target)) return std::string();
-    return broken ? std::string("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n") : test::Ok(now, Index(now == "a" ? 7 : 8));
+    return broken ? std::string("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+                  : test::Ok(now, Index(now == "a" ? 7 : 8));
   });
   bool refuses = true;
   agent.New("web", Watches::Of(kDoc), agent.web.get()).Start();
-  agent.New(Watches::Of(kDoc), agent.db.get(), [&](const http::Response& response) {
-    if (refuses && response.body == "b") return Status(Invalid("no use"));
-    agent.told["db"] = response.body;
-    return Ok();
-  }).Start();
+  agent
+      .New(Watches::Of(kDoc), agent.db.get(),
+           [&](const http::Response& response) {
+             if (refuses && response.body == "b") return Status(Invalid("no use"));
+             agent.told["db"] = response.body;
+             return Ok();
+           })
+      .Start();
   agent.Until([&] { return agent.Waiting() == 1; });
   now = "b";
   broken = true;
@@ -209,10 +239,14 @@ TEST_CASE("shared watch: a question beside the blocking one of which nothing com
   CHECK(agent.Waiting() == 2);
 }
 
-TEST_CASE("shared watch: only where nobody can use the answer is the question asked again by a pause") {
+TEST_CASE(
+    "shared watch: only where nobody can use the answer is the question asked again by a pause") {
   Three agent;
   for (Agent* service : {agent.web.get(), agent.db.get()}) {
-    agent.New(Watches::Of(kDoc), service, [](const http::Response&) { return Status(Invalid("no use")); }).Start();
+    agent
+        .New(Watches::Of(kDoc), service,
+             [](const http::Response&) { return Status(Invalid("no use")); })
+        .Start();
   }
   agent.Until([&] { return agent.Asked() == 4; });
   CHECK(agent.Waiting() == 0);
@@ -268,7 +302,8 @@ TEST_CASE("shared watch: they may leave, end and join inside their callbacks and
   }
   SUBCASE("it ends at a failure") {
     ++told;
-    web = &agent.New(Watches::Of(kDoc), agent.web.get(), [](const http::Response&) { return Status(Invalid("no use")); });
+    web = &agent.New(Watches::Of(kDoc), agent.web.get(),
+                     [](const http::Response&) { return Status(Invalid("no use")); });
     web->OnError([&](const Error&) { agent.Drop(*web); });
     db = &agent.New(Watches::Of(kDoc), agent.db.get(), count);
   }
@@ -281,9 +316,13 @@ TEST_CASE("shared watch: they may leave, end and join inside their callbacks and
   agent.Pass(60s);
 }
 
-TEST_CASE("shared watch: an exception that escapes from one of them leaves the question as it was: it can be asked at once") {
+TEST_CASE(
+    "shared watch: an exception that escapes from one of them leaves the question as it was: it "
+    "can be asked at once") {
   int failing = 1;
-  Three agent([&](const std::string& target) { return failing-- > 0 ? std::string(kForbidden) : Answer(target); });
+  Three agent([&](const std::string& target) {
+    return failing-- > 0 ? std::string(kForbidden) : Answer(target);
+  });
   auto options = Watches::Of(kDoc);
   options.blocking = Watch::Blocking::kNone;
   options.poll_interval = 0ms;  // nobody asks but Refresh
@@ -300,11 +339,14 @@ TEST_CASE("shared watch: an exception that escapes from one of them leaves the q
   SUBCASE("hearing that the others can use what it cannot") {
     failing = 0;
     agent.New("web", options, agent.web.get());
-    agent.New(options, agent.db.get(), [&](const http::Response& response) {
-      if (throws) return Status(Invalid("no use"));
-      agent.told["db"] = response.body;
-      return Ok();
-    }).OnError(cut_short);
+    agent
+        .New(options, agent.db.get(),
+             [&](const http::Response& response) {
+               if (throws) return Status(Invalid("no use"));
+               agent.told["db"] = response.body;
+               return Ok();
+             })
+        .OnError(cut_short);
   }
   for (const auto& watch : agent.watches) watch->Start();
   CHECK_THROWS_AS(agent.Until([&] { return !throws; }), std::bad_alloc);
@@ -332,7 +374,8 @@ TEST_CASE("shared watch: everybody may end inside one callback, and the question
   CHECK(agent.Asked() == 1);
 }
 
-// TwoFiles is two services whose token files hold the same token, and who share one question, which waits.
+// TwoFiles is two services whose token files hold the same token, and who share one question, which
+// waits.
 struct TwoFiles : Watches {
   TwoFiles() : Watches(Answer) {
     New("web", Of(kDoc), web.get()).Start();
@@ -340,7 +383,9 @@ struct TwoFiles : Watches {
     Until([this] { return desk.Asked("index=") == 1; });
   }
   ~TwoFiles() { watches.clear(); }
-  void Write(const std::string& service, const std::string& token) { test::WriteFile(dir / service, token); }
+  void Write(const std::string& service, const std::string& token) {
+    test::WriteFile(dir / service, token);
+  }
   std::unique_ptr<Agent> With(const std::string& service) {
     Write(service, "first");
     return Service({"", dir / service});
@@ -351,7 +396,9 @@ struct TwoFiles : Watches {
   const std::unique_ptr<Agent> db = With("db");
 };
 
-TEST_CASE("shared watch: whose token has changed asks by himself from the next question on, and who has the same again shares again") {
+TEST_CASE(
+    "shared watch: whose token has changed asks by himself from the next question on, and who has "
+    "the same again shares again") {
   TwoFiles agent;
   CHECK(agent.Asked() == 2);
   agent.Write("db", "second");
@@ -371,7 +418,9 @@ TEST_CASE("shared watch: whose token has changed asks by himself from the next q
   CHECK(agent.desk.questions.back().token == "second");
 }
 
-TEST_CASE("shared watch: what is asked beside a blocking question is asked with the token of all whom it is told") {
+TEST_CASE(
+    "shared watch: what is asked beside a blocking question is asked with the token of all whom it "
+    "is told") {
   TwoFiles agent;
   agent.Write("web", "another");
   agent.watches.back()->Refresh();
@@ -379,11 +428,14 @@ TEST_CASE("shared watch: what is asked beside a blocking question is asked with 
   CHECK(agent.desk.questions.back().token == "first");
 }
 
-TEST_CASE("shared watch: what is the same whatever the token goes on with another's when one is refused") {
+TEST_CASE(
+    "shared watch: what is the same whatever the token goes on with another's when one is "
+    "refused") {
   std::string refused = "same";
   Three* all = nullptr;
   Three agent([&](const std::string& target) {
-    return all->desk.questions.back().token == refused || refused == "all" ? std::string(kForbidden) : Answer(target);
+    return all->desk.questions.back().token == refused || refused == "all" ? std::string(kForbidden)
+                                                                           : Answer(target);
   });
   all = &agent;
   auto options = Watches::Of(kDoc);

@@ -1,5 +1,5 @@
-// A mesh in small for tests of shortage: an app, the workers of two sidecars in front of it, and a client of theirs. All over real
-// sockets on loopback, each worker on its own thread.
+// A mesh in small for tests of shortage: an app, the workers of two sidecars in front of it, and a
+// client of theirs. All over real sockets on loopback, each worker on its own thread.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -29,7 +29,8 @@ namespace mooring::test {
 
 // Within waits for what another thread makes true; a test that hangs fails instead.
 inline bool Within(const std::function<bool()>& holds, std::chrono::milliseconds limit = kGiveUp) {
-  for (const auto until = std::chrono::steady_clock::now() + limit; std::chrono::steady_clock::now() < until;) {
+  for (const auto until = std::chrono::steady_clock::now() + limit;
+       std::chrono::steady_clock::now() < until;) {
     if (holds()) return true;
     std::this_thread::sleep_for(std::chrono::microseconds{200});
   }
@@ -38,7 +39,8 @@ inline bool Within(const std::function<bool()>& holds, std::chrono::milliseconds
 
 inline std::size_t OpenFiles() {
   std::size_t count = 0;
-  for ([[maybe_unused]] const auto& file : std::filesystem::directory_iterator("/proc/self/fd")) ++count;
+  for ([[maybe_unused]] const auto& file : std::filesystem::directory_iterator("/proc/self/fd"))
+    ++count;
   return count;
 }
 
@@ -77,11 +79,13 @@ class EchoApp final {
       if (poll(&look, 1, 20) != 1) continue;
       const int peer = accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC);
       ++serving_;
-      // Left alone: kept for a join at the end, those of tens of thousands of clients would be more than a process may have.
+      // Left alone: kept for a join at the end, those of tens of thousands of clients would be more
+      // than a process may have.
       std::thread([this, owned = std::make_shared<net::UniqueFd>(peer)]() mutable {
         std::array<char, 4096> bytes{};
         for (ssize_t got = 0; (got = recv(owned->get(), bytes.data(), bytes.size(), 0)) > 0;) {
-          if (send(owned->get(), bytes.data(), static_cast<std::size_t>(got), MSG_NOSIGNAL) < 0) break;
+          if (send(owned->get(), bytes.data(), static_cast<std::size_t>(got), MSG_NOSIGNAL) < 0)
+            break;
         }
         owned.reset();
         --serving_;
@@ -105,14 +109,16 @@ struct Sidecars {
     TellCaller();
   }
 
-  // TellCaller gives the caller a fresh TLS context: without tickets, so that its next handshake is a full one.
+  // TellCaller gives the caller a fresh TLS context: without tickets, so that its next handshake is
+  // a full one.
   void TellCaller() { caller.PostSnapshot(ForCaller()); }
   std::shared_ptr<const data::Snapshot> ForCaller() const {
     auto rules = std::make_shared<data::UpstreamRules>();
     rules->name = "db";
     rules->known = true;
     rules->identity = std::make_shared<const authz::ServiceId>(tls::ends::Service("db"));
-    rules->endpoints = {{net::SocketAddress::LocalOf(in.get()), rules->identity, 1, nullptr, std::make_shared<data::EndpointHistory>()}};
+    rules->endpoints = {{net::SocketAddress::LocalOf(in.get()), rules->identity, 1, nullptr,
+                         std::make_shared<data::EndpointHistory>()}};
     auto snapshot = std::make_shared<data::Snapshot>();
     snapshot->identity = IdentityOf(web_leaf);
     snapshot->upstreams["db"] = std::move(rules);
@@ -134,7 +140,8 @@ struct Sidecars {
     return stats.closed[reason].value();
   }
 
-  static net::UniqueFd Open(data::ServiceHost& worker, const std::string& name, data::ListenerKind kind) {
+  static net::UniqueFd Open(data::ServiceHost& worker, const std::string& name,
+                            data::ListenerKind kind) {
     auto opened = net::Listen(Loopback());
     REQUIRE(opened);
     net::UniqueFd share(fcntl(opened->get(), F_DUPFD_CLOEXEC, 0));
@@ -173,7 +180,8 @@ class Client final {
     const auto address = net::SocketAddress::LocalOf(sidecars.out.get());
     REQUIRE(connect(fd_.get(), address.raw(), address.length()) == 0);
   }
-  // Echo is true if what was sent comes back. A connection that neither answers nor ends fails the test.
+  // Echo is true if what was sent comes back. A connection that neither answers nor ends fails the
+  // test.
   bool Echo(const std::string& text) const {
     if (send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL) < 0) return false;
     std::string got(text.size(), '\0');
@@ -193,7 +201,8 @@ class Client final {
     REQUIRE((got >= 0 || errno == ECONNRESET || errno == ENOTCONN));
     return got == 0;
   }
-  // Live is a whole life: enough messages for a session's record layer to take over, the last ones large, and a clean end.
+  // Live is a whole life: enough messages for a session's record layer to take over, the last ones
+  // large, and a clean end.
   bool Live() const {
     for (int i = 0; i < 6; ++i) {
       if (!Echo("a small message")) return false;

@@ -1,5 +1,6 @@
-// A shortage costs one connection: each allocation in its life fails, or the kernel watches none of its sockets, and the worker,
-// the other connections and the descriptors are as if it had never been.
+// A shortage costs one connection: each allocation in its life fails, or the kernel watches none of
+// its sockets, and the worker, the other connections and the descriptors are as if it had never
+// been.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -47,7 +48,8 @@ FailingNew::Told Lift(data::ServiceHost& worker) {
   return told;
 }
 
-// Starve lets allocations of one worker fail during one life after the other. `fresh` makes each handshake a full one.
+// Starve lets allocations of one worker fail during one life after the other. `fresh` makes each
+// handshake a full one.
 void Starve(Sidecars& sidecars, data::ServiceHost& worker, bool fresh, std::size_t count) {
   const bool inbound = &worker == &sidecars.service;
   const data::DirectionStats& stats = inbound ? worker.stats().inbound : worker.stats().outbound;
@@ -86,27 +88,35 @@ void Starve(Sidecars& sidecars, data::ServiceHost& worker, bool fresh, std::size
   for (std::size_t i = 0; i < data::kCloseReasons; ++i) {
     const auto reason = static_cast<CloseReason>(i);
     if (Sidecars::Closed(stats, reason) > 0) {
-      reasons += std::string(data::CloseReasonName(reason)) + " " + std::to_string(Sidecars::Closed(stats, reason)) + ", ";
+      reasons += std::string(data::CloseReasonName(reason)) + " " +
+                 std::to_string(Sidecars::Closed(stats, reason)) + ", ";
     }
   }
-  const std::string kind = std::string(inbound ? "inbound" : "outbound") + (fresh ? ", full handshake" : ", resumed") +
+  const std::string kind = std::string(inbound ? "inbound" : "outbound") +
+                           (fresh ? ", full handshake" : ", resumed") +
                            (count == 1 ? ", one fails: " : ", all that follow fail: ");
-  MESSAGE(kind, most, " allocations in a life, ", fired, " lives with a failure, ", lost, " ended by it; so far ", reasons);
+  MESSAGE(kind, most, " allocations in a life, ", fired, " lives with a failure, ", lost,
+          " ended by it; so far ", reasons);
   CHECK(test::Within([&] { return test::OpenFiles() <= files; }));
 }
 
 }  // namespace
 
-TEST_CASE("shortage: an allocation that fails costs one connection, whichever it is, inbound and outbound") {
+TEST_CASE(
+    "shortage: an allocation that fails costs one connection, whichever it is, inbound and "
+    "outbound") {
   Sidecars sidecars;
   for (data::ServiceHost* worker : {&sidecars.caller, &sidecars.service}) {
     for (const bool fresh : {true, false}) {
-      for (const std::size_t count : {std::size_t{1}, FailingNew::kAllThatFollow}) Starve(sidecars, *worker, fresh, count);
+      for (const std::size_t count : {std::size_t{1}, FailingNew::kAllThatFollow})
+        Starve(sidecars, *worker, fresh, count);
     }
   }
 }
 
-TEST_CASE("shortage: a connection that the kernel will not watch is lost, whichever of its sockets it is, and no other") {
+TEST_CASE(
+    "shortage: a connection that the kernel will not watch is lost, whichever of its sockets it "
+    "is, and no other") {
   Sidecars sidecars;
   REQUIRE(Client(sidecars).Live());
   const Client standing(sidecars);
@@ -118,7 +128,8 @@ TEST_CASE("shortage: a connection that the kernel will not watch is lost, whiche
              Sidecars::Closed(sidecars.service.stats().inbound, CloseReason::kOutOfResources);
     };
     int ended = 0;
-    // The app's socket, the caller's at the public listener, the one between: one of them less each time.
+    // The app's socket, the caller's at the public listener, the one between: one of them less each
+    // time.
     for (int spared = 0; spared < 4; ++spared) {
       CAPTURE(spared);
       const std::int64_t before = lost();
@@ -160,7 +171,8 @@ TEST_CASE("shortage: a listener that there is no memory for is not lost") {
   }
 }
 
-TEST_CASE("shortage: a loop without an epoll watch, and signals without one, are an error with a cure") {
+TEST_CASE(
+    "shortage: a loop without an epoll watch, and signals without one, are an error with a cure") {
   const std::size_t files = test::OpenFiles();
   for (int spared = 0; spared < 2; ++spared) {
     const test::NoWatches none(ENOSPC, spared);
@@ -192,7 +204,9 @@ struct Noted final : net::Keeper {
 
 }  // namespace
 
-TEST_CASE("shortage: what escapes from a callback goes to the keeper that its timer was made for, else to the loop's") {
+TEST_CASE(
+    "shortage: what escapes from a callback goes to the keeper that its timer was made for, else "
+    "to the loop's") {
   net::Loop loop;
   Noted owner, other;
   loop.SetKeeper(&owner);
@@ -214,7 +228,9 @@ TEST_CASE("shortage: without a keeper, what escapes ends Run, and comes out of i
   CHECK_THROWS_WITH(loop.Run(), "a mistake");
 }
 
-TEST_CASE("shortage: a chore runs once after the events at hand, however often it was armed, and not after its end") {
+TEST_CASE(
+    "shortage: a chore runs once after the events at hand, however often it was armed, and not "
+    "after its end") {
   net::Loop loop;
   int runs = 0;
   net::Chore chore(loop, [&] { ++runs; });

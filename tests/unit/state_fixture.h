@@ -63,7 +63,8 @@ inline bool Exists(const std::string& path) { return access(path.c_str(), F_OK) 
 class StandardError final {
  public:
   StandardError() : before_(dup(STDERR_FILENO)) {
-    const net::UniqueFd file(open((dir_ / "log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+    const net::UniqueFd file(
+        open((dir_ / "log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
     REQUIRE(file);
     std::fflush(stderr);
     REQUIRE(dup2(file.get(), STDERR_FILENO) >= 0);
@@ -79,7 +80,8 @@ class StandardError final {
     std::fflush(stderr);
     const std::string all = Content(dir_ / "log");
     std::size_t count = 0;
-    for (std::size_t at = all.find(text); at != std::string::npos; at = all.find(text, at + 1)) ++count;
+    for (std::size_t at = all.find(text); at != std::string::npos; at = all.find(text, at + 1))
+      ++count;
     return count;
   }
 

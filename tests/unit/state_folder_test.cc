@@ -91,7 +91,8 @@ TEST_CASE("a state directory may be reached through a link, its subdirectory may
   REQUIRE(rmdir((dir / "real/service.web").c_str()) == 0);
   REQUIRE(mkdir((dir / "elsewhere").c_str(), 0700) == 0);
   REQUIRE(symlink("../elsewhere", (dir / "real/service.web").c_str()) == 0);
-  CHECK(Refusal(dir / "real").find("it is a symbolic link, it must be a directory") != std::string::npos);
+  CHECK(Refusal(dir / "real").find("it is a symbolic link, it must be a directory") !=
+        std::string::npos);
   REQUIRE(symlink("nowhere", (dir / "dangling").c_str()) == 0);
   CHECK(Refusal(dir / "dangling").find("a symbolic link that does not lead to a directory") !=
         std::string::npos);
@@ -106,13 +107,17 @@ TEST_CASE("a state directory of another mode, kind or owner is refused with the 
     REQUIRE(chmod(path.c_str(), mode) == 0);
     char octal[8];
     std::snprintf(octal, sizeof octal, "%04o", mode);
-    CHECK(Refusal(path) == begin + "mode is " + octal + ", it must be 0700 (chmod 0700 " + path + ")");
+    CHECK(Refusal(path) ==
+          begin + "mode is " + octal + ", it must be 0700 (chmod 0700 " + path + ")");
   }
   REQUIRE(chmod(path.c_str(), 0700) == 0);
   if (geteuid() == 0) {
     REQUIRE(chown(path.c_str(), 65534, 65534) == 0);
-    CHECK(Refusal(path) == begin + "it belongs to user 65534, it must belong to user 0, which this process "
-                                   "runs as (chown 0 " + path + ")");
+    CHECK(Refusal(path) ==
+          begin +
+              "it belongs to user 65534, it must belong to user 0, which this process "
+              "runs as (chown 0 " +
+              path + ")");
     REQUIRE(chown(path.c_str(), 0, 0) == 0);
   }
   REQUIRE(rmdir(path.c_str()) == 0);
@@ -125,8 +130,9 @@ TEST_CASE("a state directory of another mode, kind or owner is refused with the 
 
   { const Folder folder = Opened(path); }
   REQUIRE(chmod((path + "/service.web").c_str(), 0750) == 0);
-  CHECK(Refusal(path) == "state directory " + path + "/service.web: mode is 0750, it must be 0700 (chmod 0700 " +
-                             path + "/service.web)");
+  CHECK(Refusal(path) == "state directory " + path +
+                             "/service.web: mode is 0750, it must be 0700 (chmod 0700 " + path +
+                             "/service.web)");
 }
 
 TEST_CASE("a lock has one holder, until that one is gone or the file is") {
@@ -212,7 +218,8 @@ TEST_CASE("a file that is not a plain one of ours is not read") {
   CHECK(Unread(folder) == "mode is 0640, it must be 0600 (chmod 0600 " + path + ")");
   REQUIRE(chmod(path.c_str(), 0600) == 0);
   CHECK(*folder.Read("state", 4) == "text");
-  CHECK(folder.Read("state", 3).error().message == "it has 4 bytes, more than the 3 that are taken");
+  CHECK(folder.Read("state", 3).error().message ==
+        "it has 4 bytes, more than the 3 that are taken");
   if (geteuid() == 0) {
     REQUIRE(chown(path.c_str(), 65534, 65534) == 0);
     CHECK(Unread(folder).find("it belongs to user 65534") == 0);

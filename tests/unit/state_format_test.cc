@@ -31,7 +31,8 @@ std::string Forged(const std::string& head, const std::string& bodies = "") {
 }
 
 std::string Forged(const std::string& documents, const std::string& bodies, int) {
-  return Forged(R"({"id":"a","agent":"b","datacenter":"c","documents":[)" + documents + "]}", bodies);
+  return Forged(R"({"id":"a","agent":"b","datacenter":"c","documents":[)" + documents + "]}",
+                bodies);
 }
 
 std::string Line(const std::string& name, const std::string& length,
@@ -54,7 +55,8 @@ std::string SmallFile() {
 
 TEST_CASE("a digest is SHA-256 in hex, over one part as over several") {
   CHECK(tls::Sha256Hex("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-  CHECK(tls::Sha256Hex("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  CHECK(tls::Sha256Hex("abc") ==
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   const std::vector<std::string_view> parts{"a", "", "bc"};
   CHECK(tls::Sha256Hex(parts) == tls::Sha256Hex("abc"));
 }
@@ -62,13 +64,13 @@ TEST_CASE("a digest is SHA-256 in hex, over one part as over several") {
 TEST_CASE("a state file gives back what was put in") {
   std::string every_byte;
   for (int byte = 0; byte < 256; ++byte) every_byte += static_cast<char>(byte);
-  const std::string content =
-      FileOf(kKey, {{.name = "leaf /v1/agent/connect/ca/leaf/web?",
-                     .headers = {{"x-consul-index", "12"}, {"quotes", "\"\\\n\t"}},
-                     .body = every_byte,
-                     .confirmed = At(1'700'000'000'123)},
-                    {.name = "empty", .headers = {}, .body = "", .confirmed = At(0)},
-                    {.name = "last", .headers = {}, .body = "mooring state 1\n{}\n", .confirmed = At(7)}});
+  const std::string content = FileOf(
+      kKey, {{.name = "leaf /v1/agent/connect/ca/leaf/web?",
+              .headers = {{"x-consul-index", "12"}, {"quotes", "\"\\\n\t"}},
+              .body = every_byte,
+              .confirmed = At(1'700'000'000'123)},
+             {.name = "empty", .headers = {}, .body = "", .confirmed = At(0)},
+             {.name = "last", .headers = {}, .body = "mooring state 1\n{}\n", .confirmed = At(7)}});
   const Result<File> file = Decode(content);
   REQUIRE(file);
   CHECK(file->key.id == kKey.id);
@@ -90,7 +92,8 @@ TEST_CASE("a state file without documents is one") {
   CHECK(file->entries.empty());
 }
 
-TEST_CASE("a header value that is not UTF-8, and a time before 1970, are saved as something readable") {
+TEST_CASE(
+    "a header value that is not UTF-8, and a time before 1970, are saved as something readable") {
   const Result<File> file = Decode(
       FileOf(kKey, {{.name = "a", .headers = {{"x", "\xff"}}, .body = "A", .confirmed = At(-5)}}));
   REQUIRE(file);
@@ -133,15 +136,15 @@ TEST_CASE("a refused state file is told apart: foreign, of another version, dama
 
 TEST_CASE("a state file whose checksum is right is still read strictly") {
   CHECK(Decode(Forged(Line("a", "1") + "," + Line("b", "2"), "ABC", 0)));
-  for (const std::string& documents : {
-           Line("a", "2"), Line("a", "0"), Line("a", "-1"), Line("a", "1.0"), Line("a", "\"1\""),
-           Line("a", "18446744073709551615"), Line("a", "18446744073709551616"), Line("", "1"),
-           Line("a", "1", "-1"), Line("a", "1", "9223372036854775807"), Line("a", "1", "1e3"),
-           Line("a", "1") + "," + Line("b", "18446744073709551615"), std::string("1"), std::string("[]"),
-           std::string(R"({"name":"a","confirmed_ms":1,"length":1})"),
-           std::string(R"({"name":"a","confirmed_ms":1,"headers":{"x":1},"length":1})"),
-           std::string(R"({"name":"a","confirmed_ms":1,"headers":[],"length":1})"),
-           std::string(R"({"name":1,"confirmed_ms":1,"headers":{},"length":1})")}) {
+  for (const std::string& documents :
+       {Line("a", "2"), Line("a", "0"), Line("a", "-1"), Line("a", "1.0"), Line("a", "\"1\""),
+        Line("a", "18446744073709551615"), Line("a", "18446744073709551616"), Line("", "1"),
+        Line("a", "1", "-1"), Line("a", "1", "9223372036854775807"), Line("a", "1", "1e3"),
+        Line("a", "1") + "," + Line("b", "18446744073709551615"), std::string("1"),
+        std::string("[]"), std::string(R"({"name":"a","confirmed_ms":1,"length":1})"),
+        std::string(R"({"name":"a","confirmed_ms":1,"headers":{"x":1},"length":1})"),
+        std::string(R"({"name":"a","confirmed_ms":1,"headers":[],"length":1})"),
+        std::string(R"({"name":1,"confirmed_ms":1,"headers":{},"length":1})")}) {
     CAPTURE(documents);
     CHECK_FALSE(Decode(Forged(documents, "A", 0)));
   }
@@ -162,6 +165,6 @@ TEST_CASE("a state file whose checksum is right is still read strictly") {
 
 TEST_CASE("a header that would be too long to be read again is not written") {
   const std::string name(kMaxHead, 'n');
-  CHECK_FALSE(Encode(kKey, std::vector<Entry>{
-                               {.name = name, .headers = {}, .body = "", .confirmed = At(0)}}));
+  CHECK_FALSE(Encode(
+      kKey, std::vector<Entry>{{.name = name, .headers = {}, .body = "", .confirmed = At(0)}}));
 }

@@ -25,7 +25,8 @@ using net::milliseconds;
 using test::RunUntil;
 using Clock = std::chrono::steady_clock;
 
-const std::string kPem = "-----BEGIN EC PRIVATE KEY-----\\nsecret\\n-----END EC PRIVATE KEY-----\\n";
+const std::string kPem =
+    "-----BEGIN EC PRIVATE KEY-----\\nsecret\\n-----END EC PRIVATE KEY-----\\n";
 const std::string kLeaf = R"({"PrivateKeyPEM":")" + kPem + R"("})";
 
 // Home is a state directory, a loop, and stores with short times on them.
@@ -34,18 +35,19 @@ struct Home {
   test::StandardError log_lines;
   net::Loop loop;
   log::Log log{log::Level::kInfo, /*json=*/false};
-  Store::Options options{.directory = dir.path(),
-                         .subdirectory = "service.web",
-                         .key = {.id = "service.web", .agent = "http://127.0.0.1:8500", .datacenter = "dc1"},
-                         .keep_private_key = true,
-                         .expected_datacenter = {},
-                         .timing = {.gather = milliseconds{5},
-                                    .spacing = milliseconds{20},
-                                    .confirm = milliseconds{100},
-                                    .retry = milliseconds{60},
-                                    .answer = milliseconds{30},
-                                    .grace = milliseconds{20'000},
-                                    .close = milliseconds{2'000}}};
+  Store::Options options{
+      .directory = dir.path(),
+      .subdirectory = "service.web",
+      .key = {.id = "service.web", .agent = "http://127.0.0.1:8500", .datacenter = "dc1"},
+      .keep_private_key = true,
+      .expected_datacenter = {},
+      .timing = {.gather = milliseconds{5},
+                 .spacing = milliseconds{20},
+                 .confirm = milliseconds{100},
+                 .retry = milliseconds{60},
+                 .answer = milliseconds{30},
+                 .grace = milliseconds{20'000},
+                 .close = milliseconds{2'000}}};
 
   std::unique_ptr<Store> Open() {
     auto store = Store::Open(loop, log, options);
@@ -94,7 +96,9 @@ struct Home {
   }
 };
 
-Store::Ticket Follow(Store& store, const std::string& name) { return store.Follow(name, false, nullptr); }
+Store::Ticket Follow(Store& store, const std::string& name) {
+  return store.Follow(name, false, nullptr);
+}
 
 std::string BodyOf(const std::optional<Document>& document) {
   return document ? document->body : "(none)";
@@ -353,7 +357,8 @@ TEST_CASE("documents whose file was removed or damaged are asked for again") {
   std::map<std::string, std::string> all;
   for (const std::string name : {"a", "b"}) {
     all[name] = "body of " + name;
-    tickets[name] = store->Follow(name, false, [&, name] { store->Keep(tickets[name], {}, all[name]); });
+    tickets[name] =
+        store->Follow(name, false, [&, name] { store->Keep(tickets[name], {}, all[name]); });
     store->Keep(tickets[name], {}, all[name]);
   }
   home.Await(all);
@@ -531,5 +536,6 @@ TEST_CASE("a directory that is wrong ends the opening of a store") {
   const auto store = Store::Open(home.loop, home.log, home.options);
   REQUIRE_FALSE(store);
   CHECK(store.error().message == "state directory " + home.dir.path() +
-                                     ": mode is 0755, it must be 0700 (chmod 0700 " + home.dir.path() + ")");
+                                     ": mode is 0755, it must be 0700 (chmod 0700 " +
+                                     home.dir.path() + ")");
 }

@@ -34,7 +34,8 @@ TEST_CASE("status table: each watch shows version, age, source and last error") 
   CHECK(Holds(*table, "web  ready  up 1d2h"));
   CHECK(Holds(*table, "ends in 3m20s  NOT RENEWED YET"));
   CHECK(Holds(*table, "roots  ok                  blocking        agent   12       0.5s"));
-  CHECK(Holds(*table, "leaf   retrying (too old)  polled, cached  disk    -        2h    9       refused"));
+  CHECK(Holds(*table,
+              "leaf   retrying (too old)  polled, cached  disk    -        2h    9       refused"));
   CHECK(Holds(*table, "saved 4.2s ago, without the private key"));
   CHECK(Holds(*table, "not saved: disk full"));
   CHECK(Holds(*table, "agent  http://127.0.0.1:8500  connections 6 of 8\n  no more\n"));

@@ -20,7 +20,8 @@ thread_local bool quiet = true;  // since it was set, no event has come
 
 }  // namespace
 
-// The C library's own, for the whole test program. The system call is made by hand, for the function that it stands for cannot be asked.
+// The C library's own, for the whole test program. The system call is made by hand, for the
+// function that it stands for cannot be asked.
 extern "C" int clock_gettime(clockid_t clock, struct timespec* at) noexcept {
   const int result = static_cast<int>(syscall(SYS_clock_gettime, clock, at));
   if (result != 0 || (clock != CLOCK_MONOTONIC && clock != CLOCK_MONOTONIC_COARSE)) return result;
@@ -32,7 +33,8 @@ extern "C" int clock_gettime(clockid_t clock, struct timespec* at) noexcept {
 
 // Likewise, to hear of events: the loop's own set is nobody else's to ask.
 extern "C" int epoll_wait(int set, struct epoll_event* events, int most, int timeout) {
-  const auto count = static_cast<int>(syscall(SYS_epoll_pwait, set, events, most, timeout, nullptr, 0));
+  const auto count =
+      static_cast<int>(syscall(SYS_epoll_pwait, set, events, most, timeout, nullptr, 0));
   if (count != 0) quiet = false;
   return count;
 }
@@ -40,8 +42,8 @@ extern "C" int epoll_wait(int set, struct epoll_event* events, int most, int tim
 namespace mooring::test {
 namespace {
 
-// Passes of the loop without an event, one after the other, before it counts as quiet: what one pass sends over loopback, the next one
-// receives.
+// Passes of the loop without an event, one after the other, before it counts as quiet: what one
+// pass sends over loopback, the next one receives.
 constexpr int kQuietPasses = 3;
 constexpr std::chrono::hours kTooLong{1};
 
@@ -76,7 +78,8 @@ void Clock::RunUntil(net::Loop& loop, const std::function<bool()>& done) {
       i = quiet ? i + 1 : 0;
     }
     if (done()) return;
-    const int next = uv_backend_timeout(loop.raw());  // milliseconds to the next timer; -1: there is none
+    // milliseconds to the next timer; -1: there is none
+    const int next = uv_backend_timeout(loop.raw());
     REQUIRE(next >= 0);
     Skip(loop, std::chrono::milliseconds(next));
     REQUIRE(skipped - from < kTooLong);

@@ -25,7 +25,8 @@ TEST_CASE("text: a byte is two digits, and each digit its value in either case")
   for (const char c : {'g', 'G', '/', ':', '@', '`', ' ', '\0', '\xff'}) CHECK(HexValue(c) == -1);
 }
 
-TEST_CASE("text: all but unreserved bytes are percent-encoded, or all but those that the caller keeps") {
+TEST_CASE(
+    "text: all but unreserved bytes are percent-encoded, or all but those that the caller keeps") {
   CHECK(PercentEncoded("a b/ü~") == "a%20b%2F%C3%BC~");
   CHECK(PercentEncoded("AZaz09-._~") == "AZaz09-._~");
   CHECK(PercentEncoded(std::string_view("\0%+?&=#:@", 9)) == "%00%25%2B%3F%26%3D%23%3A%40");
@@ -47,7 +48,8 @@ TEST_CASE("text: an IP address has one spelling, and what is none has no spellin
   CHECK(CanonicalIp("10.0.0.1") == "10.0.0.1");
   CHECK(CanonicalIp("0:0:0:0:0:0:0:1") == "::1");
   CHECK(CanonicalIp("FE80::00AB") == "fe80::ab");
-  for (const char* text : {"", "db", "10.0.0", "10.0.0.01", "10.0.0.256", "[::1]", "::1%lo", "1.2.3.4 ", "0x7f.0.0.1"}) {
+  for (const char* text : {"", "db", "10.0.0", "10.0.0.01", "10.0.0.256", "[::1]", "::1%lo",
+                           "1.2.3.4 ", "0x7f.0.0.1"}) {
     CAPTURE(text);
     CHECK_FALSE(IsIpLiteral(text));
   }

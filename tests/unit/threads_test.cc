@@ -1,5 +1,5 @@
-// What may be called from any thread, called from several at once. Every test here passes with any outcome of a race that it can see:
-// the rest is ThreadSanitizer's to see (tests/run --tsan).
+// What may be called from any thread, called from several at once. Every test here passes with any
+// outcome of a race that it can see: the rest is ThreadSanitizer's to see (tests/run --tsan).
 #include <doctest/doctest.h>
 #include <fcntl.h>
 
@@ -30,13 +30,15 @@ constexpr int kThreads = 4;
 // AtOnce runs `act` on kThreads threads, with their numbers, and waits for them.
 void AtOnce(const std::function<void(int)>& act) {
   std::vector<std::thread> threads;
-  for (int number = 0; number < kThreads; ++number) threads.emplace_back([&act, number] { act(number); });
+  for (int number = 0; number < kThreads; ++number)
+    threads.emplace_back([&act, number] { act(number); });
   for (std::thread& one : threads) one.join();
 }
 
 }  // namespace
 
-TEST_CASE("threads: a loop runs what several threads post, each task once and each thread's in order") {
+TEST_CASE(
+    "threads: a loop runs what several threads post, each task once and each thread's in order") {
   constexpr int kEach = 2'000;
   net::Loop loop;
   std::array<std::vector<int>, kThreads> ran;
@@ -53,7 +55,8 @@ TEST_CASE("threads: a loop runs what several threads post, each task once and ea
   }
 }
 
-TEST_CASE("threads: an admission counts what several workers enter and leave, and wakes whoever waits") {
+TEST_CASE(
+    "threads: an admission counts what several workers enter and leave, and wakes whoever waits") {
   constexpr int kEach = 2'000;
   data::Admission admission(data::Limits::None(), kThreads);
   std::atomic<int> woken = 0;
@@ -117,7 +120,9 @@ TEST_CASE("threads: verdicts are found while others are remembered") {
   CHECK(wrong == 0);
 }
 
-TEST_CASE("threads: connections live whole lives on two workers of one identity while snapshots are posted") {
+TEST_CASE(
+    "threads: connections live whole lives on two workers of one identity while snapshots are "
+    "posted") {
   constexpr int kLives = 30;
   test::Sidecars sidecars;
   data::Worker worker;
@@ -156,7 +161,9 @@ TEST_CASE("threads: connections live whole lives on two workers of one identity 
   CHECK(whole == kThreads * kLives);
 }
 
-TEST_CASE("threads: two services of one worker are each decided by their own snapshot while both are posted") {
+TEST_CASE(
+    "threads: two services of one worker are each decided by their own snapshot while both are "
+    "posted") {
   constexpr int kLives = 20;
   test::Sidecars sidecars;
   data::Worker worker;
@@ -164,7 +171,8 @@ TEST_CASE("threads: two services of one worker are each decided by their own sna
   data::ServiceHost& closed = worker.AddService(sidecars.log);
   worker.Start();
   const net::UniqueFd open_at = test::Sidecars::Open(open, "public", data::ListenerKind::kPublic);
-  const net::UniqueFd closed_at = test::Sidecars::Open(closed, "public", data::ListenerKind::kPublic);
+  const net::UniqueFd closed_at =
+      test::Sidecars::Open(closed, "public", data::ListenerKind::kPublic);
   const auto rules = [&](authz::DefaultPolicy fallback) {
     auto inbound = std::make_shared<data::InboundRules>();
     inbound->local_app = {sidecars.app.address()};

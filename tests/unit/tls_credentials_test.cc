@@ -103,7 +103,8 @@ TEST_CASE("pem: what editors and copies do to a file loses no block") {
   const std::vector<Minted> line = Line(1);
   const Minted leaf = Mint(mint::Leaf(kWeb), &line[0]);
   const auto replaced = [](std::string text, const std::string& what, const std::string& by) {
-    for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size())) {
+    for (std::size_t at = text.find(what); at != std::string::npos;
+         at = text.find(what, at + by.size())) {
       text.replace(at, what.size(), by);
     }
     return text;
@@ -116,7 +117,8 @@ TEST_CASE("pem: what editors and copies do to a file loses no block") {
   };
   CHECK(length("\xef\xbb\xbf" + chain, "\xef\xbb\xbf" + leaf.key_pem) == 2);
   CHECK(length(leaf.pem + "\xef\xbb\xbf" + line[0].pem, leaf.key_pem) == 2);
-  CHECK(length(replaced("\n" + chain, "\n", "\n  \t"), replaced("\n" + leaf.key_pem, "\n", "\n    ")) == 2);
+  CHECK(length(replaced("\n" + chain, "\n", "\n  \t"),
+               replaced("\n" + leaf.key_pem, "\n", "\n    ")) == 2);
   CHECK(length(replaced(chain, "\n", "\r"), replaced(leaf.key_pem, "\n", "\r")) == 2);
   CHECK(length(replaced(chain, "\n", "\r\n"), replaced(leaf.key_pem, "\n", "\r\n")) == 2);
   std::string joined = leaf.pem;
@@ -151,8 +153,10 @@ TEST_CASE("credentials: the second that a leaf names as its end is still its own
   CHECK(!(*made)->ExpiredAt(last + std::chrono::milliseconds(999)));
   CHECK((*made)->ExpiredAt(last + std::chrono::seconds(1)));
   const auto roots = mint::Roots(kDomain, {&Root()});
-  CHECK(mint::Judge(*roots, {&leaf}, tls::Purpose::kPeerIsServer, last).refusal == tls::Refusal::kNone);
-  CHECK(mint::Judge(*roots, {&leaf}, tls::Purpose::kPeerIsServer, last + std::chrono::seconds(1)).refusal == tls::Refusal::kExpired);
+  CHECK(mint::Judge(*roots, {&leaf}, tls::Purpose::kPeerIsServer, last).refusal ==
+        tls::Refusal::kNone);
+  CHECK(mint::Judge(*roots, {&leaf}, tls::Purpose::kPeerIsServer, last + std::chrono::seconds(1))
+            .refusal == tls::Refusal::kExpired);
 }
 
 TEST_CASE("credentials: SEC1, PKCS#1 and PKCS#8 keys, with EC parameters in front") {

@@ -68,7 +68,8 @@ struct Mesh {
 };
 
 // LeafUntil is a leaf that ends so long after now.
-inline mint::Minted LeafUntil(const Mesh& mesh, const std::string& name, std::chrono::seconds until) {
+inline mint::Minted LeafUntil(const Mesh& mesh, const std::string& name,
+                              std::chrono::seconds until) {
   mint::Recipe recipe = mint::Leaf(Service(name).Uri());
   recipe.until = until;
   return mint::Mint(recipe, &mesh.root);

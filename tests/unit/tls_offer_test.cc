@@ -53,7 +53,8 @@ std::shared_ptr<const Context> Client(const Mesh& mesh, const Offer& offer) {
 }
 
 // Spoken is what two contexts agree on, "TLSv1.3" or "TLSv1.2 SUITE"; empty if on nothing.
-std::string Spoken(const std::shared_ptr<const Context>& client, const std::shared_ptr<const Context>& server) {
+std::string Spoken(const std::shared_ptr<const Context>& client,
+                   const std::shared_ptr<const Context>& server) {
   Pair pair = Dial(client, server);
   pair.Shake();
   if (pair.client.last != Progress::kDone || pair.server.last != Progress::kDone) return "";
@@ -113,9 +114,12 @@ TEST_CASE("offer: a context offers what is left, in either role") {
     CHECK(Spoken(mesh.client, Server(mesh, one)) == "TLSv1.2 " + suites.front());
     CHECK(Spoken(Client(mesh, one), mesh.server) == "TLSv1.2 " + suites.front());
   }
-  CHECK(Spoken(Client(mesh, Good({"", "TLSv1_2", {kAes128}})), Server(mesh, Good({"", "TLSv1_2", {kAes256}}))).empty());
+  CHECK(Spoken(Client(mesh, Good({"", "TLSv1_2", {kAes128}})),
+               Server(mesh, Good({"", "TLSv1_2", {kAes256}})))
+            .empty());
   // TLS 1.3's own suites are not touched.
-  CHECK(Spoken(Client(mesh, Good({"", "", {kAes128}})), Server(mesh, Good({"", "", {kAes256}}))) == "TLSv1.3");
+  CHECK(Spoken(Client(mesh, Good({"", "", {kAes128}})), Server(mesh, Good({"", "", {kAes256}}))) ==
+        "TLSv1.3");
 }
 
 TEST_CASE("offer: without tickets nothing is resumed") {
@@ -127,7 +131,8 @@ TEST_CASE("offer: without tickets nothing is resumed") {
     const auto server = Server(mesh, none);
     for (int i = 0; i < 2; ++i) {
       Pair pair;
-      pair.client.session = Session::Connect(mesh.client, Service("db").Sni(), Service("db"), "127.0.0.1:1");
+      pair.client.session =
+          Session::Connect(mesh.client, Service("db").Sni(), Service("db"), "127.0.0.1:1");
       pair.server.session = Session::Accept(server);
       pair.Shake();
       REQUIRE(pair.server.last == Progress::kDone);
@@ -140,7 +145,8 @@ TEST_CASE("offer: without tickets nothing is resumed") {
   }
 }
 
-TEST_CASE("offer: groups are read in their order, and what is none is refused with those that are") {
+TEST_CASE(
+    "offer: groups are read in their order, and what is none is refused with those that are") {
   CHECK(*ParseGroups("P-384,X25519") == std::vector<std::string>{"P-384", "X25519"});
   CHECK(*ParseGroups(GroupsText(KnownGroups())) == KnownGroups());
   CHECK(Offer().groups == OurGroups());
@@ -154,7 +160,9 @@ TEST_CASE("offer: groups are read in their order, and what is none is refused wi
   CHECK(Holds(ParseGroups("X25519, X25519").error().message, "is there twice"));
 }
 
-TEST_CASE("offer: a handshake has the group that both offer, and of several the one that the accepting side prefers") {
+TEST_CASE(
+    "offer: a handshake has the group that both offer, and of several the one that the accepting "
+    "side prefers") {
   const Mesh mesh;
   const auto agreed = [&mesh](std::vector<std::string> client, std::vector<std::string> server) {
     Offer dialling;
@@ -163,7 +171,8 @@ TEST_CASE("offer: a handshake has the group that both offer, and of several the 
     accepting.groups = std::move(server);
     Pair pair = Dial(Client(mesh, dialling), Server(mesh, accepting));
     pair.Shake();
-    if (pair.client.last != Progress::kDone || pair.server.last != Progress::kDone) return std::string();
+    if (pair.client.last != Progress::kDone || pair.server.last != Progress::kDone)
+      return std::string();
     CHECK(pair.client.session->group() == pair.server.session->group());
     return pair.server.session->group();
   };
@@ -185,7 +194,8 @@ TEST_CASE("offer: the group that is remembered of a peer is the one that its con
   const auto client = Client(mesh, offer);
   for (int i = 0; i < 3; ++i) {
     Pair pair;
-    pair.client.session = Session::Connect(client, Service("db").Sni(), Service("db"), "127.0.0.1:1");
+    pair.client.session =
+        Session::Connect(client, Service("db").Sni(), Service("db"), "127.0.0.1:1");
     pair.server.session = Session::Accept(Server(mesh, offer));
     pair.Shake();
     REQUIRE(pair.server.last == Progress::kDone);

@@ -40,7 +40,8 @@ std::string Numbered(std::size_t number) { return "place " + std::to_string(numb
 // Fill keeps tickets for places [from, to), each with as many as fit.
 void Fill(PeerMemory& memory, Stubs& stubs, std::size_t from, std::size_t to) {
   for (std::size_t place = from; place < to; ++place) {
-    for (std::size_t i = 0; i < PeerMemory::kMostPerPlace; ++i) memory.Keep(Numbered(place), stubs.New(), kNow);
+    for (std::size_t i = 0; i < PeerMemory::kMostPerPlace; ++i)
+      memory.Keep(Numbered(place), stubs.New(), kNow);
   }
 }
 
@@ -103,7 +104,8 @@ TEST_CASE("peer memory: the total holds although the oldest places have no ticke
   PeerMemory memory;
   for (std::size_t i = 0; i < 500; ++i) memory.NoteGroup("without " + std::to_string(i), true);
   std::size_t most = 0;
-  for (std::size_t place = 0; place < 2 * PeerMemory::kMostTickets / PeerMemory::kMostPerPlace; ++place) {
+  for (std::size_t place = 0; place < 2 * PeerMemory::kMostTickets / PeerMemory::kMostPerPlace;
+       ++place) {
     Fill(memory, stubs, place, place + 1);
     most = std::max(most, memory.tickets());
   }
@@ -127,7 +129,9 @@ TEST_CASE("peer memory: beyond so many places the one that was used longest ago 
   CHECK(!memory.Use("one more", kNow).takes_first_group);
 }
 
-TEST_CASE("peer memory: a place whose tickets fail twice in a row gets none any more, and keeps its group") {
+TEST_CASE(
+    "peer memory: a place whose tickets fail twice in a row gets none any more, and keeps its "
+    "group") {
   Stubs stubs;
   PeerMemory memory;
   Fill(memory, stubs, 0, 2);
@@ -158,7 +162,8 @@ TEST_CASE("peer memory: a ticket is used for so long after the full handshake, w
     PeerMemory memory;
     const WallTime proven = kNow;
     const WallTime last = proven + seconds(kTicketSeconds - 1);
-    for (int i = 0; i < 3; ++i) memory.Keep("a", stubs.New(static_cast<std::uint16_t>(version)), proven);
+    for (int i = 0; i < 3; ++i)
+      memory.Keep("a", stubs.New(static_cast<std::uint16_t>(version)), proven);
     const PeerMemory::Hints hints = memory.Use("a", last);
     CHECK(hints.ticket);
     CHECK(hints.proven_at == proven);

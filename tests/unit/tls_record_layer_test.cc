@@ -1,5 +1,6 @@
-// The record layer that takes a TLS 1.3 connection over from BoringSSL, against BoringSSL itself: a peer that seals whatever a test
-// likes is heard by a Session and by plain BoringSSL, and both must come to the same end.
+// The record layer that takes a TLS 1.3 connection over from BoringSSL, against BoringSSL itself: a
+// peer that seals whatever a test likes is heard by a Session and by plain BoringSSL, and both must
+// come to the same end.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -42,7 +43,9 @@ Step Sealed(std::uint8_t type, Bytes content, std::size_t padding = 0) {
   };
 }
 
-Step Data(std::size_t size, std::size_t padding = 0) { return Sealed(kDataType, Bytes(size, 'd'), padding); }
+Step Data(std::size_t size, std::size_t padding = 0) {
+  return Sealed(kDataType, Bytes(size, 'd'), padding);
+}
 
 // What one record, or a few, can be. The first are those that a connection survives.
 std::vector<Step> Peaceful() {
@@ -121,9 +124,15 @@ std::vector<Step> Fatal() {
         return record;
       },
       [](Sender&, std::vector<Bytes>&) { return Bytes{23, 3, 3, 0, 3, 1, 2, 3}; },
-      [](Sender&, std::vector<Bytes>&) { return Bytes{23, 3, 1, 0, 100}; },
-      [](Sender& sender, std::vector<Bytes>& sent) { return sent.empty() ? sender.Record(99, {}) : sent.front(); },
-      [](Sender& sender, std::vector<Bytes>& sent) { return sent.empty() ? sender.Record(99, {}) : sent.back(); },
+      [](Sender&, std::vector<Bytes>&) {
+        return Bytes{23, 3, 1, 0, 100};
+      },
+      [](Sender& sender, std::vector<Bytes>& sent) {
+        return sent.empty() ? sender.Record(99, {}) : sent.front();
+      },
+      [](Sender& sender, std::vector<Bytes>& sent) {
+        return sent.empty() ? sender.Record(99, {}) : sent.back();
+      },
       [](Sender& sender, std::vector<Bytes>&) {  // one is missing
         sender.Record(kDataType, Text("lost"));
         return sender.Record(kDataType, Text("behind it"));
@@ -184,7 +193,8 @@ TEST_CASE("record layer: random scripts come to the same end as with BoringSSL a
   std::mt19937 random(7);
   for (unsigned i = 0; i < 300; ++i) {
     std::vector<Step> script;
-    for (std::size_t length = 1 + random() % 25; script.size() < length;) script.push_back(peaceful[random() % peaceful.size()]);
+    for (std::size_t length = 1 + random() % 25; script.size() < length;)
+      script.push_back(peaceful[random() % peaceful.size()]);
     if (random() % 3 == 0) script.push_back(fatal[random() % fatal.size()]);
     Compare(mesh, script, 1000 + i);
   }
@@ -192,7 +202,8 @@ TEST_CASE("record layer: random scripts come to the same end as with BoringSSL a
 
 TEST_CASE("record layer: no record is taken twice, early or late") {
   const Mesh mesh;
-  // BoringSSL's own count stands still while the layer reads, so the record with that number is the one to try.
+  // BoringSSL's own count stands still while the layer reads, so the record with that number is the
+  // one to try.
   for (std::size_t again = 0; again < 8; ++again) {
     CAPTURE(again);
     Ours ours(mesh);
@@ -225,7 +236,8 @@ TEST_CASE("record layer: headers that no protected record has are refused by the
   CHECK(outcome({20, 3, 3, 0, 1, 1}) == kUnexpectedMessage);
   CHECK(outcome({21, 3, 3, 0, 2, 1, 0}) == kUnexpectedMessage);  // close_notify in plain
   CHECK(outcome({23, 3, 4, 0, 30}) == kProtocolVersion);
-  CHECK(outcome({23, 3, 3, 0x41, 1}) == kRecordOverflow);  // RFC 8446 5.2; BoringSSL would take 64 bytes more
+  // RFC 8446 5.2; BoringSSL would take 64 bytes more
+  CHECK(outcome({23, 3, 3, 0x41, 1}) == kRecordOverflow);
   CHECK(outcome({23, 3, 3, 0, 0}) == kBadRecordMac);
 }
 
@@ -252,7 +264,9 @@ TEST_CASE("record layer: a new key comes before the old one is worn out, and the
   CHECK(SSL_get_shutdown(ours.client.ssl.get()) == SSL_RECEIVED_SHUTDOWN);
 }
 
-TEST_CASE("record layer: key updates are answered once, before the next data, so that they cannot pile up answers") {
+TEST_CASE(
+    "record layer: key updates are answered once, before the next data, so that they cannot pile "
+    "up answers") {
   const Mesh mesh;
   Ours ours(mesh);
   Sender sender(ours.client.ssl.get());
@@ -338,7 +352,8 @@ TEST_CASE("record layer: a ticket that comes late is kept") {
   server.Show(mesh.LeafFor("db"));
   server.Start();
   End client;
-  client.session = Session::Connect(mesh.client, Service("db").Sni(), Service("db"), "127.0.0.1:8443");
+  client.session =
+      Session::Connect(mesh.client, Service("db").Sni(), Service("db"), "127.0.0.1:8443");
   client.Handshake();
   REQUIRE(server.ShakeWith(client));  // tickets go out with the server's first word
   Bytes first_word;
@@ -346,7 +361,8 @@ TEST_CASE("record layer: a ticket that comes late is kept") {
   for (std::size_t i = 0; i < kWarmUp; ++i) {
     REQUIRE(SSL_write(server.ssl.get(), "w", 1) == 1);
     Bytes bytes(1 << 14);
-    bytes.resize(static_cast<std::size_t>(BIO_read(SSL_get_wbio(server.ssl.get()), bytes.data(), static_cast<int>(bytes.size()))));
+    bytes.resize(static_cast<std::size_t>(
+        BIO_read(SSL_get_wbio(server.ssl.get()), bytes.data(), static_cast<int>(bytes.size()))));
     if (first_word.empty()) first_word = bytes;
     client.in.insert(client.in.end(), bytes.begin(), bytes.end());
     REQUIRE(client.Read(&text) == Progress::kWantInput);
@@ -357,16 +373,20 @@ TEST_CASE("record layer: a ticket that comes late is kept") {
   bssl::Span<const std::uint8_t> reads;
   bssl::Span<const std::uint8_t> writes;
   REQUIRE(bssl::SSL_get_traffic_secrets(server.ssl.get(), &reads, &writes));
-  auto opener = TrafficKey::Make(SSL_get_current_cipher(server.ssl.get()), {writes.data(), writes.size()}, 0);
+  auto opener =
+      TrafficKey::Make(SSL_get_current_cipher(server.ssl.get()), {writes.data(), writes.size()}, 0);
   const std::size_t body = static_cast<std::size_t>(first_word[3]) << 8U | first_word[4];
   Bytes ticket(body - TrafficKey::kTag);
-  REQUIRE(opener->Open(Number::kWire, Input(first_word).first(TrafficKey::kHeader + body), ticket.data()));
+  REQUIRE(opener->Open(Number::kWire, Input(first_word).first(TrafficKey::kHeader + body),
+                       ticket.data()));
   REQUIRE(ticket.back() == kHandshakeType);
   ticket.pop_back();
 
   Sender sender(server.ssl.get());
-  const std::size_t half = ticket.size() / 2;  // in two records, which data may follow but not divide
-  for (const Bytes& record : {sender.Record(kHandshakeType, Input(ticket).first(half)), sender.Record(kHandshakeType, Input(ticket).subspan(half)),
+  // in two records, which data may follow but not divide
+  const std::size_t half = ticket.size() / 2;
+  for (const Bytes& record : {sender.Record(kHandshakeType, Input(ticket).first(half)),
+                              sender.Record(kHandshakeType, Input(ticket).subspan(half)),
                               sender.Record(kDataType, Text("x"))}) {
     client.in.insert(client.in.end(), record.begin(), record.end());
     REQUIRE(client.Read(&text) == Progress::kWantInput);
@@ -408,7 +428,8 @@ TEST_CASE("record layer: every cipher suite of TLS 1.3 seals and opens") {
     Bytes record(content.size() + TrafficKey::kOverhead);
     Bytes inner(content.size() + 1);
     REQUIRE(here->Seal(Number::kWire, content, end, record));
-    CHECK_FALSE(there->Open(Number::kWire, Bytes(record.begin(), record.end() - 1), Bytes(inner.size() - 1).data()));
+    CHECK_FALSE(there->Open(Number::kWire, Bytes(record.begin(), record.end() - 1),
+                            Bytes(inner.size() - 1).data()));
     there = TrafficKey::Make(cipher, secret, 5);
     CHECK(there->Open(Number::kWire, record, inner.data()));
     CHECK(std::equal(content.begin(), content.end(), inner.begin()));
@@ -416,7 +437,8 @@ TEST_CASE("record layer: every cipher suite of TLS 1.3 seals and opens") {
     CHECK(there->number(Number::kWire) == 6);
     CHECK(there->number(Number::kSsl) == 5);
   }
-  CHECK_FALSE(TrafficKey::Make(SSL_get_cipher_by_value(0xc02b), secret, 0).has_value());  // of TLS 1.2
+  // of TLS 1.2
+  CHECK_FALSE(TrafficKey::Make(SSL_get_cipher_by_value(0xc02b), secret, 0).has_value());
 }
 
 TEST_CASE("record framer: knows the end of a record from any cut") {

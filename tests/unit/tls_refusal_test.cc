@@ -135,7 +135,8 @@ TEST_CASE("session: certificates by the dozen are refused, whether counted or we
     Raw peer(false);
     peer.Show(mesh.LeafFor("web"));
     for (int i = 0; i < count; ++i) {
-      const mint::Minted another = count == 20 ? mint::Mint(mint::Ca("Another " + std::to_string(i))) : mint::Minted{};
+      const mint::Minted another =
+          count == 20 ? mint::Mint(mint::Ca("Another " + std::to_string(i))) : mint::Minted{};
       X509* const one = count == 20 ? another.certificate.get() : mesh.root.certificate.get();
       REQUIRE(SSL_CTX_add1_chain_cert(peer.ctx.get(), one) == 1);
     }
@@ -155,7 +156,8 @@ TEST_CASE("session: a chain that repeats itself is counted once") {
   const Mesh mesh;
   Raw peer(false);
   peer.Show(mesh.LeafFor("web"));
-  for (int i = 0; i < 20; ++i) REQUIRE(SSL_CTX_add1_chain_cert(peer.ctx.get(), mesh.root.certificate.get()) == 1);
+  for (int i = 0; i < 20; ++i)
+    REQUIRE(SSL_CTX_add1_chain_cert(peer.ctx.get(), mesh.root.certificate.get()) == 1);
   peer.Start();
   End server = Accepting(mesh);
   peer.ShakeWith(server);
@@ -228,13 +230,17 @@ TEST_CASE("session: alerts in plain, before any handshake message") {
   CHECK(closed.session->alert() == -1);
 }
 
-TEST_CASE("session: a ClientHello above the limit is refused at its length field, however its records are cut") {
+TEST_CASE(
+    "session: a ClientHello above the limit is refused at its length field, however its records "
+    "are cut") {
   const Mesh mesh;
   const Bytes head{22, 3, 1, 0x40, 0, 1};  // a record of 16 KiB with a ClientHello
-  for (const std::size_t length : {kMostHandshakeMessage, kMostHandshakeMessage + 1, std::size_t{0xffffff}}) {
+  for (const std::size_t length :
+       {kMostHandshakeMessage, kMostHandshakeMessage + 1, std::size_t{0xffffff}}) {
     CAPTURE(length);
     Bytes bytes = head;
-    for (const unsigned shift : {16U, 8U, 0U}) bytes.push_back(static_cast<std::uint8_t>(length >> shift));
+    for (const unsigned shift : {16U, 8U, 0U})
+      bytes.push_back(static_cast<std::uint8_t>(length >> shift));
     const bool refused = length > kMostHandshakeMessage;
     for (const bool in_pieces : {false, true}) {
       CAPTURE(in_pieces);

@@ -32,8 +32,8 @@ constexpr char kThere[] = "127.0.0.1:8444";
 constexpr int kCertificateExpired = 45;  // TLS alert description
 
 // Redial dials by a ticket, if there is one; the handshake is the next step.
-Pair Redial(const SharedContext& client, const SharedContext& server, const std::string& endpoint = kHere,
-            const authz::ServiceId& expected = Service("db")) {
+Pair Redial(const SharedContext& client, const SharedContext& server,
+            const std::string& endpoint = kHere, const authz::ServiceId& expected = Service("db")) {
   Pair pair;
   pair.client.session = Session::Connect(client, expected.Sni(), expected, endpoint);
   pair.server.session = Session::Accept(server);
@@ -53,7 +53,8 @@ void Speak(Pair& pair) {
 }
 
 // Call is a whole connection.
-Pair Call(const SharedContext& client, const SharedContext& server, const std::string& endpoint = kHere) {
+Pair Call(const SharedContext& client, const SharedContext& server,
+          const std::string& endpoint = kHere) {
   Pair pair = Redial(client, server, endpoint);
   pair.Shake();
   REQUIRE(pair.client.last == Progress::kDone);
@@ -63,7 +64,8 @@ Pair Call(const SharedContext& client, const SharedContext& server, const std::s
   return pair;
 }
 
-bool Resumes(const SharedContext& client, const SharedContext& server, const std::string& endpoint = kHere) {
+bool Resumes(const SharedContext& client, const SharedContext& server,
+             const std::string& endpoint = kHere) {
   return Call(client, server, endpoint).client.session->resumed();
 }
 
@@ -78,7 +80,8 @@ std::size_t Given([[maybe_unused]] int version) {
 #endif
 }
 
-// OffersTicket: whether a connection to this place would be asked to resume. In TLS 1.3 it uses the ticket up.
+// OffersTicket: whether a connection to this place would be asked to resume. In TLS 1.3 it uses the
+// ticket up.
 bool OffersTicket(const SharedContext& client, const std::string& endpoint = kHere,
                   const authz::ServiceId& expected = Service("db")) {
   return Session::Connect(client, expected.Sni(), expected, endpoint)->MayFailOverTicket();
@@ -106,7 +109,8 @@ std::size_t Kept(int version, std::uint32_t seconds, bool slowly = false) {
   server.Show(mesh.LeafFor("db"));
   SSL_CTX* ctx = server.ctx.get();
   REQUIRE(SSL_CTX_set_max_proto_version(ctx, static_cast<std::uint16_t>(version)) == 1);
-  SSL_CTX_set_custom_verify(ctx, SSL_VERIFY_PEER, [](SSL*, std::uint8_t*) { return ssl_verify_ok; });
+  SSL_CTX_set_custom_verify(ctx, SSL_VERIFY_PEER,
+                            [](SSL*, std::uint8_t*) { return ssl_verify_ok; });
   SSL_CTX_set_timeout(ctx, seconds);
   SSL_CTX_set_session_psk_dhe_timeout(ctx, seconds);
   server.Start();
@@ -118,7 +122,8 @@ std::size_t Kept(int version, std::uint32_t seconds, bool slowly = false) {
   REQUIRE(SSL_do_handshake(server.ssl.get()) == 1);
   SSL_write(server.ssl.get(), "x", 1);
   Bytes chunk(1 << 16);
-  const int count = BIO_read(SSL_get_wbio(server.ssl.get()), chunk.data(), static_cast<int>(chunk.size()));
+  const int count =
+      BIO_read(SSL_get_wbio(server.ssl.get()), chunk.data(), static_cast<int>(chunk.size()));
   client.in.insert(client.in.end(), chunk.begin(), chunk.begin() + std::max(count, 0));
   std::string text;
   CHECK(client.Read(&text) == Progress::kWantInput);
@@ -127,7 +132,8 @@ std::size_t Kept(int version, std::uint32_t seconds, bool slowly = false) {
 }
 
 void LimitVersion(const SharedContext& context, int version) {
-  REQUIRE(SSL_CTX_set_max_proto_version(context->impl().ssl_ctx.get(), static_cast<std::uint16_t>(version)) == 1);
+  REQUIRE(SSL_CTX_set_max_proto_version(context->impl().ssl_ctx.get(),
+                                        static_cast<std::uint16_t>(version)) == 1);
 }
 
 }  // namespace
@@ -149,7 +155,9 @@ TEST_CASE("resumption: the second session resumes, with the identities of the fi
   }
 }
 
-TEST_CASE("resumption: Rejudge of a resumed session judges the chain of the ticket, intermediates included") {
+TEST_CASE(
+    "resumption: Rejudge of a resumed session judges the chain of the ticket, intermediates "
+    "included") {
   for (const int version : kVersions) {
     CAPTURE(version);
     const Mesh mesh(version);
@@ -246,14 +254,17 @@ TEST_CASE("resumption: a chain that has expired since the ticket is refused, on 
     const Mesh mesh(version);
     for (const bool short_client : {true, false}) {
       all.push_back({version, short_client,
-                     short_client ? Mesh::Client(LeafUntil(mesh, "web", seconds(3)), mesh.roots) : mesh.client,
-                     short_client ? mesh.server : Mesh::Server(LeafUntil(mesh, "db", seconds(3)), mesh.roots)});
+                     short_client ? Mesh::Client(LeafUntil(mesh, "web", seconds(3)), mesh.roots)
+                                  : mesh.client,
+                     short_client ? mesh.server
+                                  : Mesh::Server(LeafUntil(mesh, "db", seconds(3)), mesh.roots)});
       LimitVersion(all.back().client, version);
       Call(all.back().client, all.back().server);
       REQUIRE(Resumes(all.back().client, all.back().server));
     }
   }
-  std::this_thread::sleep_for(std::chrono::milliseconds(4100));  // beyond the last second that is theirs
+  // beyond the last second that is theirs
+  std::this_thread::sleep_for(std::chrono::milliseconds(4100));
   for (const Held& held : all) {
     CAPTURE(held.version);
     CAPTURE(held.short_client);
@@ -285,8 +296,11 @@ TEST_CASE("resumption: a chain that has expired since the ticket is refused, on 
   }
 }
 
-TEST_CASE("resumption: an end before the peer has shown who it is may be the ticket's fault, a later one not") {
-  const std::array<Bytes, 2> answers = {Bytes{21, 3, 3, 0, 2, 2, 40}, Bytes{'H', 'T', 'T', 'P', '/', '1', '.', '1'}};
+TEST_CASE(
+    "resumption: an end before the peer has shown who it is may be the ticket's fault, a later one "
+    "not") {
+  const std::array<Bytes, 2> answers = {Bytes{21, 3, 3, 0, 2, 2, 40},
+                                        Bytes{'H', 'T', 'T', 'P', '/', '1', '.', '1'}};
   for (const int version : kVersions) {
     CAPTURE(version);
     for (const Bytes& answer : answers) {
@@ -341,7 +355,9 @@ TEST_CASE("resumption: a server that goes to another version serves by a full ha
   }
 }
 
-TEST_CASE("resumption: one proof is worth two hours from the full handshake, whatever is renewed between") {
+TEST_CASE(
+    "resumption: one proof is worth two hours from the full handshake, whatever is renewed "
+    "between") {
   for (const int version : kVersions) {
     CAPTURE(version);
     // The accepting side alone: the dialling one, whose time is true, would renew for ever.
@@ -367,8 +383,8 @@ TEST_CASE("resumption: a ticket says how long it is still good") {
   Call(mesh.client, mesh.server);
   boringssl_time += 7'000;
   REQUIRE(Resumes(mesh.client, mesh.server));
-  const PeerMemory::Hints hints =
-      mesh.client->impl().memory->Use(std::string(kHere) + ' ' + Service("db").Uri(), std::chrono::system_clock::now());
+  const PeerMemory::Hints hints = mesh.client->impl().memory->Use(
+      std::string(kHere) + ' ' + Service("db").Uri(), std::chrono::system_clock::now());
   REQUIRE(hints.ticket);
   CHECK(SSL_SESSION_get_timeout(hints.ticket.get()) == kTicketSeconds - 7'000);
 }
@@ -387,7 +403,8 @@ TEST_CASE("resumption: what a server states decides whether its tickets are kept
   }
 }
 
-TEST_CASE("resumption: a caller who is not to get a ticket gets none, the first time or by resuming") {
+TEST_CASE(
+    "resumption: a caller who is not to get a ticket gets none, the first time or by resuming") {
   for (const int version : kVersions) {
     CAPTURE(version);
     const Mesh mesh(version);
@@ -438,7 +455,9 @@ TEST_CASE("resumption: a gate that throws costs that connection") {
 }
 
 #if BORINGSSL_API_VERSION >= 20
-TEST_CASE("resumption: a server that no longer takes the remembered group asks for another and still resumes") {
+TEST_CASE(
+    "resumption: a server that no longer takes the remembered group asks for another and still "
+    "resumes") {
   const Mesh mesh;
   CHECK(Call(mesh.client, mesh.server).client.session->group() == kGroups.front());
   CHECK(Call(mesh.client, mesh.server).client.session->group() == kGroups.front());

@@ -1,4 +1,5 @@
-// A peer that seals whatever a test likes, and two that are told it: a Session, and plain BoringSSL to hold it against.
+// A peer that seals whatever a test likes, and two that are told it: a Session, and plain BoringSSL
+// to hold it against.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -50,15 +51,18 @@ class Sender final {
     Rekey();
     return record;
   }
-  static Bytes Message(bool wants_answer) { return {24, 0, 0, 1, static_cast<std::uint8_t>(wants_answer ? 1 : 0)}; }
+  static Bytes Message(bool wants_answer) {
+    return {24, 0, 0, 1, static_cast<std::uint8_t>(wants_answer ? 1 : 0)};
+  }
   void Rekey() {
     const std::string label = "tls13 traffic upd";
-    Bytes info{0, static_cast<std::uint8_t>(secret_.size()), static_cast<std::uint8_t>(label.size())};
+    Bytes info{0, static_cast<std::uint8_t>(secret_.size()),
+               static_cast<std::uint8_t>(label.size())};
     info.insert(info.end(), label.begin(), label.end());
     info.push_back(0);
     Bytes next(secret_.size());
-    REQUIRE(HKDF_expand(next.data(), next.size(), next.size() == 48 ? EVP_sha384() : EVP_sha256(), secret_.data(), secret_.size(),
-                        info.data(), info.size()) == 1);
+    REQUIRE(HKDF_expand(next.data(), next.size(), next.size() == 48 ? EVP_sha384() : EVP_sha256(),
+                        secret_.data(), secret_.size(), info.data(), info.size()) == 1);
     secret_ = next;
     key_ = TrafficKey::Make(cipher_, secret_, 0);
   }
@@ -69,7 +73,8 @@ class Sender final {
   std::optional<TrafficKey> key_;
 };
 
-// Hearer is one who is told what a Sender seals, with the plain client that talked to it until then.
+// Hearer is one who is told what a Sender seals, with the plain client that talked to it until
+// then.
 class Hearer {
  public:
   explicit Hearer(const Mesh& mesh) {
@@ -85,10 +90,12 @@ class Hearer {
 
   // ToClient has the client read all that came.
   void ToClient(Input bytes) {
-    if (!bytes.empty()) BIO_write(SSL_get_rbio(client.ssl.get()), bytes.data(), static_cast<int>(bytes.size()));
+    if (!bytes.empty())
+      BIO_write(SSL_get_rbio(client.ssl.get()), bytes.data(), static_cast<int>(bytes.size()));
     std::array<char, 1000> room{};
     int count = 0;
-    while ((count = SSL_read(client.ssl.get(), room.data(), room.size())) > 0) answer.append(room.data(), static_cast<std::size_t>(count));
+    while ((count = SSL_read(client.ssl.get(), room.data(), room.size())) > 0)
+      answer.append(room.data(), static_cast<std::size_t>(count));
     while (const std::uint32_t packed = ERR_get_error()) {
       const int reason = ERR_GET_REASON(packed);
       if (ERR_GET_LIB(packed) == ERR_LIB_SSL) alert = reason >= 1000 ? reason - 1000 : reason;
@@ -96,7 +103,8 @@ class Hearer {
   }
   Bytes FromClient() {
     Bytes bytes(1 << 16);
-    const int count = BIO_read(SSL_get_wbio(client.ssl.get()), bytes.data(), static_cast<int>(bytes.size()));
+    const int count =
+        BIO_read(SSL_get_wbio(client.ssl.get()), bytes.data(), static_cast<int>(bytes.size()));
     bytes.resize(static_cast<std::size_t>(std::max(count, 0)));
     return bytes;
   }
@@ -120,7 +128,8 @@ class Hearer {
 
 class Ours final : public Hearer {
  public:
-  explicit Ours(const Mesh& mesh, std::size_t room = 1 << 16, std::size_t to_hearer = kWarmUp, std::size_t from_hearer = kWarmUp)
+  explicit Ours(const Mesh& mesh, std::size_t room = 1 << 16, std::size_t to_hearer = kWarmUp,
+                std::size_t from_hearer = kWarmUp)
       : Hearer(mesh), end(Accepting(mesh)), room_(room) {
     REQUIRE(client.ShakeWith(end));
     WarmUp(to_hearer, from_hearer);
@@ -158,7 +167,8 @@ class BoringSsl final : public Hearer {
       Feed(FromClient());
       SSL_do_handshake(server.ssl.get());
       const Bytes bytes = FromServer();
-      if (!bytes.empty()) BIO_write(SSL_get_rbio(client.ssl.get()), bytes.data(), static_cast<int>(bytes.size()));
+      if (!bytes.empty())
+        BIO_write(SSL_get_rbio(client.ssl.get()), bytes.data(), static_cast<int>(bytes.size()));
     }
     REQUIRE(SSL_in_init(client.ssl.get()) == 0);
     REQUIRE(SSL_in_init(server.ssl.get()) == 0);
@@ -168,7 +178,8 @@ class BoringSsl final : public Hearer {
     Feed(bytes);
     std::array<char, 1000> room{};
     int count = 0;
-    while ((count = SSL_read(server.ssl.get(), room.data(), room.size())) > 0) heard.append(room.data(), static_cast<std::size_t>(count));
+    while ((count = SSL_read(server.ssl.get(), room.data(), room.size())) > 0)
+      heard.append(room.data(), static_cast<std::size_t>(count));
     const int error = SSL_get_error(server.ssl.get(), count);
     closed = error == SSL_ERROR_ZERO_RETURN;
     failed = !closed && error != SSL_ERROR_WANT_READ;
@@ -184,11 +195,13 @@ class BoringSsl final : public Hearer {
 
  private:
   void Feed(Input bytes) {
-    if (!bytes.empty()) BIO_write(SSL_get_rbio(server.ssl.get()), bytes.data(), static_cast<int>(bytes.size()));
+    if (!bytes.empty())
+      BIO_write(SSL_get_rbio(server.ssl.get()), bytes.data(), static_cast<int>(bytes.size()));
   }
   Bytes FromServer() {
     Bytes bytes(1 << 17);
-    const int count = BIO_read(SSL_get_wbio(server.ssl.get()), bytes.data(), static_cast<int>(bytes.size()));
+    const int count =
+        BIO_read(SSL_get_wbio(server.ssl.get()), bytes.data(), static_cast<int>(bytes.size()));
     bytes.resize(static_cast<std::size_t>(std::max(count, 0)));
     return bytes;
   }

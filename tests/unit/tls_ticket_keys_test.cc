@@ -44,15 +44,18 @@ TEST_CASE("ticket keys: what was sealed opens, and nothing else does") {
   CHECK(!Opens(others, ticket, kStart));
   Sealed(others, kStart);
   CHECK(!Opens(others, ticket, kStart));
-  for (const std::size_t at : {std::size_t{0}, TicketKeys::kNameSize, TicketKeys::kNameSize + TicketKeys::kNonceSize, ticket.size() - 1}) {
+  for (const std::size_t at : {std::size_t{0}, TicketKeys::kNameSize,
+                               TicketKeys::kNameSize + TicketKeys::kNonceSize, ticket.size() - 1}) {
     CAPTURE(at);
     Bytes changed = ticket;
     changed[at] ^= 1U;
     CHECK(!Opens(keys, changed, kStart));
   }
-  for (const std::size_t length : {std::size_t{0}, TicketKeys::kOverhead - 1, TicketKeys::kOverhead, ticket.size() - 1}) {
+  for (const std::size_t length :
+       {std::size_t{0}, TicketKeys::kOverhead - 1, TicketKeys::kOverhead, ticket.size() - 1}) {
     CAPTURE(length);
-    CHECK(!Opens(keys, Bytes(ticket.begin(), ticket.begin() + static_cast<std::ptrdiff_t>(length)), kStart));
+    CHECK(!Opens(keys, Bytes(ticket.begin(), ticket.begin() + static_cast<std::ptrdiff_t>(length)),
+                 kStart));
   }
   Bytes small(ticket.size() - 1);
   CHECK(keys.Seal(kSession, small, kStart) == 0);
@@ -63,7 +66,9 @@ TEST_CASE("ticket keys: a key seals for the life of a ticket and opens for twice
   TicketKeys keys;
   const Bytes first = Sealed(keys, kStart);
   const Bytes last = Sealed(keys, kStart + kLife - seconds(1));
-  const auto name = [](const Bytes& ticket) { return Bytes(ticket.begin(), ticket.begin() + TicketKeys::kNameSize); };
+  const auto name = [](const Bytes& ticket) {
+    return Bytes(ticket.begin(), ticket.begin() + TicketKeys::kNameSize);
+  };
   CHECK(name(first) == name(last));
   const Bytes next = Sealed(keys, kStart + kLife);
   CHECK(name(next) != name(first));
@@ -81,7 +86,7 @@ TEST_CASE("ticket rules: tickets of more than two days, or of no stated lifetime
   CHECK(!WorthKeeping(0));
   CHECK(WorthKeeping(1));
   CHECK(WorthKeeping(7'200));
-  CHECK(WorthKeeping(172'800));   // BoringSSL's servers
+  CHECK(WorthKeeping(172'800));  // BoringSSL's servers
   CHECK(!WorthKeeping(172'801));
   CHECK(!WorthKeeping(604'800));  // Go's
   CHECK(!WorthKeeping(0xFFFFFFFF));

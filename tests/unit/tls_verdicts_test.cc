@@ -23,7 +23,8 @@ using std::chrono::seconds;
 namespace {
 
 // KeyOf takes the certificates as text: a Verdicts does not look into them.
-Verdicts::Key KeyOf(const std::vector<std::string>& chain, Purpose purpose = Purpose::kPeerIsClient) {
+Verdicts::Key KeyOf(const std::vector<std::string>& chain,
+                    Purpose purpose = Purpose::kPeerIsClient) {
   std::vector<std::span<const std::uint8_t>> spans;
   for (const std::string& text : chain) {
     spans.emplace_back(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
@@ -40,9 +41,13 @@ TEST_CASE("verdicts: the key is of the purpose, the bytes, and where each certif
   const Verdicts::Key key = KeyOf({"leaf", "issuer"});
   CHECK(KeyOf({"leaf", "issuer"}) == key);
   CHECK(KeyOf({"leaf", "issuer"}, Purpose::kPeerIsServer) != key);
-  for (const std::vector<std::string>& other :
-       {std::vector<std::string>{"leaf"}, {"leaf", "issuer", ""}, {"leafi", "ssuer"}, {"leafissuer"},
-        {"issuer", "leaf"}, {"leaf", "issues"}, {}}) {
+  for (const std::vector<std::string>& other : {std::vector<std::string>{"leaf"},
+                                                {"leaf", "issuer", ""},
+                                                {"leafi", "ssuer"},
+                                                {"leafissuer"},
+                                                {"issuer", "leaf"},
+                                                {"leaf", "issues"},
+                                                {}}) {
     CHECK(KeyOf(other) != key);
   }
 }
@@ -59,7 +64,8 @@ TEST_CASE("verdicts: remembered within the span only") {
   CHECK(!verdicts.Find(KeyOf({"leaf"}, Purpose::kPeerIsServer), kNoon));
   CHECK(!verdicts.Find(KeyOf({"other"}), kNoon));
 
-  verdicts.Remember(key, Service("web"), {kOneHour.until, kOneHour.until + hours(1)});  // the newest word holds
+  // the newest word holds
+  verdicts.Remember(key, Service("web"), {kOneHour.until, kOneHour.until + hours(1)});
   CHECK(!verdicts.Find(key, kOneHour.from));
   CHECK(verdicts.Find(key, kOneHour.until));
   verdicts.Remember(key, Service("web"), {});  // of no time at all
@@ -70,9 +76,12 @@ TEST_CASE("verdicts: the oldest makes room, and what is told again takes none") 
   constexpr int kMost = 512;
   Verdicts verdicts;
   const auto remember = [&](int number) {
-    verdicts.Remember(KeyOf({std::to_string(number)}), Service("s" + std::to_string(number)), kOneHour);
+    verdicts.Remember(KeyOf({std::to_string(number)}), Service("s" + std::to_string(number)),
+                      kOneHour);
   };
-  const auto known = [&](int number) { return verdicts.Find(KeyOf({std::to_string(number)}), kNoon).has_value(); };
+  const auto known = [&](int number) {
+    return verdicts.Find(KeyOf({std::to_string(number)}), kNoon).has_value();
+  };
   for (int i = 0; i < kMost; ++i) remember(i);
   for (int i = 0; i < 10; ++i) remember(kMost - 1);
   CHECK(known(0));
@@ -90,16 +99,19 @@ TEST_CASE("verdicts: the oldest makes room, and what is told again takes none") 
 
 namespace {
 
-std::optional<authz::ServiceId> Remembered(const TrustBundle& roots, const std::vector<const Minted*>& chain,
+std::optional<authz::ServiceId> Remembered(const TrustBundle& roots,
+                                           const std::vector<const Minted*>& chain,
                                            Purpose purpose = Purpose::kPeerIsClient) {
   std::vector<std::span<const std::uint8_t>> spans;
   for (const Minted* one : chain) spans.emplace_back(one->der);
-  return roots.impl().verdicts.Find(Verdicts::KeyOf(spans, purpose), std::chrono::system_clock::now());
+  return roots.impl().verdicts.Find(Verdicts::KeyOf(spans, purpose),
+                                    std::chrono::system_clock::now());
 }
 
 }  // namespace
 
-TEST_CASE("trust bundle: a good chain is remembered for its purpose, and out of its time judged anew") {
+TEST_CASE(
+    "trust bundle: a good chain is remembered for its purpose, and out of its time judged anew") {
   const Mesh mesh;
   const Minted leaf = mesh.LeafFor("web");
   const WallTime now = std::chrono::system_clock::now();
@@ -110,8 +122,10 @@ TEST_CASE("trust bundle: a good chain is remembered for its purpose, and out of 
   const Judgement again = mint::Judge(*mesh.roots, {&leaf}, Purpose::kPeerIsClient);
   CHECK(again.refusal == Refusal::kNone);
   CHECK(again.id == Service("web"));
-  CHECK(mint::Judge(*mesh.roots, {&leaf}, Purpose::kPeerIsClient, now + hours(2)).refusal == Refusal::kExpired);
-  CHECK(mint::Judge(*mesh.roots, {&leaf}, Purpose::kPeerIsClient, now - hours(2)).refusal == Refusal::kNotYetValid);
+  CHECK(mint::Judge(*mesh.roots, {&leaf}, Purpose::kPeerIsClient, now + hours(2)).refusal ==
+        Refusal::kExpired);
+  CHECK(mint::Judge(*mesh.roots, {&leaf}, Purpose::kPeerIsClient, now - hours(2)).refusal ==
+        Refusal::kNotYetValid);
   CHECK(mint::Judge(*mesh.roots, {&leaf}, Purpose::kPeerIsClient).refusal == Refusal::kNone);
   // Another bundle has heard nothing of it.
   const Mesh other;
@@ -133,14 +147,16 @@ TEST_CASE("trust bundle: refusals are not remembered") {
   const Mesh other;
   const Minted stranger = other.LeafFor("web");
   const Minted expired = LeafUntil(mesh, "web", seconds(-10));
-  const Minted foreign = Mint(mint::Leaf("spiffe://foreign.consul/ns/default/dc/dc1/svc/web"), &mesh.root);
+  const Minted foreign =
+      Mint(mint::Leaf("spiffe://foreign.consul/ns/default/dc/dc1/svc/web"), &mesh.root);
   mint::Recipe wrong = mint::Leaf(Service("web").Uri());
   wrong.ca = true;
   const Minted authority = Mint(wrong, &mesh.root);
-  const std::vector<std::pair<const Minted*, Refusal>> refused = {{&stranger, Refusal::kUnknownCa},
-                                                                  {&expired, Refusal::kExpired},
-                                                                  {&foreign, Refusal::kForeignTrustDomain},
-                                                                  {&authority, Refusal::kLeafRules}};
+  const std::vector<std::pair<const Minted*, Refusal>> refused = {
+      {&stranger, Refusal::kUnknownCa},
+      {&expired, Refusal::kExpired},
+      {&foreign, Refusal::kForeignTrustDomain},
+      {&authority, Refusal::kLeafRules}};
   for (int i = 0; i < 2; ++i) {
     for (const auto& [leaf, refusal] : refused) {
       CHECK(mint::Judge(*mesh.roots, {leaf}, Purpose::kPeerIsClient).refusal == refusal);
@@ -166,9 +182,12 @@ TEST_CASE("trust bundle: a chain is remembered no longer than its shortest certi
     const std::vector<const Minted*> chain = {&leaf, &intermediate};
     CHECK(mint::Judge(*roots, chain, Purpose::kPeerIsClient).refusal == Refusal::kNone);
     CHECK(Remembered(*roots, chain) == Service("web"));
-    CHECK(mint::Judge(*roots, chain, Purpose::kPeerIsClient, now + hours(1) - seconds(10)).refusal == Refusal::kNone);
-    CHECK(mint::Judge(*roots, chain, Purpose::kPeerIsClient, now + hours(1) + seconds(10)).refusal ==
-          Refusal::kExpired);
+    CHECK(
+        mint::Judge(*roots, chain, Purpose::kPeerIsClient, now + hours(1) - seconds(10)).refusal ==
+        Refusal::kNone);
+    CHECK(
+        mint::Judge(*roots, chain, Purpose::kPeerIsClient, now + hours(1) + seconds(10)).refusal ==
+        Refusal::kExpired);
     // Without its intermediate the same leaf is another chain.
     CHECK(mint::Judge(*roots, {&leaf}, Purpose::kPeerIsClient).refusal == Refusal::kUnknownCa);
   }

@@ -29,7 +29,9 @@ TEST_CASE("turn: it is full once it has moved its bytes, and the next one is not
   CHECK(!turn.IsFull(kNow));
 }
 
-TEST_CASE("turn: while turns are full each begins one place later, and the first that is not begins at the front") {
+TEST_CASE(
+    "turn: while turns are full each begins one place later, and the first that is not begins at "
+    "the front") {
   net::Turn turn;
   for (std::size_t place = 0; place < 5; ++place) {
     CHECK(turn.Begin(kNow) == place);

@@ -87,7 +87,9 @@ TEST_CASE("turns: an upstream that goes leaves its seat to another") {
   CHECK_FALSE(turns.Contended());
 }
 
-TEST_CASE("admission: a 429 is evidence; a connection that ends is one only in a row, and while others live") {
+TEST_CASE(
+    "admission: a 429 is evidence; a connection that ends is one only in a row, and while others "
+    "live") {
   Admission by_answer(1);
   by_answer.NoteTurnedAway(Trouble::kTooMany, false, kNow);
   CHECK(by_answer.Full());
@@ -105,7 +107,9 @@ TEST_CASE("admission: a 429 is evidence; a connection that ends is one only in a
   CHECK_FALSE(beside.TurnedAway());
 }
 
-TEST_CASE("admission: where connections are turned away one is tried at a time, and never two within a second") {
+TEST_CASE(
+    "admission: where connections are turned away one is tried at a time, and never two within a "
+    "second") {
   Admission admission(7);
   CHECK(admission.MayOpen(kNow, 5));
   net::MonotonicTime now = kNow;

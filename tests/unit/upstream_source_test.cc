@@ -44,13 +44,15 @@ struct World {
     config::UpstreamSettings settings;
     settings.name = "db";
     if (set) set(&settings);
-    source = std::make_unique<UpstreamSource>(here.loop, here.log, here.agent.get(), settings, 5s, 0s,
-                                              std::make_shared<data::Histories>(), [this] { ++changes; });
+    source = std::make_unique<UpstreamSource>(here.loop, here.log, here.agent.get(), settings, 5s,
+                                              0s, std::make_shared<data::Histories>(),
+                                              [this] { ++changes; });
     source->Start();
   }
   std::vector<int> Ports() const {
     std::vector<int> ports;
-    for (const data::Endpoint& endpoint : source->Rules()->endpoints) ports.push_back(endpoint.address.port());
+    for (const data::Endpoint& endpoint : source->Rules()->endpoints)
+      ports.push_back(endpoint.address.port());
     return ports;
   }
   void Await(const std::function<bool()>& done) { clock.RunUntil(here.loop, done); }
@@ -75,11 +77,14 @@ struct World {
   std::string answer = test::Ok(List({1}), Index(7));
   int changes = 0;
   std::size_t told = 0;
-  test::AtDesk here{[this](const std::string& target) { return Blocks(target) ? std::string() : answer; }};
+  test::AtDesk here{
+      [this](const std::string& target) { return Blocks(target) ? std::string() : answer; }};
   std::unique_ptr<UpstreamSource> source;
 };
 
-TEST_CASE("upstream source: instances become endpoints, with an identity to prove once our own is known") {
+TEST_CASE(
+    "upstream source: instances become endpoints, with an identity to prove once our own is "
+    "known") {
   World world;
   CHECK_FALSE(world.source->Rules()->known);
   CHECK_FALSE(world.source->Answered());
@@ -97,7 +102,9 @@ TEST_CASE("upstream source: instances become endpoints, with an identity to prov
   CHECK(world.source->Complaint() == "");
 }
 
-TEST_CASE("upstream source: a change is taken up when the agent tells it, and one without news changes nothing") {
+TEST_CASE(
+    "upstream source: a change is taken up when the agent tells it, and one without news changes "
+    "nothing") {
   World world;
   world.AwaitPorts({1});
   world.Tell(test::Ok(List({1, 2}), Index(8)));
@@ -109,13 +116,17 @@ TEST_CASE("upstream source: a change is taken up when the agent tells it, and on
   CHECK(world.changes == before + 1);
 }
 
-TEST_CASE("upstream source: an empty list is believed at once, but two seconds later where it follows a loss") {
+TEST_CASE(
+    "upstream source: an empty list is believed at once, but two seconds later where it follows a "
+    "loss") {
   World world;
   world.AwaitPorts({1});
   world.answer = test::Ok("[]", Index(3));
   world.Tell(Desk::kHangUp);
   const std::size_t asked = world.here.desk.questions.size();
-  world.Await([&] { return world.here.desk.questions.size() > asked && world.source->watch()->state().index == 3; });
+  world.Await([&] {
+    return world.here.desk.questions.size() > asked && world.source->watch()->state().index == 3;
+  });
   const net::MonotonicTime heard = world.here.loop.now();
   CHECK(world.Ports() == std::vector{1});
   world.AwaitPorts({});
@@ -136,7 +147,9 @@ TEST_CASE("upstream source: who is listed again within the two seconds was never
   CHECK(world.changes == before);
 }
 
-TEST_CASE("upstream source: a failing agent is asked again after growing pauses, and what was learnt stays") {
+TEST_CASE(
+    "upstream source: a failing agent is asked again after growing pauses, and what was learnt "
+    "stays") {
   World world;
   world.AwaitPorts({1});
   world.answer = Says(500, "rpc error");
@@ -151,15 +164,20 @@ TEST_CASE("upstream source: a failing agent is asked again after growing pauses,
   world.AwaitPorts({2});
 }
 
-TEST_CASE("upstream source: a query is asked every ten seconds, less up to one, and says whose identity is to be proven") {
+TEST_CASE(
+    "upstream source: a query is asked every ten seconds, less up to one, and says whose identity "
+    "is to be proven") {
   World world([](config::UpstreamSettings* settings) {
     settings->type = authz::UpstreamType::kPreparedQuery;
     settings->datacenter = "dc2";
   });
-  world.answer = test::Ok(nlohmann::json{{"Service", "db-real"}, {"Datacenter", "dc3"}, {"Nodes", {Instance(4)}}}.dump());
+  world.answer = test::Ok(
+      nlohmann::json{{"Service", "db-real"}, {"Datacenter", "dc3"}, {"Nodes", {Instance(4)}}}
+          .dump());
   world.AwaitPorts({4});
   world.source->SetOwnIdentity("td.consul", kOwn);
-  CHECK(world.source->Rules()->identity->Uri() == "spiffe://td.consul/ns/default/dc/dc3/svc/db-real");
+  CHECK(world.source->Rules()->identity->Uri() ==
+        "spiffe://td.consul/ns/default/dc/dc3/svc/db-real");
   world.Pass(60s);
   const auto all = world.here.desk.All(kQuery);
   CHECK(all.front().target.find("connect=true&dc=dc2") != std::string::npos);
@@ -182,7 +200,9 @@ TEST_CASE("upstream source: a refusal is an answer, and a complaint until there 
   CHECK(world.source->Complaint() == "");
 }
 
-TEST_CASE("upstream source: the catalog's other spelling is a complaint, or is accepted where any case is") {
+TEST_CASE(
+    "upstream source: the catalog's other spelling is a complaint, or is accepted where any case "
+    "is") {
   for (const bool any_case : {false, true}) {
     CAPTURE(any_case);
     World world([&](config::UpstreamSettings* settings) { settings->any_case = any_case; });
@@ -194,7 +214,9 @@ TEST_CASE("upstream source: the catalog's other spelling is a complaint, or is a
   }
 }
 
-TEST_CASE("upstream source: in another datacenter an instance is where its WAN address says, once we know where we are") {
+TEST_CASE(
+    "upstream source: in another datacenter an instance is where its WAN address says, once we "
+    "know where we are") {
   World world([](config::UpstreamSettings* settings) { settings->datacenter = "dc2"; });
   nlohmann::json far = Instance(1);
   far["Node"]["Datacenter"] = "dc2";
@@ -214,7 +236,8 @@ TEST_CASE("upstream source: endpoints of the file need nobody's answer") {
   config::UpstreamSettings settings;
   settings.name = "db";
   settings.endpoints = {net::Address::Tcp("127.0.0.1", 5), net::Address::Tcp("127.0.0.2", 6)};
-  UpstreamSource source(here.loop, here.log, nullptr, settings, 5s, 0s, std::make_shared<data::Histories>(), [] {});
+  UpstreamSource source(here.loop, here.log, nullptr, settings, 5s, 0s,
+                        std::make_shared<data::Histories>(), [] {});
   source.Start();
   CHECK(source.Answered());
   CHECK(source.Rules()->known);

@@ -42,15 +42,18 @@ struct Watches : WithClock, AtDesk {
     return options;
   }
   // New is a watch whose bodies are noted in `told`, by `key`.
-  control::Watch& New(const std::string& key, control::Watch::Options options, control::Agent* of = nullptr) {
+  control::Watch& New(const std::string& key, control::Watch::Options options,
+                      control::Agent* of = nullptr) {
     return New(options, of, [this, key](const http::Response& response) {
       told[key] = response.body;
       ++times[key];
       return Ok();
     });
   }
-  control::Watch& New(const control::Watch::Options& options, control::Agent* of, control::Watch::Apply apply) {
-    watches.push_back(std::make_unique<control::Watch>(loop, log, of != nullptr ? *of : *agent, options, std::move(apply)));
+  control::Watch& New(const control::Watch::Options& options, control::Agent* of,
+                      control::Watch::Apply apply) {
+    watches.push_back(std::make_unique<control::Watch>(loop, log, of != nullptr ? *of : *agent,
+                                                       options, std::move(apply)));
     return *watches.back();
   }
   void Drop(control::Watch& watch) {

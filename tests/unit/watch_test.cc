@@ -1,4 +1,5 @@
-// Watch and the Question behind it, with time as an argument: the protocol, rate, retries, trust, staleness, the saved answer.
+// Watch and the Question behind it, with time as an argument: the protocol, rate, retries, trust,
+// staleness, the saved answer.
 #include "proxy/control/watch.h"
 
 #include <doctest/doctest.h>
@@ -28,12 +29,15 @@ using Source = Watch::State::Source;
 
 constexpr char kDoc[] = "/v1/doc";
 constexpr char kBroken[] = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
-constexpr char kForbidden[] = "HTTP/1.1 403 Forbidden\r\nContent-Length: 17\r\n\r\nPermission denied";
+constexpr char kForbidden[] =
+    "HTTP/1.1 403 Forbidden\r\nContent-Length: 17\r\n\r\nPermission denied";
 
 std::string Hash(const std::string& hash) { return "X-Consul-ContentHash: " + hash + "\r\n"; }
 
 TEST_CASE("watch: the index of an answer goes into the next question, which waits for a change") {
-  Watches agent([](const std::string& target) { return Blocks(target) ? std::string() : test::Ok("a", Index(7)); });
+  Watches agent([](const std::string& target) {
+    return Blocks(target) ? std::string() : test::Ok("a", Index(7));
+  });
   Watch& watch = agent.New("doc", Watches::Of(kDoc));
   CHECK(watch.state().phase == Phase::kStarting);
   watch.Start();
@@ -46,9 +50,13 @@ TEST_CASE("watch: the index of an answer goes into the next question, which wait
   CHECK(watch.state().source == Source::kAgent);
 }
 
-TEST_CASE("watch: an index that went backwards is of another life of the agent, so the next question starts without one") {
+TEST_CASE(
+    "watch: an index that went backwards is of another life of the agent, so the next question "
+    "starts without one") {
   int index = 7;
-  Watches agent([&](const std::string& target) { return Blocks(target) ? std::string() : test::Ok("a", Index(index)); });
+  Watches agent([&](const std::string& target) {
+    return Blocks(target) ? std::string() : test::Ok("a", Index(index));
+  });
   agent.New("doc", Watches::Of(kDoc)).Start();
   agent.Until([&] { return agent.Asked() == 2; });
   index = 3;
@@ -97,7 +105,9 @@ TEST_CASE("watch: a document with a hash is waited for by its hash, which is its
   CHECK(agent.Last() == "/v1/doc?hash=f00%2F2&wait=20000ms");
 }
 
-TEST_CASE("watch: an index that never moves though the answer comes at once is asked again once a second") {
+TEST_CASE(
+    "watch: an index that never moves though the answer comes at once is asked again once a "
+    "second") {
   Watches agent([](const std::string&) { return test::Ok("a", Index(7)); });
   agent.New("doc", Watches::Of(kDoc)).Start();
   agent.Pass(10s);
@@ -116,7 +126,9 @@ TEST_CASE("watch: changes follow each other at once four times, then at four a s
   CHECK(agent.Asked() <= 5 + 41);
 }
 
-TEST_CASE("watch: failures are retried by pauses that double from 250 ms to 8 s, less up to half, and leave what was learnt") {
+TEST_CASE(
+    "watch: failures are retried by pauses that double from 250 ms to 8 s, less up to half, and "
+    "leave what was learnt") {
   bool broken = false;
   Watches agent([&](const std::string& target) {
     return broken ? std::string(kBroken) : Blocks(target) ? std::string() : test::Ok("a", Index(7));
@@ -156,7 +168,8 @@ TEST_CASE("watch: the pauses of two who failed at one moment differ") {
 
 TEST_CASE("watch: a 429 or 503 that asks for patience gets it") {
   Watches agent([](const std::string&) {
-    return std::string("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 9\r\nContent-Length: 0\r\n\r\n");
+    return std::string(
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 9\r\nContent-Length: 0\r\n\r\n");
   });
   agent.New("doc", Watches::Of(kDoc)).Start();
   agent.Until([&] { return agent.Asked() == 2; });
@@ -168,7 +181,8 @@ TEST_CASE("watch: who fails is asked at once when the agent answers somebody els
   Watches agent([&](const std::string& target) {
     return broken ? std::string(kBroken) : Blocks(target) ? std::string() : test::Ok("a", Index(7));
   });
-  for (const char* name : {"/v1/one", "/v1/two", "/v1/three"}) agent.New(name, Watches::Of(name)).Start();
+  for (const char* name : {"/v1/one", "/v1/two", "/v1/three"})
+    agent.New(name, Watches::Of(name)).Start();
   agent.Pass(60s);
   broken = false;
   agent.Until([&] { return agent.told.size() == 1; });
@@ -197,7 +211,9 @@ struct Kept {
   std::unique_ptr<state::Store> store;
 };
 
-TEST_CASE("watch: the saved answer is taken up when the agent has been silent for 300 ms, and its age is known") {
+TEST_CASE(
+    "watch: the saved answer is taken up when the agent has been silent for 300 ms, and its age is "
+    "known") {
   bool silent = false;
   Watches agent([&](const std::string& target) {
     return silent || Blocks(target) ? std::string() : test::Ok("saved", Index(7));
@@ -210,7 +226,8 @@ TEST_CASE("watch: the saved answer is taken up when the agent has been silent fo
   silent = true;
   kept.Open();
   Watch& watch = agent.New("doc", Watches::Of(kDoc));
-  const net::MonotonicTime began = agent.loop.now();  // in whole milliseconds, which may go on inside Start
+  // in whole milliseconds, which may go on inside Start
+  const net::MonotonicTime began = agent.loop.now();
   watch.Start();
   agent.Until([&] { return agent.told.contains("doc"); });
   CHECK(agent.loop.now() - began >= 300ms);
@@ -226,7 +243,9 @@ TEST_CASE("watch: the saved answer is taken up when the agent has been silent fo
   CHECK(watch.state().source == Source::kAgent);
 }
 
-TEST_CASE("watch: the saved answer is taken up at once when the agent fails, and not at all when it answers in time") {
+TEST_CASE(
+    "watch: the saved answer is taken up at once when the agent fails, and not at all when it "
+    "answers in time") {
   bool broken = false;
   Watches agent([&](const std::string& target) {
     return broken ? std::string(kBroken) : Blocks(target) ? std::string() : test::Ok("a", Index(7));
@@ -252,7 +271,9 @@ TEST_CASE("watch: the saved answer is taken up at once when the agent fails, and
   CHECK(agent.loop.now() - began < 300ms);
 }
 
-TEST_CASE("watch: what nobody has confirmed for longer than max_stale is too old, and one answer makes it young") {
+TEST_CASE(
+    "watch: what nobody has confirmed for longer than max_stale is too old, and one answer makes "
+    "it young") {
   bool broken = false;
   Watches agent([&](const std::string& target) {
     return broken ? std::string(kBroken) : Blocks(target) ? std::string() : test::Ok("a", Index(7));
@@ -275,7 +296,9 @@ TEST_CASE("watch: what nobody has confirmed for longer than max_stale is too old
   CHECK_FALSE(watch.TooOld());
 }
 
-TEST_CASE("watch: an answer that may be less than the truth is taken instead of nothing, or never, and not instead of a better one") {
+TEST_CASE(
+    "watch: an answer that may be less than the truth is taken instead of nothing, or never, and "
+    "not instead of a better one") {
   using Partial = Watch::Options::Partial;
   const std::string filtered = "X-Consul-Results-Filtered-By-ACLs: true\r\n";
   const std::string leaderless = "X-Consul-KnownLeader: false\r\n";
@@ -283,7 +306,8 @@ TEST_CASE("watch: an answer that may be less than the truth is taken instead of 
     CAPTURE(mark);
     std::string headers = mark;
     Watches agent([&](const std::string& target) {
-      return Blocks(target) ? std::string() : test::Ok(headers.empty() ? "whole" : "part", Index(7) + headers);
+      return Blocks(target) ? std::string()
+                            : test::Ok(headers.empty() ? "whole" : "part", Index(7) + headers);
     });
     auto never = Watches::Of("/v1/never");
     never.partial = Partial::kNever;
@@ -306,7 +330,9 @@ TEST_CASE("watch: an answer that may be less than the truth is taken instead of 
     lax.Refresh();
     agent.Until([&] { return agent.told["never"] == "whole"; });
     agent.desk.Say("/v1/instead", test::Ok("whole", Index(8)));
-    agent.Until([&] { return agent.told["instead"] == "whole" && agent.desk.Asked("instead?index=8") == 1; });
+    agent.Until([&] {
+      return agent.told["instead"] == "whole" && agent.desk.Asked("instead?index=8") == 1;
+    });
     headers = mark;
     agent.desk.Say("/v1/instead", test::Ok("part", Index(9) + mark));
     agent.Pass(3s);
@@ -337,7 +363,9 @@ TEST_CASE("watch: a refusal is said at once and every five minutes while it last
 }
 
 TEST_CASE("watch: a refresh goes beside a blocking question, which is not given up") {
-  Watches agent([](const std::string& target) { return Blocks(target) ? std::string() : test::Ok("a", Index(7)); });
+  Watches agent([](const std::string& target) {
+    return Blocks(target) ? std::string() : test::Ok("a", Index(7));
+  });
   Watch& watch = agent.New("doc", Watches::Of(kDoc));
   watch.Start();
   agent.Until([&] { return agent.Asked() == 2; });
@@ -349,7 +377,9 @@ TEST_CASE("watch: a refresh goes beside a blocking question, which is not given 
   agent.Until([&] { return agent.told["doc"] == "b"; });
 }
 
-TEST_CASE("watch: one that is refreshed without memory asks all the same, later, and with the token that it has by then") {
+TEST_CASE(
+    "watch: one that is refreshed without memory asks all the same, later, and with the token that "
+    "it has by then") {
   Watches agent([](const std::string&) { return test::Ok("a", Index(7)); });
   const test::TempDir dir;
   bool rotates = false;
@@ -385,8 +415,11 @@ TEST_CASE("watch: one that is refreshed without memory asks all the same, later,
   agent.watches.clear();
 }
 
-TEST_CASE("watch: one that is stopped asks no more, keeps what it knows, and may be started again") {
-  Watches agent([](const std::string& target) { return Blocks(target) ? std::string() : test::Ok("a", Index(7)); });
+TEST_CASE(
+    "watch: one that is stopped asks no more, keeps what it knows, and may be started again") {
+  Watches agent([](const std::string& target) {
+    return Blocks(target) ? std::string() : test::Ok("a", Index(7));
+  });
   Watch& watch = agent.New("doc", Watches::Of(kDoc));
   watch.Start();
   agent.Until([&] { return agent.Asked() == 2; });

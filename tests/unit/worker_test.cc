@@ -1,4 +1,5 @@
-// Workers that share a listener: what one of them has no time for, another takes, and each connection is taken once.
+// Workers that share a listener: what one of them has no time for, another takes, and each
+// connection is taken once.
 #include "proxy/data/worker.h"
 
 #include <doctest/doctest.h>
@@ -18,7 +19,8 @@ namespace {
 
 using namespace mooring;
 
-// Pair is two workers behind one listening socket. They know no endpoints, so connections stay and wait.
+// Pair is two workers behind one listening socket. They know no endpoints, so connections stay and
+// wait.
 struct Pair {
   Pair() {
     auto opened = net::Listen(test::Loopback());
@@ -33,7 +35,9 @@ struct Pair {
     }
   }
 
-  std::int64_t Taken(std::size_t worker) const { return hosts[worker]->stats().outbound.total.value(); }
+  std::int64_t Taken(std::size_t worker) const {
+    return hosts[worker]->stats().outbound.total.value();
+  }
 
   // Dial makes `count` connections, one after the other, and waits until each has been taken.
   void Dial(int count) {
