@@ -14,7 +14,7 @@
 #include "proxy/config/reference.h"
 #include "proxy/dev/dev.h"
 #include "proxy/log/escape.h"
-#include "proxy/sidecar/version.h"
+#include "proxy/version.h"
 
 extern char** environ;
 
@@ -132,7 +132,7 @@ int main(int argc, char** argv) {
   }
   const std::string_view word = argc > 1 ? argv[1] : "";
   if (word == "version" || word == "-version" || word == "--version") {
-    std::printf("mooring %s\n", mooring::sidecar::kVersion);
+    std::printf("mooring %s\n", mooring::kVersion);
     return 0;
   }
   if (word == "help" || word == "-help" || word == "--help" || word == "-h")

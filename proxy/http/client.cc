@@ -12,6 +12,7 @@
 #include "proxy/net/scratch.h"
 #include "proxy/net/socket.h"
 #include "proxy/net/stream.h"
+#include "proxy/version.h"
 #include "tls/cleanse.h"
 #include "tls/session.h"
 
@@ -62,7 +63,8 @@ std::string HostOf(const net::Address& address) {
 
 std::string WireText(const Request& request, const net::Address& address) {
   std::string text = request.method + ' ' + request.target +
-                     " HTTP/1.1\r\nHost: " + HostOf(address) + "\r\nAccept-Encoding: identity\r\n";
+                     " HTTP/1.1\r\nHost: " + HostOf(address) + "\r\nUser-Agent: mooring/" +
+                     kVersion + "\r\nAccept-Encoding: identity\r\n";
   if (!request.body.empty() || (request.method != "GET" && request.method != "HEAD")) {
     text += "Content-Length: " + std::to_string(request.body.size()) + "\r\n";
   }

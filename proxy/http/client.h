@@ -22,7 +22,7 @@ namespace mooring::http {
 struct Request {
   std::string method = "GET";
   std::string target;  // path and query, as sent
-  Headers headers;     // besides Host, Content-Length, Accept-Encoding: identity
+  Headers headers;     // besides Host, User-Agent, Content-Length, Accept-Encoding: identity
   std::string body;
   net::milliseconds deadline{10'000};
   // It waits for a change, counted from a state that another agent may never have had: if the

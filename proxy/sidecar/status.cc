@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "proxy/sidecar/sidecar.h"
-#include "proxy/sidecar/version.h"
+#include "proxy/version.h"
 
 namespace mooring::sidecar {
 namespace {

@@ -59,6 +59,7 @@ class Request:
     token: str
     body: object
     at: float
+    user_agent: str
 
 
 class Problem(Exception):
@@ -401,7 +402,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
         request = Request(self.command, url.path, query, self.headers.get("X-Consul-Token", ""),
-                          json.loads(text) if text else None, time.monotonic())
+                          json.loads(text) if text else None, time.monotonic(), self.headers.get("User-Agent", ""))
         agent.requests.append(request)
         fault = self._fault(request)
         if fault and self._misbehave(fault):

@@ -4,7 +4,8 @@ import re
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-# A room may include itself and the rooms named here.
+# A room may include itself and the rooms named here, and every one of proxy/ what meson makes in proxy/ itself (version.h).
+MADE = "proxy"
 AUTHZ = {"authz", "authz/consul"}
 KNOWS = {
     "authz": set(),
@@ -66,7 +67,7 @@ def test_a_room_includes_only_what_it_may_know(case):
     wrong = []
     for room, path, text in sources():
         for included in re.findall(r'^#include "([^"]+)/[^"/]+"', text, re.M):
-            if included != room and included not in KNOWS[room]:
+            if included != room and included not in KNOWS[room] and not (included == MADE and room.startswith(MADE)):
                 wrong.append(f"{path} includes {included}")
     assert not wrong, wrong
 
