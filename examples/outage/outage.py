@@ -70,9 +70,9 @@ class Outage:
     def __init__(self, mesh, arguments):
         self.mesh, self.arguments = mesh, arguments
         taken = set()
-        self.agent = Agent(free_port(8500, taken))
+        self.agent = Agent(free_port(18500, taken))
         ports = {"http": self.agent.port, **closed_ports(arguments.consul_binary)}
-        for name, wanted in (("server", 8300), ("serf_lan", 8301), ("serf_wan", 8302)):
+        for name, wanted in (("server", 18300), ("serf_lan", 18301), ("serf_wan", 18302)):
             ports[name] = free_port(wanted, taken)
         config = os.path.join(mesh.folder, "consul.json")
         with open(config, "w") as file:

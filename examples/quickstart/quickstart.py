@@ -27,10 +27,26 @@ class Failed(Exception):
     pass
 
 
+CLAIMS = []  # open while this program runs
+
+
+def claimed(port):
+    """Claims a port by a name: another example that runs now has not bound the port yet that it was given."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0mooring-example-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    CLAIMS.append(claim)
+    return True
+
+
 def free_port(wanted, taken):
-    """The first port from `wanted` upwards that nothing listens on."""
+    """The first port from `wanted` upwards that nothing listens on. None is one of Consul's own, which an agent of this machine has
+    or will want."""
     for port in range(wanted, wanted + 1000):
-        if port in taken:
+        if port in taken or not claimed(port):
             continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -157,12 +173,12 @@ def result(text):
 
 def play(mesh, arguments):
     taken = set()
-    agent_port = free_port(8500, taken)
+    agent_port = free_port(18500, taken)
     agent = Agent(agent_port)
     if arguments.consul is not None:
         step(1, f"start a real Consul agent on 127.0.0.1:{agent_port}")
         ports = {"http": agent_port, **closed_ports(arguments.consul_binary)}
-        for name, wanted in (("server", 8300), ("serf_lan", 8301), ("serf_wan", 8302)):
+        for name, wanted in (("server", 18300), ("serf_lan", 18301), ("serf_wan", 18302)):
             ports[name] = free_port(wanted, taken)
         config = os.path.join(mesh.folder, "consul.json")
         with open(config, "w") as file:

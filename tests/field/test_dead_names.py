@@ -204,7 +204,7 @@ def test_sigterm_ends_it_at_once_whatever_name_is_being_looked_up(case):
     api.set_instances(UPSTREAM, *dead(20))
     usual = {"-http-addr": api.address, "-service": SERVICE, "-service-addr": "127.0.0.1:1", "-listen": "127.0.0.1:0",
              "-upstream": f"{UPSTREAM}:127.0.0.1:0", "-admin-addr": "127.0.0.1:0"}
-    for flag, value, label in (("-http-addr", f"{name('agent')}:8500", "agent"), ("-service-addr", f"{name('app')}:1", "app"),
+    for flag, value, label in (("-http-addr", f"{name('agent')}:1", "agent"), ("-service-addr", f"{name('app')}:1", "app"),
                                ("-listen", f"{name('listen')}:0", "listen"), ("-admin-addr", f"{name('admin')}:0", "admin"),
                                ("-upstream", usual["-upstream"], "dead19")):
         words = [word for pair in {**usual, flag: value}.items() for word in pair]
