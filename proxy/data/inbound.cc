@@ -82,7 +82,8 @@ void Inbound::OnHandshakeFailed() {
     Over(reason);
     return;
   }
-  Refuse(reason, log::Level::kInfo, "inbound refused", DetailOf(caller_));
+  Refuse(reason, log::Level::kInfo, "inbound refused",
+         DetailOf(caller_, Reached::kCallersHandshake));
 }
 
 void Inbound::Authorize() {

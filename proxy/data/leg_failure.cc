@@ -48,10 +48,22 @@ CloseReason ReasonOfDial(int error, Dialed whom) noexcept {
   return error == ETIMEDOUT ? CloseReason::kConnectTimeout : CloseReason::kConnectRefused;
 }
 
-std::string DetailOf(net::Stream& failed) {
+std::string DetailOf(net::Stream& failed, Reached reached) {
   const tls::Session* session = failed.session();
-  if (session != nullptr && session->failure() != tls::Failure::kNone)
-    return session->failure_text();
+  const bool instance = reached != Reached::kCallersHandshake;
+  if (session != nullptr && session->failure() != tls::Failure::kNone) {
+    // A Mooring sends it (data/inbound.h) where the fault is on its own side.
+    const bool its_own_fault =
+        session->alert() == static_cast<int>(tls::Alert::kInternalError) && instance;
+    return session->failure_text() +
+           (its_own_fault ? ": the instance may not reach its app, or not know now whom to let in"
+                          : "");
+  }
+  if (failed.error() == ECONNRESET && reached == Reached::kInstancesHandshake) {
+    // Consul's own proxy dials its app before it begins the handshake.
+    return std::string(std::strerror(failed.error())) +
+           " during the handshake: the instance may not reach its app";
+  }
   if (failed.error() != 0) return std::strerror(failed.error());
   return session != nullptr && !session->handshake_done() ? "the peer closed during the handshake"
                                                           : "the peer closed";

@@ -27,7 +27,8 @@ CloseReason ReasonOf(net::Stream& failed, Reached reached) noexcept;
 // with.
 enum class Dialed { kInstance, kLocalApp };
 CloseReason ReasonOfDial(int error, Dialed whom) noexcept;
-// DetailOf says in words why a stream failed, for a log; printable, one line.
-std::string DetailOf(net::Stream& failed);
+// DetailOf says in words why a stream failed, for a log; printable, one line. Of an instance it
+// says as well what is likely behind an end that sidecars have for a cause of their own.
+std::string DetailOf(net::Stream& failed, Reached reached);
 
 }  // namespace mooring::data

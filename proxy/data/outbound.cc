@@ -98,7 +98,7 @@ void Outbound::OnFirstAnswer() {
     case net::Stream::ReadStatus::kAgain: app_.WantRead(true); return;
     case net::Stream::ReadStatus::kFailed:
       // Refused after all, and no byte of the app's has gone: another instance may do.
-      TryAnother(ReasonOf(*peer_, Reached::kProven), DetailOf(*peer_));
+      TryAnother(ReasonOf(*peer_, Reached::kProven), DetailOf(*peer_, Reached::kProven));
       return;
     case net::Stream::ReadStatus::kData:
     case net::Stream::ReadStatus::kEnd:
@@ -135,7 +135,25 @@ void Outbound::OnBroken(net::Stream& stream) {
   } else if (&stream == &app_) {
     Over(ReasonOf(app_, Reached::kLive));  // the app has given up; nobody is owed an answer
   } else if (stage_ == Stage::kProven) {
-    TryAnother(ReasonOf(*peer_, Reached::kProven), DetailOf(*peer_));
+    TryAnother(ReasonOf(*peer_, Reached::kProven), DetailOf(*peer_, Reached::kProven));
+  }
+}
+
+void Outbound::OnLiveOver(CloseReason reason) noexcept {
+  if (reason == CloseReason::kPeerAlert) SayAlert();
+  Over(reason);
+}
+
+// SayAlert: the app sees a reset, and no other line says why.
+void Outbound::SayAlert() noexcept {
+  try {
+    const std::string endpoint = record_.endpoint ? record_.endpoint->Text() : std::string();
+    host_.StrangerLog(CloseReason::kPeerAlert, log::Level::kWarn, "outbound ended", endpoint,
+                      {{"upstream", upstream_},
+                       {"endpoint", endpoint},
+                       {"reason", CloseReasonName(CloseReason::kPeerAlert)},
+                       {"detail", DetailOf(*peer_, Reached::kLive)}});
+  } catch (...) {  // no memory for a line; the count of the reason says it
   }
 }
 

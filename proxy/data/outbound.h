@@ -57,7 +57,8 @@ class Outbound final : public Connection,
   // Of the live part: an objection ends it with an alert to the instance.
   bool IsSettled() noexcept override { return BeforeEvent(); }
   void OnObjection(const Objection& objection) override;
-  void OnLiveOver(CloseReason reason) noexcept override { Over(reason); }
+  void OnLiveOver(CloseReason reason) noexcept override;
+  void SayAlert() noexcept;
 
   void Over(CloseReason reason) noexcept;
 

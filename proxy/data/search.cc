@@ -113,7 +113,8 @@ void Search::ContinueHandshake(bool readable) {
       if (peer_->session()->MayFailOverTicket()) {
         TryWithoutTicket();
       } else {
-        AttemptFailed(ReasonOf(*peer_, Reached::kInstancesHandshake), DetailOf(*peer_));
+        AttemptFailed(ReasonOf(*peer_, Reached::kInstancesHandshake),
+                      DetailOf(*peer_, Reached::kInstancesHandshake));
       }
       return;
     }
@@ -157,7 +158,8 @@ void Search::OnBroken(net::Stream& stream) {
   if (stream.session()->MayFailOverTicket()) {
     TryWithoutTicket();
   } else {
-    AttemptFailed(ReasonOf(stream, Reached::kInstancesHandshake), DetailOf(stream));
+    AttemptFailed(ReasonOf(stream, Reached::kInstancesHandshake),
+                  DetailOf(stream, Reached::kInstancesHandshake));
   }
 }
 

@@ -68,13 +68,14 @@ TEST_CASE("leg failure: a caller that leaves in its handshake") {
   SUBCASE("after plaintext") {
     leg.Say("GET / HTTP/1.1\r\n\r\n");
     CHECK(leg.Ends() == CloseReason::kNotTls);
-    CHECK(DetailOf(leg.stream) == "HTTP_REQUEST");
+    CHECK(DetailOf(leg.stream, Reached::kCallersHandshake) == "HTTP_REQUEST");
   }
   SUBCASE("in the middle of a record, by a FIN") {
     leg.Say(std::string_view("\x16\x03\x01\x00\x40", 5));
     leg.caller.Reset();
     CHECK(leg.Ends() == CloseReason::kHandshakeAborted);
-    CHECK(DetailOf(leg.stream) == "the peer closed during the handshake");
+    CHECK(DetailOf(leg.stream, Reached::kCallersHandshake) ==
+          "the peer closed during the handshake");
   }
   SUBCASE("in the middle of a record, by a reset") {
     leg.Say(std::string_view("\x16\x03\x01\x00\x40", 5));
@@ -82,7 +83,7 @@ TEST_CASE("leg failure: a caller that leaves in its handshake") {
     net::SetResetOnClose(leg.caller.get());
     leg.caller.Reset();
     CHECK(leg.Ends() == CloseReason::kHandshakeAborted);
-    CHECK(DetailOf(leg.stream) == "Connection reset by peer");
+    CHECK(DetailOf(leg.stream, Reached::kCallersHandshake) == "Connection reset by peer");
   }
 }
 
@@ -102,7 +103,19 @@ TEST_CASE("leg failure: an alert and a reset, before a byte has passed and after
     CHECK(ReasonOf(legs.client, Reached::kInstancesHandshake) == CloseReason::kPeerAlert);
     CHECK(ReasonOf(legs.client, Reached::kProven) == CloseReason::kPeerAlert);
     CHECK(ReasonOf(legs.client, Reached::kLive) == CloseReason::kPeerAlert);
-    CHECK(DetailOf(legs.client).find("(49)") != std::string::npos);
+    CHECK(DetailOf(legs.client, Reached::kProven) ==
+          "the peer sent the alert \"access denied\" (49)");
+  }
+  SUBCASE("an instance whose fault is its own says so by an alert; a caller has no app") {
+    legs.server.SendAlert(tls::Alert::kInternalError);
+    REQUIRE(read_failed());
+    const std::string said = "the peer sent the alert \"internal error\" (80)";
+    const std::string likely =
+        ": the instance may not reach its app, or not know now whom to let in";
+    CHECK(DetailOf(legs.client, Reached::kInstancesHandshake) == said + likely);
+    CHECK(DetailOf(legs.client, Reached::kProven) == said + likely);
+    CHECK(DetailOf(legs.client, Reached::kLive) == said + likely);
+    CHECK(DetailOf(legs.client, Reached::kCallersHandshake) == said);
   }
   SUBCASE("a reset leaves the next instance to try, or passes on") {
     // The stream keeps the descriptor; to dissolve its connection sends a reset (connect(2)).
@@ -112,7 +125,10 @@ TEST_CASE("leg failure: an alert and a reset, before a byte has passed and after
     REQUIRE(read_failed());
     CHECK(ReasonOf(legs.client, Reached::kProven) == CloseReason::kConnectRefused);
     CHECK(ReasonOf(legs.client, Reached::kLive) == CloseReason::kReset);
-    CHECK(DetailOf(legs.client) == "Connection reset by peer");
+    CHECK(DetailOf(legs.client, Reached::kProven) == "Connection reset by peer");
+    CHECK(DetailOf(legs.client, Reached::kLive) == "Connection reset by peer");
+    CHECK(DetailOf(legs.client, Reached::kInstancesHandshake) ==
+          "Connection reset by peer during the handshake: the instance may not reach its app");
   }
 }
 
