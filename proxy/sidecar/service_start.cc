@@ -167,7 +167,9 @@ Status Service::OpenStore() {
   }
   store_ = std::move(*store);
   agent_->UseStore(store_.get());
-  log_.Info("sidecar", "state is kept", {{"file", store_->view().file}});
+  // Where it cannot be saved for now, the store has said so, and says when it can.
+  if (store_->view().error.empty())
+    log_.Info("sidecar", "state is kept", {{"file", store_->view().file}});
   if (!process_.cache_private_key) {
     log_.Warn("sidecar",
               "the private key is not kept: a restart while the agent is away will not serve",

@@ -260,7 +260,7 @@ void Store::Succeeded(const Outcome& outcome) {
     view_.private_key = view_.private_key || done.item.secret;
   }
   purge_ = false;
-  if (std::exchange(failing_, false)) log_.Info("state", "state saved again", {{"file", file_}});
+  if (std::exchange(failing_, false)) log_.Info("state", "state is saved now", {{"file", file_}});
   said_.clear();
 }
 

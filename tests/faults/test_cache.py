@@ -302,7 +302,7 @@ def test_row_27_a_full_disk_costs_nothing_but_the_state(case):
     goes_on_unsaved(subject, path, "No space left on device")
     filler.unlink()
     # Nothing changes meanwhile: it tries again by itself.
-    subject.wait_log("state saved again", 12)
+    subject.wait_log("state is saved now", 12)
     check.equal(subject.status()["state_file"]["error"], "", "the error in /status")
     leaf = subject.api.leaves[SERVICE].chain_pem
     check.equal(statefile.read(path).document("leaf").json()["CertPEM"], leaf, "the leaf in the file")
@@ -439,6 +439,9 @@ def test_row_28_a_second_process_does_not_write_into_the_first_ones_state(case):
     statefile.wait_whole(path, f"upstream:{UPSTREAM}")
     second = Subject.scripted(case, api, state_dir=directory)
     second.wait_log(r"\[WARN\].*state not saved.*another process holds")
+    for one, kept in ((first, 1), (second, 0)):
+        said = [line for line in one.program.lines("INFO") if "state is kept" in line]
+        check.equal(len(said), kept, "lines that say that it is kept")
     check.true("another process" in second.status()["state_file"]["error"], "/status of the second")
     second.works()
     # What the first one has to save is saved.
@@ -448,7 +451,7 @@ def test_row_28_a_second_process_does_not_write_into_the_first_ones_state(case):
     check.equal(first.status()["state_file"]["error"], "", "/status of the first")
     # The second one takes over when it is free.
     first.program.stop()
-    second.wait_log("state saved again", 12)
+    second.wait_log("state is saved now", 12)
 
 
 test_row_28_a_second_process_does_not_write_into_the_first_ones_state.limit = 45

@@ -299,11 +299,11 @@ TEST_CASE("a failed save is said once and tried again; an ordinary body waits fo
   CHECK(store->view().error.find("mode is 0755") != std::string::npos);
   home.Pass(milliseconds{150});  // some tries more
   CHECK(home.Lines("state not saved; going on from memory") == 1);
-  CHECK(home.Lines("state saved again") == 0);
+  CHECK(home.Lines("state is saved now") == 0);
   REQUIRE(chmod(home.Folder().c_str(), 0700) == 0);
   home.Await({{"a", "A2"}});
   RunUntil(home.loop, [&] { return store->view().error.empty(); });
-  CHECK(home.Lines("state saved again") == 1);
+  CHECK(home.Lines("state is saved now") == 1);
 }
 
 TEST_CASE("a secret whose save has failed is not kept in memory but asked for again") {
@@ -424,7 +424,7 @@ TEST_CASE("while another process holds the lock the state is read but not writte
   CHECK(home.Bodies() == std::map<std::string, std::string>{{"a", "A"}});
   first.reset();
   home.Await({{"a", "A2"}});
-  RunUntil(home.loop, [&] { return home.Lines("state saved again") == 1; });
+  RunUntil(home.loop, [&] { return home.Lines("state is saved now") == 1; });
 }
 
 TEST_CASE("a store that knows nothing leaves the file of another alone") {
