@@ -1,5 +1,7 @@
 #include "proxy/control/agent.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "authz/consul/api.h"
@@ -37,28 +39,43 @@ http::Request Agent::NewRequest(std::string_view method, std::string_view path,
   return link_.NewRequest(method, path, query, Secret());
 }
 
-void Agent::NameToken(std::function<void(const std::string&)> callback) {
-  if (token_->Secret().empty()) {
-    callback(TokenName());
+void Agent::NameToken(const std::string& secret, Named callback) {
+  if (secret.empty()) {
+    callback(TokenName(secret));
     return;
   }
-  wanting_name_.push_back(std::move(callback));
+  unnamed_.push_back({secret, std::move(callback)});
+  AskNames();
+}
+
+void Agent::AskNames() {
   if (!accessor_asker_) accessor_asker_ = NewAsker();
-  if (accessor_asker_->busy()) return;  // asked already
-  accessor_asker_->Send(NewRequest("GET", "/v1/acl/token/self", ""),
+  if (unnamed_.empty() || accessor_asker_->busy()) return;
+  accessor_asker_->Send(link_.NewRequest("GET", "/v1/acl/token/self", "", unnamed_.front().secret),
                         [this](const Result<http::Response>& answer) {
-                          std::string name = TokenName();
-                          if (answer && answer->status == 200) {
-                            const auto accessor = authz::ParseTokenAccessor(answer->body);
-                            if (accessor) name = "accessor " + *accessor + ", " + name;
-                          }
-                          for (const auto& each : std::exchange(wanting_name_, {})) each(name);
+                          TellName(accessor_asker_->AskedWith(), answer);
                         });
 }
 
-Error Explain(const http::Response& response, const Agent& agent, std::string_view what) {
+void Agent::TellName(const std::string& secret, const Result<http::Response>& answer) {
+  std::string name = TokenName(secret);
+  if (answer && answer->status == 200) {
+    const auto accessor = authz::ParseTokenAccessor(answer->body);
+    if (accessor) name = "accessor " + *accessor + ", " + name;
+  }
+  const auto others = std::stable_partition(
+      unnamed_.begin(), unnamed_.end(), [&](const Unnamed& one) { return one.secret != secret; });
+  std::vector<Unnamed> named(std::make_move_iterator(others),
+                             std::make_move_iterator(unnamed_.end()));
+  unnamed_.erase(others, unnamed_.end());
+  AskNames();
+  for (const Unnamed& one : named) one.callback(name);
+}
+
+Error Explain(const http::Response& response, const Agent& agent, std::string_view what,
+              const std::string& asked_with) {
   // Blotted before it is cut: half a token is too much.
-  const std::string blotted = agent.Blot(response.body.substr(0, kQuotedFrom));
+  const std::string blotted = agent.Blot(response.body.substr(0, kQuotedFrom), asked_with);
   const std::string said = authz::Shortened(authz::Trimmed(blotted), kQuoted);
   const std::string answer = std::string(what) + ": the agent answered " +
                              std::to_string(response.status) + " (" + said + ")";
@@ -67,7 +84,7 @@ Error Explain(const http::Response& response, const Agent& agent, std::string_vi
     return {
         ErrorCode::kDenied,
         answer + (unknown ? "; the agent does not know " : "; a permission is missing from ") +
-            agent.TokenName() +
+            agent.TokenName(asked_with) +
             (unknown
                  ? " (deleted, or of another cluster)"
                  : " (a token with a service identity for this service has all that is needed)")};

@@ -55,25 +55,38 @@ class Agent final {
   // TokenName says which token is in use, never the token: "the token of /etc/mooring/token", "no
   // token".
   std::string TokenName() const { return token_->Name(); }
-  // Blot replaces our token in a text of the agent's, which may repeat what it was asked with.
-  std::string Blot(std::string text) const { return token_->Blot(std::move(text)); }
-  // NameToken calls back with the token's accessor ID, if the agent tells it, else with TokenName;
-  // perhaps at once. Nothing is called after this object's end.
-  void NameToken(std::function<void(const std::string&)> callback);
+  // TokenName of a secret that something was asked with: the file may have another by now.
+  std::string TokenName(const std::string& secret) const { return token_->NameOf(secret); }
+  // Blot replaces our token, and `secret`, in a text of the agent's, which may repeat what it was
+  // asked with.
+  std::string Blot(std::string text, const std::string& secret = {}) const {
+    return token_->Blot(std::move(text), secret);
+  }
+  // NameToken calls back with the accessor ID of the token that something was asked with, if the
+  // agent tells it, and with TokenName; perhaps at once. Nothing is called after this object's end.
+  using Named = std::function<void(const std::string&)>;
+  void NameToken(const std::string& secret, Named callback);
 
  private:
+  struct Unnamed {
+    std::string secret;
+    Named callback;
+  };
   Agent(AgentLink& link, std::shared_ptr<Token> token);
+  void AskNames();
+  void TellName(const std::string& secret, const Result<http::Response>& answer);
 
   AgentLink& link_;
   const std::shared_ptr<Token> token_;
   state::Store* store_ = nullptr;
   net::milliseconds max_stale_{0};
   std::unique_ptr<Asker> accessor_asker_;
-  std::vector<std::function<void(const std::string&)>> wanting_name_;
+  std::vector<Unnamed> unnamed_;  // one question for each secret, one after the other
 };
 
-// Explain turns an answer that is not 200 into an error with its likely cause: 403 names the token
-// and the permission, `what` says what was asked for.
-Error Explain(const http::Response& response, const Agent& agent, std::string_view what);
+// Explain turns an answer that is not 200 into an error with its likely cause: 403 names the token,
+// which is the one it was asked with, and the permission. `what` says what was asked for.
+Error Explain(const http::Response& response, const Agent& agent, std::string_view what,
+              const std::string& asked_with);
 
 }  // namespace mooring::control

@@ -314,6 +314,7 @@ Asker::Asker(AgentConnections& connections, AgentConnections::Own own)
 Asker::~Asker() {
   Cancel();
   Claim(false);
+  tls::Cleanse(&asked_with_);
 }
 
 void Asker::Claim(bool wanted) {
@@ -324,6 +325,8 @@ void Asker::Claim(bool wanted) {
 
 void Asker::Send(http::Request request, Manner manner, Callback callback) {
   Cancel();
+  const auto token = request.headers.find("x-consul-token");
+  asked_with_ = token != request.headers.end() ? token->second : std::string();
   request_ = std::move(request);
   manner_ = manner;
   callback_ = std::move(callback);

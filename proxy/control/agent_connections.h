@@ -125,6 +125,9 @@ class Asker final {
   void Send(http::Request request, Manner manner, Callback callback);
   void Cancel();
   bool busy() const { return callback_ != nullptr; }
+  // AskedWith is the token that the last request went with; empty: none. By the time of the answer
+  // its file may have another.
+  const std::string& AskedWith() const { return asked_with_; }
   // Claim says whether a connection of its own is wanted from now on; Owns whether the claim is
   // granted at the moment.
   void Claim(bool wanted);
@@ -143,6 +146,7 @@ class Asker final {
   // that the request is under way on; null: queued, or none
   AgentConnections::Line* line_ = nullptr;
   http::Request request_;
+  std::string asked_with_;
   Manner manner_;
   Callback callback_;
   net::MonotonicTime asked_at_{};

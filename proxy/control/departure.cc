@@ -77,7 +77,8 @@ void Departure::Begin(std::function<void()> settled) {
 
 void Departure::OnChecks(const Result<http::Response>& answer) {
   if (!answer || answer->status != 200) {
-    Stay(answer ? Explain(*answer, agent_, "checks").message : answer.error().message);
+    Stay(answer ? Explain(*answer, agent_, "checks", asker_->AskedWith()).message
+                : answer.error().message);
     Settle();
     return;
   }

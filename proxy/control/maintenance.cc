@@ -36,27 +36,28 @@ void Maintenance::Put(bool enable, std::function<void(bool)> done) {
       std::string("enable=") + (enable ? "true" : "false") +
           (enable ? "&reason=" + authz::PercentEncoded(kDrainReason) : std::string()));
   request.deadline = kLeave;
-  asker_->Send(std::move(request), [this, enable,
-                                    done = std::move(done)](const Result<http::Response>& answer) {
-    const bool taken = answer && answer->status == 200;
-    if (!taken) {
-      const std::string error =
-          answer ? Explain(*answer, agent_, "maintenance").message : answer.error().message;
-      if (error != std::exchange(last_error_, error)) {
-        log_.Warn(
-            "agent",
-            enable ? log::Literal("maintenance not set") : log::Literal("maintenance not ended"),
-            {{"id", proxy_id_}, {"error", error}});
-      }
-    } else {
-      settled_ = !enable;
-      log_.Info("agent",
-                enable ? log::Literal("maintenance set for the drain")
-                       : log::Literal("maintenance of a drain ended"),
-                {{"id", proxy_id_}});
-    }
-    done(taken);
-  });
+  asker_->Send(std::move(request),
+               [this, enable, done = std::move(done)](const Result<http::Response>& answer) {
+                 const bool taken = answer && answer->status == 200;
+                 if (!taken) {
+                   const std::string error =
+                       answer ? Explain(*answer, agent_, "maintenance", asker_->AskedWith()).message
+                              : answer.error().message;
+                   if (error != std::exchange(last_error_, error)) {
+                     log_.Warn("agent",
+                               enable ? log::Literal("maintenance not set")
+                                      : log::Literal("maintenance not ended"),
+                               {{"id", proxy_id_}, {"error", error}});
+                   }
+                 } else {
+                   settled_ = !enable;
+                   log_.Info("agent",
+                             enable ? log::Literal("maintenance set for the drain")
+                                    : log::Literal("maintenance of a drain ended"),
+                             {{"id", proxy_id_}});
+                 }
+                 done(taken);
+               });
 }
 
 void Maintenance::Set(std::function<void(bool)> done) { Put(true, std::move(done)); }
@@ -94,7 +95,8 @@ void Maintenance::Undo() {
     if (answer->status != 200) {
       settled_ = true;
       log_.Warn("agent", "cannot see whether an earlier drain left this proxy in maintenance",
-                {{"id", proxy_id_}, {"error", Explain(*answer, agent_, "checks").message}});
+                {{"id", proxy_id_},
+                 {"error", Explain(*answer, agent_, "checks", asker_->AskedWith()).message}});
       return;
     }
     const auto checks = authz::ParseServiceChecks(answer->body, proxy_id_);

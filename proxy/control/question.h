@@ -83,6 +83,8 @@ class Question final : public std::enable_shared_from_this<Question> {
   bool Blocks() const { return what_.blocking != Blocking::kNone && can_wait_ && !polled_; }
   bool polled() const { return polled_; }
   const What& what() const { return what_; }
+  // AskedWith is the token that it was asked with last, or that of a subscriber, where any may ask.
+  const std::string& AskedWith(Agent& of) const { return what_.any_token ? of.Secret() : token_; }
 
  private:
   using Whom = Audience::Whom;

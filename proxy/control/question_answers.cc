@@ -91,7 +91,7 @@ void Question::OnRefusal(const http::Response& answer) {
         kMaxPatience);
   }
   Subscriber& asked_for = AskedFor();
-  Fail(Explain(answer, asked_for.agent(), asked_for.name()), at_least,
+  Fail(Explain(answer, asked_for.agent(), asked_for.name(), asked_with_), at_least,
        answer.status == 403 || answer.status == 404);
 }
 

@@ -59,7 +59,8 @@ void Registration::Later(milliseconds delay, void (Registration::*what)()) {
 
 void Registration::TryAgain(void (Registration::*what)(), log::Literal said,
                             const Result<http::Response>& answer, std::string_view asked) {
-  const Error error = answer ? Explain(*answer, agent_, asked) : answer.error();
+  const Error error =
+      answer ? Explain(*answer, agent_, asked, asker_->AskedWith()) : answer.error();
   if (answer) complaint_ = error.message;
   Failed(said, error);
   Later(pause_.Failed(kRetry, loop_.now()), what);
@@ -74,12 +75,13 @@ void Registration::Failed(log::Literal what, const Error& why) {
     return;
   }
   // No outage, and nothing that waiting cures.
-  agent_.NameToken([&log = log_, id = entry_.id, message = why.message,
+  agent_.NameToken(asker_->AskedWith(),
+                   [&log = log_, id = entry_.id, message = why.message,
                     needs = "service:write on \"" + entry_.service + "-proxy\" and \"" +
                             entry_.service + "\""](const std::string& token) {
-    log.Err("agent", "agent refuses",
-            {{"id", id}, {"error", message}, {"token", token}, {"needs", needs}});
-  });
+                     log.Err("agent", "agent refuses",
+                             {{"id", id}, {"error", message}, {"token", token}, {"needs", needs}});
+                   });
 }
 
 void Registration::Rest() {
@@ -181,7 +183,7 @@ void Registration::Look(std::function<void(const Result<Owner>&)> done) {
         } else if (answer->status == 404) {
           done(Owner::kNobody);
         } else if (answer->status != 200) {
-          done(Explain(*answer, agent_, "look at " + entry_.id));
+          done(Explain(*answer, agent_, "look at " + entry_.id, asker_->AskedWith()));
         } else if (const auto mark = authz::ParseServiceMeta(answer->body, kMark); !mark) {
           done(mark.error());
         } else if (*mark == mark_) {
@@ -262,8 +264,10 @@ void Registration::Deregister(int tries_left, std::function<void()> done) {
       done();
       return;
     }
-    RemoveAgain(tries_left, answer ? Explain(*answer, agent_, "deregister") : answer.error(),
-                std::move(done));
+    RemoveAgain(
+        tries_left,
+        answer ? Explain(*answer, agent_, "deregister", asker_->AskedWith()) : answer.error(),
+        std::move(done));
   });
 }
 

@@ -66,8 +66,15 @@ std::string Token::Name() const {
   return "no token";
 }
 
-std::string Token::Blot(std::string text) const {
-  for (const std::string* token : {&from_file_, &origin_.given}) {
+std::string Token::NameOf(const std::string& secret) const {
+  if (secret == Secret()) return Name();
+  if (secret.empty()) return "no token";
+  if (secret == origin_.given) return origin_.name;
+  return "the token that " + origin_.file + " had before";
+}
+
+std::string Token::Blot(std::string text, const std::string& secret) const {
+  for (const std::string* token : {&from_file_, &origin_.given, &secret}) {
     for (std::size_t at = 0;
          !token->empty() && (at = text.find(*token, at)) != std::string::npos;) {
       text.replace(at, token->size(), "(the token)");

@@ -45,8 +45,12 @@ class Token final {
   // Name says which token is in use, never the token: "the token of /etc/mooring/token", "no
   // token".
   std::string Name() const;
-  // Blot replaces the token in a text of the agent's, which may repeat what it was asked with.
-  std::string Blot(std::string text) const;
+  // NameOf says which token `secret` is, by which something was asked: the one in force, or what
+  // the file had before.
+  std::string NameOf(const std::string& secret) const;
+  // Blot replaces the token, and `secret`, in a text of the agent's, which may repeat what it was
+  // asked with.
+  std::string Blot(std::string text, const std::string& secret = {}) const;
 
  private:
   Token(log::Log& log, Origin origin) : log_(log), origin_(std::move(origin)) {}

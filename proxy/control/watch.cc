@@ -197,20 +197,26 @@ void Watch::SayRefused(const Error& error) {
   // No outage, and nothing that waiting cures: said loudly, and again while it lasts.
   if (refusal_said_at_ && loop_.now() - *refusal_said_at_ < kSayAgain) return;
   refusal_said_at_ = loop_.now();
-  agent_.NameToken([&log = log_, watch = options_.name, message = error.message,
-                    needs = options_.needs](const std::string& token) {
+  agent_.NameToken(AskedWith(), [&log = log_, watch = options_.name, message = error.message,
+                                 needs = options_.needs](const std::string& token) {
     log.Err("agent", "agent refuses",
             {{"watch", watch}, {"error", message}, {"token", token}, {"needs", needs}});
   });
 }
 
+// AskedWith is the token that the last answer was asked with. A question whose token is another now
+// is left only when it is asked again.
+std::string Watch::AskedWith() {
+  return question_ ? question_->AskedWith(agent_) : agent_.Secret();
+}
+
 // SayFiltered: what is in force may be less than there is, and looks like nobody being there.
 void Watch::SayFiltered() {
-  agent_.NameToken(
-      [&log = log_, watch = options_.name, needs = options_.needs](const std::string& token) {
-        log.Warn("agent", "the answer is filtered by ACLs",
-                 {{"watch", watch}, {"token", token}, {"needs", needs}});
-      });
+  agent_.NameToken(AskedWith(), [&log = log_, watch = options_.name,
+                                 needs = options_.needs](const std::string& token) {
+    log.Warn("agent", "the answer is filtered by ACLs",
+             {{"watch", watch}, {"token", token}, {"needs", needs}});
+  });
 }
 
 }  // namespace mooring::control

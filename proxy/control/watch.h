@@ -150,6 +150,7 @@ class Watch final : private Subscriber {
   void SayFailed(const Error& error, bool news);
   void SayRefused(const Error& error);
   void SayFiltered();
+  std::string AskedWith();
 
   net::Loop& loop_;
   log::Log& log_;

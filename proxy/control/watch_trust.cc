@@ -51,7 +51,7 @@ std::optional<Error> Watch::Distrust(const http::Response& response) {
     state_.refusal =
         options_.name +
         ": not taken up: the answer was filtered by ACLs; a permission is missing from " +
-        agent_.TokenName();
+        agent_.TokenName(AskedWith());
     return Error{ErrorCode::kDenied, state_.refusal};
   }
   return std::nullopt;

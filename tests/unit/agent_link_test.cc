@@ -49,7 +49,8 @@ struct Fixture {
 
   net::Loop loop;
   log::Log log{log::Level::kError, false};
-  Desk desk{loop, [](const std::string&) { return test::Ok("[]", test::Index(7)); }};
+  Desk::Answer answer = [](const std::string&) { return test::Ok("[]", test::Index(7)); };
+  Desk desk{loop, [this](const std::string& target) { return answer(target); }};
   std::unique_ptr<AgentLink> link;
 };
 
@@ -103,6 +104,33 @@ TEST_CASE(
   CHECK(fixture.Ask(*web) == "of-web");
 }
 
+TEST_CASE("agent link: each token that is asked about is named by its own accessor, once") {
+  Fixture fixture;
+  const test::TempDir dir;
+  const std::string file = dir / "token";
+  test::WriteFile(file, "first");
+  const auto web = fixture.Service({"given", file, "the token of the settings"});
+  fixture.answer = [&](const std::string&) {
+    return test::Ok(R"({"AccessorID":"of-)" + fixture.desk.questions.back().token + R"("})");
+  };
+  (void)fixture.Ask(*web);
+  test::WriteFile(file, "second, and longer");
+  (void)web->Secret();
+  std::vector<std::string> names;
+  const auto note = [&](const std::string& name) { names.push_back(name); };
+  for (const char* secret : {"first", "second, and longer", "first", "given", ""})
+    web->NameToken(secret, note);
+  RunUntil(fixture.loop, [&] { return names.size() == 5; });
+  CHECK(names == std::vector<std::string>{
+                     "no token", "accessor of-first, the token that " + file + " had before",
+                     "accessor of-first, the token that " + file + " had before",
+                     "accessor of-second, and longer, the token of " + file,
+                     "accessor of-given, the token of the settings"});
+  CHECK(fixture.desk.Asked("/v1/acl/token/self") == 3);
+  CHECK(web->Blot("given, second, and longer, first", "first") ==
+        "(the token), (the token), (the token)");
+}
+
 TEST_CASE("agent link: a token whose name there was no memory to ask for is asked for again") {
   std::size_t failed = 1;
   for (std::size_t n = 1; failed > 0; ++n) {
@@ -112,12 +140,12 @@ TEST_CASE("agent link: a token whose name there was no memory to ask for is aske
     std::function<void(const std::string&)> unheard = [](const std::string&) {};
     test::FailingNew::Arm(n, 1);
     try {
-      web->NameToken(std::move(unheard));
+      web->NameToken("of-web", std::move(unheard));
     } catch (const std::bad_alloc&) {
     }
     failed = test::FailingNew::Lift().failed;
     bool named = false;
-    web->NameToken([&](const std::string&) { named = true; });
+    web->NameToken("of-web", [&](const std::string&) { named = true; });
     RunUntil(fixture.loop, [&] { return named; });
   }
 }

@@ -362,6 +362,37 @@ TEST_CASE("watch: a refusal is said at once and every five minutes while it last
   CHECK(said() <= 4);
 }
 
+TEST_CASE("watch: a refusal names the token that was refused, though its file has another by now") {
+  test::StandardError lines;
+  const test::Desk* desk = nullptr;
+  Watches agent([&](const std::string& target) {
+    if (target == kDoc) return std::string();
+    const bool first = desk->questions.back().token == "token-one";
+    return test::Ok(first ? R"({"AccessorID":"of-1"})" : R"({"AccessorID":"of-2"})");
+  });
+  desk = &agent.desk;
+  const test::TempDir dir;
+  const std::string file = dir / "token";
+  test::WriteFile(file, "token-one");
+  const auto service = agent.Service({"", file});
+  Watch& watch = agent.New("doc", Watches::Of(kDoc), service.get());
+  watch.Start();
+  agent.Until([&] { return agent.desk.Asked(kDoc) == 1; });
+  test::WriteFile(file, "token-number-two");
+  // A front that repeats what it was asked with tells nobody the secret, old as it is.
+  agent.desk.Say(kDoc, test::Says(403, "ACL not found: token-one"));
+  agent.Until([&] { return agent.desk.Asked("/v1/acl/token/self") == 1; });
+  agent.Pass(10ms);
+  REQUIRE(agent.log.Flush(10s));
+  const std::string before = "the token that " + file + " had before";
+  CHECK(lines.Count("agent refuses") == 1);
+  CHECK(lines.Count("token=\"accessor of-1, " + before) == 1);
+  CHECK(watch.state().refusal.find("does not know " + before) != std::string::npos);
+  CHECK(watch.state().refusal.find("token-one") == std::string::npos);
+  CHECK(lines.Count("token-number-two") == 0);
+  agent.watches.clear();
+}
+
 TEST_CASE("watch: a refresh goes beside a blocking question, which is not given up") {
   Watches agent([](const std::string& target) {
     return Blocks(target) ? std::string() : test::Ok("a", Index(7));
