@@ -45,9 +45,15 @@ http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {
   } else if (request.path == "/status") {
     response.content_type = "application/json";
     response.body = sources_.status_json(service) + "\n";
+  } else if (request.path == "/metrics") {
+    const auto accept = request.headers.find("accept");
+    Document document =
+        sources_.metrics(service, accept == request.headers.end() ? "" : accept->second);
+    response.content_type = std::move(document.content_type);
+    response.body = std::move(document.body);
   } else {
     response.status = 404;
-    response.body = "there are /ready, /live and /status\n";
+    response.body = "there are /ready, /live, /status and /metrics\n";
   }
   return response;
 }

@@ -1,7 +1,8 @@
-// Admin: /ready, /live and /status over HTTP, for operators and supervisors. Read-only; loop thread
-// only.
+// Admin: /ready, /live, /status and /metrics over HTTP, for operators and supervisors. Read-only;
+// loop thread only.
 //
-// /ready and /status are about all services of the process, with `?service=NAME` about one.
+// /ready, /status and /metrics are about all services of the process, with `?service=NAME` about
+// one.
 #pragma once
 
 #include <functional>
@@ -16,6 +17,10 @@ namespace mooring::admin {
 
 class Admin final {
  public:
+  struct Document {
+    std::string content_type;
+    std::string body;
+  };
   struct Sources {
     // An empty name stands for the whole process; any other is one that `knows`.
     std::function<bool(const std::string& service)> knows;
@@ -25,6 +30,8 @@ class Admin final {
     // What works less than it should, and is told beside "ready".
     std::function<std::vector<std::string>(const std::string& service)> degraded;
     std::function<std::string(const std::string& service)> status_json;
+    // `accept` is what the client has said of formats; empty: nothing
+    std::function<Document(const std::string& service, const std::string& accept)> metrics;
   };
 
   // `host` is a name that a Host header may have beside IP literals and localhost; empty: none.

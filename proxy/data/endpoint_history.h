@@ -21,14 +21,24 @@ struct Endpoint;
 
 class EndpointHistory final {
  public:
-  void Begun() noexcept { in_flight_.fetch_add(1, std::memory_order_relaxed); }
+  void Begun() noexcept {
+    attempts_.fetch_add(1, std::memory_order_relaxed);
+    in_flight_.fetch_add(1, std::memory_order_relaxed);
+  }
   void Ended() noexcept { in_flight_.fetch_sub(1, std::memory_order_relaxed); }
   // Proven: it was reached and has proven who it is, `took` after the attempt began.
   void Proven(std::chrono::microseconds took) noexcept {
     connect_time_.store(took.count(), std::memory_order_relaxed);
     failures_in_a_row_.store(0, std::memory_order_relaxed);
   }
-  void Failed() noexcept { failures_in_a_row_.fetch_add(1, std::memory_order_relaxed); }
+  void Failed() noexcept {
+    failures_.fetch_add(1, std::memory_order_relaxed);
+    failures_in_a_row_.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  // attempts have begun, and so many of them have failed, since it came to the list
+  std::int64_t attempts() const { return attempts_.load(std::memory_order_relaxed); }
+  std::int64_t failures() const { return failures_.load(std::memory_order_relaxed); }
 
   // in_flight is how many connections have it now, attempts included.
   std::int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
@@ -43,6 +53,8 @@ class EndpointHistory final {
   }
 
  private:
+  std::atomic<std::int64_t> attempts_{0};
+  std::atomic<std::int64_t> failures_{0};
   std::atomic<std::int64_t> in_flight_{0};
   std::atomic<std::int64_t> failures_in_a_row_{0};
   std::atomic<std::int64_t> connect_time_{-1};  // microseconds; negative: none

@@ -11,8 +11,10 @@
 
 #include "proxy/data/admission.h"
 #include "proxy/data/close_reason.h"
+#include "proxy/data/record.h"
 #include "proxy/data/snapshot.h"
 #include "proxy/data/stats.h"
+#include "proxy/data/traffic.h"
 #include "proxy/data/upstream.h"
 #include "proxy/log/log.h"
 #include "proxy/net/loop.h"
@@ -32,6 +34,7 @@ class Host {
   virtual log::Log& log() = 0;
   virtual net::MemoryMeter& buffers() = 0;
   virtual DirectionStats& counters(ListenerKind kind) = 0;
+  virtual Traffic& traffic() = 0;
   // A caller is unproven from its accept on. HandshakeHolds says what its handshake has collected
   // beyond kHandshakeCost, in bytes; where that is too much, the caller with most is ended (Cut),
   // perhaps this one. Proven is the end of that.
@@ -49,6 +52,12 @@ class Host {
   // Escaped tells what a connection has to end for, inside the handler of what escaped from it, and
   // logs it.
   CloseReason Escaped(log::Literal message) noexcept;
+  // EnterFlow finds out, once, in which flow a connection counts: that of `peer`, by its service's
+  // name, whose datacenter may be empty. Where there is no memory for it, it counts in none.
+  void EnterFlow(Record* record, std::string_view peer, std::string_view datacenter) noexcept;
+  // EnterFlowOf is the same for a connection to an upstream of which no instance has proven who it
+  // is.
+  void EnterFlowOf(Record* record, const std::string& listener) noexcept;
   // LogShortage says that a leg of a connection could not be had or kept; `whose` is its peer or
   // upstream.
   void LogShortage(log::Literal message, const std::string& whose, int error);

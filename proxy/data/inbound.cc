@@ -64,8 +64,7 @@ void Inbound::ContinueHandshake() {
       caller_.CountKept(&host_.buffers());
       deadline_.Stop();
       if (caller_.session()->resumed()) host_.counters(kind()).resumed.Add();
-      record_.tls = caller_.session()->facts();
-      record_.identity = caller_.session()->judgement().id.Uri();
+      NoteProven();
       // nothing of the caller's is read before there is somebody to read it
       caller_.WantRead(false);
       Authorize();
@@ -75,8 +74,19 @@ void Inbound::ContinueHandshake() {
   }
 }
 
+void Inbound::NoteProven() {
+  const authz::ServiceId& caller = caller_.session()->judgement().id;
+  record_.tls = caller_.session()->facts();
+  record_.identity = caller.Uri();
+  record_.handshake_took = Since(record_.begun);
+  host_.EnterFlow(&record_, caller.service, {});
+  if (record_.flow) record_.flow->handshake.Add(*record_.handshake_took);
+  host_.traffic().NoteHandshake(kind(), /*done=*/true, record_.tls);
+}
+
 void Inbound::OnHandshakeFailed() {
   const CloseReason reason = ReasonOf(caller_, Reached::kCallersHandshake);
+  if (reason != CloseReason::kProbe) host_.traffic().NoteHandshake(kind(), /*done=*/false, {});
   if (reason == CloseReason::kProbe) {  // an agent's TCP check, a port scan: not worth a line
     host_.log().Debug("data", "inbound probe", {{"peer", record_.peer.Text()}});
     Over(reason);
@@ -92,10 +102,12 @@ void Inbound::Authorize() {
   if (const auto objection =
           Judge(begun_with_.get(), *now)
               .OfCaller(*caller_.session(), Moment::kEntering, &record_.decided_by)) {
+    if (record_.flow && objection->reason == CloseReason::kDenied) record_.flow->denied.Add();
     Refuse(objection->reason, objection->level, "inbound refused", objection->detail,
            objection->alert);
     return;
   }
+  if (record_.flow) record_.flow->allowed.Add();
   if (host_.log().Enabled(log::Level::kDebug)) {
     host_.log().Debug(
         "data", "inbound allowed",
@@ -113,6 +125,7 @@ void Inbound::DialApp() {
            rules.local_app_text + " cannot be resolved");
     return;
   }
+  dial_began_ = host_.loop().now();
   record_.endpoint = rules.local_app[next_app_address_++];
   ++record_.attempts;
   net::ConnectStart start = net::StartConnect(*record_.endpoint);
@@ -136,6 +149,8 @@ void Inbound::OnDialed(net::UniqueFd fd, int error) {
     return;
   }
   stage_ = Stage::kRelay;
+  record_.connect_took = Since(dial_began_);
+  if (record_.flow) record_.flow->connect.Add(*record_.connect_took);
   app_.emplace(host_.loop(), std::move(fd), this);
   app_->CountKept(&host_.buffers());
   live_.emplace(host_, *this, record_, *app_, caller_, rules.idle_timeout, host_.loop().now());
@@ -272,6 +287,7 @@ void Inbound::Over(CloseReason reason) noexcept {
   deadline_.Stop();
   dialer_.reset();
   record_.reason = reason;
+  host_.EnterFlow(&record_, Traffic::kUnproven, {});
   host_.Retire(this);
 }
 

@@ -40,6 +40,7 @@ class Inbound final : public Connection, public net::StreamObserver, public Live
   void OnBroken(net::Stream& stream) override;
 
   void ContinueHandshake();
+  void NoteProven();
   void OnHandshakeFailed();
   void Authorize();
   // RefuseAtOnce refuses a caller that is not worth a handshake.
@@ -58,6 +59,9 @@ class Inbound final : public Connection, public net::StreamObserver, public Live
   bool IsSettled() noexcept override { return BeforeEvent(); }
   void OnObjection(const Objection& objection) override;
   void OnLiveOver(CloseReason reason) noexcept override { Over(reason); }
+  microseconds Since(net::MonotonicTime then) {
+    return std::chrono::duration_cast<microseconds>(host_.loop().now() - then);
+  }
   // Over is the end of every life.
   void Over(CloseReason reason) noexcept;
 
@@ -66,6 +70,7 @@ class Inbound final : public Connection, public net::StreamObserver, public Live
   net::Timer deadline_;                         // of the handshake, or of the refusal
   net::Stream caller_;
   net::MonotonicTime heard_;  // of the caller, in its handshake
+  net::MonotonicTime dial_began_{};
   Stage stage_ = Stage::kHandshake;
   CloseReason refusal_ = CloseReason::kDone;
   std::size_t next_app_address_ = 0;

@@ -9,7 +9,10 @@ Live::Live(Host& host, Owner& owner, Record& record, net::Stream& app, net::Stre
       record_(record),
       client_(record.kind == ListenerKind::kPublic ? mesh : app),
       since_(since),
-      relay_(host.loop(), app, mesh, idle_timeout, [this](CloseReason reason) { OnOver(reason); }) {
+      relay_(
+          host.loop(), app, mesh, idle_timeout, [this](CloseReason reason) { OnOver(reason); },
+          &client_, &exchanges_) {
+  exchanges_.Count(record.flow, record.begun);
 }
 
 void Live::Judged(std::optional<Objection> objection, net::MonotonicTime changed) {

@@ -71,6 +71,7 @@ class Live final {
   const net::MonotonicTime since_;
   Grace grace_;
   std::optional<net::Timer> grace_ends_;  // made for an objection: nearly no connection has one
+  Exchanges exchanges_;
   Relay relay_;
 };
 

@@ -66,7 +66,13 @@ void Outbound::OnFound(std::unique_ptr<net::Stream> proven) {
   peer_ = std::move(proven);
   search_->Describe(&record_);
   record_.tls = peer_->session()->facts();
-  record_.identity = peer_->session()->judgement().id.Uri();
+  const authz::ServiceId& instance = peer_->session()->judgement().id;
+  record_.identity = instance.Uri();
+  host_.EnterFlow(&record_, instance.service, instance.datacenter);
+  if (record_.flow) {
+    record_.flow->connect.Add(record_.connect_took.value_or(microseconds(0)));
+    record_.flow->handshake.Add(record_.handshake_took.value_or(microseconds(0)));
+  }
   peer_->SetObserver(this);
   if (const auto limit = search_->rules().idle_timeout; limit.count() > 0) silence_.Start(limit);
   if (peer_->BufferedInput()) {
@@ -203,6 +209,7 @@ void Outbound::Over(CloseReason reason) noexcept {
   search_.reset();
   lease_.reset();
   record_.reason = reason;
+  host_.EnterFlowOf(&record_, upstream_);
   host_.Retire(this);
 }
 

@@ -4,14 +4,18 @@
 // The connection writes it as it comes to know. Times are the loop's. One thread.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "proxy/data/admission.h"
 #include "proxy/data/close_reason.h"
+#include "proxy/data/endpoint.h"
 #include "proxy/data/stats.h"
+#include "proxy/data/traffic.h"
 #include "proxy/net/clock.h"
 #include "proxy/net/socket.h"
 #include "tls/session.h"
@@ -26,8 +30,13 @@ struct Record {
   std::string identity;      // SPIFFE ID that the TLS peer has proven; empty: none
   // that it came to: the app's address, or an instance's; absent: none
   std::optional<net::SocketAddress> endpoint;
-  unsigned attempts = 0;                         // endpoints that were dialled
-  tls::Facts tls;                                // of the TLS leg, once its handshake is done
+  std::shared_ptr<const Instance> instance;  // behind `endpoint`, as the catalog has it; or null
+  unsigned attempts = 0;                     // endpoints that were dialled
+  tls::Facts tls;                            // of the TLS leg, once its handshake is done
+  // TCP to what is at `endpoint`, and the TLS handshake; outbound those of the attempt that was
+  // good
+  std::optional<microseconds> connect_took;
+  std::optional<microseconds> handshake_took;
   std::optional<net::MonotonicTime> first_byte;  // of the payload, either way
   std::uint64_t bytes_in = 0;                    // payload from the client
   std::uint64_t bytes_out = 0;                   // payload to the client
@@ -35,11 +44,20 @@ struct Record {
   // the intention or the default that let a caller in, or what ended it
   std::string decided_by;
 
+  // who talks to whom; null: not known yet
+  std::shared_ptr<Flow> flow;
+
   // Feed brings to the counters what is new since the last call, while the connection lives and at
   // its end.
   void Feed(DirectionStats& stats) noexcept {
-    stats.bytes_in.Add(static_cast<std::int64_t>(bytes_in - std::exchange(fed_in, bytes_in)));
-    stats.bytes_out.Add(static_cast<std::int64_t>(bytes_out - std::exchange(fed_out, bytes_out)));
+    const auto in = static_cast<std::int64_t>(bytes_in - std::exchange(fed_in, bytes_in));
+    const auto out = static_cast<std::int64_t>(bytes_out - std::exchange(fed_out, bytes_out));
+    stats.bytes_in.Add(in);
+    stats.bytes_out.Add(out);
+    if (flow) {
+      flow->bytes_in.Add(in);
+      flow->bytes_out.Add(out);
+    }
   }
 
   // Feed's: what the counters have.

@@ -21,12 +21,14 @@ constexpr int kBurstsPerEvent = 4;
 }  // namespace
 
 Relay::Relay(net::Loop& loop, Stream& a, Stream& b, milliseconds idle_timeout,
-             std::function<void(CloseReason)> on_over)
+             std::function<void(CloseReason)> on_over, const Stream* client, Exchanges* exchanges)
     : loop_(loop),
       a_(a),
       b_(b),
       idle_timeout_(idle_timeout),
       on_over_(std::move(on_over)),
+      client_(client),
+      exchanges_(exchanges),
       timer_(loop, [this] { OnTimer(); }) {}
 
 void Relay::Start(std::optional<Stream::ReadResult> first) {
@@ -88,9 +90,8 @@ void Relay::Take(Stream& source, const Stream::ReadResult& result) {
   Stream& sink = Other(source);
   switch (result.status) {
     case Stream::ReadStatus::kData:
+      if (last_source_ != &source) NoteTurn(source);
       last_activity_ = loop_.now();
-      if (last_source_ == nullptr) first_byte_ = last_activity_;
-      last_source_ = &source;
       loop_.turn().NoteMoved(result.bytes.size());
       // Both have to be light: the receiver of a bulk stream may answer in small messages, and
       // those can wait.
@@ -115,6 +116,14 @@ void Relay::Take(Stream& source, const Stream::ReadResult& result) {
       return;
     case Stream::ReadStatus::kFailed: Reset(source); return;
   }
+}
+
+void Relay::NoteTurn(const Stream& source) noexcept {
+  const net::MonotonicTime now = loop_.now();
+  const bool first = last_source_ == nullptr;
+  if (first) first_byte_ = now;
+  if (exchanges_ != nullptr) exchanges_->Turned(&source == client_, first, last_activity_, now);
+  last_source_ = &source;
 }
 
 void Relay::OnDrained(Stream& sink) {

@@ -20,6 +20,7 @@
 #include <optional>
 
 #include "proxy/data/close_reason.h"
+#include "proxy/data/exchanges.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/stream.h"
 
@@ -28,10 +29,12 @@ namespace mooring::data {
 class Relay final : public net::StreamObserver {
  public:
   // Handshakes on both legs are done. The streams outlive the Relay. idle_timeout 0: none.
-  // `on_over` is called once, as the last thing that the Relay does. It needs no memory. It may not
-  // destroy the Relay at once: the Relay's own code is on the stack.
+  // `client` is the leg, a or b, that asks; its turns are told to `exchanges`, which outlives the
+  // Relay, or null. `on_over` is called once, as the last thing that the Relay does. It needs no
+  // memory. It may not destroy the Relay at once: the Relay's own code is on the stack.
   Relay(net::Loop& loop, net::Stream& a, net::Stream& b, net::milliseconds idle_timeout,
-        std::function<void(CloseReason)> on_over);
+        std::function<void(CloseReason)> on_over, const net::Stream* client = nullptr,
+        Exchanges* exchanges = nullptr);
 
   // Start begins to move bytes. `first` is what a Read of leg b has delivered already, if there was
   // one.
@@ -70,6 +73,7 @@ class Relay final : public net::StreamObserver {
   bool MayRead(net::Stream& source);
   void Pump(net::Stream& source);
   void Take(net::Stream& source, const net::Stream::ReadResult& result);
+  void NoteTurn(const net::Stream& source) noexcept;
   void CheckEnds();
   void Reset(net::Stream& failed);
   void ResetBoth(CloseReason reason) noexcept;
@@ -81,6 +85,8 @@ class Relay final : public net::StreamObserver {
   net::Stream& b_;
   const net::milliseconds idle_timeout_;
   const std::function<void(CloseReason)> on_over_;
+  const net::Stream* const client_;
+  Exchanges* const exchanges_;
   net::Timer timer_;  // idle while pumping, else the limit of the state
   State state_ = State::kIdle;
   CloseReason reason_ = CloseReason::kDone;

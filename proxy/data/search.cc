@@ -90,6 +90,7 @@ void Search::OnConnected(net::UniqueFd fd, int error) {
     return;
   }
   stage_ = Stage::kHandshake;
+  connected_at_ = host_.loop().now();
   peer_ = std::make_unique<net::Stream>(host_.loop(), std::move(fd), this);
   peer_->CountKept(&host_.buffers());
   const bool resumes = try_tickets_ && upstream_->rules()->resumes;
@@ -147,6 +148,7 @@ void Search::OnProven() {
     }
   }
   if (peer_->session()->resumed()) host_.counters(ListenerKind::kUpstream).resumed.Add();
+  host_.traffic().NoteHandshake(ListenerKind::kUpstream, /*done=*/true, peer_->session()->facts());
   stage_ = Stage::kFound;
   found_at_ = host_.loop().now();
   attempt_.Stop();
@@ -176,6 +178,8 @@ void Search::OnAttemptOver() {
 void Search::GoOn(CloseReason reason, const std::string& detail) { AttemptFailed(reason, detail); }
 
 void Search::AttemptFailed(CloseReason reason, const std::string& detail) {
+  if (stage_ == Stage::kHandshake)
+    host_.traffic().NoteHandshake(ListenerKind::kUpstream, /*done=*/false, {});
   const std::string endpoint = lease_->endpoint().address.Text();
   host_.counters(ListenerKind::kUpstream).attempts_failed[reason].Add();
   host_.StrangerLog(reason, log::Level::kWarn, "upstream attempt failed", endpoint,
@@ -205,7 +209,12 @@ void Search::GiveUp(CloseReason reason) {
 
 void Search::Describe(Record* record) const {
   record->attempts = static_cast<unsigned>(attempts_.begun());
-  if (lease_) record->endpoint = lease_->endpoint().address;
+  if (!lease_) return;
+  record->endpoint = lease_->endpoint().address;
+  record->instance = lease_->endpoint().instance;
+  if (stage_ != Stage::kFound) return;
+  record->connect_took = Between(attempt_began_, connected_at_);
+  record->handshake_took = Between(connected_at_, found_at_);
 }
 
 Lease Search::Conclude() {

@@ -87,6 +87,7 @@ class Search final : public net::StreamObserver {
   Choice choice_;
   std::optional<Lease> lease_;
   net::MonotonicTime attempt_began_{};
+  net::MonotonicTime connected_at_{};
   net::MonotonicTime found_at_{};
   bool try_tickets_ = true;
   std::optional<Dialer> dialer_;

@@ -25,12 +25,13 @@ constexpr net::milliseconds kOpenAgain{100};  // a listener that there was no me
 
 }  // namespace
 
-ServiceHost::ServiceHost(const Shared& shared, log::Log& log)
+ServiceHost::ServiceHost(const Shared& shared, log::Log& log, std::shared_ptr<Traffic> traffic)
     : loop_(shared.loop),
       log_(log),
       admission_(shared.admission),
       unproven_(shared.unproven),
       heap_(shared.heap),
+      traffic_(traffic ? std::move(traffic) : std::make_shared<Traffic>()),
       open_again_(loop_, [this] { OpenListeners(); }),
       reap_(loop_, [this] { Reap(); }),
       sweep_(loop_, [this] { Sweep(); }) {}
@@ -215,10 +216,8 @@ void ServiceHost::HandshakeHolds(Connection* connection, std::size_t bytes) {
 void ServiceHost::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
                         const net::SocketAddress& peer) {
   const bool inbound = kind == ListenerKind::kPublic;
-  DirectionStats& stats = counters(kind);
   if (const Room room = admission_.Ask(kind); room == Room::kNoMemory) {
-    stats.total.Add();
-    stats.closed[CloseReason::kOutOfResources].Add();
+    CountUnbegun(name, kind, CloseReason::kOutOfResources);
     net::SetResetOnClose(fd.get());
     StrangerLog(CloseReason::kOutOfResources, log::Level::kWarn, "connection refused", name,
                 {{"reason", CloseReasonName(CloseReason::kOutOfResources)},
@@ -230,7 +229,6 @@ void ServiceHost::Admit(const std::string& name, ListenerKind kind, net::UniqueF
   }
   Connection* connection = nullptr;
   loop_.Attend(nullptr, [&] {
-    stats.total.Add();
     bool listed = false;
     try {
       connections_.emplace_front();
@@ -244,14 +242,14 @@ void ServiceHost::Admit(const std::string& name, ListenerKind kind, net::UniqueF
     } catch (...) {
       if (fd) net::SetResetOnClose(fd.get());  // never begun is no clean end
       if (listed) connections_.pop_front();
-      const CloseReason reason = inbound ? Escaped("inbound ended") : Escaped("outbound ended");
-      stats.closed[reason].Add();
+      CountUnbegun(name, kind, inbound ? Escaped("inbound ended") : Escaped("outbound ended"));
       return;
     }
     connection = connections_.front().get();
     connection->position_ = connections_.begin();
     review_.Joined(*connection);
-    stats.active.Add();
+    counters(kind).total.Add();
+    counters(kind).active.Add();
     admission_.Enter(kind);
   });
   if (connection != nullptr) loop_.Attend(connection, [connection] { connection->Begin(); });
@@ -262,14 +260,37 @@ void ServiceHost::Retire(Connection* connection) noexcept {
   Proven(connection);  // or not: it is no handshake under way any more
   heap_.NoteEnd();
   drain_.Retired(*connection);
-  DirectionStats& stats = counters(connection->kind());
-  stats.active.Add(-1);
-  connection->record_.Feed(stats);
-  stats.closed[*connection->record_.reason].Add();
+  counters(connection->kind()).active.Add(-1);
+  CountEnd(connection->record_);
   // Its own code is on the stack, and a walk over connections_ may be under way: it is taken off
   // the list later.
   connection->next_retired_ = std::exchange(retired_, connection);
   reap_.Arm();
+}
+
+void ServiceHost::CountUnbegun(const std::string& name, ListenerKind kind,
+                               CloseReason reason) noexcept {
+  Record record;
+  record.kind = kind;
+  record.begun = loop_.now();
+  record.reason = reason;
+  counters(kind).total.Add();
+  if (kind == ListenerKind::kPublic) {
+    EnterFlow(&record, Traffic::kUnproven, {});
+  } else {
+    EnterFlowOf(&record, name);
+  }
+  CountEnd(record);
+}
+
+void ServiceHost::CountEnd(Record& record) noexcept {
+  DirectionStats& stats = counters(record.kind);
+  record.Feed(stats);
+  stats.closed[*record.reason].Add();
+  if (!record.flow) return;
+  const net::MonotonicTime now = loop_.now();
+  record.flow->lifetime.Add(std::chrono::duration_cast<microseconds>(now - record.begun));
+  traffic_->Leave(*record.flow, *record.reason, now);
 }
 
 void ServiceHost::Reap() {

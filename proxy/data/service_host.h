@@ -29,6 +29,7 @@
 #include "proxy/data/rounds.h"
 #include "proxy/data/snapshot.h"
 #include "proxy/data/stats.h"
+#include "proxy/data/traffic.h"
 #include "proxy/data/unproven.h"
 #include "proxy/data/upstream.h"
 #include "proxy/log/log.h"
@@ -46,7 +47,8 @@ class ServiceHost final : public Host {
     Unproven& unproven;
     HeapTrim& heap;
   };
-  ServiceHost(const Shared& shared, log::Log& log);
+  // `traffic` is the service's, shared by its hosts; null: this one has its own.
+  ServiceHost(const Shared& shared, log::Log& log, std::shared_ptr<Traffic> traffic = nullptr);
   ~ServiceHost();  // on the loop's thread, or after it
   ServiceHost(const ServiceHost&) = delete;
   ServiceHost& operator=(const ServiceHost&) = delete;
@@ -94,6 +96,7 @@ class ServiceHost final : public Host {
   DirectionStats& counters(ListenerKind kind) override {
     return kind == ListenerKind::kPublic ? stats_.inbound : stats_.outbound;
   }
+  Traffic& traffic() override { return *traffic_; }
   void HandshakeHolds(Connection* connection, std::size_t bytes) override;
   void Proven(Connection* connection) noexcept override { unproven_.Leave(connection); }
   void Retire(Connection* connection) noexcept override;
@@ -113,6 +116,9 @@ class ServiceHost final : public Host {
   };
 
   void FollowUpstreams() noexcept;
+  // of one that there was no room or no memory for
+  void CountUnbegun(const std::string& name, ListenerKind kind, CloseReason reason) noexcept;
+  void CountEnd(Record& record) noexcept;
   void Reap();
   void Sweep();
   void CutAll();
@@ -133,6 +139,7 @@ class ServiceHost final : public Host {
   Admission& admission_;
   Unproven& unproven_;
   HeapTrim& heap_;
+  const std::shared_ptr<Traffic> traffic_;
   ServiceStats stats_;
   // The loop's thread only.
   std::shared_ptr<const Snapshot> snapshot_;

@@ -69,6 +69,8 @@ inline bool TooOld(const LivePolicy& policy, net::MonotonicTime since, net::Mono
 }
 
 struct Snapshot {
+  std::string service;     // what we are called; for counters
+  std::string datacenter;  // ours, where it is known
   LivePolicy live;
   std::shared_ptr<const Identity> identity;  // null: none yet
   bool roots_stale = false;                  // older than max_stale: nobody new is believed

@@ -20,14 +20,15 @@ Worker::~Worker() {
   }
 }
 
-ServiceHost& Worker::AddService(log::Log& log) {
+ServiceHost& Worker::AddService(log::Log& log, std::shared_ptr<Traffic> traffic) {
   services_.push_back(std::make_unique<ServiceHost>(
-      ServiceHost::Shared{loop_, *admission_, unproven_, heap_}, log));
+      ServiceHost::Shared{loop_, *admission_, unproven_, heap_}, log, std::move(traffic)));
   return *services_.back();
 }
 
 void Worker::Start() {
   heap_.Begin();
+  lag_.Begin();
   for (auto& service : services_) service->Begin();
   thread_ = net::StartThread("a worker", [this] {
     tls::PrepareThread();

@@ -15,6 +15,7 @@
 #include "proxy/data/service_host.h"
 #include "proxy/data/unproven.h"
 #include "proxy/log/log.h"
+#include "proxy/net/lag_meter.h"
 #include "proxy/net/loop.h"
 
 namespace mooring::data {
@@ -28,13 +29,15 @@ class Worker final : public net::Keeper {
   Worker& operator=(const Worker&) = delete;
 
   // AddService makes room for one more service, before Start. It is the worker's and lives as long.
-  // `log` is the service's, and outlives the worker.
-  ServiceHost& AddService(log::Log& log);
+  // `log` is the service's, and outlives the worker. `traffic` is what the service's hosts on all
+  // workers count in.
+  ServiceHost& AddService(log::Log& log, std::shared_ptr<Traffic> traffic = nullptr);
   ServiceHost& service(std::size_t i) { return *services_[i]; }  // in the order of AddService
 
   void Start();  // starts the thread; throws as net::StartThread does
 
   net::Loop& loop() { return loop_; }
+  net::milliseconds lag() const { return lag_.worst(); }  // any thread
 
  private:
   void OnEscaped() noexcept override;  // from work that is no connection's
@@ -45,6 +48,7 @@ class Worker final : public net::Keeper {
   // This loop only, from Start on.
   Unproven unproven_{loop_, *admission_};
   HeapTrim heap_{loop_};
+  net::LagMeter lag_{loop_};
   std::vector<std::unique_ptr<ServiceHost>> services_;
 };
 

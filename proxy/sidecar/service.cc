@@ -164,6 +164,7 @@ void Service::ApplyUpstreams() {
 void Service::Publish() {
   if (!config_) return;
   auto next = std::make_shared<data::Snapshot>();
+  next->service = config_->service;
   next->live.cut_revoked = settings_.on_revoke == config::OnRevoke::kClose;
   next->live.revoke_grace = settings_.revoke_grace;
   next->live.max_age = settings_.max_connection_age;
@@ -171,6 +172,7 @@ void Service::Publish() {
   next->roots_stale = identity_->RootsTooOld();
   if (next->identity) {
     const authz::ServiceId& own = next->identity->leaf->id();
+    next->datacenter = own.datacenter;
     if (store_) store_->SetDatacenter(own.datacenter);
     if (intentions_) intentions_->SetOwnIdentity(own);
     for (auto& [name, source] : upstreams_) {

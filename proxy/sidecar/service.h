@@ -38,6 +38,7 @@
 #include "proxy/net/loop.h"
 #include "proxy/net/resolver.h"
 #include "proxy/net/retry_pause.h"
+#include "proxy/observe/exposition.h"
 #include "proxy/sidecar/drain.h"
 #include "proxy/state/store.h"
 
@@ -98,11 +99,13 @@ class Service final {
   const std::string& cannot_start() const { return cannot_start_; }
   // ListenerAt is its own listener at that address or port, for messages; empty: it has none.
   std::string ListenerAt(const net::Address& address) const;
-  void Describe(nlohmann::json* status) const;  // its part of /status
+  void Describe(nlohmann::json* status) const;   // its part of /status
+  void Measure(observe::Exposition* out) const;  // its part of /metrics
   const control::Agent* agent() const { return agent_.get(); }
   const config::ServiceSettings& settings() const { return settings_; }
   log::Log& log() const { return log_; }
   std::int64_t HandshakesShed() const;
+  const std::shared_ptr<data::Traffic>& traffic() const { return traffic_; }
 
   // Tick is to be called once a second: what changes by time alone.
   void Tick();
@@ -140,6 +143,8 @@ class Service final {
   void FollowLocalApp();
   void ApplyUpstreams();
 
+  std::vector<const control::Watch*> Watches() const;  // all that there are now
+
   // Every change.
   void Publish();
   void UpdateListeners();
@@ -175,6 +180,7 @@ class Service final {
   std::unique_ptr<state::Store> store_;  // outlives the watches, which unfollow it at their end
   std::unique_ptr<control::Agent> agent_;
   std::vector<data::ServiceHost*> hosts_;  // one a worker
+  const std::shared_ptr<data::Traffic> traffic_ = std::make_shared<data::Traffic>();
   std::optional<control::ProxyConfig> config_;
   // all that the service in config_ is made of is there; else it is made anew with the next
   // configuration

@@ -86,6 +86,21 @@ std::int64_t Service::HandshakesShed() const {
   return shed;
 }
 
+std::vector<const control::Watch*> Service::Watches() const {
+  std::vector<const control::Watch*> all{find_proxy_.get(), config_watch_.get()};
+  if (mesh_) all.push_back(&mesh_->watch());
+  if (defaults_) all.push_back(&defaults_->watch());
+  for (const control::Watch* watch :
+       identity_ ? identity_->Watches() : std::vector<const control::Watch*>{})
+    all.push_back(watch);
+  for (const control::Watch* watch :
+       intentions_ ? intentions_->Watches() : std::vector<const control::Watch*>{})
+    all.push_back(watch);
+  for (const auto& [name, source] : upstreams_) all.push_back(source->watch());
+  std::erase(all, nullptr);
+  return all;
+}
+
 void Service::Describe(json* status) const {
   const net::MonotonicTime now = loop_.now();
   json& out = *status;
@@ -143,21 +158,8 @@ void Service::Describe(json* status) const {
   }
   out["upstreams"] = json::array();
   out["watches"] = json::array();
-  const auto add_watch = [&](const control::Watch* watch) {
-    if (watch != nullptr) out["watches"].push_back(WatchJson(*watch, now));
-  };
-  add_watch(find_proxy_.get());
-  add_watch(config_watch_.get());
-  if (mesh_) add_watch(&mesh_->watch());
-  if (defaults_) add_watch(&defaults_->watch());
-  if (identity_) {
-    for (const control::Watch* watch : identity_->Watches()) add_watch(watch);
-  }
-  if (intentions_) {
-    for (const control::Watch* watch : intentions_->Watches()) add_watch(watch);
-  }
+  for (const control::Watch* watch : Watches()) out["watches"].push_back(WatchJson(*watch, now));
   for (const auto& [name, source] : upstreams_) {
-    add_watch(source->watch());
     const auto rules = source->Rules();
     json endpoints = json::array();
     for (const data::Endpoint& endpoint : rules->endpoints)

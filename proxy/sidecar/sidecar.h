@@ -4,6 +4,7 @@
 // Everything here runs on the control loop, the main thread's.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,8 +14,10 @@
 #include "proxy/control/agent_link.h"
 #include "proxy/data/worker.h"
 #include "proxy/log/log.h"
+#include "proxy/net/lag_meter.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/resolver.h"
+#include "proxy/observe/exposition.h"
 #include "proxy/sidecar/service.h"
 
 namespace mooring::sidecar {
@@ -56,6 +59,7 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   std::vector<std::string> AgentDegraded() const;  // what all services have to do with
   // StatusJson is of one service, or of all and the process, if `service` is empty.
   std::string StatusJson(const std::string& service) const;
+  std::string MetricsText(const std::string& service, observe::Format format) const;
   std::string AdmissionJson() const;
   // Of says which service a reason is of, where there are several.
   std::string Of(const Service& service, const std::string& reason) const;
@@ -76,6 +80,7 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   bool exiting_ = false;
   int exit_code_ = 0;
   const net::MonotonicTime started_at_;
+  const std::chrono::system_clock::time_point started_wall_ = std::chrono::system_clock::now();
 
   Service::Shared shared_{loop_, settings_, nullptr, nullptr};
   std::unique_ptr<net::Resolver> resolver_;
@@ -88,6 +93,7 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   std::size_t drained_ = 0;  // services
   std::unique_ptr<admin::Admin> admin_;
   net::Timer tick_;
+  net::LagMeter lag_{loop_};
   net::Timer end_anyway_;
   net::MonotonicTime terminated_at_{};  // the last signal to stop
   bool hurrying_ = false;               // there has been another one

@@ -41,6 +41,7 @@ Status Sidecar::Prepare() {
   if (exiting_) return Ok();
   if (Status started = StartWorkers(); !started) return started;
   tick_.Start(milliseconds(0));
+  lag_.Begin();
   SayStart();
   for (std::size_t i = 0; i < services_.size() && !exiting_; ++i) {
     std::vector<data::ServiceHost*> hosts;
@@ -74,6 +75,10 @@ void Sidecar::OpenAdmin() {
       std::vector<std::string> reasons = AgentDegraded();
       for (std::string& reason : Find(name)->Degraded()) reasons.push_back(std::move(reason));
       return reasons;
+    };
+    sources.metrics = [this](const std::string& name, const std::string& accept) {
+      const observe::Format format = observe::FormatFor(accept);
+      return admin::Admin::Document{observe::ContentType(format), MetricsText(name, format)};
     };
     sources.status_json = [this](const std::string& name) { return StatusJson(name); };
     admin_ = std::make_unique<admin::Admin>(loop_, std::move(*opened), settings_.admin_host,

@@ -20,6 +20,7 @@ class FakeHost : public data::Host {
   data::DirectionStats& counters(data::ListenerKind kind) override {
     return kind == data::ListenerKind::kPublic ? stats_.inbound : stats_.outbound;
   }
+  data::Traffic& traffic() override { return traffic_; }
   std::shared_ptr<data::Upstream> UpstreamOf(const std::string&) override { return nullptr; }
   void HandshakeHolds(data::Connection*, std::size_t) override {}
   void Proven(data::Connection*) noexcept override {}
@@ -43,6 +44,7 @@ class FakeHost : public data::Host {
   net::MemoryMeter buffers_{1U << 30U};
   log::Log log_{log::Level::kError, /*json=*/false};
   data::ServiceStats stats_;
+  data::Traffic traffic_;
   std::shared_ptr<const data::Snapshot> snapshot_;
 };
 

@@ -1,0 +1,172 @@
+#include "proxy/observe/families.h"
+
+#include <array>
+
+namespace mooring::observe {
+namespace {
+
+constexpr char kPair[] =
+    "direction, service, source_service, destination_service, destination_datacenter";
+constexpr char kPairReason[] =
+    "direction, service, source_service, destination_service, destination_datacenter, reason";
+constexpr char kPairDecision[] =
+    "direction, service, source_service, destination_service, destination_datacenter, decision";
+constexpr char kEndpoint[] = "service, destination_service, destination_datacenter, endpoint";
+
+}  // namespace
+
+const char* KindName(Kind kind) {
+  switch (kind) {
+    case Kind::kCounter: return "counter";
+    case Kind::kGauge: return "gauge";
+    case Kind::kHistogram: return "histogram";
+  }
+  return "";
+}
+
+namespace family {
+
+const Family kOpened{"mooring_connections_opened_total", Kind::kCounter,
+                     "Connections, by who talks to whom. Inbound from the moment the caller has "
+                     "proven who it is or has failed to, outbound once an instance has or the "
+                     "search has ended.",
+                     kPair};
+const Family kClosed{"mooring_connections_closed_total", Kind::kCounter,
+                     "Connections that have ended, by reason.", kPairReason};
+const Family kOpen{"mooring_connections_open", Kind::kGauge, "Connections that are open now.",
+                   kPair};
+const Family kReceived{"mooring_received_bytes_total", Kind::kCounter,
+                       "Plaintext from the client, in bytes. Of open connections as of the last "
+                       "look at them, 5 s ago at most.",
+                       kPair};
+const Family kSent{"mooring_sent_bytes_total", Kind::kCounter,
+                   "Plaintext to the client, in bytes. Of open connections as of the last look at "
+                   "them, 5 s ago at most.",
+                   kPair};
+const Family kAuthorizations{"mooring_authorizations_total", Kind::kCounter,
+                             "Callers that intentions and their default have let in or refused.",
+                             kPairDecision};
+const Family kConnect{"mooring_connect_seconds", Kind::kHistogram,
+                      "TCP connect to the app (inbound) or to the instance that was used "
+                      "(outbound).",
+                      kPair};
+const Family kHandshake{"mooring_handshake_seconds", Kind::kHistogram,
+                        "TLS handshakes that were completed: inbound from the accept on, outbound "
+                        "with the instance that was used.",
+                        kPair};
+const Family kFirstByte{"mooring_first_byte_seconds", Kind::kHistogram,
+                        "From the accept to the first byte of the payload, either way.", kPair};
+const Family kLifetime{"mooring_connection_lifetime_seconds", Kind::kHistogram,
+                       "From the accept to the end.", kPair};
+const Family kRequests{"mooring_estimated_requests_total", Kind::kCounter,
+                       "An estimate: how often the client spoke after the server had. It is the "
+                       "number of requests where a client waits for each answer.",
+                       kPair};
+const Family kAnswer{"mooring_estimated_response_seconds", Kind::kHistogram,
+                     "An estimate: from the client's last byte to the server's next. It is the "
+                     "time to the first byte of an answer where a client waits for each.",
+                     kPair};
+
+const Family kReady{"mooring_ready", Kind::kGauge, "1 while /ready says so of the service, else 0.",
+                    "service"};
+const Family kHandshakes{"mooring_handshakes_total", Kind::kCounter,
+                         "TLS handshakes that were completed or have failed, port scans left out; "
+                         "version and group of those that were completed.",
+                         "direction, service, result, version, group, resumed"};
+const Family kEndpointState{"mooring_endpoint_state", Kind::kGauge,
+                            "1 for the state that an endpoint of an upstream is in: unused, ok, or "
+                            "failing (the last attempt there has failed).",
+                            "service, destination_service, destination_datacenter, endpoint, "
+                            "state"};
+const Family kEndpointAttempts{"mooring_endpoint_attempts_total", Kind::kCounter,
+                               "Attempts to reach an endpoint since it came to the list.",
+                               kEndpoint};
+const Family kEndpointFailures{"mooring_endpoint_failures_total", Kind::kCounter,
+                               "Attempts to reach an endpoint that have failed.", kEndpoint};
+const Family kEndpointInFlight{"mooring_endpoint_in_flight", Kind::kGauge,
+                               "Connections and attempts that an endpoint has now.", kEndpoint};
+const Family kAttemptsFailed{"mooring_attempts_failed_total", Kind::kCounter,
+                             "Attempts to reach an endpoint that have failed, by reason.",
+                             "service, reason"};
+const Family kLeafExpiry{"mooring_leaf_certificate_expiry_timestamp_seconds", Kind::kGauge,
+                         "When our leaf certificate ends, as seconds since 1970.", "service"};
+const Family kWatchAge{"mooring_watch_age_seconds", Kind::kGauge,
+                       "How long ago the agent has last confirmed a document that is watched.",
+                       "service, watch"};
+const Family kAgentErrors{"mooring_agent_errors_total", Kind::kCounter,
+                          "Questions to the agent that failed, by watched document.",
+                          "service, watch"};
+const Family kAcceptPauses{"mooring_accept_pauses_total", Kind::kCounter,
+                           "How often accepting had to pause for want of descriptors or memory.",
+                           "service"};
+const Family kHandshakesShed{"mooring_handshakes_shed_total", Kind::kCounter,
+                             "Callers without proof that were ended to make room for others.",
+                             "service"};
+
+const Family kBuild{"mooring_build_info", Kind::kGauge, "Always 1; which program this is.",
+                    "version"};
+const Family kStart{"process_start_time_seconds", Kind::kGauge,
+                    "When the process began, as seconds since 1970.", ""};
+const Family kCpu{"process_cpu_seconds_total", Kind::kCounter,
+                  "CPU time of the process, user and system.", ""};
+const Family kResident{"process_resident_memory_bytes", Kind::kGauge, "Resident memory.", ""};
+const Family kMaxFiles{"process_max_fds", Kind::kGauge, "How many descriptors may be open.", ""};
+const Family kBuffer{"mooring_buffer_bytes", Kind::kGauge, "Bytes read and not yet taken.", ""};
+const Family kBufferLimit{"mooring_buffer_limit_bytes", Kind::kGauge,
+                          "Above it nothing is read that would have to be kept.", ""};
+const Family kAgentConnections{"mooring_agent_connections", Kind::kGauge,
+                               "Connections to the agent that are open.", ""};
+const Family kLoopLag{"mooring_loop_lag_seconds", Kind::kGauge,
+                      "The longest that a thread's loop has kept a timer waiting within the last "
+                      "minute.",
+                      "loop"};
+const Family kLogDropped{"mooring_log_lines_dropped_total", Kind::kCounter,
+                         "Log lines that nobody read in time.", "level"};
+const Family kLogLeftOut{"mooring_log_lines_left_out_total", Kind::kCounter,
+                         "Log lines that were counted instead of written, since strangers can "
+                         "cause them at any rate.",
+                         ""};
+
+}  // namespace family
+
+std::span<const Family* const> Families() {
+  using namespace family;
+  static constexpr std::array kAll{&kOpened,
+                                   &kClosed,
+                                   &kOpen,
+                                   &kReceived,
+                                   &kSent,
+                                   &kAuthorizations,
+                                   &kConnect,
+                                   &kHandshake,
+                                   &kFirstByte,
+                                   &kLifetime,
+                                   &kRequests,
+                                   &kAnswer,
+                                   &kReady,
+                                   &kHandshakes,
+                                   &kEndpointState,
+                                   &kEndpointAttempts,
+                                   &kEndpointFailures,
+                                   &kEndpointInFlight,
+                                   &kAttemptsFailed,
+                                   &kLeafExpiry,
+                                   &kWatchAge,
+                                   &kAgentErrors,
+                                   &kAcceptPauses,
+                                   &kHandshakesShed,
+                                   &kBuild,
+                                   &kStart,
+                                   &kCpu,
+                                   &kResident,
+                                   &kMaxFiles,
+                                   &kBuffer,
+                                   &kBufferLimit,
+                                   &kAgentConnections,
+                                   &kLoopLag,
+                                   &kLogDropped,
+                                   &kLogLeftOut};
+  return kAll;
+}
+
+}  // namespace mooring::observe

@@ -1,0 +1,40 @@
+// The families of metrics that the program has: name, kind, what is counted, and the labels.
+//
+// One list, from which the lines of /metrics and the table of examples/metrics.md are made. Names
+// go by the conventions of Prometheus: base units, _total on counters, _seconds, _bytes.
+#pragma once
+
+#include <span>
+
+namespace mooring::observe {
+
+enum class Kind { kCounter, kGauge, kHistogram };
+
+struct Family {
+  const char* name;  // as Prometheus's text format has it: a counter's ends in _total
+  Kind kind;
+  const char* help;    // one sentence
+  const char* labels;  // their names, separated by ", "; empty: none
+};
+
+const char* KindName(Kind kind);
+
+namespace family {
+
+// Of every pair of services that talk to each other.
+extern const Family kOpened, kClosed, kOpen, kReceived, kSent, kAuthorizations, kConnect,
+    kHandshake, kFirstByte, kLifetime, kRequests, kAnswer;
+// Of every service of the process.
+extern const Family kReady, kHandshakes, kEndpointState, kEndpointAttempts, kEndpointFailures,
+    kEndpointInFlight, kAttemptsFailed, kLeafExpiry, kWatchAge, kAgentErrors, kAcceptPauses,
+    kHandshakesShed;
+// Of the process.
+extern const Family kBuild, kStart, kCpu, kResident, kMaxFiles, kBuffer, kBufferLimit,
+    kAgentConnections, kLoopLag, kLogDropped, kLogLeftOut;
+
+}  // namespace family
+
+// Families are all of them, in the order in which /metrics has them.
+std::span<const Family* const> Families();
+
+}  // namespace mooring::observe

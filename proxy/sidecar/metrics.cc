@@ -1,0 +1,80 @@
+// Sidecar::MetricsText: /metrics. What a service says of itself there is service_metrics.cc's.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+
+#include "proxy/observe/exposition.h"
+#include "proxy/observe/families.h"
+#include "proxy/sidecar/sidecar.h"
+#include "proxy/version.h"
+
+namespace mooring::sidecar {
+namespace {
+
+using observe::Exposition;
+namespace family = observe::family;
+
+double Seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
+
+// What the kernel says of the process, by the names that client libraries of Prometheus give it.
+void AddProcess(Exposition* out) {
+  rusage usage{};
+  if (getrusage(RUSAGE_SELF, &usage) == 0)
+    out->Add(family::kCpu, {}, Seconds(usage.ru_utime) + Seconds(usage.ru_stime));
+  std::ifstream statm("/proc/self/statm");
+  std::int64_t size = 0, resident = 0;
+  if (statm >> size >> resident) out->Add(family::kResident, {}, resident * sysconf(_SC_PAGESIZE));
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+    out->Add(family::kMaxFiles, {}, static_cast<std::int64_t>(files.rlim_cur));
+}
+
+void AddLog(Exposition* out, const log::Log::Report& report) {
+  for (std::size_t i = 0; i < log::kLevels; ++i) {
+    const char* level = log::LevelName(static_cast<log::Level>(i));
+    out->Add(family::kLogDropped, {{"level", level}},
+             static_cast<std::int64_t>(report.dropped.of[i]));
+  }
+  std::int64_t left_out = 0;
+  for (const log::LeftOut& topic : report.left_out)
+    left_out += static_cast<std::int64_t>(topic.lines);
+  out->Add(family::kLogLeftOut, {}, left_out);
+}
+
+double InSeconds(net::milliseconds time) { return std::chrono::duration<double>(time).count(); }
+
+}  // namespace
+
+std::string Sidecar::MetricsText(const std::string& service, observe::Format format) const {
+  Exposition out(format);
+  if (const Service* one = service.empty() ? nullptr : Find(service)) {
+    one->Measure(&out);
+    return out.Text();
+  }
+  for (const auto& one : services_) one->Measure(&out);
+  out.Add(family::kBuild, {{"version", kVersion}}, std::int64_t{1});
+  out.Add(family::kStart, {},
+          std::chrono::duration<double>(started_wall_.time_since_epoch()).count());
+  AddProcess(&out);
+  if (admission_) {
+    out.Add(family::kBuffer, {}, static_cast<std::int64_t>(admission_->buffers().kept()));
+    out.Add(family::kBufferLimit, {},
+            static_cast<std::int64_t>(admission_->limits().buffer_memory));
+  }
+  if (link_) {
+    out.Add(family::kAgentConnections, {}, static_cast<std::int64_t>(link_->connections().open()));
+  }
+  out.Add(family::kLoopLag, {{"loop", "control"}}, InSeconds(lag_.worst()));
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    const std::string name = "worker-" + std::to_string(i + 1);
+    out.Add(family::kLoopLag, {{"loop", name}}, InSeconds(workers_[i]->lag()));
+  }
+  AddLog(&out, log_.report());
+  return out.Text();
+}
+
+}  // namespace mooring::sidecar
