@@ -43,6 +43,9 @@ class Admission final {
   // NoteShortage: the kernel has refused a descriptor, so the limit may have changed.
   void NoteShortage() { ReadFileLimit(); }
 
+  // NextId is what the next connection of the process is called by, from 1 on, also one that is
+  // turned away.
+  std::uint64_t NextId() noexcept { return next_id_.fetch_add(1, std::memory_order_relaxed); }
   // Enter and Leave count a connection; Leave once its descriptors are closed.
   void Enter(ListenerKind kind) { Connections(kind).fetch_add(1, std::memory_order_relaxed); }
   void Leave(ListenerKind kind) { Connections(kind).fetch_sub(1, std::memory_order_relaxed); }
@@ -73,6 +76,7 @@ class Admission final {
   const std::int64_t workers_;
   net::MemoryMeter buffers_;
   std::atomic<std::int64_t> file_limit_{0};
+  std::atomic<std::uint64_t> next_id_{1};
   std::atomic<std::int64_t> connections_[2]{};
   std::atomic<std::int64_t> listeners_[2]{};
   std::atomic<std::int64_t> handshakes_{0};

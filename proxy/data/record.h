@@ -23,6 +23,7 @@
 namespace mooring::data {
 
 struct Record {
+  std::uint64_t id = 0;  // no other connection of the process has it (Admission::NextId)
   ListenerKind kind = ListenerKind::kPublic;
   net::MonotonicTime begun{};
   net::SocketAddress local;  // the listener's end of the client's connection

@@ -246,6 +246,7 @@ void ServiceHost::Admit(const std::string& name, ListenerKind kind, net::UniqueF
       return;
     }
     connection = connections_.front().get();
+    connection->record_.id = admission_.NextId();
     connection->position_ = connections_.begin();
     review_.Joined(*connection);
     counters(kind).total.Add();
@@ -271,6 +272,7 @@ void ServiceHost::Retire(Connection* connection) noexcept {
 void ServiceHost::CountUnbegun(const std::string& name, ListenerKind kind,
                                CloseReason reason) noexcept {
   Record record;
+  record.id = admission_.NextId();
   record.kind = kind;
   record.begun = loop_.now();
   record.reason = reason;

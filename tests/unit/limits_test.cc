@@ -112,6 +112,12 @@ TEST_CASE("admission: memory is one sum of connections, handshakes and buffers")
   CHECK(admission.Ask(ListenerKind::kUpstream) == Room::kYes);
 }
 
+TEST_CASE("admission: connections are called by numbers in the order in which they come") {
+  Admission admission(Limits::None(), 2);
+  CHECK(admission.NextId() == 1);
+  CHECK(admission.NextId() == 2);
+}
+
 TEST_CASE("admission: handshakes are limited by number and by bytes, and only on the public side") {
   Limits limits = Limits::None();
   limits.handshakes = 3;
