@@ -195,8 +195,8 @@ class Former {
     Json out = Json::object();
     const Fields fields(&in, path, fault_);
     for (const auto& [key, value] : in.items()) {
-      const bool known = std::any_of(shape.begin(), shape.end(), [&](const Field& field) {
-        return SameFieldName(key, field.name);
+      const bool known = std::any_of(shape.begin(), shape.end(), [&name = key](const Field& field) {
+        return SameFieldName(name, field.name);
       });
       if (!known && !IsBeside(key, value)) Fail("invalid config key \"" + Join(path, key) + '"');
     }
@@ -294,9 +294,9 @@ std::string ValueFault(const Json& value, const std::string& path) {
   if (!value.is_object()) return {};
   for (const auto& [key, entry] : value.items()) {
     const std::string place = path.empty() ? key : path + '.' + key;
-    const auto among = [&](std::initializer_list<const char*> known) {
-      return entry.is_string() && std::none_of(known.begin(), known.end(),
-                                               [&](const char* word) { return entry == word; });
+    const auto among = [&value = entry](std::initializer_list<const char*> known) {
+      return value.is_string() && std::none_of(known.begin(), known.end(),
+                                               [&](const char* word) { return value == word; });
     };
     if (key == "MeshGateway" && entry.is_object() && entry.contains("Mode")) {
       const Json& mode = entry["Mode"];

@@ -76,8 +76,7 @@ Result<std::unique_ptr<Store>> Store::Open(net::Loop& loop, log::Log& log, Optio
 }
 
 Store::Store(net::Loop& loop, log::Log& log, Options options, std::optional<Folder> folder)
-    : loop_(loop),
-      log_(log),
+    : log_(log),
       options_(std::move(options)),
       file_(PathOfFile(options_)),
       ledger_(options_.keep_private_key),

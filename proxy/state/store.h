@@ -119,7 +119,6 @@ class Store final {
   void Failed(const std::string& error);
   void Refused(const std::string& reason);
 
-  net::Loop& loop_;
   log::Log& log_;
   Options options_;
   const std::string file_;

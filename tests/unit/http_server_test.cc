@@ -295,8 +295,9 @@ TEST_CASE(
                                          {"vm.example:19100", "vm.example", true},
                                          {"VM.example", "vm.example", true},
                                          {"vm.example.evil", "vm.example", false}}) {
-    CAPTURE(host);
-    CHECK(http::IsOurs(host, name) == ours);
+    const std::string said = host;
+    CAPTURE(said);
+    CHECK(http::IsOurs(said, name) == ours);
   }
   Fixture fixture({.own_name = "vm.example"});
   const auto ask = [&](const std::string& host) {
