@@ -1,5 +1,5 @@
 """Certificates go wrong or change: leaves that expire, come too early or do not fit, roots that come and go
-(rows 12 to 16). Row 17, no roots at all, is in test_bad_answers.py."""
+(rows 12 to 16). Row 17, no roots at all, is in test_garbled_answers.py."""
 
 import datetime
 import ssl

@@ -140,7 +140,7 @@ TEST_CASE("leg failure: a dial that fails") {
     CHECK(ReasonOfDial(error, Dialed::kLocalApp) == CloseReason::kLocalConnectFailed);
   }
   for (const Dialed whom : {Dialed::kInstance, Dialed::kLocalApp}) {
-    for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM})
+    for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL})
       CHECK(ReasonOfDial(error, whom) == CloseReason::kOutOfResources);
   }
 }
