@@ -30,6 +30,11 @@ def test_status_and_what_the_agent_hears_name_the_same_version(case):
     check.equal({request.user_agent for request in agent.requests}, {f"mooring/{wanted()}"}, "the User-Agent of its questions")
 
 
+def test_the_newest_part_of_the_changelog_is_that_versions(case):
+    with open(f"{ROOT}/.github/CHANGELOG.md", encoding="utf-8") as file:
+        check.equal(re.search(r"^## ([\w.]+)", file.read(), re.M).group(1), wanted(), "the first version in CHANGELOG.md")
+
+
 def test_no_source_file_names_it(case):
     named = []
     for room in ("authz", "tls", "proxy"):
