@@ -14,6 +14,32 @@ namespace {
 constexpr std::size_t kQuotedFrom = 4096;
 constexpr std::size_t kQuoted = 200;
 
+constexpr std::string_view kOrNoLeader = ", or the agent has not reached a leader yet";
+
+// ReadLeader reads an answer of /v1/status/leader. 500 is "No known Consul servers" of a client
+// agent; what else is no name of a leader tells nothing.
+void ReadLeader(const Result<http::Response>& answer, Agent::Examined* examined) {
+  if (!answer) return;
+  const std::string_view body =
+      answer->status == 200 ? authz::Trimmed(answer->body) : std::string_view();
+  examined->leaderless = answer->status == 500 || body == "\"\"";
+  examined->led = body.size() > 2 && body.starts_with('"');
+}
+
+// WhyRefused is what is likely behind a 403. A server that has just started answers "ACL not found"
+// to any token before it has a leader, and a client agent before it has reached a server that the
+// permission is missing.
+std::string WhyRefused(std::string_view said, const Agent& agent, const std::string& asked_with,
+                       std::string_view gives) {
+  const std::string token = agent.TokenName(asked_with);
+  const std::string doubt(agent.link().HasReachedLeader() ? "" : kOrNoLeader);
+  if (said.find("ACL not found") != std::string_view::npos)
+    return "; the agent does not know " + token + " (deleted, or of another cluster)" + doubt;
+  return (asked_with.empty() ? "; it was asked without a token, which lacks a permission ("
+                             : "; a permission is missing from " + token + " (") +
+         std::string(gives) + ")" + doubt;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Agent>> Agent::Make(AgentLink& link, const Token::Origin& token) {
@@ -39,56 +65,67 @@ http::Request Agent::NewRequest(std::string_view method, std::string_view path,
   return link_.NewRequest(method, path, query, Secret());
 }
 
-void Agent::NameToken(const std::string& secret, Named callback) {
-  if (secret.empty()) {
-    callback(TokenName(secret));
-    return;
-  }
-  unnamed_.push_back({secret, std::move(callback)});
-  AskNames();
+void Agent::Examine(const std::string& secret, OnExamined callback) {
+  unexamined_.push_back({secret, std::move(callback)});
+  AskLeader();
 }
 
-void Agent::AskNames() {
-  if (!accessor_asker_) accessor_asker_ = NewAsker();
-  if (unnamed_.empty() || accessor_asker_->busy()) return;
-  accessor_asker_->Send(link_.NewRequest("GET", "/v1/acl/token/self", "", unnamed_.front().secret),
-                        [this](const Result<http::Response>& answer) {
-                          TellName(accessor_asker_->AskedWith(), answer);
-                        });
+// AskLeader comes first: what an agent without a leader says of a token means nothing.
+void Agent::AskLeader() {
+  if (!examiner_) examiner_ = NewAsker();
+  if (unexamined_.empty() || examiner_->busy()) return;
+  examiner_->Send(
+      link_.NewRequest("GET", "/v1/status/leader", "", ""),
+      [this, secret = unexamined_.front().secret](const Result<http::Response>& answer) {
+        Examined examined{.token = TokenName(secret)};
+        ReadLeader(answer, &examined);
+        if (examined.led) link_.NoteLeader();
+        if (examined.leaderless || secret.empty()) {
+          Tell(secret, examined);
+        } else {
+          AskAccessor(secret, examined);
+        }
+      });
 }
 
-void Agent::TellName(const std::string& secret, const Result<http::Response>& answer) {
-  std::string name = TokenName(secret);
-  if (answer && answer->status == 200) {
-    const auto accessor = authz::ParseTokenAccessor(answer->body);
-    if (accessor) name = "accessor " + *accessor + ", " + name;
-  }
-  const auto others = std::stable_partition(
-      unnamed_.begin(), unnamed_.end(), [&](const Unnamed& one) { return one.secret != secret; });
-  std::vector<Unnamed> named(std::make_move_iterator(others),
-                             std::make_move_iterator(unnamed_.end()));
-  unnamed_.erase(others, unnamed_.end());
-  AskNames();
-  for (const Unnamed& one : named) one.callback(name);
+void Agent::AskAccessor(const std::string& secret, Examined examined) {
+  examiner_->Send(
+      link_.NewRequest("GET", "/v1/acl/token/self", "", secret),
+      [this, secret, examined = std::move(examined)](const Result<http::Response>& answer) mutable {
+        if (answer && answer->status == 200) {
+          if (const auto accessor = authz::ParseTokenAccessor(answer->body))
+            examined.token = "accessor " + *accessor + ", " + examined.token;
+        }
+        Tell(secret, examined);
+      });
+}
+
+std::string Agent::Examined::Sure(std::string explained) const {
+  if (led && explained.ends_with(kOrNoLeader))
+    explained.resize(explained.size() - kOrNoLeader.size());
+  return explained;
+}
+
+void Agent::Tell(const std::string& secret, const Examined& examined) {
+  const auto of_it =
+      std::stable_partition(unexamined_.begin(), unexamined_.end(),
+                            [&](const Unexamined& one) { return one.secret != secret; });
+  const std::vector<Unexamined> done(std::make_move_iterator(of_it),
+                                     std::make_move_iterator(unexamined_.end()));
+  unexamined_.erase(of_it, unexamined_.end());
+  AskLeader();
+  for (const Unexamined& one : done) one.callback(examined);
 }
 
 Error Explain(const http::Response& response, const Agent& agent, std::string_view what,
-              const std::string& asked_with) {
+              const std::string& asked_with, std::string_view gives) {
   // Blotted before it is cut: half a token is too much.
   const std::string blotted = agent.Blot(response.body.substr(0, kQuotedFrom), asked_with);
   const std::string said = authz::Shortened(authz::Trimmed(blotted), kQuoted);
   const std::string answer = std::string(what) + ": the agent answered " +
                              std::to_string(response.status) + " (" + said + ")";
-  if (response.status == 403) {
-    const bool unknown = said.find("ACL not found") != std::string::npos;
-    return {
-        ErrorCode::kDenied,
-        answer + (unknown ? "; the agent does not know " : "; a permission is missing from ") +
-            agent.TokenName(asked_with) +
-            (unknown
-                 ? " (deleted, or of another cluster)"
-                 : " (a token with a service identity for this service has all that is needed)")};
-  }
+  if (response.status == 403)
+    return {ErrorCode::kDenied, answer + WhyRefused(said, agent, asked_with, gives)};
   if (response.status == 413) {
     return {ErrorCode::kInvalid,
             answer +

@@ -62,31 +62,41 @@ class Agent final {
   std::string Blot(std::string text, const std::string& secret = {}) const {
     return token_->Blot(std::move(text), secret);
   }
-  // NameToken calls back with the accessor ID of the token that something was asked with, if the
-  // agent tells it, and with TokenName; perhaps at once. Nothing is called after this object's end.
-  using Named = std::function<void(const std::string&)>;
-  void NameToken(const std::string& secret, Named callback);
+  // Examine asks the agent about a token that something was refused to, and calls back. Nothing is
+  // called after this object's end.
+  struct Examined {
+    std::string token;        // its accessor ID, if the agent tells it, and TokenName
+    bool leaderless = false;  // the agent has no leader now, and may refuse any token for that
+    bool led = false;         // it has one
+    // Sure is what Explain has said, without the doubt that there may be no leader, if there is.
+    std::string Sure(std::string explained) const;
+  };
+  using OnExamined = std::function<void(const Examined&)>;
+  void Examine(const std::string& secret, OnExamined callback);
 
  private:
-  struct Unnamed {
+  struct Unexamined {
     std::string secret;
-    Named callback;
+    OnExamined callback;
   };
   Agent(AgentLink& link, std::shared_ptr<Token> token);
-  void AskNames();
-  void TellName(const std::string& secret, const Result<http::Response>& answer);
+  void AskLeader();
+  void AskAccessor(const std::string& secret, Examined examined);
+  void Tell(const std::string& secret, const Examined& examined);
 
   AgentLink& link_;
   const std::shared_ptr<Token> token_;
   state::Store* store_ = nullptr;
   net::milliseconds max_stale_{0};
-  std::unique_ptr<Asker> accessor_asker_;
-  std::vector<Unnamed> unnamed_;  // one question for each secret, one after the other
+  std::unique_ptr<Asker> examiner_;
+  std::vector<Unexamined> unexamined_;  // one secret after the other
 };
 
 // Explain turns an answer that is not 200 into an error with its likely cause: 403 names the token,
-// which is the one it was asked with, and the permission. `what` says what was asked for.
+// which is the one it was asked with, and the permission. `what` says what was asked for, `gives`
+// what a token has to have for it.
+inline constexpr std::string_view kIdentityGives = "a service identity for this service has it";
 Error Explain(const http::Response& response, const Agent& agent, std::string_view what,
-              const std::string& asked_with);
+              const std::string& asked_with, std::string_view gives = kIdentityGives);
 
 }  // namespace mooring::control

@@ -7,6 +7,7 @@
 // only.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -74,6 +75,12 @@ class AgentLink final {
   // last did.
   void NoteServers() { servers_seen_ = loop_.now(); }
   std::optional<net::MonotonicTime> ServersSeen() const { return servers_seen_; }
+  // HasReachedLeader: they have answered this agent, or it knows who leads them, and no connection
+  // to it has been lost since, so it is not one that has just started.
+  bool HasReachedLeader() const {
+    return std::max(servers_seen_, leader_seen_) > connections_->last_loss();
+  }
+  void NoteLeader() { leader_seen_ = loop_.now(); }  // the agent has named it
 
   // CallWhenBack runs `call` once, after the event in which somebody says that the agent answers
   // again.
@@ -98,6 +105,7 @@ class AgentLink final {
   ClockCheck clock_;
   WaitLimit wait_limit_;
   std::optional<net::MonotonicTime> servers_seen_;
+  std::optional<net::MonotonicTime> leader_seen_;
   std::map<const void*, std::function<void()>> waiting_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::vector<std::weak_ptr<Token>> tokens_;

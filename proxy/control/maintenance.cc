@@ -16,6 +16,7 @@ constexpr milliseconds kLeave{1'000};  // what a stopping process grants the age
 // Somebody waits for the end of a process.
 constexpr net::RetryPause::Bounds kRetryEnd{milliseconds(500), milliseconds(500)};
 constexpr net::RetryPause::Bounds kRetryUndo{milliseconds(500), milliseconds(4'000)};
+constexpr char kGives[] = "it takes service:write on the name that this proxy is registered under";
 constexpr int kEndTries = 3;
 
 }  // namespace
@@ -36,28 +37,28 @@ void Maintenance::Put(bool enable, std::function<void(bool)> done) {
       std::string("enable=") + (enable ? "true" : "false") +
           (enable ? "&reason=" + authz::PercentEncoded(kDrainReason) : std::string()));
   request.deadline = kLeave;
-  asker_->Send(std::move(request),
-               [this, enable, done = std::move(done)](const Result<http::Response>& answer) {
-                 const bool taken = answer && answer->status == 200;
-                 if (!taken) {
-                   const std::string error =
-                       answer ? Explain(*answer, agent_, "maintenance", asker_->AskedWith()).message
-                              : answer.error().message;
-                   if (error != std::exchange(last_error_, error)) {
-                     log_.Warn("agent",
-                               enable ? log::Literal("maintenance not set")
-                                      : log::Literal("maintenance not ended"),
-                               {{"id", proxy_id_}, {"error", error}});
-                   }
-                 } else {
-                   settled_ = !enable;
-                   log_.Info("agent",
-                             enable ? log::Literal("maintenance set for the drain")
-                                    : log::Literal("maintenance of a drain ended"),
-                             {{"id", proxy_id_}});
-                 }
-                 done(taken);
-               });
+  asker_->Send(std::move(request), [this, enable,
+                                    done = std::move(done)](const Result<http::Response>& answer) {
+    const bool taken = answer && answer->status == 200;
+    if (!taken) {
+      const std::string error =
+          answer ? Explain(*answer, agent_, "maintenance", asker_->AskedWith(), kGives).message
+                 : answer.error().message;
+      if (error != std::exchange(last_error_, error)) {
+        log_.Warn(
+            "agent",
+            enable ? log::Literal("maintenance not set") : log::Literal("maintenance not ended"),
+            {{"id", proxy_id_}, {"error", error}});
+      }
+    } else {
+      settled_ = !enable;
+      log_.Info("agent",
+                enable ? log::Literal("maintenance set for the drain")
+                       : log::Literal("maintenance of a drain ended"),
+                {{"id", proxy_id_}});
+    }
+    done(taken);
+  });
 }
 
 void Maintenance::Set(std::function<void(bool)> done) { Put(true, std::move(done)); }

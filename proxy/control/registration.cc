@@ -22,6 +22,7 @@ constexpr milliseconds kLeave{1'000};  // what a stopping process grants the age
 // somebody waits for the end of a process
 constexpr net::RetryPause::Bounds kRetryRemove{milliseconds(500), milliseconds(500)};
 constexpr int kRemoveTries = 3;
+constexpr char kLeaderless[] = "the agent has no leader";
 constexpr char kMark[] = "mooring-process";  // a key of Meta
 
 std::string CheckId(const Registration::Entry& entry) { return entry.id + "-ttl"; }
@@ -60,7 +61,7 @@ void Registration::Later(milliseconds delay, void (Registration::*what)()) {
 void Registration::TryAgain(void (Registration::*what)(), log::Literal said,
                             const Result<http::Response>& answer, std::string_view asked) {
   const Error error =
-      answer ? Explain(*answer, agent_, asked, asker_->AskedWith()) : answer.error();
+      answer ? Explain(*answer, agent_, asked, asker_->AskedWith(), Gives()) : answer.error();
   if (answer) complaint_ = error.message;
   Failed(said, error);
   Later(pause_.Failed(kRetry, loop_.now()), what);
@@ -75,13 +76,32 @@ void Registration::Failed(log::Literal what, const Error& why) {
     return;
   }
   // No outage, and nothing that waiting cures.
-  agent_.NameToken(asker_->AskedWith(),
-                   [&log = log_, id = entry_.id, message = why.message,
-                    needs = "service:write on \"" + entry_.service + "-proxy\" and \"" +
-                            entry_.service + "\""](const std::string& token) {
-                     log.Err("agent", "agent refuses",
-                             {{"id", id}, {"error", message}, {"token", token}, {"needs", needs}});
-                   });
+  agent_.Examine(asker_->AskedWith(), [this, alive = std::weak_ptr<bool>(alive_), &log = log_,
+                                       id = entry_.id, message = why.message,
+                                       needs = Needs()](const Agent::Examined& examined) {
+    if (!examined.leaderless) {
+      const std::string sure = examined.Sure(message);
+      log.Err("agent", "agent refuses",
+              {{"id", id}, {"error", sure}, {"token", examined.token}, {"needs", needs}});
+      if (!alive.expired() && last_error_ == message) last_error_ = sure;
+      return;
+    }
+    if (alive.expired()) return;
+    last_error_ = kLeaderless;  // what is refused after it is said then
+    if (std::exchange(leaderless_said_, true)) return;
+    log.Warn("agent", "the agent has no leader and refuses every token, will retry",
+             {{"id", id}, {"error", message}});
+  });
+}
+
+std::string Registration::Needs() const {
+  return "service:write on \"" + entry_.service + "-proxy\" and \"" + entry_.service + "\"";
+}
+
+// Gives is what a token has to have, where a service identity is not enough.
+std::string Registration::Gives() const {
+  return "it takes " + Needs() + "; a service identity for \"" + entry_.service +
+         "\" has the latter and \"" + entry_.service + "-sidecar-proxy\" alone";
 }
 
 void Registration::Rest() {
@@ -145,6 +165,7 @@ void Registration::Pass() {
       unproven_ = false;
       pause_.Succeeded();
       complaint_.clear();
+      leaderless_said_ = false;
       if (!std::exchange(last_error_, {}).empty()) {
         log_.Info("agent", "the agent takes our heartbeats again", {{"id", entry_.id}});
         agent_.link().SayBack();
@@ -264,10 +285,10 @@ void Registration::Deregister(int tries_left, std::function<void()> done) {
       done();
       return;
     }
-    RemoveAgain(
-        tries_left,
-        answer ? Explain(*answer, agent_, "deregister", asker_->AskedWith()) : answer.error(),
-        std::move(done));
+    RemoveAgain(tries_left,
+                answer ? Explain(*answer, agent_, "deregister", asker_->AskedWith(), Gives())
+                       : answer.error(),
+                std::move(done));
   });
 }
 

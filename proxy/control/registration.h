@@ -66,6 +66,8 @@ class Registration final {
   void TryAgain(void (Registration::*what)(), log::Literal said,
                 const Result<http::Response>& answer, std::string_view asked);
   void Failed(log::Literal what, const Error& why);
+  std::string Needs() const;
+  std::string Gives() const;
   void Rest();  // neither heartbeats nor tries until something else is begun
   void Look(std::function<void(const Result<Owner>&)> done);
   void MakeCritical(std::function<void(bool)> done);
@@ -88,7 +90,9 @@ class Registration final {
   bool unproven_ = false;
   bool asked_ = false;  // a registration has been sent, whatever came of it
   std::string last_error_;
+  bool leaderless_said_ = false;
   std::string complaint_;
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace mooring::control

@@ -142,6 +142,7 @@ void Watch::Confirm(const http::Response& response, const Subscriber::Facts& fac
   retry_.Stop();
   pause_.Succeeded();
   refusal_said_at_.reset();
+  leaderless_said_ = false;
   state_.phase = State::Phase::kOk;
   state_.source = State::Source::kAgent;
   const bool filtered_before =
@@ -197,10 +198,23 @@ void Watch::SayRefused(const Error& error) {
   // No outage, and nothing that waiting cures: said loudly, and again while it lasts.
   if (refusal_said_at_ && loop_.now() - *refusal_said_at_ < kSayAgain) return;
   refusal_said_at_ = loop_.now();
-  agent_.NameToken(AskedWith(), [&log = log_, watch = options_.name, message = error.message,
-                                 needs = options_.needs](const std::string& token) {
-    log.Err("agent", "agent refuses",
-            {{"watch", watch}, {"error", message}, {"token", token}, {"needs", needs}});
+  agent_.Examine(AskedWith(), [this, alive = std::weak_ptr<bool>(alive_), &log = log_,
+                               watch = options_.name, needs = options_.needs,
+                               message = error.message](const Agent::Examined& examined) {
+    if (!examined.leaderless) {
+      log.Err("agent", "agent refuses",
+              {{"watch", watch},
+               {"error", examined.Sure(message)},
+               {"token", examined.token},
+               {"needs", needs}});
+      return;
+    }
+    if (alive.expired()) return;
+    // An outage, which ends; what is refused after it is said then.
+    refusal_said_at_.reset();
+    if (std::exchange(leaderless_said_, true)) return;
+    log.Warn("agent", "the agent has no leader and refuses every token, will retry",
+             {{"watch", watch}, {"error", message}, {"agent", agent_.name()}});
   });
 }
 
@@ -212,10 +226,10 @@ std::string Watch::AskedWith() {
 
 // SayFiltered: what is in force may be less than there is, and looks like nobody being there.
 void Watch::SayFiltered() {
-  agent_.NameToken(AskedWith(), [&log = log_, watch = options_.name,
-                                 needs = options_.needs](const std::string& token) {
+  agent_.Examine(AskedWith(), [&log = log_, watch = options_.name,
+                               needs = options_.needs](const Agent::Examined& examined) {
     log.Warn("agent", "the answer is filtered by ACLs",
-             {{"watch", watch}, {"token", token}, {"needs", needs}});
+             {{"watch", watch}, {"token", examined.token}, {"needs", needs}});
   });
 }
 

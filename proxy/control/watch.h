@@ -167,6 +167,7 @@ class Watch final : private Subscriber {
   net::Timer retry_;
   net::RetryPause pause_;
   std::optional<net::MonotonicTime> refusal_said_at_;
+  bool leaderless_said_ = false;
   bool failure_said_ = false;
   State state_;
   std::size_t body_hash_ = 0;                      // of the last answer taken up

@@ -48,10 +48,10 @@ std::optional<Error> Watch::Distrust(const http::Response& response) {
   const bool no_less =
       nothing_better || (options_.partial == Partial::kInsteadOfNothing && state_.filtered);
   if (filtered && !no_less) {
-    state_.refusal =
-        options_.name +
-        ": not taken up: the answer was filtered by ACLs; a permission is missing from " +
-        agent_.TokenName(AskedWith());
+    const std::string sent = AskedWith();
+    state_.refusal = options_.name + ": not taken up: the answer was filtered by ACLs; " +
+                     (sent.empty() ? "it was asked without a token"
+                                   : "a permission is missing from " + agent_.TokenName(sent));
     return Error{ErrorCode::kDenied, state_.refusal};
   }
   return std::nullopt;

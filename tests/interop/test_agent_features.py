@@ -4,6 +4,7 @@ import json
 import os
 
 from lib import apps, check, consul_version
+from lib.case import slowness
 from lib.consul import Consul
 from lib.mooring import Mooring, run
 from lib.ports import free_port
@@ -15,6 +16,22 @@ def setup_module(case):
     global consul, acl
     consul = Consul(case, socket=True)
     acl = Consul(case, acl="deny")
+
+
+class Leaderless(Consul):
+    """A server that waits for a second one, which never comes: its HTTP API answers."""
+
+    def __init__(self, case):
+        super().__init__(case, keep_state=True, acl="deny", bootstrap_expect=2)
+
+    def wait_ready(self, seconds=20):
+        def answers():
+            try:
+                return self.get("/v1/status/leader") == ""
+            except OSError:
+                return False
+
+        check.within(answers, "consul answers", seconds * slowness(), step=0.03)
 
 
 def service(name, app_port, upstreams=(), config=None, port=None):
@@ -243,6 +260,17 @@ def test_a_token_without_permission_says_so_and_what_is_missing(case):
                                   "-service-addr", "127.0.0.1:1", "-listen", "127.0.0.1:0", ready=False)
     proxy.wait_log("a permission is missing from the token")
     check.equal(proxy.admin("/ready")[0], 503, "/ready")
+
+
+def test_a_token_that_an_agent_without_a_leader_refuses_is_not_called_unknown(case):
+    agent = Leaderless(case)
+    proxy = Mooring.connect_proxy(case, "-http-addr", agent.address, "-token", agent.token, "-proxy-id", "web-proxy",
+                                  ready=False)
+    proxy.wait_log(r"\[WARN\].*the agent has no leader and refuses every token.*watch=proxy_config")
+    code, reasons = proxy.admin("/ready")
+    check.equal(code, 503, "/ready")
+    check.true("or the agent has not reached a leader yet" in reasons, f"what /ready says: {reasons}")
+    check.equal(proxy.lines("ERROR"), [], "errors")
 
 
 def test_sidecar_for_without_a_token_smells_of_a_missing_permission(case):

@@ -55,12 +55,12 @@ class Consul:
         config["ports"] = ports
         if limits:
             config["limits"] = limits
-        config.update(settings)
         self.arguments = ["agent"]
         if keep_state:
             config.update(server=True, bootstrap_expect=1, data_dir=str(case.directory / "consul-data"))
         else:
             self.arguments.append("-dev")
+        config.update(settings)
         self.arguments += ["-config-file", str(case.write(f"consul-{self.port}.json", json.dumps(config)))]
         self.process = None
         self.start()

@@ -149,7 +149,8 @@ inline bool Blocks(const std::string& target) { return target.find("index=") != 
 // AtDesk is one service's access to such an agent, and what that needs. A Clock, if there is one,
 // is made before it.
 struct AtDesk {
-  explicit AtDesk(Desk::Answer answer) : desk(loop, std::move(answer)) {
+  explicit AtDesk(Desk::Answer answer, log::Level level = log::Level::kError)
+      : log(level, false), desk(loop, std::move(answer)) {
     auto made = control::AgentLink::Make(loop, log, desk.settings());
     REQUIRE(made);
     link = std::move(*made);
@@ -157,7 +158,7 @@ struct AtDesk {
   }
 
   net::Loop loop;
-  log::Log log{log::Level::kError, false};
+  log::Log log;
   Desk desk;
   std::unique_ptr<control::AgentLink> link;
   std::unique_ptr<control::Agent> agent;

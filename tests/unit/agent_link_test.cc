@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -117,18 +118,90 @@ TEST_CASE("agent link: each token that is asked about is named by its own access
   test::WriteFile(file, "second, and longer");
   (void)web->Secret();
   std::vector<std::string> names;
-  const auto note = [&](const std::string& name) { names.push_back(name); };
+  const auto note = [&](const Agent::Examined& one) { names.push_back(one.token); };
   for (const char* secret : {"first", "second, and longer", "first", "given", ""})
-    web->NameToken(secret, note);
+    web->Examine(secret, note);
   RunUntil(fixture.loop, [&] { return names.size() == 5; });
-  CHECK(names == std::vector<std::string>{
-                     "no token", "accessor of-first, the token that " + file + " had before",
-                     "accessor of-first, the token that " + file + " had before",
-                     "accessor of-second, and longer, the token of " + file,
-                     "accessor of-given, the token of the settings"});
+  CHECK(names ==
+        std::vector<std::string>{"accessor of-first, the token that " + file + " had before",
+                                 "accessor of-first, the token that " + file + " had before",
+                                 "accessor of-second, and longer, the token of " + file,
+                                 "accessor of-given, the token of the settings", "no token"});
   CHECK(fixture.desk.Asked("/v1/acl/token/self") == 3);
   CHECK(web->Blot("given, second, and longer, first", "first") ==
         "(the token), (the token), (the token)");
+}
+
+TEST_CASE(
+    "agent link: what an agent says of its leader is told, and of a token only if it has one") {
+  struct Row {
+    std::string says;
+    bool leaderless, led;
+  };
+  for (const Row& row :
+       {Row{test::Ok("\"127.0.0.1:8300\""), false, true}, Row{test::Ok("\"\"\n"), true, false},
+        Row{test::Says(500, "No known Consul servers"), true, false},
+        Row{test::Says(404, ""), false, false},
+        Row{test::Says(403, "Permission denied"), false, false}, Row{test::Ok("[]"), false, false},
+        Row{Desk::kHangUp, false, false}}) {
+    CAPTURE(row.says);
+    Fixture fixture;
+    const auto web = fixture.Service({"of-web", ""});
+    fixture.answer = [&](const std::string& target) {
+      return target == "/v1/status/leader" ? row.says : test::Ok(R"({"AccessorID":"a"})");
+    };
+    std::optional<Agent::Examined> examined;
+    web->Examine("of-web", [&](const Agent::Examined& one) { examined = one; });
+    RunUntil(fixture.loop, [&] { return examined.has_value(); });
+    CHECK(examined->leaderless == row.leaderless);
+    CHECK(examined->led == row.led);
+    if (row.says != Desk::kHangUp)
+      CHECK((examined->token.find("accessor a") == 0) != row.leaderless);
+    CHECK(fixture.link->HasReachedLeader() == row.led);
+    CHECK(fixture.desk.All("status/leader").front().token.empty());
+  }
+}
+
+TEST_CASE(
+    "agent link: a refusal says whose token it is, what that lacks, and what is not certain") {
+  struct Row {
+    std::string token, body;
+    bool led;
+    std::string_view gives, text;
+  };
+  const std::string other = "it takes service:write on \"x\"";
+  for (const Row& row : {
+           Row{"of-web", "ACL not found", true, kIdentityGives,
+               "doc: the agent answered 403 (ACL not found); the agent does not know its token "
+               "(deleted, or of another cluster)"},
+           Row{"of-web", "ACL not found", false, kIdentityGives,
+               "doc: the agent answered 403 (ACL not found); the agent does not know its token "
+               "(deleted, or of another cluster), or the agent has not reached a leader yet"},
+           Row{"of-web", "Permission denied", true, kIdentityGives,
+               "doc: the agent answered 403 (Permission denied); a permission is missing from its "
+               "token (a service identity for this service has it)"},
+           Row{"of-web", "Permission denied", false, other,
+               "doc: the agent answered 403 (Permission denied); a permission is missing from its "
+               "token (it takes service:write on \"x\"), or the agent has not reached a leader "
+               "yet"},
+           Row{"", "Permission denied", true, other,
+               "doc: the agent answered 403 (Permission denied); it was asked without a token, "
+               "which lacks a permission (it takes service:write on \"x\")"},
+       }) {
+    CAPTURE(row.text);
+    Fixture fixture;
+    const auto web = fixture.Service({row.token, "", "its token"});
+    if (row.led) fixture.link->NoteLeader();
+    http::Response response;
+    response.status = 403;
+    response.body = row.body;
+    const Error error = Explain(response, *web, "doc", row.token, row.gives);
+    CHECK(error.code == ErrorCode::kDenied);
+    CHECK(error.message == row.text);
+    const Agent::Examined led{.token = "", .led = true};
+    CHECK(led.Sure(error.message).find("leader") == std::string::npos);
+    CHECK(Agent::Examined{}.Sure(error.message) == error.message);
+  }
 }
 
 TEST_CASE("agent link: a token whose name there was no memory to ask for is asked for again") {
@@ -137,15 +210,15 @@ TEST_CASE("agent link: a token whose name there was no memory to ask for is aske
     CAPTURE(n);
     Fixture fixture;
     const auto web = fixture.Service({"of-web", ""});
-    std::function<void(const std::string&)> unheard = [](const std::string&) {};
+    Agent::OnExamined unheard = [](const Agent::Examined&) {};
     test::FailingNew::Arm(n, 1);
     try {
-      web->NameToken("of-web", std::move(unheard));
+      web->Examine("of-web", std::move(unheard));
     } catch (const std::bad_alloc&) {
     }
     failed = test::FailingNew::Lift().failed;
     bool named = false;
-    web->NameToken("of-web", [&](const std::string&) { named = true; });
+    web->Examine("of-web", [&](const Agent::Examined&) { named = true; });
     RunUntil(fixture.loop, [&] { return named; });
   }
 }

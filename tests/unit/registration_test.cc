@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "tests/unit/agent_desk.h"
+#include "tests/unit/state_fixture.h"
 #include "tests/unit/test_clock.h"
 
 namespace mooring::control {
@@ -29,7 +30,10 @@ constexpr char kRemove[] = "/v1/agent/service/deregister/web-proxy";
 // World is a registration at an agent that answers 200 to everything, but for what the test has it
 // say.
 struct World {
-  World() { registration.Start(); }
+  explicit World(log::Level level = log::Level::kError)
+      : here([this](const std::string& target) { return Answer(target); }, level) {
+    registration.Start();
+  }
   std::string Answer(const std::string& target) {
     for (const auto& [prefix, answer] : answers) {
       if (target.starts_with(prefix)) return answer;
@@ -88,7 +92,7 @@ struct World {
 
   test::Clock clock;
   std::map<std::string, std::string> answers;  // by the beginning of the target
-  test::AtDesk here{[this](const std::string& target) { return Answer(target); }};
+  test::AtDesk here;
   Registration registration{
       here.loop, here.log, *here.agent, {"web-proxy", "web", "10.0.0.1", 8443}};
 };
@@ -169,6 +173,34 @@ TEST_CASE("registration: a heartbeat that is forbidden registers nothing anew") 
   CHECK(world.Asked(kRegister) == 1);
   CHECK(world.Asked(kPass) <= 35);
   CHECK(world.registration.Complaint().find("Permission denied") != std::string::npos);
+}
+
+TEST_CASE("registration: a refusal says what it takes, which is more than a service identity has") {
+  World world;
+  world.answers[kRegister] = Says(403, "Permission denied");
+  world.answers["/v1/status/leader"] = test::Ok("\"127.0.0.1:8300\"");
+  world.Pass(30s);
+  CHECK(world.registration.Complaint() ==
+        "register web-proxy: the agent answered 403 (Permission denied); it was asked without a "
+        "token, which lacks a permission (it takes service:write on \"web-proxy\" and \"web\"; a "
+        "service identity for \"web\" has the latter and \"web-sidecar-proxy\" alone)");
+}
+
+TEST_CASE("registration: what an agent without a leader refuses is an outage, then a refusal") {
+  test::StandardError lines;
+  World world(log::Level::kWarn);
+  world.answers[kRegister] = Says(403, "ACL not found");
+  world.answers["/v1/status/leader"] = test::Ok("\"\"");
+  const auto said = [&](const char* text) {
+    REQUIRE(world.here.log.Flush(10s));
+    return lines.Count(text);
+  };
+  world.Pass(30s);
+  CHECK(said("[WARN]  agent: the agent has no leader and refuses every token") == 1);
+  CHECK(said("agent refuses") == 0);
+  world.answers["/v1/status/leader"] = test::Ok("\"127.0.0.1:8300\"");
+  world.Pass(30s);
+  CHECK(said("[ERROR] agent: agent refuses: id=web-proxy") == 1);
 }
 
 TEST_CASE("registration: a registration that is refused is tried again with growing pauses") {

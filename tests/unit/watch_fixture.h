@@ -24,7 +24,8 @@ struct WithClock {
 
 struct Watches : WithClock, AtDesk {
   // `answer` gives the answer to a target, or nothing: it waits.
-  explicit Watches(Desk::Answer answer) : AtDesk(std::move(answer)) {}
+  explicit Watches(Desk::Answer answer, log::Level level = log::Level::kError)
+      : AtDesk(std::move(answer), level) {}
   ~Watches() { watches.clear(); }
   Watches(const Watches&) = delete;
   Watches& operator=(const Watches&) = delete;

@@ -393,6 +393,37 @@ TEST_CASE("watch: a refusal names the token that was refused, though its file ha
   agent.watches.clear();
 }
 
+TEST_CASE("watch: what an agent without a leader refuses is an outage, and afterwards a refusal") {
+  test::StandardError lines;
+  std::string leader = "\"\"";
+  Watches agent(
+      [&](const std::string& target) {
+        return target == "/v1/status/leader" ? test::Ok(leader) : test::Says(403, "ACL not found");
+      },
+      log::Level::kWarn);
+  const auto service = agent.Service({"of-web", "", "its token"});
+  Watch& watch = agent.New("doc", Watches::Of(kDoc), service.get());
+  watch.Start();
+  const auto said = [&](const char* text) {
+    REQUIRE(agent.log.Flush(10s));
+    return lines.Count(text);
+  };
+  agent.Pass(60s);
+  CHECK(said("[WARN]  agent: the agent has no leader and refuses every token, will retry: "
+             "watch=doc") == 1);
+  CHECK(said("agent refuses") == 0);
+  CHECK(watch.state().last_error.find("or the agent has not reached a leader yet") !=
+        std::string::npos);
+  leader = "\"127.0.0.1:8300\"";
+  agent.Pass(20s);
+  CHECK(said("[ERROR] agent: agent refuses: watch=doc") == 1);
+  CHECK(said("(deleted, or of another cluster)\" token") == 1);
+  CHECK(watch.state().last_error.ends_with("(deleted, or of another cluster)"));
+  agent.Pass(60s);
+  CHECK(said("agent refuses") == 1);
+  agent.watches.clear();
+}
+
 TEST_CASE("watch: a refresh goes beside a blocking question, which is not given up") {
   Watches agent([](const std::string& target) {
     return Blocks(target) ? std::string() : test::Ok("a", Index(7));
