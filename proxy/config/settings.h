@@ -104,6 +104,7 @@ struct ServiceSettings {
   // upstream: TCP, TLS and every further attempt together
   milliseconds connect_timeout{5'000};
   milliseconds local_connect_timeout{1'000};  // to the local app
+  bool proxy_protocol = false;                // tell the local app who calls
   milliseconds idle_timeout{0};               // no byte either way; 0: none
   // the same on the public listener; absent: idle_timeout
   std::optional<milliseconds> local_idle_timeout;

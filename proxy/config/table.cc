@@ -170,6 +170,17 @@ constexpr Setting kTable[] = {
      .says = "Deadline for connecting to the service itself."},
 
     {.in = In::kPublicListener,
+     .key = "proxy_protocol",
+     .value = kind::Switch{&ServiceSettings::proxy_protocol},
+     .flag = "proxy-protocol",
+     .config_key = "proxy_protocol",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .says = "Begin each connection to the service with a header of the PROXY protocol, version 2: "
+             "the caller's address, and its SPIFFE ID as TLV 0xE0. The service has to expect it "
+             "(nginx: proxy_protocol, HAProxy: accept-proxy)."},
+
+    {.in = In::kPublicListener,
      .value = kind::Duration{&ServiceSettings::local_idle_timeout, Zero::kAllowed},
      .config_key = "local_idle_timeout_ms",
      .of = Of::kService,

@@ -231,6 +231,7 @@ void ReadLocalApp(const authz::ProxyDocument& document, Reader* reader, ProxyCon
 void Take(const config::ServiceSettings& settings, ProxyConfig* config) {
   config->handshake_timeout = settings.handshake_timeout;
   config->local_connect_timeout = settings.local_connect_timeout;
+  config->proxy_protocol = settings.proxy_protocol;
   config->inbound_idle_timeout = settings.local_idle_timeout.value_or(settings.idle_timeout);
   config->connect_timeout = settings.connect_timeout;
   config->idle_timeout = settings.idle_timeout;

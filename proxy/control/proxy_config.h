@@ -33,6 +33,7 @@ struct ProxyConfig {
   std::optional<net::Address> local_app;
   milliseconds handshake_timeout{};
   milliseconds local_connect_timeout{};
+  bool proxy_protocol = false;
   milliseconds inbound_idle_timeout{};
   milliseconds connect_timeout{};
   milliseconds idle_timeout{};

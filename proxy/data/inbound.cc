@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "proxy/data/leg_failure.h"
+#include "proxy/data/proxy_header.h"
 #include "tls/session.h"
 
 namespace mooring::data {
@@ -153,6 +154,13 @@ void Inbound::OnDialed(net::UniqueFd fd, int error) {
   if (record_.flow) record_.flow->connect.Add(*record_.connect_took);
   app_.emplace(host_.loop(), std::move(fd), this);
   app_->CountKept(&host_.buffers());
+  if (rules.proxy_header) {
+    // Before anything of the caller's: what it sends, a header or not, is payload. Should the app
+    // have gone already, the relay meets that.
+    const std::string header =
+        ProxyHeader(record_.peer, record_.local, record_.identity, record_.tls.version);
+    (void)app_->Write({reinterpret_cast<const std::uint8_t*>(header.data()), header.size()});
+  }
   live_.emplace(host_, *this, record_, *app_, caller_, rules.idle_timeout, host_.loop().now());
   live_->Start();
 }

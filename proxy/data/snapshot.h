@@ -38,6 +38,7 @@ struct InboundRules {
   std::string local_app_text;  // for messages
   milliseconds handshake_timeout{10'000};
   milliseconds local_connect_timeout{1'000};
+  bool proxy_header = false;     // the app is told who calls (proxy_header.h)
   milliseconds idle_timeout{0};  // 0: none
 };
 

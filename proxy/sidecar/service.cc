@@ -196,6 +196,7 @@ void Service::Publish() {
     inbound->local_app_text = config_->local_app->Text();
     inbound->handshake_timeout = config_->handshake_timeout;
     inbound->local_connect_timeout = config_->local_connect_timeout;
+    inbound->proxy_header = config_->proxy_protocol;
     inbound->idle_timeout = config_->inbound_idle_timeout;
     for (const data::Endpoint& place : local_app_->endpoints())
       inbound->local_app.push_back(place.address);
