@@ -64,9 +64,15 @@ void Registration::TryAgain(void (Registration::*what)(), log::Literal said,
       answer ? Explain(*answer, agent_, asked, asker_->AskedWith(), Gives()) : answer.error();
   if (answer) complaint_ = error.message;
   Failed(said, error);
+  Became(error.code == ErrorCode::kUnavailable ? First::kUnanswered : First::kRefused);
   Later(pause_.Failed(kRetry, loop_.now()), what);
   // Whoever hears it first: an agent that is back is not kept waiting. One that refuses is.
   if (!answer) agent_.link().CallWhenBack(this, [this, what] { (this->*what)(); });
+}
+
+void Registration::Became(First first) {
+  if (first_ == First::kTaken || std::exchange(first_, first) == first) return;
+  if (on_change_) on_change_();
 }
 
 void Registration::Failed(log::Literal what, const Error& why) {
@@ -87,10 +93,12 @@ void Registration::Failed(log::Literal what, const Error& why) {
       return;
     }
     if (alive.expired()) return;
-    last_error_ = kLeaderless;  // what is refused after it is said then
-    if (std::exchange(leaderless_said_, true)) return;
-    log.Warn("agent", "the agent has no leader and refuses every token, will retry",
-             {{"id", id}, {"error", message}});
+    if (last_error_ == message) last_error_ = kLeaderless;  // what is refused then is said
+    if (!std::exchange(leaderless_said_, true)) {
+      log.Warn("agent", "the agent has no leader and refuses every token, will retry",
+               {{"id", id}, {"error", message}});
+    }
+    Became(First::kUnanswered);
   });
 }
 
@@ -142,6 +150,7 @@ void Registration::Register() {
       return;
     }
     registered_ = true;
+    Became(First::kTaken);
     // An agent that takes it again and again, and no heartbeat, is heard of by the latter.
     if (!std::exchange(unproven_, true)) {
       log_.Info("agent", "registered",

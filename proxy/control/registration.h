@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "proxy/control/agent.h"
 #include "proxy/log/log.h"
@@ -40,9 +41,16 @@ class Registration final {
 
   void Start();
   bool registered() const { return registered_; }
+  // First is what has become of our first registration; kTaken stays. Until then no caller can find
+  // us, unless an earlier process has left an entry at an agent that does not answer.
+  enum class First { kAsked, kRefused, kUnanswered, kTaken };
+  First first() const { return first_; }
+  // OnChange is called when first() has changed.
+  void OnChange(std::function<void()> callback) { on_change_ = std::move(callback); }
   // Complaint is what the agent has against our entry; empty: nothing, or it does not answer at
   // all.
   const std::string& Complaint() const { return complaint_; }
+  const std::string& last_error() const { return last_error_; }  // of the last try; empty: none
 
   const std::string& id() const { return entry_.id; }
 
@@ -66,6 +74,7 @@ class Registration final {
   void TryAgain(void (Registration::*what)(), log::Literal said,
                 const Result<http::Response>& answer, std::string_view asked);
   void Failed(log::Literal what, const Error& why);
+  void Became(First first);
   std::string Needs() const;
   std::string Gives() const;
   void Rest();  // neither heartbeats nor tries until something else is begun
@@ -85,6 +94,8 @@ class Registration final {
   net::Timer timer_;
   void (Registration::*next_)() = nullptr;
   std::function<void()> after_timer_;
+  First first_ = First::kAsked;
+  std::function<void()> on_change_;
   bool registered_ = false;
   // the agent has not taken a heartbeat since it took the last registration
   bool unproven_ = false;

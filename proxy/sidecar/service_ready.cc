@@ -1,5 +1,6 @@
 // Service: whether it can serve. Our entry in the catalog depends on the inbound side alone; /ready
-// asks for a first answer about every upstream besides, whatever it says.
+// asks for a first answer about every upstream besides, whatever it says, and for an entry that was
+// not refused.
 #include <chrono>
 #include <utility>
 
@@ -9,6 +10,7 @@ namespace mooring::sidecar {
 namespace {
 
 using control::ListenerSet;
+using First = control::Registration::First;
 
 constexpr std::size_t kNamed = 3;  // so many upstreams are named in one reason
 
@@ -53,6 +55,11 @@ std::vector<std::string> Service::NotReady() const {
   std::vector<std::string> reasons;
   if (draining_) reasons.emplace_back("draining");
   for (std::string& reason : InboundNotReady()) reasons.push_back(std::move(reason));
+  if (registration_ && registration_->first() == First::kAsked)
+    reasons.emplace_back("not registered yet");
+  if (registration_ && registration_->first() == First::kRefused) {
+    reasons.push_back("not registered, so no caller can find it: " + registration_->Complaint());
+  }
   if (!config_) return reasons;
   if (!started_ && !ListenersDone())
     reasons.emplace_back("not every upstream listener is open yet");
@@ -72,8 +79,13 @@ std::vector<std::string> Service::NotReady() const {
 
 std::vector<std::string> Service::Degraded() const {
   std::vector<std::string> reasons;
-  if (registration_ && !registration_->Complaint().empty())
-    reasons.push_back("our registration: " + registration_->Complaint());
+  if (registration_ && registration_->first() == First::kTaken) {
+    if (!registration_->Complaint().empty())
+      reasons.push_back("our registration: " + registration_->Complaint());
+  } else if (registration_ && registration_->first() == First::kUnanswered) {
+    // An entry of an earlier run may be there, and callers know us from it.
+    reasons.push_back("our registration: not taken yet: " + registration_->last_error());
+  }
   if (mesh_ && !mesh_->complaint().empty())
     reasons.push_back("the mesh config entry is not in force: " + mesh_->complaint());
   for (const ListenerSet::View& view :
@@ -103,6 +115,7 @@ void Service::CheckReady() {
                     : config_->public_listen->IsWildcard() ? std::string()
                                                            : config_->public_listen->host;
     registration_ = std::make_unique<control::Registration>(loop_, log_, *agent_, std::move(entry));
+    registration_->OnChange([this] { CheckReady(); });
     registration_->Start();
   }
   if (inbound && maintenance_) maintenance_->Undo();

@@ -9,10 +9,10 @@ EXPECTED_SECONDS = 25
 HEARTBEAT = "/v1/agent/check/pass/reg-proxy-ttl"
 
 
-def registered(case, api):
+def registered(case, api, ready=True):
     app = apps.App(case, apps.echo)
     return Mooring.connect_proxy(case, "-http-addr", api.address, "-service", "reg", "-service-addr",
-                                 f"127.0.0.1:{app.address[1]}", "-listen", "127.0.0.1:0", "-register")
+                                 f"127.0.0.1:{app.address[1]}", "-listen", "127.0.0.1:0", "-register", ready=ready)
 
 
 def degraded(proxy):
@@ -66,3 +66,37 @@ def test_an_agent_that_has_lost_it_gets_it_again_at_once(case):
     check.below(again.at - lost.at, 0.2 * slowness(), "seconds until it is registered again")
     api.wait_asked(HEARTBEAT, count=3)
     check.equal(degraded(proxy), [], "degraded")
+
+
+def test_who_cannot_be_found_is_not_ready(case):
+    api = scripted.Agent(case)
+    fault = api.fault("/v1/agent/service/register", status=403, body=b"Permission denied")
+    proxy = registered(case, api, ready=False)
+    line = proxy.wait_log(r"\[ERROR\].*agent refuses: id=reg-proxy.*").group(0)
+    what = 'it takes service:write on \\"reg-proxy\\" and \\"reg\\"'
+    check.true(what in line, f"what it takes: {line}")
+    code, reasons = proxy.admin("/ready")
+    check.equal(code, 503, "/ready")
+    [reason] = reasons.splitlines()
+    check.true(reason.startswith("not registered, so no caller can find it: register reg-proxy: the agent answered 403"),
+               f"/ready: {reason}")
+    check.equal(proxy.status()["not_ready"], [reason], "/status")
+    check.equal([line for line in proxy.lines("INFO") if line.endswith("sidecar: ready")], [], "lines that say ready")
+    api.lift(fault)
+    proxy.wait_ready(10)
+    check.equal(degraded(proxy), [], "degraded")
+    # A heartbeat that is refused later is no such thing: the agent has the entry, and says so to callers.
+    api.fault(HEARTBEAT, status=403, body=b"Permission denied")
+    check.within(lambda: degraded(proxy), "degraded", 15 * slowness())
+    check.equal(proxy.admin("/ready")[0], 200, "/ready")
+
+
+def test_an_agent_that_does_not_take_a_registration_for_an_outage_leaves_it_ready(case):
+    api = scripted.Agent(case)
+    fault = api.fault("/v1/agent/service/register", status=500, body=b"rpc error")
+    proxy = registered(case, api)
+    [line] = degraded(proxy)
+    check.true("not taken yet: register reg-proxy: the agent answered 500 (rpc error)" in line, f"degraded: {line}")
+    check.equal(proxy.status()["registered"], False, "/status")
+    api.lift(fault)
+    check.within(lambda: not degraded(proxy), "it is taken", 10 * slowness())

@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <vector>
 
 #include "tests/unit/agent_desk.h"
 #include "tests/unit/state_fixture.h"
@@ -201,6 +202,25 @@ TEST_CASE("registration: what an agent without a leader refuses is an outage, th
   world.answers["/v1/status/leader"] = test::Ok("\"127.0.0.1:8300\"");
   world.Pass(30s);
   CHECK(said("[ERROR] agent: agent refuses: id=web-proxy") == 1);
+}
+
+TEST_CASE("registration: its first one is asked, then refused, unanswered or taken, which stays") {
+  using First = Registration::First;
+  std::vector<First> became;
+  World world;
+  world.registration.OnChange([&] { became.push_back(world.registration.first()); });
+  CHECK(world.registration.first() == First::kAsked);
+  world.answers[kRegister] = Says(403, "Permission denied");
+  world.Await(kRegister, 3);
+  world.answers[kRegister] = Says(500, "rpc error");
+  world.Await(kRegister, 5);
+  world.answers[kRegister] = Says(400, "Invalid service address");
+  world.Await(kRegister, 7);
+  world.answers.clear();
+  world.Await(kPass);
+  world.answers["/v1/agent/"] = Says(403, "Permission denied");
+  world.Pass(30s);
+  CHECK(became == std::vector{First::kRefused, First::kUnanswered, First::kRefused, First::kTaken});
 }
 
 TEST_CASE("registration: a registration that is refused is tried again with growing pauses") {
