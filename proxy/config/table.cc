@@ -428,13 +428,14 @@ constexpr Setting kTable[] = {
 
     {.begins = "The admin port",
      .key = "admin",
-     .says = "The port for /ready, /live and /status. Without it there is none."},
+     .says = "The port for /ready, /live, /status and /metrics. Without it there is none."},
     {.in = In::kAdmin,
      .key = "address",
      .value = kind::Address{.place = &Settings::admin},
      .flag = "admin-addr",
      .sample = "127.0.0.1:19100",
-     .says = "Where /ready, /live and /status are. Anyone who reaches this address may read them."},
+     .says = "Where /ready, /live, /status and /metrics are. Anyone who reaches this address may "
+             "read them."},
     {.in = In::kAdmin,
      .key = "host",
      .value = kind::Text{&Settings::admin_host, "name"},
@@ -447,6 +448,16 @@ constexpr Setting kTable[] = {
      .flag = "pprof-addr",
      .consul = true,
      .says = "Accepted and ignored: there is no pprof here, see {admin-addr}."},
+
+    {.begins = "Metrics",
+     .key = "metrics",
+     .says = "What /metrics says."},
+    {.in = In::kMetrics,
+     .key = "envoy_names",
+     .value = kind::Switch{&Settings::envoy_names},
+     .flag = "metrics-envoy-names",
+     .says = "Say the same by Envoy's names with Consul's tags, too: Consul's UI and its "
+             "dashboards ask for them."},
 
     {.begins = "Registration",
      .key = "register",

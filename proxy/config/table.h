@@ -25,7 +25,8 @@ enum class In {
   kIntentions,
   kUpstreams,
   kAgent,
-  kAdmin
+  kAdmin,
+  kMetrics
 };
 
 // Of says whose a setting is: the process's; one service's alone; or one service's with the file's

@@ -62,6 +62,7 @@ std::string_view SectionName(In in) {
     case In::kUpstreams: return "upstreams";
     case In::kAgent: return "agent";
     case In::kAdmin: return "admin";
+    case In::kMetrics: return "metrics";
   }
   return {};
 }

@@ -124,6 +124,9 @@ class SchemaReader final {
       ReadKeys(*admin, In::kAdmin, reading_, target, All);
       if (settings_.admin) listeners_.push_back({*admin, "address", *settings_.admin});
     }
+    if (const auto metrics = file.Mapping("metrics", KeysOf(In::kMetrics))) {
+      ReadKeys(*metrics, In::kMetrics, reading_, target, All);
+    }
   }
 
   // ReadAgent comes last: the environment is looked at only if something is to come from the agent.

@@ -43,6 +43,11 @@ class Histogram final {
   std::span<const microseconds> bounds() const { return bounds_; }
   // count is how many were above bound i-1 and not above bound i; i == bounds().size(): above all.
   std::int64_t count(std::size_t i) const { return counts_[i].load(std::memory_order_relaxed); }
+  std::int64_t total() const {
+    std::int64_t all = 0;
+    for (const auto& each : counts_) all += each.load(std::memory_order_relaxed);
+    return all;
+  }
   microseconds sum() const { return microseconds(sum_.load(std::memory_order_relaxed)); }
 
  private:

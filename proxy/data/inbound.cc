@@ -151,6 +151,7 @@ void Inbound::OnDialed(net::UniqueFd fd, int error) {
   }
   stage_ = Stage::kRelay;
   record_.connect_took = Since(dial_began_);
+  host_.counters(kind()).reached.Add();
   if (record_.flow) record_.flow->connect.Add(*record_.connect_took);
   app_.emplace(host_.loop(), std::move(fd), this);
   app_->CountKept(&host_.buffers());

@@ -8,6 +8,7 @@ Live::Live(Host& host, Owner& owner, Record& record, net::Stream& app, net::Stre
       owner_(owner),
       record_(record),
       client_(record.kind == ListenerKind::kPublic ? mesh : app),
+      server_(record.kind == ListenerKind::kPublic ? app : mesh),
       since_(since),
       relay_(
           host.loop(), app, mesh, idle_timeout, [this](CloseReason reason) { OnOver(reason); },
@@ -50,6 +51,8 @@ bool Live::EndIfQuiet(net::milliseconds quiet) {
 void Live::Note() noexcept {
   record_.bytes_in = client_.bytes_in();
   record_.bytes_out = client_.bytes_out();
+  record_.kept_in = server_.pending();
+  record_.kept_out = client_.pending();
   record_.first_byte = relay_.first_byte();
 }
 

@@ -68,6 +68,7 @@ class Live final {
   Owner& owner_;
   Record& record_;
   net::Stream& client_;
+  net::Stream& server_;
   const net::MonotonicTime since_;
   Grace grace_;
   std::optional<net::Timer> grace_ends_;  // made for an objection: nearly no connection has one

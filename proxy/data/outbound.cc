@@ -69,6 +69,7 @@ void Outbound::OnFound(std::unique_ptr<net::Stream> proven) {
   const authz::ServiceId& instance = peer_->session()->judgement().id;
   record_.identity = instance.Uri();
   host_.EnterFlow(&record_, instance.service, instance.datacenter);
+  host_.counters(kind()).reached.Add();
   if (record_.flow) {
     record_.flow->connect.Add(record_.connect_took.value_or(microseconds(0)));
     record_.flow->handshake.Add(record_.handshake_took.value_or(microseconds(0)));
@@ -84,6 +85,10 @@ void Outbound::OnFound(std::unique_ptr<net::Stream> proven) {
 
 void Outbound::OnNotFound(CloseReason reason) {
   app_.ResetOnClose();  // never a clean end
+  if (search_) search_->Describe(&record_);
+  host_.EnterFlowOf(&record_, upstream_);
+  // One whose last instance refused us before a byte has been tried and not been reached, too.
+  if (record_.attempts > 0 && record_.flow) record_.flow->unreached.Add();
   Over(reason);
 }
 

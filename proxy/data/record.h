@@ -41,6 +41,8 @@ struct Record {
   std::optional<net::MonotonicTime> first_byte;  // of the payload, either way
   std::uint64_t bytes_in = 0;                    // payload from the client
   std::uint64_t bytes_out = 0;                   // payload to the client
+  std::uint64_t kept_in = 0;                     // of what came from the client: not yet taken
+  std::uint64_t kept_out = 0;                    // of what is for the client
   std::optional<CloseReason> reason;             // once it has ended
   // the intention or the default that let a caller in, or what ended it
   std::string decided_by;
@@ -51,19 +53,28 @@ struct Record {
   // Feed brings to the counters what is new since the last call, while the connection lives and at
   // its end.
   void Feed(DirectionStats& stats) noexcept {
-    const auto in = static_cast<std::int64_t>(bytes_in - std::exchange(fed_in, bytes_in));
-    const auto out = static_cast<std::int64_t>(bytes_out - std::exchange(fed_out, bytes_out));
+    const std::int64_t in = Change(bytes_in, &fed_in);
+    const std::int64_t out = Change(bytes_out, &fed_out);
     stats.bytes_in.Add(in);
     stats.bytes_out.Add(out);
     if (flow) {
       flow->bytes_in.Add(in);
       flow->bytes_out.Add(out);
+      flow->kept_in.Add(Change(kept_in, &fed_kept_in));
+      flow->kept_out.Add(Change(kept_out, &fed_kept_out));
     }
   }
 
   // Feed's: what the counters have.
   std::uint64_t fed_in = 0;
   std::uint64_t fed_out = 0;
+  std::uint64_t fed_kept_in = 0;
+  std::uint64_t fed_kept_out = 0;
+
+ private:
+  static std::int64_t Change(std::uint64_t now, std::uint64_t* fed) {
+    return static_cast<std::int64_t>(now - std::exchange(*fed, now));
+  }
 };
 
 }  // namespace mooring::data

@@ -287,6 +287,7 @@ void ServiceHost::CountUnbegun(const std::string& name, ListenerKind kind,
 
 void ServiceHost::CountEnd(Record& record) noexcept {
   DirectionStats& stats = counters(record.kind);
+  record.kept_in = record.kept_out = 0;
   record.Feed(stats);
   stats.closed[*record.reason].Add();
   if (!record.flow) return;

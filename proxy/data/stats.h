@@ -42,6 +42,7 @@ struct DirectionStats {
   Count resumed;  // of them, those whose TLS handshake was an abbreviated one
   ReasonCounts closed;
   ReasonCounts attempts_failed;  // outbound: single endpoints that failed
+  Count reached;    // of them, those that the app (inbound) or an instance (outbound) took
   Count bytes_in;   // plaintext, from the client; of live connections as of their last sweep
   Count bytes_out;  // plaintext, to the client
 };

@@ -62,6 +62,10 @@ struct Flow {
   Total bytes_out;                          // plaintext, to the client
   Total allowed;                            // inbound: by intentions, default included
   Total denied;
+  Total unreached;  // outbound: searches that have dialled instances, and reached none
+  // Of those that are open: bytes read and not yet taken by the other side, as of the last look.
+  Total kept_in;   // from the client
+  Total kept_out;  // to the client
   // The time that each took: TCP to the app or the instance that was used; the TLS handshake; from
   // the accept to the first byte of the payload, either way; the whole life.
   Histogram connect{kMoments};

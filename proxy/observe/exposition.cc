@@ -15,6 +15,13 @@ std::string_view BaseName(const Family& family) {
   return name;
 }
 
+// TypeName: OpenMetrics knows no counter without _total, and some of Envoy's are called so.
+const char* TypeName(const Family& family, Format format) {
+  const bool no_counter = format == Format::kOpenMetrics && family.kind == Kind::kCounter &&
+                          !std::string_view(family.name).ends_with(kTotal);
+  return no_counter ? "unknown" : KindName(family.kind);
+}
+
 // Length of the well-formed UTF-8 sequence that `text` begins with; 0: it begins with none.
 std::size_t Sequence(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -138,7 +145,7 @@ std::string Exposition::Text() const {
   for (const Family* family : order_) {
     const std::string name(format_ == Format::kOpenMetrics ? BaseName(*family) : family->name);
     out += "# HELP " + name + ' ' + family->help + '\n';
-    out += "# TYPE " + name + ' ' + KindName(family->kind) + '\n';
+    out += "# TYPE " + name + ' ' + TypeName(*family, format_) + '\n';
     out += samples_.at(family);
   }
   if (format_ == Format::kOpenMetrics) out += "# EOF\n";

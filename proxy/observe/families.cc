@@ -11,6 +11,22 @@ constexpr char kPairReason[] =
     "direction, service, source_service, destination_service, destination_datacenter, reason";
 constexpr char kPairDecision[] =
     "direction, service, source_service, destination_service, destination_datacenter, decision";
+constexpr char kEnvoyTcp[] =
+    "local_cluster, consul_source_service, consul_source_namespace, consul_source_partition, "
+    "consul_source_datacenter, envoy_tcp_prefix, consul_upstream_service, "
+    "consul_upstream_namespace, consul_upstream_partition, consul_upstream_datacenter";
+constexpr char kEnvoyCluster[] =
+    "local_cluster, consul_source_service, consul_source_namespace, consul_source_partition, "
+    "consul_source_datacenter, envoy_cluster_name, consul_destination_service, "
+    "consul_destination_namespace, consul_destination_partition, consul_destination_datacenter, "
+    "consul_destination_routing_type, consul_destination_trust_domain, consul_destination_target, "
+    "consul_destination_full_target";
+constexpr char kEnvoyListener[] =
+    "local_cluster, consul_source_service, consul_source_namespace, consul_source_partition, "
+    "consul_source_datacenter, envoy_listener_address";
+constexpr char kEnvoySource[] =
+    "local_cluster, consul_source_service, consul_source_namespace, consul_source_partition, "
+    "consul_source_datacenter";
 constexpr char kEndpoint[] = "service, destination_service, destination_datacenter, endpoint";
 
 }  // namespace
@@ -127,6 +143,69 @@ const Family kLogLeftOut{"mooring_log_lines_left_out_total", Kind::kCounter,
                          "cause them at any rate.",
                          ""};
 
+const Family kEnvoyTcpOpened{"envoy_tcp_downstream_cx_total", Kind::kCounter,
+                             "Connections accepted: on the public listener, those of health checks "
+                             "included, and to each upstream.",
+                             kEnvoyTcp};
+const Family kEnvoyTcpReceived{"envoy_tcp_downstream_cx_rx_bytes_total", Kind::kCounter,
+                               "As mooring_received_bytes_total.", kEnvoyTcp};
+const Family kEnvoyTcpSent{"envoy_tcp_downstream_cx_tx_bytes_total", Kind::kCounter,
+                           "As mooring_sent_bytes_total.", kEnvoyTcp};
+const Family kEnvoyTcpNoRoute{"envoy_tcp_downstream_cx_no_route", Kind::kCounter,
+                              "Always 0, as Envoy's is in a mesh of Consul: an upstream without "
+                              "instances is no missing route.",
+                              kEnvoyTcp};
+const Family kEnvoyTcpReceivedKept{"envoy_tcp_downstream_cx_rx_bytes_buffered", Kind::kGauge,
+                                   "Bytes from clients that are not yet taken, as of the last look "
+                                   "at each connection, 5 s ago at most.",
+                                   kEnvoyTcp};
+const Family kEnvoyTcpSentKept{"envoy_tcp_downstream_cx_tx_bytes_buffered", Kind::kGauge,
+                               "Bytes for clients that are not yet taken, as of the last look at "
+                               "each connection, 5 s ago at most.",
+                               kEnvoyTcp};
+const Family kEnvoyClusterOpened{
+    "envoy_cluster_upstream_cx_total", Kind::kCounter,
+    "Connections to the app (local_app), or to instances of an upstream, with those that failed. "
+    "Attempts that another instance made good are not told here.",
+    kEnvoyCluster};
+const Family kEnvoyClusterOpen{"envoy_cluster_upstream_cx_active", Kind::kGauge,
+                               "As mooring_connections_open.", kEnvoyCluster};
+const Family kEnvoyClusterFailed{"envoy_cluster_upstream_cx_connect_fail", Kind::kCounter,
+                                 "Connections for which the app, or every instance that was tried, "
+                                 "could not be reached and proven.",
+                                 kEnvoyCluster};
+const Family kEnvoyClusterReceived{"envoy_cluster_upstream_cx_rx_bytes_total", Kind::kCounter,
+                                   "Plaintext from the app or from instances, in bytes.",
+                                   kEnvoyCluster};
+const Family kEnvoyClusterSent{"envoy_cluster_upstream_cx_tx_bytes_total", Kind::kCounter,
+                               "Plaintext to the app or to instances, in bytes.", kEnvoyCluster};
+const Family kEnvoyClusterRequests{"envoy_cluster_upstream_rq_total", Kind::kCounter,
+                                   "One for each connection that was reached, as Envoy counts TCP.",
+                                   kEnvoyCluster};
+const Family kEnvoyHealthy{"envoy_cluster_membership_healthy", Kind::kGauge,
+                           "Endpoints whose last attempt has not failed.", kEnvoyCluster};
+const Family kEnvoyEndpoints{"envoy_cluster_membership_total", Kind::kGauge,
+                             "Endpoints: those that the agent lists as passing, or the file.",
+                             kEnvoyCluster};
+const Family kEnvoyOverload{"envoy_listener_downstream_cx_overload_reject", Kind::kCounter,
+                            "Connections refused or ended because memory, descriptors or ports ran "
+                            "out. The address is public_listener, or upstream for all of them.",
+                            kEnvoyListener};
+const Family kEnvoyOverflow{
+    "envoy_listener_downstream_global_cx_overflow", Kind::kCounter,
+    "Always 0: clients beyond the number of connections wait in the kernel's queue.",
+    kEnvoyListener};
+const Family kEnvoyLive{"envoy_server_live", Kind::kGauge,
+                        "1 while the service is served, 0 once it drains.", kEnvoySource};
+const Family kEnvoyUptime{"envoy_server_uptime", Kind::kGauge, "Seconds since the process began.",
+                          kEnvoySource};
+const Family kEnvoyHeap{"envoy_server_memory_heap_size", Kind::kGauge,
+                        "Bytes that the allocator has of the system; of the process, with the tags "
+                        "of its first service.",
+                        kEnvoySource};
+const Family kEnvoyAllocated{"envoy_server_memory_allocated", Kind::kGauge,
+                             "Bytes of it that are in use.", kEnvoySource};
+
 }  // namespace family
 
 std::span<const Family* const> Families() {
@@ -165,7 +244,27 @@ std::span<const Family* const> Families() {
                                    &kAgentConnections,
                                    &kLoopLag,
                                    &kLogDropped,
-                                   &kLogLeftOut};
+                                   &kLogLeftOut,
+                                   &kEnvoyTcpOpened,
+                                   &kEnvoyTcpReceived,
+                                   &kEnvoyTcpSent,
+                                   &kEnvoyTcpNoRoute,
+                                   &kEnvoyTcpReceivedKept,
+                                   &kEnvoyTcpSentKept,
+                                   &kEnvoyClusterOpened,
+                                   &kEnvoyClusterOpen,
+                                   &kEnvoyClusterFailed,
+                                   &kEnvoyClusterReceived,
+                                   &kEnvoyClusterSent,
+                                   &kEnvoyClusterRequests,
+                                   &kEnvoyHealthy,
+                                   &kEnvoyEndpoints,
+                                   &kEnvoyOverload,
+                                   &kEnvoyOverflow,
+                                   &kEnvoyLive,
+                                   &kEnvoyUptime,
+                                   &kEnvoyHeap,
+                                   &kEnvoyAllocated};
   return kAll;
 }
 

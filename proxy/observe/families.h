@@ -11,7 +11,8 @@ namespace mooring::observe {
 enum class Kind { kCounter, kGauge, kHistogram };
 
 struct Family {
-  const char* name;  // as Prometheus's text format has it: a counter's ends in _total
+  // As Prometheus's text format has it: a counter's ends in _total, but for some of Envoy's.
+  const char* name;
   Kind kind;
   const char* help;    // one sentence
   const char* labels;  // their names, separated by ", "; empty: none
@@ -31,6 +32,12 @@ extern const Family kReady, kHandshakes, kEndpointState, kEndpointAttempts, kEnd
 // Of the process.
 extern const Family kBuild, kStart, kCpu, kResident, kMaxFiles, kBuffer, kBufferLimit,
     kAgentConnections, kLoopLag, kLogDropped, kLogLeftOut;
+// The same under the names that Consul's UI and dashboards ask for: Envoy's, with Consul's tags.
+extern const Family kEnvoyTcpOpened, kEnvoyTcpReceived, kEnvoyTcpSent, kEnvoyTcpNoRoute,
+    kEnvoyTcpReceivedKept, kEnvoyTcpSentKept, kEnvoyClusterOpened, kEnvoyClusterOpen,
+    kEnvoyClusterFailed, kEnvoyClusterReceived, kEnvoyClusterSent, kEnvoyClusterRequests,
+    kEnvoyHealthy, kEnvoyEndpoints, kEnvoyOverload, kEnvoyOverflow, kEnvoyLive, kEnvoyUptime,
+    kEnvoyHeap, kEnvoyAllocated;
 
 }  // namespace family
 

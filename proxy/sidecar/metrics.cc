@@ -53,6 +53,7 @@ std::string Sidecar::MetricsText(const std::string& service, observe::Format for
   Exposition out(format);
   if (const Service* one = service.empty() ? nullptr : Find(service)) {
     one->Measure(&out);
+    if (settings_.envoy_names) one->MeasureAsEnvoy(&out, /*with_heap=*/true);
     return out.Text();
   }
   for (const auto& one : services_) one->Measure(&out);
@@ -74,6 +75,10 @@ std::string Sidecar::MetricsText(const std::string& service, observe::Format for
     out.Add(family::kLoopLag, {{"loop", name}}, InSeconds(workers_[i]->lag()));
   }
   AddLog(&out, log_.report());
+  if (settings_.envoy_names) {
+    for (const auto& one : services_)
+      one->MeasureAsEnvoy(&out, /*with_heap=*/one == services_.front());
+  }
   return out.Text();
 }
 

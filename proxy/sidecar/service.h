@@ -70,6 +70,7 @@ class Service final {
     const config::Settings& settings;         // the process's part of them
     std::shared_ptr<state::DiskThread> disk;  // null: no state is kept
     control::AgentLink* link = nullptr;       // null: no service needs the agent
+    net::MonotonicTime started_at{};          // the process
   };
   // `log` marks the lines of this service, where there are several. All outlive it.
   Service(const Shared& shared, log::Log& log, const config::ServiceSettings& settings,
@@ -101,6 +102,9 @@ class Service final {
   std::string ListenerAt(const net::Address& address) const;
   void Describe(nlohmann::json* status) const;   // its part of /status
   void Measure(observe::Exposition* out) const;  // its part of /metrics
+  // MeasureAsEnvoy says the same by Envoy's names; nothing while it has no identity. `with_heap`:
+  // what is the process's, too.
+  void MeasureAsEnvoy(observe::Exposition* out, bool with_heap) const;
   const control::Agent* agent() const { return agent_.get(); }
   const config::ServiceSettings& settings() const { return settings_; }
   log::Log& log() const { return log_; }

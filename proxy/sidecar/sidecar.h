@@ -82,7 +82,7 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   const net::MonotonicTime started_at_;
   const std::chrono::system_clock::time_point started_wall_ = std::chrono::system_clock::now();
 
-  Service::Shared shared_{loop_, settings_, nullptr, nullptr};
+  Service::Shared shared_{loop_, settings_, nullptr, nullptr, started_at_};
   std::unique_ptr<net::Resolver> resolver_;
   std::shared_ptr<data::Admission> admission_;
   std::vector<std::unique_ptr<log::Log>> service_logs_;

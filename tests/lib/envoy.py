@@ -12,6 +12,7 @@ import urllib.request
 
 from lib import check
 from lib.case import Process, peer_binary, slowness
+from lib.consul_tags import stats_config
 from lib.ports import free_port
 
 TYPE = "type.googleapis.com/envoy."
@@ -40,15 +41,16 @@ class Envoy:
 
     tls: "1.2" or "1.3" forces the version; None leaves Envoy's defaults (as a client it stops at 1.2).
     Faults: certificate=False shows none; identity=(cert_pem, key_pem) another leaf; roots=PEM others;
-    expect=URI demands that server identity; alpn=[...]; sni=NAME.
+    expect=URI demands that server identity; alpn=[...]; sni=NAME. tags=True names and tags its statistics as Consul
+    1.21 has them.
     """
 
     kind = "envoy"
 
     def __init__(self, case, consul, service, app=None, upstream=None, endpoints=None, tls=None, alpn=None,
                  certificate=True, identity=None, roots=None, expect=None, sni=None, listen=None,
-                 intentions=True):
-        self.case, self.consul, self.service = case, consul, service
+                 intentions=True, tags=False):
+        self.case, self.consul, self.service, self.tags = case, consul, service, tags
         self.identity, self.roots = identity, roots
         self.port, self.admin_port = listen or free_port(), free_port()
         self.address = ("127.0.0.1", self.port)
@@ -74,6 +76,8 @@ class Envoy:
         bootstrap = {"node": {"id": f"{service}-sidecar-proxy", "cluster": service},
                      "admin": {"address": socket_address("127.0.0.1", self.admin_port)},
                      "static_resources": {"listeners": [listener], "clusters": [cluster]}}
+        if tags:
+            bootstrap["stats_config"] = stats_config(service, "dc1")
         path = self.folder / "bootstrap.json"
         path.write_text(json.dumps(bootstrap, indent=1))
         self.process = Process(case, [peer_binary("envoy"), "-c", path, "--concurrency", "1",
@@ -163,10 +167,10 @@ class Envoy:
             "default_validation_context": {"match_typed_subject_alt_names": [
                 {"san_type": "URI", "matcher": {"exact": expect}}]},
             "validation_context_sds_secret_config": self._secret("roots")}
+        prefix = f"upstream.{upstream}.default.{'default.' if self.tags else ''}dc1"
         listener = {"name": f"{upstream}:127.0.0.1:{self.port}", "address": socket_address(*self.address),
-                    "traffic_direction": "OUTBOUND",
-                    "filter_chains": [{"filters": [self._proxy(f"upstream.{upstream}.default.dc1", sni)]}]}
-        cluster = {"name": sni, "alt_stat_name": "upstream", "type": "STATIC", "connect_timeout": "5s",
+                    "traffic_direction": "OUTBOUND", "filter_chains": [{"filters": [self._proxy(prefix, sni)]}]}
+        cluster = {"name": sni, "alt_stat_name": sni if self.tags else "upstream", "type": "STATIC", "connect_timeout": "5s",
                    "outlier_detection": {}, "common_lb_config": {"healthy_panic_threshold": {}},
                    "load_assignment": assignment(sni, addresses),
                    "transport_socket": {"name": "tls", "typed_config": {

@@ -55,6 +55,19 @@ TEST_CASE("exposition: a histogram is cumulative, with its sum and count") {
         "test_took_seconds_count{what=\"a\"} 3\n");
 }
 
+TEST_CASE(
+    "exposition: a counter whose name has no _total keeps it, and is unknown to OpenMetrics") {
+  static const Family kOdd{"test_refused", Kind::kCounter, "Refused.", ""};
+  for (const Format format : {Format::kPrometheus, Format::kOpenMetrics}) {
+    Exposition out(format);
+    out.Add(kOdd, {}, std::int64_t{1});
+    const bool open = format == Format::kOpenMetrics;
+    CHECK(out.Text() == std::string("# HELP test_refused Refused.\n# TYPE test_refused ") +
+                            (open ? "unknown" : "counter") + "\ntest_refused 1\n" +
+                            (open ? "# EOF\n" : ""));
+  }
+}
+
 TEST_CASE("exposition: OpenMetrics names a counter without _total, bounds as floats, and ends") {
   data::Histogram histogram{kBounds};
   Exposition out(Format::kOpenMetrics);
@@ -106,7 +119,9 @@ TEST_CASE("families: each has a name of its own, by the conventions, and a sente
   for (const Family* family : observe::Families()) {
     const std::string name = family->name;
     CHECK(names.insert(name).second);
-    CHECK((family->kind == Kind::kCounter) == name.ends_with("_total"));
+    // Envoy's names are as they are.
+    if (!name.starts_with("envoy_"))
+      CHECK((family->kind == Kind::kCounter) == name.ends_with("_total"));
     CHECK(std::string(family->help).ends_with("."));
   }
 }
