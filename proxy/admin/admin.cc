@@ -9,14 +9,19 @@ namespace {
 constexpr std::size_t kConnections = 16;  // data/limits.cc keeps descriptors for them
 }
 
-Admin::Admin(net::Loop& loop, net::UniqueFd listening, const std::string& host, Sources sources)
-    : sources_(std::move(sources)),
+Admin::Admin(net::Loop& loop, net::UniqueFd listening, Port port, const std::string& host,
+             Sources sources)
+    : port_(port),
+      sources_(std::move(sources)),
       address_(net::SocketAddress::LocalOf(listening.get()).Text()),
-      server_(loop, std::move(listening),
-              http::ServerLimits{.connections = kConnections, .own_name = host},
-              [this](const http::ServerRequest& request, http::Server::Reply reply) {
-                reply(Answer(request));
-              }) {}
+      server_(
+          loop, std::move(listening),
+          http::ServerLimits{.connections = kConnections,
+                             .own_name = port == Port::kAdmin ? std::optional(host) : std::nullopt,
+                             .body = 4096},
+          [this](const http::ServerRequest& request, http::Server::Reply reply) {
+            reply(Answer(request));
+          }) {}
 
 http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {
   http::ServerResponse response;
@@ -33,16 +38,8 @@ http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {
     response.body = "no such service here; there are:\n";
     for (const std::string& name : sources_.names()) response.body += log::Plain(name) + "\n";
   } else if (request.path == "/ready") {
-    const std::vector<std::string> reasons = sources_.not_ready(service);
-    if (reasons.empty()) {
-      response.body = "ready\n";
-      for (const std::string& what : sources_.degraded(service))
-        response.body += "degraded: " + log::Plain(what) + "\n";
-    } else {
-      response.status = 503;
-      for (const std::string& reason : reasons) response.body += log::Plain(reason) + "\n";
-    }
-  } else if (request.path == "/status") {
+    AnswerReady(service, &response);
+  } else if (request.path == "/status" && port_ == Port::kAdmin) {
     response.content_type = "application/json";
     response.body = sources_.status_json(service) + "\n";
   } else if (request.path == "/metrics") {
@@ -53,9 +50,24 @@ http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {
     response.body = std::move(document.body);
   } else {
     response.status = 404;
-    response.body = "there are /ready, /live, /status and /metrics\n";
+    response.body = port_ == Port::kAdmin ? "there are /ready, /live, /status and /metrics\n"
+                                          : "there are /ready, /live and /metrics\n";
   }
   return response;
+}
+
+void Admin::AnswerReady(const std::string& service, http::ServerResponse* response) const {
+  const std::vector<std::string> reasons = sources_.not_ready(service);
+  if (!reasons.empty()) response->status = 503;
+  if (port_ == Port::kMetrics) {
+    response->body = reasons.empty() ? "ready\n" : "unready\n";
+  } else if (reasons.empty()) {
+    response->body = "ready\n";
+    for (const std::string& what : sources_.degraded(service))
+      response->body += "degraded: " + log::Plain(what) + "\n";
+  } else {
+    for (const std::string& reason : reasons) response->body += log::Plain(reason) + "\n";
+  }
 }
 
 }  // namespace mooring::admin

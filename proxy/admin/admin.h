@@ -1,6 +1,9 @@
 // Admin: /ready, /live, /status and /metrics over HTTP, for operators and supervisors. Read-only;
 // loop thread only.
 //
+// The metrics port is one that strangers may reach: it has no /status, its /ready gives no reasons,
+// and whatever name it is asked by will do.
+//
 // /ready, /status and /metrics are about all services of the process, with `?service=NAME` about
 // one.
 #pragma once
@@ -34,8 +37,11 @@ class Admin final {
     std::function<Document(const std::string& service, const std::string& accept)> metrics;
   };
 
+  enum class Port { kAdmin, kMetrics };
+
   // `host` is a name that a Host header may have beside IP literals and localhost; empty: none.
-  Admin(net::Loop& loop, net::UniqueFd listening, const std::string& host, Sources sources);
+  Admin(net::Loop& loop, net::UniqueFd listening, Port port, const std::string& host,
+        Sources sources);
   Admin(const Admin&) = delete;
   Admin& operator=(const Admin&) = delete;
 
@@ -43,7 +49,9 @@ class Admin final {
 
  private:
   http::ServerResponse Answer(const http::ServerRequest& request) const;
+  void AnswerReady(const std::string& service, http::ServerResponse* response) const;
 
+  const Port port_;
   const Sources sources_;
   const std::string address_;
   http::Server server_;

@@ -91,6 +91,14 @@ Status CheckMaxStale(milliseconds limit) {
       "it must be 2m or more (what has not changed is confirmed only once a minute), or 0");
 }
 
+Status CheckAdmin(const Settings& settings, std::string_view metrics, std::string_view allow) {
+  if (!settings.admin || StaysHere(*settings.admin) || settings.admin_allow_remote) return Ok();
+  return Invalid(settings.admin->Text() +
+                 " is beyond loopback, and whoever reaches it may read all there is: write "
+                 "127.0.0.1 or unix:/path, and give scrapers and probes a port by " +
+                 std::string(metrics) + "; " + std::string(allow) + " allows it");
+}
+
 void WarnOfExposure(Settings* settings) {
   for (const ServiceSettings& service : settings->services) {
     for (const UpstreamSettings& upstream : service.upstreams) {

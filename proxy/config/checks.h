@@ -31,6 +31,10 @@ std::string OnOffText(const bool& on);
 // CheckMaxStale refuses a limit that would pass without any outage; 0 is no limit.
 Status CheckMaxStale(milliseconds limit);
 
+// CheckAdmin refuses an admin port beyond loopback, unless that is allowed. `metrics` is how the
+// caller's form calls metrics.address, `allow` what allows it.
+Status CheckAdmin(const Settings& settings, std::string_view metrics, std::string_view allow);
+
 // WarnOfExposure adds a warning for everything that is allowed and lets others in or see more than
 // usual: upstream listeners and the admin port beyond loopback, an agent spoken to in clear text or
 // unverified.

@@ -141,6 +141,9 @@ class Reader final {
       }
     }
     if (line_.Find("state-dir") == nullptr) StateDirFromEnvironment(environment_, &settings_);
+    if (const Status status = CheckAdmin(settings_, "-metrics-addr", "-admin-allow-remote");
+        !status)
+      return Preparing("-admin-addr: " + status.error().message);
     if (!line_.Text("pprof-addr").empty()) {
       Warn(
           "-pprof-addr is ignored: there is no pprof here; -admin-addr serves /ready, /live and "
@@ -337,6 +340,7 @@ class Reader final {
     std::vector<Listener> listeners;
     if (service_.public_listen) listeners.push_back({"-listen", &*service_.public_listen});
     if (settings_.admin) listeners.push_back({"-admin-addr", &*settings_.admin});
+    if (settings_.metrics) listeners.push_back({"-metrics-addr", &*settings_.metrics});
     for (const UpstreamSettings& upstream : service_.upstreams) {
       listeners.push_back({"-upstream " + upstream.name, &upstream.listen});
     }

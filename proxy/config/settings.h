@@ -130,7 +130,9 @@ struct Settings {
   std::optional<net::Address> admin;  // absent: no admin port
   // a name by which it is asked, beside IP addresses and localhost; empty: none
   std::string admin_host;
-  bool envoy_names = true;  // /metrics says the same by Envoy's names, too
+  bool admin_allow_remote = false;      // it may be beyond loopback
+  std::optional<net::Address> metrics;  // /metrics, /ready and /live alone; absent: no such port
+  bool envoy_names = true;              // /metrics says the same by Envoy's names, too
 
   std::string datacenter;  // -datacenter: saved state of another one is not used; empty: of any
   std::string state_dir;   // where the agent's last good answers are kept; empty: nowhere

@@ -434,8 +434,14 @@ constexpr Setting kTable[] = {
      .value = kind::Address{.place = &Settings::admin},
      .flag = "admin-addr",
      .sample = "127.0.0.1:19100",
-     .says = "Where /ready, /live, /status and /metrics are. Anyone who reaches this address may "
-             "read them."},
+     .says = "Where /ready, /live, /status and /metrics are: on loopback, or unix:/path, which is "
+             "for our user alone. Anyone who reaches this address may read them."},
+    {.in = In::kAdmin,
+     .key = "allow_remote",
+     .value = kind::Switch{&Settings::admin_allow_remote},
+     .flag = "admin-allow-remote",
+     .says = "Lets {admin-addr} be beyond loopback. For scrapers and probes there is "
+             "{metrics-addr}."},
     {.in = In::kAdmin,
      .key = "host",
      .value = kind::Text{&Settings::admin_host, "name"},
@@ -451,7 +457,14 @@ constexpr Setting kTable[] = {
 
     {.begins = "Metrics",
      .key = "metrics",
-     .says = "What /metrics says."},
+     .says = "What /metrics says, and where it is beside {admin-addr}."},
+    {.in = In::kMetrics,
+     .key = "address",
+     .value = kind::Address{.place = &Settings::metrics},
+     .flag = "metrics-addr",
+     .sample = "0.0.0.0:19101",
+     .says = "A second port, which may be reached from everywhere. It has /metrics, /live, and "
+             "/ready without reasons."},
     {.in = In::kMetrics,
      .key = "envoy_names",
      .value = kind::Switch{&Settings::envoy_names},

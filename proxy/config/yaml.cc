@@ -123,9 +123,14 @@ class SchemaReader final {
       if (!admin->Has("address")) admin->Report("address", "is required");
       ReadKeys(*admin, In::kAdmin, reading_, target, All);
       if (settings_.admin) listeners_.push_back({*admin, "address", *settings_.admin});
+      if (const Status status =
+              CheckAdmin(settings_, "metrics.address", "admin.allow_remote: true");
+          !status)
+        admin->Report("address", status.error().message);
     }
     if (const auto metrics = file.Mapping("metrics", KeysOf(In::kMetrics))) {
       ReadKeys(*metrics, In::kMetrics, reading_, target, All);
+      if (settings_.metrics) listeners_.push_back({*metrics, "address", *settings_.metrics});
     }
   }
 

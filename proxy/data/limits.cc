@@ -14,10 +14,11 @@ constexpr std::size_t kWorker = 4 * kMiB;
 constexpr std::size_t kLostPart = 8;
 
 // Standard streams, the log, the look-ups, the certificates and the state file while they are read
-// or written; the connections of the agent and the admin port, which have limits of their own.
+// or written; the connections of the agent and of the admin and metrics ports, which have limits of
+// their own.
 constexpr std::int64_t kOwnFiles = 24;
 constexpr std::int64_t kAgentFiles = 8;  // beside its connections: those that are just being closed
-constexpr std::int64_t kAdminFiles = 16;
+constexpr std::int64_t kAdminFiles = 2 * 16;
 constexpr std::int64_t kLoopFiles = 8;
 // What the other direction can count on, at most; more than that belongs to whoever comes first.
 constexpr std::int64_t kLargestKept = 1024;

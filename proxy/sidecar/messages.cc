@@ -32,6 +32,7 @@ std::string ProcessFacts(const config::Settings& settings, const std::string& ag
   std::string out;
   Line(&out, "Agent", agent.empty() ? "none; everything comes from files" : agent);
   if (settings.admin) Line(&out, "Admin", settings.admin->Text());
+  if (settings.metrics) Line(&out, "Metrics", settings.metrics->Text());
   return out;
 }
 

@@ -38,6 +38,7 @@ Sidecar::~Sidecar() {
   loop_.SetKeeper(nullptr);
   CloseStores();
   admin_.reset();
+  metrics_.reset();
   services_.clear();
   workers_.clear();
 }

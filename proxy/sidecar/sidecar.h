@@ -36,7 +36,9 @@ class Sidecar final : public net::Keeper, public Service::Owner {
  private:
   // The start, in order.
   Status Prepare();
+  admin::Admin::Sources AdminSources();
   void OpenAdmin();
+  void OpenAdmin(const net::Address& address, admin::Admin::Port port);
   Status StartWorkers();
   void SayStart();
 
@@ -91,7 +93,7 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   // end before the workers, and before the link
   std::vector<std::unique_ptr<Service>> services_;
   std::size_t drained_ = 0;  // services
-  std::unique_ptr<admin::Admin> admin_;
+  std::unique_ptr<admin::Admin> admin_, metrics_;
   net::Timer tick_;
   net::LagMeter lag_{loop_};
   net::Timer end_anyway_;

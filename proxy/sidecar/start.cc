@@ -51,39 +51,50 @@ Status Sidecar::Prepare() {
   return Ok();
 }
 
+admin::Admin::Sources Sidecar::AdminSources() {
+  admin::Admin::Sources sources;
+  sources.knows = [this](const std::string& name) { return Find(name) != nullptr; };
+  sources.names = [this] {
+    std::vector<std::string> names;
+    for (const auto& service : services_) names.push_back(service->name());
+    return names;
+  };
+  sources.not_ready = [this](const std::string& name) {
+    return name.empty() ? NotReady() : Find(name)->NotReady();
+  };
+  sources.degraded = [this](const std::string& name) {
+    if (name.empty()) return Degraded();
+    std::vector<std::string> reasons = AgentDegraded();
+    for (std::string& reason : Find(name)->Degraded()) reasons.push_back(std::move(reason));
+    return reasons;
+  };
+  sources.metrics = [this](const std::string& name, const std::string& accept) {
+    const observe::Format format = observe::FormatFor(accept);
+    return admin::Admin::Document{observe::ContentType(format), MetricsText(name, format)};
+  };
+  sources.status_json = [this](const std::string& name) { return StatusJson(name); };
+  return sources;
+}
+
 void Sidecar::OpenAdmin() {
-  if (!settings_.admin) return;
   resolver_ = std::make_unique<net::Resolver>(loop_);
-  ListenOnce(*resolver_, *settings_.admin, [this](Result<net::UniqueFd> opened) {
+  if (settings_.admin) OpenAdmin(*settings_.admin, admin::Admin::Port::kAdmin);
+  if (settings_.metrics && !exiting_) OpenAdmin(*settings_.metrics, admin::Admin::Port::kMetrics);
+}
+
+void Sidecar::OpenAdmin(const net::Address& address, admin::Admin::Port port) {
+  ListenOnce(*resolver_, address, [this, port](Result<net::UniqueFd> opened) {
     if (exiting_) return;
     if (!opened) {
       Fatal(opened.error().message);
       return;
     }
-    admin::Admin::Sources sources;
-    sources.knows = [this](const std::string& name) { return Find(name) != nullptr; };
-    sources.names = [this] {
-      std::vector<std::string> names;
-      for (const auto& service : services_) names.push_back(service->name());
-      return names;
-    };
-    sources.not_ready = [this](const std::string& name) {
-      return name.empty() ? NotReady() : Find(name)->NotReady();
-    };
-    sources.degraded = [this](const std::string& name) {
-      if (name.empty()) return Degraded();
-      std::vector<std::string> reasons = AgentDegraded();
-      for (std::string& reason : Find(name)->Degraded()) reasons.push_back(std::move(reason));
-      return reasons;
-    };
-    sources.metrics = [this](const std::string& name, const std::string& accept) {
-      const observe::Format format = observe::FormatFor(accept);
-      return admin::Admin::Document{observe::ContentType(format), MetricsText(name, format)};
-    };
-    sources.status_json = [this](const std::string& name) { return StatusJson(name); };
-    admin_ = std::make_unique<admin::Admin>(loop_, std::move(*opened), settings_.admin_host,
-                                            std::move(sources));
-    log_.Info("control", "listener open", {{"name", "admin"}, {"address", admin_->address()}});
+    const bool all = port == admin::Admin::Port::kAdmin;
+    auto& open = all ? admin_ : metrics_;
+    open = std::make_unique<admin::Admin>(loop_, std::move(*opened), port, settings_.admin_host,
+                                          AdminSources());
+    log_.Info("control", "listener open",
+              {{"name", all ? "admin" : "metrics"}, {"address", open->address()}});
   });
 }
 

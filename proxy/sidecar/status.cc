@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "proxy/sidecar/sidecar.h"
 #include "proxy/version.h"
@@ -70,9 +71,10 @@ std::string Sidecar::StatusJson(const std::string& service) const {
     out["listeners"] = json::array();
   }
   out["services"] = std::move(services);
-  if (admin_) {
+  for (const auto& [name, port] : {std::pair("admin", &admin_), std::pair("metrics", &metrics_)}) {
+    if (!*port) continue;
     out["listeners"].push_back(
-        {{"name", "admin"}, {"address", admin_->address()}, {"state", "open"}, {"error", ""}});
+        {{"name", name}, {"address", (*port)->address()}, {"state", "open"}, {"error", ""}});
   }
   out["agent"] = nullptr;
   if (link_) {

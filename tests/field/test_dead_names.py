@@ -188,7 +188,7 @@ def test_the_first_configuration_with_a_name_to_listen_on_holds_up_nobody(case):
 def test_a_name_to_listen_on_that_does_not_exist_is_told_and_ends_the_start(case):
     Machine(case)
     for public, admin in ((f"{name('none')}:0", "127.0.0.1:0"), ("127.0.0.1:0", f"{name('none')}:0")):
-        mooring = Static(case, public={"address": public}, admin={"address": admin}, ready=False).mooring
+        mooring = Static(case, public={"address": public}, admin={"address": admin, "allow_remote": True}, ready=False).mooring
         mooring.expect_exit = 1
         check.equal(mooring.process.wait(10), 1, "the exit code")
         check.true(f"==> cannot listen on {name('none')}:0: cannot resolve {name('none')}: no such name"
@@ -207,7 +207,7 @@ def test_sigterm_ends_it_at_once_whatever_name_is_being_looked_up(case):
     for flag, value, label in (("-http-addr", f"{name('agent')}:1", "agent"), ("-service-addr", f"{name('app')}:1", "app"),
                                ("-listen", f"{name('listen')}:0", "listen"), ("-admin-addr", f"{name('admin')}:0", "admin"),
                                ("-upstream", usual["-upstream"], "dead19")):
-        words = [word for pair in {**usual, flag: value}.items() for word in pair]
+        words = [word for pair in {**usual, flag: value}.items() for word in pair] + ["-admin-allow-remote"]
         before = machine.server.times(name(label))
         mooring = Mooring.connect_proxy(case, *words, ready=False, name=f"mooring-{label}")
         machine.server.wait_asked(name(label), before + 1, seconds=5 * slowness())

@@ -287,11 +287,16 @@ TEST_CASE("flags: a second upstream of a name replaces the first, query or not, 
   CHECK(Warned(settings, "-upstream db is given more than once: 127.0.0.1:3 replaces 127.0.0.1:1"));
 }
 
-TEST_CASE("flags: an upstream or admin port beyond loopback is allowed with a warning") {
+TEST_CASE(
+    "flags: an upstream port beyond loopback is allowed with a warning, an admin port if told so") {
   CHECK(Warned(Good({"-service", "a", "-upstream", "db:0.0.0.0:1"}),
                "upstream db listens on 0.0.0.0:1"));
   CHECK(Good({"-service", "a", "-upstream", "db:localhost:1"}).warnings.empty());
-  CHECK(Warned(Good({"-proxy-id", "a", "-admin-addr", "10.0.0.1:9"}), "admin port"));
+  CHECK(Contains(Bad({"-proxy-id", "a", "-admin-addr", "10.0.0.1:9"}),
+                 "-admin-addr: 10.0.0.1:9 is beyond loopback"));
+  CHECK(Warned(Good({"-proxy-id", "a", "-admin-addr", "10.0.0.1:9", "-admin-allow-remote"}),
+               "admin port"));
+  CHECK(Good({"-proxy-id", "a", "-metrics-addr", "0.0.0.0:9"}).warnings.empty());
   CHECK(Good({"-proxy-id", "a", "-admin-addr", "unix:/run/a"}).warnings.empty());
 }
 
@@ -303,8 +308,10 @@ TEST_CASE("flags: two listeners on one address are an error that names both") {
                "-listen and -upstream c"));
   CHECK(Contains(Bad({"-service", "a", "-admin-addr", "127.0.0.1:80", "-upstream", "c:80"}),
                  "-admin-addr and -upstream c"));
-  CHECK(Contains(Bad({"-service", "a", "-admin-addr", "[::]:80", "-upstream", "c:80"}),
-                 "-admin-addr and -upstream c"));
+  CHECK(Contains(Bad({"-service", "a", "-metrics-addr", "[::]:80", "-upstream", "c:80"}),
+                 "-metrics-addr and -upstream c"));
+  CHECK(Contains(Bad({"-service", "a", "-metrics-addr", "[::]:80", "-admin-addr", "127.0.0.1:80"}),
+                 "-admin-addr and -metrics-addr"));
   CHECK(Contains(Bad({"-service", "a", "-service-addr", ":80", "-listen", ":80"}),
                  "the proxy would call itself"));
   CHECK(Good({"-service", "a", "-admin-addr", "127.0.0.1:80", "-upstream", "c:[::1]:80"}).admin);

@@ -110,8 +110,8 @@ TEST_CASE("services: a name or an address that two want is an error that names b
     CHECK(Problems(two("127.0.0.1:80", other)).empty());
   }
   CHECK(OneProblem(
-      two("127.0.0.1:80", "127.0.0.2:80") + "admin: {address: 0.0.0.0:80}\n",
-      "admin.address: \"0.0.0.0:80\" clashes with services[0].public_listener.address (line 2)"));
+      two("127.0.0.1:80", "127.0.0.2:80") + "metrics: {address: 0.0.0.0:80}\n",
+      "metrics.address: \"0.0.0.0:80\" clashes with services[0].public_listener.address (line 2)"));
 }
 
 TEST_CASE(

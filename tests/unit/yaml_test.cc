@@ -344,8 +344,8 @@ TEST_CASE("yaml: no upstream and no listening address is there twice") {
   CHECK(two("service: b, listen: 127.0.0.1:1", "service: b, datacenter: dc2, listen: 127.0.0.2:1")
             .empty());
   CHECK(two("service: b, listen: 127.0.0.1:0", "query: b, listen: 127.0.0.1:0").empty());
-  CHECK(OneAtTop("admin: {address: 0.0.0.0:1}\n",
-                 "admin.address: \"0.0.0.0:1\" clashes with public_listener.address"));
+  CHECK(OneAtTop("metrics: {address: 0.0.0.0:1}\n",
+                 "metrics.address: \"0.0.0.0:1\" clashes with public_listener.address"));
 }
 
 TEST_CASE("yaml: registration settings belong together") {
@@ -439,10 +439,21 @@ TEST_CASE("yaml: an environment that nobody needs is not looked at") {
                    {{"CONSUL_CLIENT_CERT", "c"}}));
 }
 
+TEST_CASE("yaml: an admin port beyond loopback is a problem that names its cure") {
+  CHECK(OneProblem("proxy_id: a\nadmin: {address: 0.0.0.0:2}\n",
+                   "f:2:18: admin.address: 0.0.0.0:2 is beyond loopback"));
+  CHECK(OneProblem("proxy_id: a\nadmin: {address: vm.example:2}\n", "admin.allow_remote: true"));
+  CHECK(Problems("proxy_id: a\nadmin: {address: localhost:2}\n").empty());
+  CHECK(Problems("proxy_id: a\nadmin: {address: unix:/run/a}\n").empty());
+  const Settings settings = Good("proxy_id: a\nmetrics: {address: 0.0.0.0:2}\n");
+  CHECK(settings.metrics->Text() == "0.0.0.0:2");
+  CHECK(settings.warnings.empty());
+}
+
 TEST_CASE("yaml: exposure beyond loopback is allowed with a warning") {
   const Settings settings = Good(R"(service: a
 upstreams: [{service: b, listen: 0.0.0.0:1}]
-admin: {address: 0.0.0.0:2}
+admin: {address: 0.0.0.0:2, allow_remote: true}
 agent: {address: 10.0.0.1:8500}
 )");
   CHECK(settings.warnings.size() == 3);
