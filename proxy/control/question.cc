@@ -15,6 +15,7 @@ using net::milliseconds;
 // What an agent may take beyond the wait it was asked for. More than it takes itself to give up a
 // server (7 s): a question that is given up before its answer keeps its connection at the agent.
 constexpr milliseconds kAnswerTime{10'000};
+constexpr milliseconds kSoon{2'000};  // a healthy agent answers well within it
 // Where upstreams take turns: the wait of a blocking query, after which another may have its
 // connection, and the pause between two polls of one. A change that is polled is to be seen within
 // 3 s.
@@ -231,6 +232,7 @@ http::Request Question::NewRequest(const std::string& token, bool waits, bool ca
 void Question::AskAside() {
   if (!aside_) aside_ = std::make_unique<Asker>(link_.connections());
   if (aside_->busy()) return;
+  aside_at_ = loop_.now();
   http::Request request = NewRequest(TokenToAskWith(), false, false);
   aside_->Send(std::move(request), {Asker::Rank::kFirst, false},
                [this](Result<http::Response> answer) {
@@ -238,6 +240,15 @@ void Question::AskAside() {
                  TakeAside(std::move(answer));
                  audience_.Rethrow();
                });
+}
+
+std::optional<net::MonotonicTime> Question::UnansweredSince() const {
+  const auto overdue = [this](const Asker& asker, net::MonotonicTime asked, milliseconds wait) {
+    return asker.busy() && loop_.now() - asked > wait + wait / 16 + kSoon;
+  };
+  if (overdue(asker_, sent_at_, blocking_ ? wait_ : milliseconds(0))) return sent_at_;
+  if (aside_ && overdue(*aside_, aside_at_, milliseconds(0))) return aside_at_;
+  return std::nullopt;
 }
 
 // Next arranges for the next question after a good answer.

@@ -82,6 +82,10 @@ class Question final : public std::enable_shared_from_this<Question> {
 
   bool Blocks() const { return what_.blocking != Blocking::kNone && can_wait_ && !polled_; }
   bool polled() const { return polled_; }
+  // UnansweredSince is when a question was asked that has had no answer though its own wait, and
+  // two seconds more, have passed; nothing: none is overdue. For those who look at the agent: it
+  // fails only after ten seconds.
+  std::optional<net::MonotonicTime> UnansweredSince() const;
   const What& what() const { return what_; }
   // AskedWith is the token that it was asked with last, or that of a subscriber, where any may ask.
   const std::string& AskedWith(Agent& of) const { return what_.any_token ? of.Secret() : token_; }
@@ -156,7 +160,8 @@ class Question final : public std::enable_shared_from_this<Question> {
   std::set<std::string> refused_;  // tokens that were, of a question that any may ask
   std::uint64_t sent_index_ = 0;
   net::MonotonicTime sent_at_{};
-  net::milliseconds wait_{0};  // that it asks for, if it blocks
+  net::MonotonicTime aside_at_{};  // of the question aside
+  net::milliseconds wait_{0};      // that it asks for, if it blocks
   WaitLimit::Cuts cuts_;
   bool refresh_wanted_ = false;
   bool polled_before_ = false;

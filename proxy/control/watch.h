@@ -115,6 +115,12 @@ class Watch final : private Subscriber {
     return question_ ? question_->Blocks() : options_.blocking != Blocking::kNone;
   }
 
+  // UnansweredSince is when the question was asked that the agent owes an answer to; nothing: it
+  // owes none, though it may be waiting for a change.
+  std::optional<net::MonotonicTime> UnansweredSince() const {
+    return question_ ? question_->UnansweredSince() : std::nullopt;
+  }
+
   const State& state() const { return state_; }
   const std::string& name() const override { return options_.name; }
   const std::string& needs() const { return options_.needs; }

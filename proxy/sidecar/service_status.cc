@@ -23,6 +23,11 @@ json WatchJson(const control::Watch& watch, net::MonotonicTime now) {
     case control::Watch::State::Phase::kOk: out["state"] = "ok"; break;
     case control::Watch::State::Phase::kRetrying: out["state"] = "retrying"; break;
   }
+  // What is in force stays so; but nobody has confirmed it, or said why not.
+  const auto unanswered = watch.UnansweredSince();
+  out["unanswered_seconds"] =
+      unanswered ? json(std::chrono::duration<double>(now - *unanswered).count()) : json(nullptr);
+  if (unanswered) out["state"] = "unanswered";
   switch (state.source) {
     case control::Watch::State::Source::kNone: out["source"] = "none"; break;
     case control::Watch::State::Source::kAgent: out["source"] = "agent"; break;

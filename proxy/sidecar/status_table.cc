@@ -125,8 +125,11 @@ std::string AgentFacts(const json& status) {
 std::string Watches(const json& status) {
   Table table({"WATCH", "STATE", "ASKS", "SOURCE", "VERSION", "AGE", "ERRORS", "LAST ERROR"});
   for (const json& watch : status.value("watches", json::array())) {
+    const json unanswered = watch.value("unanswered_seconds", json());
     table.Add({Text(watch, "name"),
-               Text(watch, "state") + (watch.value("stale", false) ? " (too old)" : ""),
+               Text(watch, "state") +
+                   (unanswered.is_number() ? " for " + Span(unanswered) : std::string()) +
+                   (watch.value("stale", false) ? " (too old)" : ""),
                Text(watch, "asks") + (watch.value("cached", false) ? ", cached" : ""),
                Text(watch, "source"), Text(watch, "version"),
                Span(watch.value("age_seconds", json())), Text(watch, "errors"),

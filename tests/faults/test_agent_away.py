@@ -1,10 +1,13 @@
 """The agent is killed, hangs, is slow, or comes back as another one (rows 1 to 3, 18, 19, 21)."""
 
+import re
+
 from faults.subject import CALLER, SERVICE, UPSTREAM, Subject, only_mooring
 from lib import agent as scripted
 from lib import check
 from lib.case import now, slowness
 from lib.consul import Consul
+from lib.mooring import Mooring, run
 from lib.names import Machine, name
 
 EXPECTED_SECONDS = 45
@@ -67,6 +70,25 @@ def slow(case, delay):
     api.fault("*", delay=delay)
     goes_on(subject, subject.traffic(), held)
     api.lift()
+
+
+def test_a_question_that_the_agent_owes_an_answer_to_is_not_ok(case):
+    only_mooring("it has no status")
+    api = scripted.Agent(case)
+    api.fault("/v1/agent/connect/ca/leaf/*", hang=True)
+    proxy = Mooring.connect_proxy(case, "-http-addr", api.address, "-service", SERVICE, "-upstream",
+                                  f"{UPSTREAM}:127.0.0.1:0", ready=False)
+
+    def leaf():
+        [watch] = [one for one in proxy.status()["watches"] if one["name"] == "leaf"]
+        check.equal(watch["state"], "unanswered", "state of the leaf's watch")
+        return watch
+
+    watch = check.within(leaf, "the question about the leaf is overdue", 9 * slowness())
+    check.true(watch["unanswered_seconds"] >= 2, f"seconds since it was asked: {watch['unanswered_seconds']}")
+    code, table, _ = run("status", "-admin-addr", "%s:%s" % proxy.listener("admin"))
+    check.equal(code, 0, "exit code of mooring status")
+    check.true(re.search(r"^leaf +unanswered for \d+(\.\d)?s ", table, re.MULTILINE), f"the table:\n{table}")
 
 
 def test_row_03_agent_slow_by_1_s(case):

@@ -15,7 +15,8 @@ constexpr char kStatus[] = R"({
   "agent": {"address": "http://127.0.0.1:8500", "connections": 6, "max_connections": 8, "error": "no more"},
   "watches": [
     {"name": "roots", "state": "ok", "asks": "blocking", "cached": false, "source": "agent", "version": "12", "age_seconds": 0.5, "errors": 0, "last_error": "", "stale": false},
-    {"name": "leaf", "state": "retrying", "asks": "polled", "cached": true, "source": "disk", "version": "", "age_seconds": 7201, "errors": 9, "last_error": "refused\u001b[31m", "stale": true}],
+    {"name": "leaf", "state": "retrying", "asks": "polled", "cached": true, "source": "disk", "version": "", "age_seconds": 7201, "errors": 9, "last_error": "refused\u001b[31m", "stale": true},
+    {"name": "mesh", "state": "unanswered", "unanswered_seconds": 21.4, "asks": "blocking", "source": "none"}],
   "listeners": [{"name": "public", "address": "0.0.0.0:8443", "state": "open", "error": ""}],
   "upstreams": [{"name": "db", "known": true, "endpoints": ["10.0.0.1:1", "10.0.0.2:1"], "spiffe_id": null}],
   "connections": {"inbound": {"active": 1, "total": 2, "bytes_in": 3, "bytes_out": 4, "closed": {"done": 1}}, "outbound": {}}
@@ -36,6 +37,7 @@ TEST_CASE("status table: each watch shows version, age, source and last error") 
   CHECK(Holds(*table, "roots  ok                  blocking        agent   12       0.5s"));
   CHECK(Holds(*table,
               "leaf   retrying (too old)  polled, cached  disk    -        2h    9       refused"));
+  CHECK(Holds(*table, "mesh   unanswered for 21s  blocking"));
   CHECK(Holds(*table, "saved 4.2s ago, without the private key"));
   CHECK(Holds(*table, "not saved: disk full"));
   CHECK(Holds(*table, "agent  http://127.0.0.1:8500  connections 6 of 8\n  no more\n"));

@@ -424,6 +424,43 @@ TEST_CASE("watch: what an agent without a leader refuses is an outage, and after
   agent.watches.clear();
 }
 
+TEST_CASE("watch: a question is unanswered once its own wait and two seconds have passed") {
+  std::string answer;
+  Watches agent([&](const std::string& target) { return Blocks(target) ? "" : answer; });
+  Watch& watch = agent.New("doc", Watches::Of(kDoc));
+  CHECK_FALSE(watch.UnansweredSince());
+  watch.Start();
+  const net::MonotonicTime asked = agent.loop.now();
+  agent.Pass(1s);
+  CHECK_FALSE(watch.UnansweredSince());
+  agent.Pass(2s);
+  REQUIRE(watch.UnansweredSince());
+  CHECK(*watch.UnansweredSince() - asked < 1s);
+  answer = test::Ok("a", Index(7));
+  agent.desk.Say(kDoc, answer);
+  agent.Until([&] { return agent.desk.Asked("index=7") == 1; });
+  CHECK_FALSE(watch.UnansweredSince());
+  SUBCASE("a blocking one may wait for a change: 20 s, and the sixteenth that a server adds") {
+    agent.Pass(22s);
+    CHECK_FALSE(watch.UnansweredSince());
+    CHECK(watch.state().phase == Phase::kOk);
+    agent.Pass(2s);
+    CHECK(watch.UnansweredSince());
+    agent.Pass(10s);
+    agent.Until([&] { return watch.state().errors > 0; });
+  }
+  SUBCASE("one that is asked beside it may not") {
+    answer.clear();
+    watch.Refresh();
+    agent.Pass(1s);
+    CHECK_FALSE(watch.UnansweredSince());
+    agent.Pass(2s);
+    CHECK(watch.UnansweredSince());
+    agent.desk.Say("/v1/doc", test::Ok("a", Index(7)));
+    agent.Until([&] { return !watch.UnansweredSince(); });
+  }
+}
+
 TEST_CASE("watch: a refresh goes beside a blocking question, which is not given up") {
   Watches agent([](const std::string& target) {
     return Blocks(target) ? std::string() : test::Ok("a", Index(7));
