@@ -92,7 +92,8 @@ struct ServiceSettings {
 
   bool register_self = false;
   std::string register_id;  // suffix: <service>-proxy[-<register_id>]
-  std::string advertise;    // address to register instead of one found, empty: find a routable one
+  // host to register; empty: the public listener's, or the node's where that is every interface
+  std::string advertise;
 
   OnRevoke on_revoke = OnRevoke::kClose;
   milliseconds revoke_grace{0};        // from the change to the cut

@@ -496,8 +496,9 @@ constexpr Setting kTable[] = {
      .of = Of::kService,
      .held = true,
      .sample = "10.0.0.5",
-     .says = "With {register}: the host to register. Without it: a routable one found on this "
-             "machine."},
+     .says = "With {register}: the host to register. Without it: that of {listen}; where that is "
+             "every interface, none: callers then take the node's address, as from Consul's own "
+             "proxy."},
 
     {.begins = "What is kept, and what a change does",
      .key = "state_dir",

@@ -7,6 +7,7 @@
 #include "authz/consul/api.h"
 #include "authz/text.h"
 #include "proxy/control/drain_reason.h"
+#include "proxy/net/address.h"
 
 namespace mooring::control {
 namespace {
@@ -26,6 +27,26 @@ constexpr char kLeaderless[] = "the agent has no leader";
 constexpr char kMark[] = "mooring-process";  // a key of Meta
 
 std::string CheckId(const Registration::Entry& entry) { return entry.id + "-ttl"; }
+
+// NodeAddressOf is that of the node whose entry has our mark, in an answer of health/connect;
+// empty: it is not there.
+std::string NodeAddressOf(const std::string& body, const std::string& mark) {
+  using nlohmann::json;
+  const json answer = json::parse(body, nullptr, /*allow_exceptions=*/false);
+  if (!answer.is_array()) return {};
+  const json none = json::object();
+  const auto child = [&none](const json& of, const char* name) -> const json& {
+    const auto found = of.is_object() ? of.find(name) : of.end();
+    return found != of.end() ? *found : none;
+  };
+  for (const json& instance : answer) {
+    const json& said = child(child(child(instance, "Service"), "Meta"), kMark);
+    const json& address = child(child(instance, "Node"), "Address");
+    if (said.is_string() && said.get_ref<const std::string&>() == mark && address.is_string())
+      return address.get<std::string>();
+  }
+  return {};
+}
 
 std::string NewMark() {
   std::random_device random;
@@ -180,6 +201,7 @@ void Registration::Pass() {
         agent_.link().SayBack();
       }
       Later(pause_.Regular(kHeartbeat), &Registration::Pass);
+      if (address_tries_ > 0) LookAtAddress();
       return;
     }
     // 404 in newer versions, 500 `Unknown check` in 1.8.
@@ -199,6 +221,37 @@ void Registration::Pass() {
                "pass " + CheckId(entry_));
     }
   });
+}
+
+// LookAtAddress finds out once where callers are sent. Servers may hear of the entry a moment after
+// the agent, and a token may not see the node: then it is not said.
+void Registration::LookAtAddress() {
+  --address_tries_;
+  if (!entry_.address.empty()) {
+    address_tries_ = 0;
+    CheckAddress(entry_.address);
+    return;
+  }
+  http::Request request =
+      agent_.NewRequest("GET", "/v1/health/connect/" + authz::PercentEncoded(entry_.service), "");
+  request.deadline = kAsk;
+  asker_->Send(std::move(request), [this](const Result<http::Response>& answer) {
+    if (!answer || answer->status != 200) return;
+    const std::string address = NodeAddressOf(answer->body, mark_);
+    if (address.empty()) return;
+    address_tries_ = 0;
+    CheckAddress(address);
+  });
+}
+
+void Registration::CheckAddress(const std::string& address) {
+  if (!net::Address::Tcp(address, entry_.port).IsLoopback()) return;
+  log_.Warn("agent",
+            "registered with a loopback address: callers on other machines cannot reach it",
+            {{"id", entry_.id},
+             {"address", address},
+             {"of", entry_.address.empty() ? "the node" : "the public listener, or -advertise"},
+             {"cure", "-advertise"}});
 }
 
 // Look asks whose the entry is; an error: the agent does not say.

@@ -75,6 +75,8 @@ class Registration final {
                 const Result<http::Response>& answer, std::string_view asked);
   void Failed(log::Literal what, const Error& why);
   void Became(First first);
+  void LookAtAddress();
+  void CheckAddress(const std::string& address);
   std::string Needs() const;
   std::string Gives() const;
   void Rest();  // neither heartbeats nor tries until something else is begun
@@ -102,6 +104,7 @@ class Registration final {
   bool asked_ = false;  // a registration has been sent, whatever came of it
   std::string last_error_;
   bool leaderless_said_ = false;
+  int address_tries_ = 3;  // heartbeats after which it is asked where callers are sent; 0: known
   std::string complaint_;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

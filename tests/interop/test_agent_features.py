@@ -309,6 +309,16 @@ def test_registration_is_made_kept_and_removed(case):
     check.equal(consul.instances("reg"), [], "catalog after the end")
 
 
+def test_a_registration_without_an_address_has_the_nodes_and_a_loopback_one_is_warned_of(case):
+    app = apps.App(case, apps.echo)
+    proxy = Mooring.connect_proxy(case, "-http-addr", consul.address, "-service", "everywhere", "-service-addr",
+                                  f"127.0.0.1:{app.address[1]}", "-listen", ":0", "-register")
+    check.within(lambda: consul.instances("everywhere"), "it is in the catalog, passing", 5)
+    [entry] = consul.instances("everywhere")
+    check.equal((entry["Service"]["Address"], entry["Node"]["Address"]), ("", "127.0.0.1"), "of the service, of the node")
+    proxy.wait_log(r"\[WARN\].*registered with a loopback address.*id=everywhere-proxy address=127.0.0.1", 25)
+
+
 def test_registration_comes_only_when_it_can_serve(case):
     """The agent refuses the leaf to this token, so nothing may be registered."""
     token = acl.put("/v1/acl/token", {"Policies": []})["SecretID"]

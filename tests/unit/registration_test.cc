@@ -26,13 +26,15 @@ constexpr char kRegister[] = "/v1/agent/service/register";
 constexpr char kPass[] = "/v1/agent/check/pass/web-proxy-ttl";
 constexpr char kFail[] = "/v1/agent/check/fail/web-proxy-ttl";
 constexpr char kLook[] = "/v1/agent/service/web-proxy";
+constexpr char kInstances[] = "/v1/health/connect/web";
 constexpr char kRemove[] = "/v1/agent/service/deregister/web-proxy";
 
 // World is a registration at an agent that answers 200 to everything, but for what the test has it
 // say.
 struct World {
-  explicit World(log::Level level = log::Level::kError)
-      : here([this](const std::string& target) { return Answer(target); }, level) {
+  explicit World(log::Level level = log::Level::kError, const std::string& address = "10.0.0.1")
+      : here([this](const std::string& target) { return Answer(target); }, level),
+        registration(here.loop, here.log, *here.agent, {"web-proxy", "web", address, 8443}) {
     registration.Start();
   }
   std::string Answer(const std::string& target) {
@@ -94,8 +96,7 @@ struct World {
   test::Clock clock;
   std::map<std::string, std::string> answers;  // by the beginning of the target
   test::AtDesk here;
-  Registration registration{
-      here.loop, here.log, *here.agent, {"web-proxy", "web", "10.0.0.1", 8443}};
+  Registration registration;
 };
 
 TEST_CASE(
@@ -221,6 +222,40 @@ TEST_CASE("registration: its first one is asked, then refused, unanswered or tak
   world.answers["/v1/agent/"] = Says(403, "Permission denied");
   world.Pass(30s);
   CHECK(became == std::vector{First::kRefused, First::kUnanswered, First::kRefused, First::kTaken});
+}
+
+TEST_CASE("registration: callers who are sent to a loopback address are warned of, once") {
+  const auto instance = [](const std::string& address, const std::string& mark) {
+    return nlohmann::json{
+        {"Node", {{"Address", address}}},
+        {"Service", {{"ID", "web-proxy"}, {"Meta", {{"mooring-process", mark}}}}}};
+  };
+  struct Row {
+    std::string registered, node, warned;  // warned: of which address; empty: nothing
+  };
+  for (const Row& row :
+       {Row{"127.0.0.1", "10.0.0.7", "127.0.0.1"}, Row{"10.0.0.1", "127.0.0.1", ""},
+        Row{"::1", "", "::1"}, Row{"", "127.0.0.1", "127.0.0.1"}, Row{"", "10.0.0.7", ""},
+        Row{"", "", ""}}) {
+    CAPTURE(row.registered);
+    CAPTURE(row.node);
+    test::StandardError lines;
+    World world(log::Level::kWarn, row.registered);
+    const bool asks = row.registered.empty();
+    world.Await(kPass);
+    // The servers hear of it after the first look; another machine has the same ID.
+    world.answers[kInstances] = test::Ok("[null]");
+    if (asks) world.Await(kInstances);
+    nlohmann::json all = {instance("127.0.0.1", "another's"), nullptr,
+                          nlohmann::json{{"Node", nullptr}, {"Service", {{"Meta", nullptr}}}}};
+    if (!row.node.empty()) all.push_back(instance(row.node, world.Mark()));
+    world.answers[kInstances] = test::Ok(all.dump());
+    world.Pass(60s);
+    REQUIRE(world.here.log.Flush(10s));
+    CHECK(world.Asked(kInstances) == (!asks ? 0U : row.node.empty() ? 3U : 2U));
+    CHECK(lines.Count("registered with a loopback address") == (row.warned.empty() ? 0U : 1U));
+    if (!row.warned.empty()) CHECK(lines.Count("address=" + row.warned) == 1);
+  }
 }
 
 TEST_CASE("registration: a registration that is refused is tried again with growing pauses") {
