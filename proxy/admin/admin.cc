@@ -2,12 +2,25 @@
 
 #include <utility>
 
+#include "proxy/admin/page_data.h"
 #include "proxy/log/escape.h"
 
 namespace mooring::admin {
 namespace {
+
 constexpr std::size_t kConnections = 16;  // data/limits.cc keeps descriptors for them
+
+// What stands in an answer is of this moment, and is what its type says.
+void Harden(http::ServerResponse* response) {
+  response->headers["cache-control"] = "no-store";
+  response->headers["x-content-type-options"] = "nosniff";
 }
+
+bool IsRead(const http::ServerRequest& request) {
+  return request.method == "GET" || request.method == "HEAD";
+}
+
+}  // namespace
 
 Admin::Admin(net::Loop& loop, net::UniqueFd listening, Port port, const std::string& host,
              Sources sources)
@@ -20,17 +33,52 @@ Admin::Admin(net::Loop& loop, net::UniqueFd listening, Port port, const std::str
                              .own_name = port == Port::kAdmin ? std::optional(host) : std::nullopt,
                              .body = 4096},
           [this](const http::ServerRequest& request, http::Server::Reply reply) {
-            reply(Answer(request));
+            Serve(request, reply);
           }) {}
+
+void Admin::Serve(const http::ServerRequest& request, const http::Server::Reply& reply) const {
+  const auto& list = request.path == "/connections" ? sources_.connections
+                     : request.path == "/traffic"   ? sources_.traffic
+                                                    : nullptr;
+  const std::string* service = request.Query("service");
+  if (port_ != Port::kAdmin || !IsRead(request) || !list ||
+      (service != nullptr && !sources_.knows(*service))) {
+    reply(Answer(request));
+    return;
+  }
+  const auto slice = ReadSlice(request);
+  const auto answer = [reply](Result<std::string> json) {
+    http::ServerResponse response;
+    Harden(&response);
+    if (json) {
+      response.content_type = "application/json";
+      response.body = std::move(*json) + "\n";
+    } else {
+      response.status = json.error().code == ErrorCode::kInvalid ? 400 : 503;
+      response.body = json.error().message + "\n";
+    }
+    reply(std::move(response));
+  };
+  if (!slice) {
+    answer(slice.error());
+    return;
+  }
+  list(service != nullptr ? *service : "", *slice, answer);
+}
 
 http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {
   http::ServerResponse response;
   const std::string* asked = request.Query("service");
   const std::string service = asked != nullptr ? *asked : std::string();
-  if (request.method != "GET" && request.method != "HEAD") {
+  if (!IsRead(request)) {
     response.status = 405;
     response.headers["allow"] = "GET, HEAD";
     response.body = "only GET is served here\n";
+  } else if (request.path == "/" && port_ == Port::kAdmin) {
+    response.content_type = "text/html; charset=utf-8";
+    response.headers["content-security-policy"] = kPagePolicy;
+    response.headers["referrer-policy"] = "no-referrer";
+    response.body = kPage;
   } else if (request.path == "/live") {
     response.body = "live\n";
   } else if (asked != nullptr && !sources_.knows(service)) {
@@ -41,7 +89,16 @@ http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {
     AnswerReady(service, &response);
   } else if (request.path == "/status" && port_ == Port::kAdmin) {
     response.content_type = "application/json";
-    response.body = sources_.status_json(service) + "\n";
+    const std::string* brief = request.Query("brief");
+    if (brief == nullptr || *brief == "0") {
+      response.body = sources_.status_json(service) + "\n";
+    } else if (const auto slice = ReadSlice(request)) {
+      response.body = sources_.brief_json(service, *slice) + "\n";
+    } else {
+      response.status = 400;
+      response.content_type = "text/plain; charset=utf-8";
+      response.body = slice.error().message + "\n";
+    }
   } else if (request.path == "/metrics") {
     const auto accept = request.headers.find("accept");
     Document document =
@@ -50,9 +107,12 @@ http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {
     response.body = std::move(document.body);
   } else {
     response.status = 404;
-    response.body = port_ == Port::kAdmin ? "there are /ready, /live, /status and /metrics\n"
-                                          : "there are /ready, /live and /metrics\n";
+    response.body = port_ == Port::kAdmin
+                        ? "there are / (a page for people), /ready, /live, /status, /connections, "
+                          "/traffic and /metrics\n"
+                        : "there are /ready, /live and /metrics\n";
   }
+  Harden(&response);
   return response;
 }
 

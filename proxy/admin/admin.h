@@ -1,17 +1,22 @@
-// Admin: /ready, /live, /status and /metrics over HTTP, for operators and supervisors. Read-only;
-// loop thread only.
+// Admin: the admin port, over HTTP, for operators and supervisors. Read-only; loop thread only.
 //
-// The metrics port is one that strangers may reach: it has no /status, its /ready gives no reasons,
-// and whatever name it is asked by will do.
+//   /                        the status page, which asks for what it shows (page/)
+//   /live, /ready            for supervisors
+//   /status                  what is known, and how old it is; ?brief=1: in short
+//   /connections, /traffic   who talks to whom, now and since the start
+//   /metrics                 for Prometheus
 //
-// /ready, /status and /metrics are about all services of the process, with `?service=NAME` about
-// one.
+// The metrics port is one that strangers may reach: it has /live, /ready without reasons, and
+// /metrics, and whatever name it is asked by will do.
+//
+// All but /live are about all services of the process, with `?service=NAME` about one.
 #pragma once
 
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "proxy/admin/slice.h"
 #include "proxy/http/server.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/socket.h"
@@ -33,6 +38,13 @@ class Admin final {
     // What works less than it should, and is told beside "ready".
     std::function<std::vector<std::string>(const std::string& service)> degraded;
     std::function<std::string(const std::string& service)> status_json;
+    // What a page can show and ask for every two seconds: bounded, whatever there is.
+    std::function<std::string(const std::string& service, const Slice& upstreams)> brief_json;
+    // The lists answer by `done`, at once or later, each once; an error is the client's or a lack
+    // of ours.
+    using Done = std::function<void(Result<std::string> json)>;
+    std::function<void(const std::string& service, const Slice& slice, Done done)> connections;
+    std::function<void(const std::string& service, const Slice& slice, Done done)> traffic;
     // `accept` is what the client has said of formats; empty: nothing
     std::function<Document(const std::string& service, const std::string& accept)> metrics;
   };
@@ -48,6 +60,7 @@ class Admin final {
   const std::string& address() const { return address_; }  // as bound
 
  private:
+  void Serve(const http::ServerRequest& request, const http::Server::Reply& reply) const;
   http::ServerResponse Answer(const http::ServerRequest& request) const;
   void AnswerReady(const std::string& service, http::ServerResponse* response) const;
 

@@ -46,6 +46,20 @@ const char* CloseReasonName(CloseReason reason) {
   return "unknown";
 }
 
+bool IsFailure(CloseReason reason) {
+  switch (reason) {
+    case CloseReason::kDone:
+    case CloseReason::kTlsTruncated:
+    case CloseReason::kReset:
+    case CloseReason::kIdleTimeout:
+    case CloseReason::kDrained:
+    case CloseReason::kDrainTimeout:
+    case CloseReason::kMaxConnectionAge:
+    case CloseReason::kProbe: return false;
+    default: return true;
+  }
+}
+
 CloseReason FromRefusal(tls::Refusal refusal) {
   switch (refusal) {
     case tls::Refusal::kNone: return CloseReason::kTlsError;

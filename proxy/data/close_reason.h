@@ -52,6 +52,10 @@ inline constexpr std::size_t kCloseReasons = static_cast<std::size_t>(CloseReaso
 
 const char* CloseReasonName(CloseReason reason);
 
+// IsFailure: it did not get what it had come for, was turned away, or was cut for what it is. What
+// ends by itself, by a limit on its time or in a drain is none, nor is one that said nothing.
+bool IsFailure(CloseReason reason);
+
 // FromRefusal translates the tls room's word for a certificate that it does not believe.
 CloseReason FromRefusal(tls::Refusal refusal);
 

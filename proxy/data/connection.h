@@ -20,6 +20,7 @@
 
 namespace mooring::data {
 
+struct ConnectionView;
 class Review;
 
 class Connection : public net::Keeper {
@@ -52,6 +53,10 @@ class Connection : public net::Keeper {
   // silent for `quiet`; a handshake that has been silent so long ends, too. True: nothing of it is
   // awaited any more, even if the peers have not closed yet.
   virtual bool EndIfQuiet(net::milliseconds quiet) = 0;
+  // Show copies what is known of it now. Feed brings what has moved to the counters; OnSweep does,
+  // too.
+  void Show(ConnectionView* view);
+  virtual void Feed() noexcept {}
 
   bool retired() const { return retired_; }
 
@@ -61,6 +66,8 @@ class Connection : public net::Keeper {
   bool BeforeEvent() noexcept final;
   // NoteRetired is for whoever retires it. False: it was already.
   bool NoteRetired() noexcept { return !std::exchange(retired_, true); }
+  // ShowNow adds what the record does not have: state, services, and what moves.
+  virtual void ShowNow(ConnectionView* view) = 0;
 
   Record record_;
 

@@ -6,6 +6,11 @@
 
 namespace mooring::data {
 
+const char* EndpointStateName(const EndpointHistory& history) {
+  if (history.failures_in_a_row() > 0) return "failing";
+  return history.attempts() > 0 ? "ok" : "unused";
+}
+
 void Histories::Attach(std::vector<Endpoint>* endpoints) {
   std::map<Key, std::shared_ptr<EndpointHistory>> next;
   for (Endpoint& endpoint : *endpoints) {

@@ -15,6 +15,9 @@
 #include <tuple>
 #include <vector>
 
+#include "proxy/data/close_reason.h"
+#include "proxy/net/clock.h"
+
 namespace mooring::data {
 
 struct Endpoint;
@@ -36,6 +39,12 @@ class EndpointHistory final {
     failures_in_a_row_.fetch_add(1, std::memory_order_relaxed);
   }
 
+  // FailedFor says why, and when, of the failure that was told last.
+  void FailedFor(CloseReason reason, net::MonotonicTime now) noexcept {
+    failed_at_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+    failed_for_.store(reason, std::memory_order_relaxed);
+  }
+
   // attempts have begun, and so many of them have failed, since it came to the list
   std::int64_t attempts() const { return attempts_.load(std::memory_order_relaxed); }
   std::int64_t failures() const { return failures_.load(std::memory_order_relaxed); }
@@ -44,6 +53,12 @@ class EndpointHistory final {
   std::int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
   std::int64_t failures_in_a_row() const {
     return failures_in_a_row_.load(std::memory_order_relaxed);
+  }
+  // failed_for and failed_at are of the last failure; kDone: there was none
+  CloseReason failed_for() const { return failed_for_.load(std::memory_order_relaxed); }
+  net::MonotonicTime failed_at() const {
+    return net::MonotonicTime(
+        net::MonotonicTime::duration(failed_at_.load(std::memory_order_relaxed)));
   }
   // connect_time is what the last attempt that was good took, TCP and TLS together; absent: there
   // was none.
@@ -57,8 +72,14 @@ class EndpointHistory final {
   std::atomic<std::int64_t> failures_{0};
   std::atomic<std::int64_t> in_flight_{0};
   std::atomic<std::int64_t> failures_in_a_row_{0};
+  std::atomic<CloseReason> failed_for_{CloseReason::kDone};
+  std::atomic<net::MonotonicTime::rep> failed_at_{0};
   std::atomic<std::int64_t> connect_time_{-1};  // microseconds; negative: none
 };
+
+// EndpointStateName: "unused", "ok", or "failing", where the last attempt that has ended has
+// failed.
+const char* EndpointStateName(const EndpointHistory& history);
 
 // Histories gives the endpoints of one upstream their histories: an endpoint that stays on the list
 // keeps its own, one that leaves it is forgotten, and begins anew when it comes back. The control

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 namespace mooring::data {
@@ -48,6 +49,10 @@ class Histogram final {
     for (const auto& each : counts_) all += each.load(std::memory_order_relaxed);
     return all;
   }
+  // Quantile estimates below which duration that share of all lies (0.99), as Prometheus does:
+  // evenly spread within a bucket, and the highest bound for what is above it. Absent: there are
+  // none.
+  std::optional<microseconds> Quantile(double share) const;
   microseconds sum() const { return microseconds(sum_.load(std::memory_order_relaxed)); }
 
  private:
@@ -55,5 +60,24 @@ class Histogram final {
   std::array<std::atomic<std::int64_t>, kMoments.size() + 1> counts_{};
   std::atomic<std::int64_t> sum_{0};  // microseconds
 };
+
+inline std::optional<microseconds> Histogram::Quantile(double share) const {
+  std::array<std::int64_t, kMoments.size() + 1> counts{};
+  std::int64_t all = 0;
+  for (std::size_t i = 0; i <= bounds_.size(); ++i) all += counts[i] = count(i);
+  if (all == 0) return std::nullopt;
+  const double rank = share * static_cast<double>(all);
+  double below = 0;
+  for (std::size_t i = 0; i < bounds_.size(); ++i) {
+    const auto here = static_cast<double>(counts[i]);
+    if (here > 0 && below + here >= rank) {
+      const auto low = static_cast<double>(i == 0 ? 0 : bounds_[i - 1].count());
+      const auto high = static_cast<double>(bounds_[i].count());
+      return microseconds(static_cast<std::int64_t>(low + (high - low) * (rank - below) / here));
+    }
+    below += here;
+  }
+  return bounds_.back();
+}
 
 }  // namespace mooring::data

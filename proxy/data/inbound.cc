@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "proxy/data/connection_view.h"
 #include "proxy/data/leg_failure.h"
 #include "proxy/data/proxy_header.h"
 #include "tls/session.h"
@@ -272,6 +273,21 @@ void Inbound::OnEscaped() noexcept { Cut(host_.Escaped("inbound ended")); }
 
 void Inbound::OnSweep() {
   if (stage_ == Stage::kRelay) live_->Sweep();
+}
+
+void Inbound::ShowNow(ConnectionView* view) {
+  if (const auto& now = host_.snapshot()) view->destination = now->service;
+  if (!record_.identity.empty()) view->source = caller_.session()->judgement().id.service;
+  switch (stage_) {
+    case Stage::kHandshake:
+      view->state = ConnectionState::kHandshake;
+      view->last_active = heard_;
+      return;
+    case Stage::kDial: view->state = ConnectionState::kConnecting; return;
+    case Stage::kRelay: live_->Show(view); return;
+    case Stage::kRefusing: view->state = ConnectionState::kRefusing; return;
+    case Stage::kOver: view->state = ConnectionState::kClosing; return;
+  }
 }
 
 bool Inbound::IsAwaited() const { return stage_ == Stage::kDial || stage_ == Stage::kRelay; }

@@ -31,6 +31,10 @@ class Inbound final : public Connection, public net::StreamObserver, public Live
   bool IsAwaited() const override;
   bool EndIfQuiet(net::milliseconds quiet) override;
   void OnEscaped() noexcept override;
+  void ShowNow(ConnectionView* view) override;
+  void Feed() noexcept override {
+    if (stage_ == Stage::kRelay) live_->Feed();
+  }
 
  private:
   enum class Stage { kHandshake, kDial, kRelay, kRefusing, kOver };

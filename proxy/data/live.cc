@@ -31,9 +31,13 @@ void Live::OnGraceOver() {
   if (owner_.IsSettled() && grace_.objection()) owner_.OnObjection(*grace_.objection());
 }
 
-void Live::Sweep() {
+void Live::Feed() noexcept {
   Note();
   record_.Feed(host_.counters(record_.kind));
+}
+
+void Live::Sweep() {
+  Feed();
   if (TooOld(host_.snapshot()->live, since_, host_.loop().now())) {
     Cut(CloseReason::kMaxConnectionAge);
     return;
@@ -46,6 +50,13 @@ bool Live::EndIfQuiet(net::milliseconds quiet) {
   if (!relay_.BetweenExchanges(client_, quiet)) return false;
   relay_.End(CloseReason::kDrained);
   return true;
+}
+
+void Live::Show(ConnectionView* view) const {
+  view->state = relay_.pumping() ? ConnectionState::kRelaying : ConnectionState::kClosing;
+  view->bytes_in = client_.bytes_in();
+  view->bytes_out = client_.bytes_out();
+  view->last_active = relay_.last_activity();
 }
 
 void Live::Note() noexcept {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "proxy/data/connection_view.h"
 #include "proxy/data/host.h"
 #include "proxy/data/judge.h"
 #include "proxy/data/record.h"
@@ -45,6 +46,10 @@ class Live final {
   // was one.
   void Start(std::optional<net::Stream::ReadResult> first = std::nullopt) { relay_.Start(first); }
   Relay& relay() { return relay_; }
+  // Feed tells the counters what has moved.
+  void Feed() noexcept;
+  // Show adds what has moved until now, and whether anything still does.
+  void Show(ConnectionView* view) const;
 
   // OnSnapshot asks for a verdict, by the moment that it is for, on what changed at `changed`.
   template <typename Ask>

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "proxy/data/connection_view.h"
 #include "proxy/data/leg_failure.h"
 
 namespace mooring::data {
@@ -185,6 +186,34 @@ void Outbound::OnSweep() {
   } else if (stage_ == Stage::kProven &&
              TooOld(host_.snapshot()->live, proven_at_, host_.loop().now())) {
     Cut(CloseReason::kMaxConnectionAge);
+  }
+}
+
+void Outbound::ShowNow(ConnectionView* view) {
+  if (const auto& now = host_.snapshot()) view->source = now->service;
+  if (peer_ && !record_.identity.empty()) {
+    view->destination = peer_->session()->judgement().id.service;
+  } else {
+    const auto upstream = host_.UpstreamOf(upstream_);
+    view->destination = upstream ? upstream->rules()->name : upstream_;
+  }
+  switch (stage_) {
+    case Stage::kSearching: {
+      view->state = ConnectionState::kSearching;
+      if (!search_) return;
+      Record tried;
+      search_->Describe(&tried);
+      view->attempts = tried.attempts;
+      view->endpoint = tried.endpoint;
+      view->instance = tried.instance;
+      return;
+    }
+    case Stage::kProven:
+      view->state = ConnectionState::kRelaying;
+      view->last_active = proven_at_;
+      return;
+    case Stage::kRelay: live_->Show(view); return;
+    case Stage::kOver: view->state = ConnectionState::kClosing; return;
   }
 }
 

@@ -37,6 +37,10 @@ class Outbound final : public Connection,
   bool IsAwaited() const override { return stage_ != Stage::kOver; }
   bool EndIfQuiet(net::milliseconds quiet) override;
   void OnEscaped() noexcept override;
+  void ShowNow(ConnectionView* view) override;
+  void Feed() noexcept override {
+    if (stage_ == Stage::kRelay) live_->Feed();
+  }
 
  private:
   // kProven: an instance is found, no byte has passed. It may still refuse us, and then the search

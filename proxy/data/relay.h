@@ -58,6 +58,10 @@ class Relay final : public net::StreamObserver {
   // close.
   bool ended() const { return state_ == State::kClosing || state_ == State::kOver; }
 
+  // pumping: bytes are taken from whoever has not ended.
+  bool pumping() const { return state_ == State::kPumping; }
+  // last_activity is when the last byte came, from either side, or the relay began.
+  net::MonotonicTime last_activity() const { return last_activity_; }
   // first_byte is when the first byte came, from either side.
   std::optional<net::MonotonicTime> first_byte() const { return first_byte_; }
 

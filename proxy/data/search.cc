@@ -190,6 +190,7 @@ void Search::AttemptFailed(CloseReason reason, const std::string& detail) {
   if (reason != CloseReason::kOutOfResources) {
     upstream_->Report(*lease_, LoadBalancer::Outcome::kFailed,
                       Between(attempt_began_, host_.loop().now()));
+    lease_->endpoint().history->FailedFor(reason, host_.loop().now());
   }
   attempts_.Failed(reason);
   attempt_.Stop();

@@ -302,6 +302,7 @@ void ServiceHost::Reap() {
     const ListenerKind kind = connection->kind();
     rounds_.Leaving(connection->position_);
     review_.Leaving(connection->position_);
+    lister_.Leaving(connection->position_);
     connections_.erase(connection->position_);
     admission_.Leave(kind);
   }

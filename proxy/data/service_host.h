@@ -25,6 +25,7 @@
 #include "proxy/data/drain.h"
 #include "proxy/data/heap_trim.h"
 #include "proxy/data/host.h"
+#include "proxy/data/lister.h"
 #include "proxy/data/review.h"
 #include "proxy/data/rounds.h"
 #include "proxy/data/snapshot.h"
@@ -77,6 +78,11 @@ class ServiceHost final : public Host {
   void PostCutAll();  // kDrainTimeout
   // awaited is how many connections a drain still waits for.
   std::int64_t awaited() const { return stats_.drain_awaits.value(); }
+
+  // PostInquiry has it come back with the connections that it asks for (lister.h).
+  void PostInquiry(std::shared_ptr<Inquiry> inquiry) {
+    loop_.Post([this, inquiry = std::move(inquiry)] { lister_.Ask(inquiry); });
+  }
 
   const ServiceStats& stats() const { return stats_; }
   std::int64_t active() const {
@@ -151,6 +157,7 @@ class ServiceHost final : public Host {
   net::Chore reap_;
   Rounds<std::unique_ptr<Connection>> rounds_{connections_};
   Review review_{loop_, connections_};
+  Lister lister_{loop_, connections_};
   Drain drain_{loop_, connections_, stats_.drain_awaits};
   // by listener; those that a connection has asked for
   std::map<std::string, std::shared_ptr<Upstream>> upstreams_;

@@ -19,6 +19,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "proxy/admin/slice.h"
 #include "proxy/config/settings.h"
 #include "proxy/control/agent.h"
 #include "proxy/control/agent_link.h"
@@ -100,7 +101,10 @@ class Service final {
   const std::string& cannot_start() const { return cannot_start_; }
   // ListenerAt is its own listener at that address or port, for messages; empty: it has none.
   std::string ListenerAt(const net::Address& address) const;
-  void Describe(nlohmann::json* status) const;   // its part of /status
+  void Describe(nlohmann::json* status) const;  // its part of /status
+  // Outline is the same in short, of bounded size: `upstreams` says which of them, those in trouble
+  // first.
+  void Outline(const admin::Slice& upstreams, nlohmann::json* status) const;
   void Measure(observe::Exposition* out) const;  // its part of /metrics
   // MeasureAsEnvoy says the same by Envoy's names; nothing while it has no identity. `with_heap`:
   // what is the process's, too.
@@ -110,6 +114,8 @@ class Service final {
   log::Log& log() const { return log_; }
   std::int64_t HandshakesShed() const;
   const std::shared_ptr<data::Traffic>& traffic() const { return traffic_; }
+  // hosts are those on the workers; none before Begin.
+  const std::vector<data::ServiceHost*>& hosts() const { return hosts_; }
 
   // Tick is to be called once a second: what changes by time alone.
   void Tick();
@@ -147,7 +153,10 @@ class Service final {
   void FollowLocalApp();
   void ApplyUpstreams();
 
-  std::vector<const control::Watch*> Watches() const;  // all that there are now
+  // Watches are all that there are now; OwnWatches those without the upstreams'.
+  std::vector<const control::Watch*> Watches() const;
+  std::vector<const control::Watch*> OwnWatches() const;
+  void DescribeItself(nlohmann::json* status) const;  // what both forms of /status have
 
   // Every change.
   void Publish();

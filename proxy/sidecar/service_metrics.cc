@@ -22,11 +22,6 @@ struct EndpointCounts {
   std::int64_t attempts = 0, failures = 0, in_flight = 0;
 };
 
-const char* StateOf(const data::EndpointHistory& history) {
-  if (history.failures_in_a_row() > 0) return "failing";
-  return history.attempts() > 0 ? "ok" : "unused";
-}
-
 // An address is no label: what the catalog calls an instance stays where the address moves. Those
 // that the file lists have their place in it.
 std::string NameOf(const data::Endpoint& endpoint, std::size_t place) {
@@ -58,7 +53,7 @@ void AddEndpoints(Exposition* out, const std::string& service, const data::Upstr
                   {"destination_datacenter", datacenter},
                   {"endpoint", name}};
     AddCounts(out, labels, {history.attempts(), history.failures(), history.in_flight()});
-    labels.emplace_back("state", StateOf(history));
+    labels.emplace_back("state", data::EndpointStateName(history));
     out->Add(family::kEndpointState, labels, std::int64_t{1});
   }
   if (rules.endpoints.size() > kMostEndpoints) {

@@ -5,44 +5,12 @@
 
 #include "authz/rfc3339.h"
 #include "proxy/sidecar/service.h"
+#include "proxy/sidecar/status_parts.h"
 
 namespace mooring::sidecar {
 namespace {
 
 using nlohmann::json;
-
-json WatchJson(const control::Watch& watch, net::MonotonicTime now) {
-  const control::Watch::State& state = watch.state();
-  json out{{"name", watch.name()},
-           {"index", state.index},
-           {"updates", state.updates},
-           {"errors", state.errors},
-           {"last_error", state.last_error}};
-  switch (state.phase) {
-    case control::Watch::State::Phase::kStarting: out["state"] = "starting"; break;
-    case control::Watch::State::Phase::kOk: out["state"] = "ok"; break;
-    case control::Watch::State::Phase::kRetrying: out["state"] = "retrying"; break;
-  }
-  // What is in force stays so; but nobody has confirmed it, or said why not.
-  const auto unanswered = watch.UnansweredSince();
-  out["unanswered_seconds"] =
-      unanswered ? json(std::chrono::duration<double>(now - *unanswered).count()) : json(nullptr);
-  if (unanswered) out["state"] = "unanswered";
-  switch (state.source) {
-    case control::Watch::State::Source::kNone: out["source"] = "none"; break;
-    case control::Watch::State::Source::kAgent: out["source"] = "agent"; break;
-    case control::Watch::State::Source::kDisk: out["source"] = "disk"; break;
-  }
-  out["asks"] = watch.Blocks() ? "blocking" : "polled";
-  out["cached"] = state.cached;
-  out["version"] = state.version;
-  out["filtered_by_acls"] = state.filtered;
-  out["stale"] = watch.TooOld();
-  const auto confirmed = watch.ConfirmedAt();
-  out["age_seconds"] =
-      confirmed ? json(std::chrono::duration<double>(now - *confirmed).count()) : json(nullptr);
-  return out;
-}
 
 json ReasonsJson(const std::vector<data::ServiceHost*>& hosts,
                  const data::DirectionStats data::ServiceStats::*direction,
@@ -91,7 +59,7 @@ std::int64_t Service::HandshakesShed() const {
   return shed;
 }
 
-std::vector<const control::Watch*> Service::Watches() const {
+std::vector<const control::Watch*> Service::OwnWatches() const {
   std::vector<const control::Watch*> all{find_proxy_.get(), config_watch_.get()};
   if (mesh_) all.push_back(&mesh_->watch());
   if (defaults_) all.push_back(&defaults_->watch());
@@ -101,12 +69,19 @@ std::vector<const control::Watch*> Service::Watches() const {
   for (const control::Watch* watch :
        intentions_ ? intentions_->Watches() : std::vector<const control::Watch*>{})
     all.push_back(watch);
-  for (const auto& [name, source] : upstreams_) all.push_back(source->watch());
   std::erase(all, nullptr);
   return all;
 }
 
-void Service::Describe(json* status) const {
+std::vector<const control::Watch*> Service::Watches() const {
+  std::vector<const control::Watch*> all = OwnWatches();
+  for (const auto& [name, source] : upstreams_) {
+    if (source->watch() != nullptr) all.push_back(source->watch());
+  }
+  return all;
+}
+
+void Service::DescribeItself(json* status) const {
   const net::MonotonicTime now = loop_.now();
   json& out = *status;
   out["name"] = name_;
@@ -152,6 +127,21 @@ void Service::Describe(json* status) const {
         {"documents", view.documents},
         {"private_key", view.private_key}};
   }
+  out["registered"] = registration_ && registration_->registered();
+  json outbound = DirectionJson(hosts_, &data::ServiceStats::outbound);
+  outbound["attempts_failed"] =
+      ReasonsJson(hosts_, &data::ServiceStats::outbound, &data::DirectionStats::attempts_failed);
+  out["connections"] = {{"inbound", DirectionJson(hosts_, &data::ServiceStats::inbound)},
+                        {"outbound", outbound}};
+  std::int64_t pauses = 0;
+  for (const data::ServiceHost* host : hosts_) pauses += host->stats().accept_pauses.value();
+  out["accept_pauses"] = pauses;
+}
+
+void Service::Describe(json* status) const {
+  const net::MonotonicTime now = loop_.now();
+  json& out = *status;
+  DescribeItself(status);
   out["listeners"] = json::array();
   if (listeners_) {
     for (const auto& view : listeners_->Views()) {
@@ -167,8 +157,11 @@ void Service::Describe(json* status) const {
   for (const auto& [name, source] : upstreams_) {
     const auto rules = source->Rules();
     json endpoints = json::array();
-    for (const data::Endpoint& endpoint : rules->endpoints)
+    json details = json::array();
+    for (const data::Endpoint& endpoint : rules->endpoints) {
       endpoints.push_back(endpoint.address.Text());
+      details.push_back(EndpointJson(endpoint, now));
+    }
     out["upstreams"].push_back(
         {{"name", source->settings().name},
          {"listener", name},
@@ -178,17 +171,9 @@ void Service::Describe(json* status) const {
          {"sni", rules->identity ? json(rules->identity->Sni()) : json(nullptr)},
          {"known", rules->known},
          {"endpoints", endpoints},
+         {"endpoint_details", details},
          {"unresolved", source->names().Errors()}});
   }
-  out["registered"] = registration_ && registration_->registered();
-  json outbound = DirectionJson(hosts_, &data::ServiceStats::outbound);
-  outbound["attempts_failed"] =
-      ReasonsJson(hosts_, &data::ServiceStats::outbound, &data::DirectionStats::attempts_failed);
-  out["connections"] = {{"inbound", DirectionJson(hosts_, &data::ServiceStats::inbound)},
-                        {"outbound", outbound}};
-  std::int64_t pauses = 0;
-  for (const data::ServiceHost* host : hosts_) pauses += host->stats().accept_pauses.value();
-  out["accept_pauses"] = pauses;
 }
 
 }  // namespace mooring::sidecar

@@ -12,6 +12,7 @@
 #include "proxy/admin/admin.h"
 #include "proxy/config/settings.h"
 #include "proxy/control/agent_link.h"
+#include "proxy/data/lister.h"
 #include "proxy/data/worker.h"
 #include "proxy/log/log.h"
 #include "proxy/net/lag_meter.h"
@@ -34,6 +35,8 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   int Run();
 
  private:
+  struct Gathering;
+
   // The start, in order.
   Status Prepare();
   admin::Admin::Sources AdminSources();
@@ -61,6 +64,19 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   std::vector<std::string> AgentDegraded() const;  // what all services have to do with
   // StatusJson is of one service, or of all and the process, if `service` is empty.
   std::string StatusJson(const std::string& service) const;
+  // BriefJson has the whole process in short, and one service: the first, if `service` is empty.
+  std::string BriefJson(const std::string& service, const admin::Slice& upstreams) const;
+  // The lists are of one service, or of all; `done` is called at once or later.
+  void ListConnections(const std::string& service, const admin::Slice& slice,
+                       admin::Admin::Sources::Done done) const;
+  void ListTraffic(const std::string& service, const admin::Slice& slice,
+                   admin::Admin::Sources::Done done) const;
+  std::string TrafficJson(const std::string& service, const admin::Slice& slice) const;
+  std::vector<const Service*> Asked(const std::string& service) const;
+  // AskHosts has every connection asked for `wanted`, and goes on with `then`, unless that fails.
+  void AskHosts(const std::string& service, const data::Wanted& wanted,
+                const admin::Admin::Sources::Done& done,
+                std::function<void(const Gathering&)> then) const;
   std::string MetricsText(const std::string& service, observe::Format format) const;
   std::string AdmissionJson() const;
   // Of says which service a reason is of, where there are several.
@@ -94,6 +110,8 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   std::vector<std::unique_ptr<Service>> services_;
   std::size_t drained_ = 0;  // services
   std::unique_ptr<admin::Admin> admin_, metrics_;
+  // for connections that are being answered
+  const std::shared_ptr<std::size_t> questions_ = std::make_shared<std::size_t>(0);
   net::Timer tick_;
   net::LagMeter lag_{loop_};
   net::Timer end_anyway_;

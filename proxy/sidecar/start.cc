@@ -73,6 +73,17 @@ admin::Admin::Sources Sidecar::AdminSources() {
     return admin::Admin::Document{observe::ContentType(format), MetricsText(name, format)};
   };
   sources.status_json = [this](const std::string& name) { return StatusJson(name); };
+  sources.brief_json = [this](const std::string& name, const admin::Slice& upstreams) {
+    return BriefJson(name, upstreams);
+  };
+  sources.connections = [this](const std::string& name, const admin::Slice& slice,
+                               admin::Admin::Sources::Done done) {
+    ListConnections(name, slice, std::move(done));
+  };
+  sources.traffic = [this](const std::string& name, const admin::Slice& slice,
+                           admin::Admin::Sources::Done done) {
+    ListTraffic(name, slice, std::move(done));
+  };
   return sources;
 }
 

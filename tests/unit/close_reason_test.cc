@@ -27,3 +27,13 @@ TEST_CASE("close reason: each has a name of its own and a counter of its own") {
   }
   CHECK(data::CloseReasonName(CloseReason::kReasons) == std::string("unknown"));
 }
+
+TEST_CASE(
+    "close reason: what ends by itself or by a limit is no failure, what is refused or cut is") {
+  CHECK_FALSE(data::IsFailure(CloseReason::kDone));
+  CHECK_FALSE(data::IsFailure(CloseReason::kIdleTimeout));
+  CHECK_FALSE(data::IsFailure(CloseReason::kProbe));
+  CHECK(data::IsFailure(CloseReason::kDenied));
+  CHECK(data::IsFailure(CloseReason::kRevoked));
+  CHECK(data::IsFailure(CloseReason::kConnectRefused));
+}

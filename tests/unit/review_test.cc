@@ -56,6 +56,7 @@ class Fake final : public data::Connection {
     diary.emplace_back("escaped");
     Cut(data::CloseReason::kOutOfResources);
   }
+  void ShowNow(data::ConnectionView*) override {}
 
   bool revoked = false;
   bool throws = false;

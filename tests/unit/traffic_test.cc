@@ -156,6 +156,17 @@ TEST_CASE("exchanges: a request is the client after the server, an answer the se
   CHECK(flow->first_byte.sum() == 4ms);
 }
 
+TEST_CASE("histogram: a share of all lies below an estimate within a bucket") {
+  data::Histogram histogram(data::kMoments);
+  CHECK_FALSE(histogram.Quantile(0.5));
+  for (int i = 0; i < 100; ++i) histogram.Add(i < 90 ? 700us : 40ms);
+  // 500 to 1,000 us, 50 of the 90 that are there; 25 to 50 ms, 9 of the 10
+  CHECK(*histogram.Quantile(0.5) == 777us);
+  CHECK(*histogram.Quantile(0.99) == 47'500us);
+  histogram.Add(std::chrono::minutes(1));
+  CHECK(*histogram.Quantile(1) == 10s);
+}
+
 TEST_CASE("exchanges: a server that speaks first has answered nothing") {
   World world;
   const auto flow = world.Enter(From("web"));
