@@ -1,7 +1,10 @@
 #include "proxy/cli/ask_admin.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "authz/text.h"
+#include "proxy/log/escape.h"
 #include "proxy/net/loop.h"
 
 namespace mooring::cli {
@@ -40,6 +43,30 @@ Result<http::Response> AskAdmin(const net::Address& address, const std::string& 
   loop.Post([&loop] { loop.Stop(); });  // lets the client's handles close
   loop.Run();
   return answer;
+}
+
+Result<std::string> AskDocument(const net::Address& address, const std::string& path) {
+  const auto answer = AskAdmin(address, path);
+  if (answer && answer->status == 200) return answer->body;
+  const std::string where = log::Plain(address.Text());
+  if (!answer) {
+    return Invalid("no answer from " + where + ": " + log::Plain(answer.error().message) +
+                   "\n    Is a proxy running with -admin-addr (admin.address in YAML)?");
+  }
+  std::string why = answer->body;
+  while (why.ends_with('\n')) why.pop_back();
+  std::replace(why.begin(), why.end(), '\n', ' ');
+  return Invalid(where + " answered " + std::to_string(answer->status) + ": " + log::Plain(why));
+}
+
+std::string PathWith(std::string path,
+                     const std::vector<std::pair<std::string, std::string>>& query) {
+  char before = '?';
+  for (const auto& [name, value] : query) {
+    if (value.empty()) continue;
+    path += std::exchange(before, '&') + name + '=' + authz::PercentEncoded(value);
+  }
+  return path;
 }
 
 }  // namespace mooring::cli

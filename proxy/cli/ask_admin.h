@@ -3,6 +3,8 @@
 #pragma once
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "authz/result.h"
 #include "proxy/config/flag_syntax.h"
@@ -17,5 +19,13 @@ config::FlagSpec AdminFlag();
 Result<net::Address> AdminAddress(const config::CommandLine& line);
 
 Result<http::Response> AskAdmin(const net::Address& address, const std::string& path);
+
+// AskDocument is the body of an answer that is good. Else the error says where it was asked, why it
+// did not answer, and what to look at; it is escaped.
+Result<std::string> AskDocument(const net::Address& address, const std::string& path);
+
+// PathWith is the path with a query of those values that are not empty.
+std::string PathWith(std::string path,
+                     const std::vector<std::pair<std::string, std::string>>& query);
 
 }  // namespace mooring::cli

@@ -18,12 +18,16 @@ int ConnectProxy(const Invocation& invocation);
 int Proxy(const Invocation& invocation);
 int Validate(const Invocation& invocation);
 int ShowStatus(const Invocation& invocation);
+int Connections(const Invocation& invocation);
+int Top(const Invocation& invocation);
 int Ready(const Invocation& invocation);
 
 // The texts of -help.
 std::string ProxyUsage();
 std::string ValidateUsage();
 std::string StatusUsage();
+std::string ConnectionsUsage();
+std::string TopUsage();
 std::string ReadyUsage();
 
 }  // namespace mooring::cli

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "proxy/config/duration.h"
 #include "proxy/log/escape.h"
 
 namespace mooring::cli {
@@ -27,6 +28,15 @@ int Misused(const Error& error, std::string_view command) {
   std::fprintf(stderr, "==> %s (see mooring %s -help)\n", log::Plain(error.message).c_str(),
                std::string(command).c_str());
   return 1;
+}
+
+Result<std::chrono::milliseconds> ReadEvery(const std::string* given, const std::string& flag) {
+  constexpr std::chrono::milliseconds kLeast{100};
+  if (given == nullptr) return std::chrono::milliseconds(2'000);
+  auto every = config::ParseDuration(*given);
+  if (!every) return Invalid("-" + flag + ": " + every.error().message);
+  if (*every < kLeast) return Invalid("-" + flag + ": 100ms is the least");
+  return every;
 }
 
 }  // namespace mooring::cli

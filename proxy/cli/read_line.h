@@ -1,6 +1,7 @@
 // ReadLine: what the commands other than `connect proxy` have in common on their command lines.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <span>
 #include <string>
@@ -25,5 +26,8 @@ Line ReadLine(const Invocation& invocation, std::span<const config::FlagSpec> fl
 
 // Misused says on standard error what is wrong with a command line, and returns the exit code.
 int Misused(const Error& error, std::string_view command);
+
+// ReadEvery is how often something is drawn, as the flag of that name says; 2 s for null.
+Result<std::chrono::milliseconds> ReadEvery(const std::string* given, const std::string& flag);
 
 }  // namespace mooring::cli

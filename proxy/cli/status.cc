@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
-#include "authz/text.h"
 #include "proxy/cli/ask_admin.h"
 #include "proxy/cli/commands.h"
+#include "proxy/cli/live_screen.h"
 #include "proxy/cli/read_line.h"
 #include "proxy/log/escape.h"
 #include "proxy/sidecar/status_table.h"
@@ -17,7 +17,9 @@ const std::vector<config::FlagSpec>& Flags() {
   static const std::vector<config::FlagSpec> kFlags{
       AdminFlag(),
       {"service", "name", "Of this service alone, where the proxy has several."},
-      {"json", "", "The document itself."},
+      {"watch", "",
+       "On a terminal, draw it again every two seconds, until q or Ctrl-C; -watch 5s: every five."},
+      {"json", "", "The document itself, once."},
   };
   return kFlags;
 }
@@ -34,42 +36,37 @@ std::string StatusUsage() {
 int ShowStatus(const Invocation& invocation) {
   const Line line = ReadLine(invocation, Flags(), "status", StatusUsage());
   if (line.code) return *line.code;
-  if (Status alone = config::CheckNoOperands(line.given, Flags(), "status"); !alone)
+  const bool watches = line.given.On("watch");
+  const std::vector<std::string>& operands = line.given.operands;
+  const std::string* given = watches && operands.size() == 1 ? &operands.front() : nullptr;
+  if (Status alone = config::CheckNoOperands(line.given, Flags(), "status");
+      !alone && given == nullptr)
     return Misused(alone.error(), "status");
   const auto address = AdminAddress(line.given);
   if (!address) return Misused(address.error(), "status");
-  const std::string asked = address->Text();
-  const std::string* service = line.given.Find("service");
-  const auto answer =
-      AskAdmin(*address, service == nullptr ? "/status"
-                                            : "/status?service=" + authz::PercentEncoded(*service));
-  if (answer && answer->status == 404 && service != nullptr) {
-    std::fprintf(stderr, "==> -service %s: %s\n", log::Plain(*service).c_str(),
-                 log::Plain(answer->body).c_str());
+  const auto every = ReadEvery(given, "watch");
+  if (!every) return Misused(every.error(), "status");
+  const std::string path = PathWith("/status", {{"service", line.given.Text("service")}});
+  const auto table = [&]() -> Result<std::string> {
+    const auto document = AskDocument(*address, path);
+    if (!document) return document.error();
+    auto drawn = sidecar::StatusTable(*document);
+    if (!drawn) return Invalid(log::Plain(address->Text() + ": " + drawn.error().message));
+    return drawn;
+  };
+  const auto first = line.given.On("json") ? AskDocument(*address, path) : table();
+  if (!first) {
+    std::fprintf(stderr, "==> %s\n", first.error().message.c_str());
     return 1;
   }
-  if (!answer || answer->status != 200) {
-    std::fprintf(stderr,
-                 "==> no status from %s: %s\n    Is a proxy running with -admin-addr "
-                 "(admin.address in YAML)?\n",
-                 log::Plain(asked).c_str(),
-                 log::Plain(answer ? "it answered " + std::to_string(answer->status)
-                                   : answer.error().message)
-                     .c_str());
-    return 1;
-  }
-  if (line.given.On("json")) {
-    std::fputs(answer->body.c_str(), stdout);
+  if (line.given.On("json") || !watches || TerminalWidth() == 0) {
+    std::fputs(first->c_str(), stdout);
     return 0;
   }
-  const auto table = sidecar::StatusTable(answer->body);
-  if (!table) {
-    std::fprintf(stderr, "==> %s: %s\n", log::Plain(asked).c_str(),
-                 log::Plain(table.error().message).c_str());
-    return 1;
-  }
-  std::fputs(table->c_str(), stdout);
-  return 0;
+  return RunLive(*every, [&](const LiveScreen::Size&) {
+    const auto now = table();
+    return now ? *now : now.error().message + "\n";
+  });
 }
 
 }  // namespace mooring::cli

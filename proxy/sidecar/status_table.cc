@@ -1,80 +1,14 @@
 #include "proxy/sidecar/status_table.h"
 
-#include <algorithm>
-#include <array>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "proxy/log/escape.h"
+#include "proxy/sidecar/text_table.h"
 
 namespace mooring::sidecar {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::size_t kMaxCell = 160;  // bytes
-constexpr std::array<const char*, 5> kUnits{"s", "m", "h", "d", ""};
-
-// Span writes seconds as people read them: 0.4s, 12s, 3m20s, 5h10m, 2d3h.
-std::string Span(const json& seconds) {
-  if (!seconds.is_number()) return "-";
-  const double value = seconds.get<double>();
-  if (value < 0) return "over";
-  std::array<char, 32> text{};
-  if (value < 10) {
-    std::snprintf(text.data(), text.size(), "%.1fs", value);
-    return text.data();
-  }
-  const auto whole = static_cast<long long>(value);
-  const std::array<long long, 4> parts{whole / 86400, whole / 3600 % 24, whole / 60 % 60,
-                                       whole % 60};
-  const auto first = static_cast<std::size_t>(
-      std::find_if(parts.begin(), parts.end(), [](long long part) { return part > 0; }) -
-      parts.begin());
-  std::string span;
-  for (std::size_t i = first; i < parts.size() && i < first + 2; ++i) {
-    if (parts[i] > 0) span += std::to_string(parts[i]) + kUnits[3 - i];
-  }
-  return span;
-}
-
-std::string Text(const json& value) {
-  if (value.is_string())
-    return value.get_ref<const std::string&>().empty()
-               ? "-"
-               : log::Plain(value.get<std::string>(), kMaxCell);
-  if (value.is_null()) return "-";
-  return value.dump();
-}
-
-std::string Text(const json& object, const char* key) { return Text(object.value(key, json())); }
-
-class Table final {
- public:
-  explicit Table(std::vector<std::string> head) { Add(std::move(head)); }
-  void Add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
-
-  std::string Draw() const {
-    std::vector<std::size_t> widths(rows_.front().size());
-    for (const auto& row : rows_) {
-      for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-    }
-    std::string out;
-    for (const auto& row : rows_) {
-      std::string line;
-      for (std::size_t i = 0; i < row.size(); ++i) {
-        line += row[i];
-        if (i + 1 < row.size()) line.append(widths[i] - row[i].size() + 2, ' ');
-      }
-      out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
-    }
-    return out + "\n";
-  }
-
- private:
-  std::vector<std::vector<std::string>> rows_;
-};
 
 // Reasons is one line a reason, indented.
 std::string Reasons(const json& status) {
@@ -123,7 +57,8 @@ std::string AgentFacts(const json& status) {
 }
 
 std::string Watches(const json& status) {
-  Table table({"WATCH", "STATE", "ASKS", "SOURCE", "VERSION", "AGE", "ERRORS", "LAST ERROR"});
+  TextTable table(std::vector<std::string>{"WATCH", "STATE", "ASKS", "SOURCE", "VERSION", "AGE",
+                                           "ERRORS", "LAST ERROR"});
   for (const json& watch : status.value("watches", json::array())) {
     const json unanswered = watch.value("unanswered_seconds", json());
     table.Add({Text(watch, "name"),
@@ -139,7 +74,7 @@ std::string Watches(const json& status) {
 }
 
 std::string Listeners(const json& status) {
-  Table table({"LISTENER", "ADDRESS", "STATE", "ERROR"});
+  TextTable table(std::vector<std::string>{"LISTENER", "ADDRESS", "STATE", "ERROR"});
   for (const json& listener : status.value("listeners", json::array())) {
     table.Add({Text(listener, "name"), Text(listener, "address"), Text(listener, "state"),
                Text(listener, "error")});
@@ -147,23 +82,38 @@ std::string Listeners(const json& status) {
   return table.Draw();
 }
 
+// Failing is what is to be said of an upstream's endpoints beside their number.
+std::string Failing(const json& upstream) {
+  std::size_t failing = 0;
+  std::string why;
+  for (const json& endpoint : upstream.value("endpoint_details", json::array())) {
+    if (endpoint.value("state", "") != "failing") continue;
+    ++failing;
+    const json last = endpoint.value("last_failure", json());
+    if (why.empty() && last.is_object()) why = ": " + Text(last, "reason");
+  }
+  return failing == 0 ? std::string() : ", " + std::to_string(failing) + " failing" + why;
+}
+
 std::string Upstreams(const json& status) {
   const json upstreams = status.value("upstreams", json::array());
   if (upstreams.empty()) return {};
-  Table table({"UPSTREAM", "ENDPOINTS", "IDENTITY"});
+  TextTable table(std::vector<std::string>{"UPSTREAM", "ENDPOINTS", "IDENTITY"});
   for (const json& upstream : upstreams) {
-    table.Add({Text(upstream, "name"),
-               upstream.value("known", false)
-                   ? std::to_string(upstream.value("endpoints", json::array()).size())
-                   : std::string("not known yet"),
-               Text(upstream, "spiffe_id")});
+    table.Add(
+        {Text(upstream, "name"),
+         upstream.value("known", false)
+             ? std::to_string(upstream.value("endpoints", json::array()).size()) + Failing(upstream)
+             : std::string("not known yet"),
+         Text(upstream, "spiffe_id")});
   }
   return table.Draw();
 }
 
 std::string Connections(const json& status) {
   const json connections = status.value("connections", json::object());
-  Table table({"CONNECTIONS", "ACTIVE", "TOTAL", "BYTES IN", "BYTES OUT", "CLOSED"});
+  TextTable table(std::vector<std::string>{"CONNECTIONS", "ACTIVE", "TOTAL", "BYTES IN",
+                                           "BYTES OUT", "CLOSED"});
   for (const char* direction : {"inbound", "outbound"}) {
     const json side = connections.value(direction, json::object());
     const json counts = side.value("closed", json::object());
@@ -190,7 +140,8 @@ std::string Log(const json& status) {
         Text(dropped, "info") + " info)\n\n";
   }
   if (left_out.value("lines", 0U) == 0) return out;
-  Table table({"LOG LINES LEFT OUT", "REASON", "LINES", "MOST OF THEM"});
+  TextTable table(
+      std::vector<std::string>{"LOG LINES LEFT OUT", "REASON", "LINES", "MOST OF THEM"});
   for (const json& topic : left_out.value("topics", json::array())) {
     std::string largest;
     for (const json& one : topic.value("largest", json::array())) {
@@ -219,7 +170,8 @@ std::string OfSeveral(const json& status, const json& services) {
                     " services  " + Text(status, "state") + "  up " +
                     Span(status.value("uptime_seconds", json())) + "\n";
   out += AgentFacts(status) + "\n";
-  Table table({"SERVICE", "STATE", "ACTIVE IN", "ACTIVE OUT", "NOT READY, OR DEGRADED"});
+  TextTable table(std::vector<std::string>{"SERVICE", "STATE", "ACTIVE IN", "ACTIVE OUT",
+                                           "NOT READY, OR DEGRADED"});
   for (const json& service : services) {
     const json connections = service.value("connections", json::object());
     std::string why;

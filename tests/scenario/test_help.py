@@ -9,7 +9,7 @@ from lib.mooring import run
 EXPECTED_SECONDS = 1
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COMMANDS = {("connect", "proxy"): "-sidecar-for=<id>", ("proxy",): "-config=<file>", ("validate",): "validate FILE.yaml",
-            ("status",): "-admin-addr=<address>", ("ready",): "-wait=<duration>", ("dev",): "-default-policy=<policy>"}
+            ("status",): "-admin-addr=<address>", ("connections",): "-match=<words>", ("top",): "-once", ("ready",): "-wait=<duration>", ("dev",): "-default-policy=<policy>"}
 
 
 def says(*arguments):

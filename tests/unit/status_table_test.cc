@@ -45,6 +45,14 @@ TEST_CASE("status table: each watch shows version, age, source and last error") 
   CHECK(Holds(*table, "inbound      1       2      3         4          done 1"));
 }
 
+TEST_CASE("status table: an endpoint whose last attempt has failed is counted, with why") {
+  const auto table = StatusTable(R"({"watches": [], "upstreams": [{"name": "db", "known": true,
+    "endpoints": ["10.0.0.1:1", "10.0.0.2:1"], "endpoint_details": [{"state": "ok", "last_failure": null},
+    {"state": "failing", "last_failure": {"reason": "connect_refused", "seconds_ago": 1}}]}]})");
+  REQUIRE(table);
+  CHECK(Holds(*table, "db        2, 1 failing: connect_refused  -"));
+}
+
 TEST_CASE("status table: nothing of the document reaches the terminal as a control character") {
   const auto table = StatusTable(kStatus);
   REQUIRE(table);
