@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import socket
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -224,3 +225,16 @@ def test_names_from_outside_stay_text(case):
         check.true(body.isascii() and "\x1b" not in body, f"{path} is ASCII, and steers no terminal")
     client.close()
     peer.close()
+
+
+def test_a_port_that_strangers_may_reach_has_none_of_it(case):
+    static = Static(case, metrics={"address": "127.0.0.1:0"})
+    host, port = static.mooring.listener("metrics")
+    for path in ("/", "/connections", "/traffic", "/status?brief=1"):
+        check.equal(static.mooring.admin(path)[0], 200, f"{path} on the admin port")
+        try:
+            urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=5).close()
+            check.fail(f"{path} is answered on the metrics port")
+        except urllib.error.HTTPError as error:
+            check.equal(error.code, 404, f"{path} on the metrics port")
+            error.close()

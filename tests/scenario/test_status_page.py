@@ -140,6 +140,7 @@ def test_the_agent_and_the_proxy_away_are_said(case):
     world, browser = opened(case)
     world.api.stop()
     browser.wait("/retrying/.test(document.querySelector('#watches').innerText)", "the watches say it", 30)
+    browser.wait("/The agent does not answer/.test(document.querySelector('#notes').innerText)", "so does a note", 30)
     browser.screenshot(SHOTS / "agent-away.png")
     quiet(world, browser)
     world.over.set()

@@ -431,9 +431,13 @@ function showFacts(status) {
          bytes(side.bytes_in) + ' from clients, ' + bytes(side.bytes_out) + ' to them');
   }
   const agent = status.agent;
-  fact('Agent', agent ? (agent.error ? 'fair' : 'good') : '', agent ? agent.address : 'none: all is in the file',
-       agent ? agent.error || many(agent.connections, 'connection', 'connections') + ' of ' + agent.max_connections : '');
+  const away = agentIsAway(status);
+  fact('Agent', agent ? (agent.error || away ? 'fair' : 'good') : '', agent ? agent.address : 'none: all is in the file',
+       agent ? agent.error || (away ? 'does not answer' : many(agent.connections, 'connection', 'connections') + ' of ' + agent.max_connections) : '');
 }
+
+const agentIsAway = (status) => status.agent !== null && status.service.watches.some(
+    (watch) => watch.state === 'unanswered' || watch.state === 'retrying' && status.agent.connections === 0);
 
 function showNotes(notes) {
   const list = $('notes');
@@ -480,6 +484,7 @@ function showStatus(status) {
   showFacts(status);
   const notes = [...service.not_ready.map((text) => ['bad', 'Not ready: ' + text]),
                  ...new Set([...status.degraded, ...service.degraded])].map((note) => Array.isArray(note) ? note : ['fair', 'Degraded: ' + note]);
+  if (agentIsAway(status)) notes.push(['fair', 'The agent does not answer. Traffic goes on by what it said last.']);
   showNotes(notes);
   say(`${name} is ${service.state}` + (notes.length ? '. ' + notes.map(([, text]) => text).join('. ') : ''));
   upstreams.show(service.upstreams.list, service.upstreams.total ? 'No upstream matches.' : 'This service calls nobody.');
