@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -233,6 +234,13 @@ def play(mesh, arguments):
     return agent_port, mount, admin, api_admin
 
 
+def installed_consul():
+    """installed_consul is where tests/setup --peers puts its Consul, whether it is there or not."""
+    cache = os.environ.get("MOORING_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mooring")
+    return os.path.join(cache, "peers", "consul")
+
+
 def real_consul(chosen=""):
     """real_consul is the path of the Consul to run: the chosen one, or the one that tests/setup --peers installs; None, and a
     line, if it is not there."""
@@ -241,13 +249,30 @@ def real_consul(chosen=""):
             return os.path.abspath(chosen)
         print(f"==> no program at {chosen}: --consul takes the path of a consul binary")
         return None
-    cache = os.environ.get("MOORING_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mooring")
-    binary = os.path.join(cache, "peers", "consul")
+    binary = installed_consul()
     if os.access(binary, os.X_OK):
         return binary
     print("==> no Consul here: tests/setup --peers could not install it (its output says why)")
     return None
+
+
+def commands(mesh, arguments, folder, agent_port, mount, admin, api_admin):
+    """What to play with, as (what, command of a shell): each works as it stands, from any folder."""
+    mooring = shlex.quote(os.path.abspath(arguments.mooring))
+    consul = getattr(arguments, "consul_binary", None) or shutil.which("consul") or (
+        installed_consul() if os.access(installed_consul(), os.X_OK) else None)
+    if consul:
+        intention = f"CONSUL_HTTP_ADDR=127.0.0.1:{agent_port} {shlex.quote(os.path.abspath(consul))} intention"
+        deny, allow = f"{intention} create -deny api payment", f"{intention} delete api payment"
+    else:
+        exact = f"'http://127.0.0.1:{agent_port}/v1/connect/intentions/exact?source=api&destination=payment'"
+        deny, allow = (f"curl -sSf -X PUT -d '{{\"SourceType\": \"consul\", \"Action\": \"{action}\"}}' {exact}"
+                       for action in ("deny", "allow"))
+    pids = " ".join(str(process.pid) for _, process in mesh.running)
+    return [("pay", f"printf 'order 1\\n' | timeout 2 bash -c 'exec 3<>/dev/tcp/127.0.0.1/{mount}; cat >&3; head -1 <&3'"),
+            ("payment", f"{mooring} status -admin-addr 127.0.0.1:{admin}"),
+            ("api", f"{mooring} status -admin-addr 127.0.0.1:{api_admin}"),
+            ("deny", deny), ("allow again", allow), ("stop it all", f"kill {pids}; rm -r {shlex.quote(folder)}")]
 
 
 def closed_ports(consul):
@@ -279,13 +304,9 @@ def main():
         agent_port, mount, admin, api_admin = play(mesh, arguments)
         if arguments.keep:
             kept = True
-            pids = " ".join(str(process.pid) for _, process in mesh.running)
-            print(f"\nLeft running. Logs: {folder}\n"
-                  f"  pay:          printf 'order 1\\n' | timeout 2 bash -c 'exec 3<>/dev/tcp/127.0.0.1/{mount}; "
-                  f"cat >&3; head -1 <&3'\n"
-                  f"  status:       curl -s 127.0.0.1:{admin}/status   (payment), 127.0.0.1:{api_admin}/status (api)\n"
-                  f"  deny:         CONSUL_HTTP_ADDR=127.0.0.1:{agent_port} consul intention create -deny api payment\n"
-                  f"  stop it all:  kill {pids}; rm -r {folder}")
+            print(f"\nLeft running. Logs: {folder}")
+            for what, command in commands(mesh, arguments, folder, agent_port, mount, admin, api_admin):
+                print(f"  {what + ':':<14}{command}")
         else:
             print("\nDone: all seven steps passed, nothing is left running.")
         return 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -94,10 +95,10 @@ def test_the_commands_of_1_8_work_like_1_8(case):
     the_commands_of_an_operator(case, "-like", "1.8")
 
 
-def quickstart(*arguments):
+def quickstart(*arguments, env=None):
     return subprocess.run([sys.executable, os.path.join(ROOT, "examples", "quickstart", "quickstart.py"),
                            "--mooring", os.environ["MOORING_BIN"], *arguments], text=True, capture_output=True,
-                          timeout=90 * slowness(), check=False)
+                          timeout=90 * slowness(), env=env, check=False)
 
 
 def test_the_quickstart_passes_its_seven_steps_and_leaves_nothing(case):
@@ -106,16 +107,38 @@ def test_the_quickstart_passes_its_seven_steps_and_leaves_nothing(case):
     check.true("all seven steps passed" in done.stdout, done.stdout)
 
 
-def test_the_quickstart_kept_up_says_how_to_end_it(case):
-    done = quickstart("--keep")
+def kept_up(*arguments, env=None):
+    """kept_up plays with what --keep leaves: each command that it prints is run as it stands, in another folder."""
+    done = quickstart("--keep", *arguments, env=env)
     check.equal(done.returncode, 0, done.stdout + done.stderr)
-    pids = [int(word) for word in done.stdout.split("kill ")[1].split(";")[0].split()]
+    printed = dict(re.findall(r"^  ([a-z ]+): +(.*)$", done.stdout.split("Left running.")[1], re.M))
+
+    def shell(what):
+        return subprocess.run(["bash", "-c", printed[what]], text=True, capture_output=True, timeout=30 * slowness(), cwd="/",
+                              check=False)
+
     try:
-        for pid in pids:
-            os.kill(pid, 0)
+        check.equal(shell("pay").stdout, "paid: order 1\n", printed["pay"])
+        for service in ("payment", "api"):
+            said = shell(service)
+            check.true(said.returncode == 0 and f"  {service}  ready  " in said.stdout, f"{printed[service]}: {said}")
+        check.equal(shell("deny").returncode, 0, printed["deny"])
+        check.within(lambda: shell("pay").stdout == "", "it is denied", 10 * slowness())
+        check.equal(shell("allow again").returncode, 0, printed["allow again"])
+        check.within(lambda: shell("pay").stdout == "paid: order 1\n", "it is allowed again", 10 * slowness())
     finally:
-        for pid in reversed(pids):
-            os.kill(pid, 15)
-    folder = done.stdout.split("rm -r ")[1].split()[0]
-    check.true(os.path.isdir(folder), folder)
-    subprocess.run(["rm", "-r", folder], check=True)
+        check.equal(shell("stop it all").returncode, 0, printed["stop it all"])
+    folder = printed["stop it all"].split("rm -r ")[1]
+    check.true(not os.path.exists(folder), folder)
+    pids = [int(word) for word in printed["stop it all"].split(";")[0].split()[1:]]
+    check.within(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids), "all have ended", 20 * slowness())
+    return printed
+
+
+def test_the_commands_that_the_quickstart_leaves_work_as_they_stand(case):
+    check.true("consul intention create" in kept_up()["deny"], "with consul where there is one")
+
+
+def test_without_consul_the_quickstart_leaves_commands_of_curl(case):
+    printed = kept_up(env={**os.environ, "MOORING_CACHE": str(case.directory), "PATH": "/usr/bin:/bin"})
+    check.true(printed["deny"].startswith("curl "), printed["deny"])
