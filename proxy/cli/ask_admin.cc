@@ -42,7 +42,12 @@ Result<http::Response> AskAdmin(const net::Address& address, const std::string& 
   }
   loop.Post([&loop] { loop.Stop(); });  // lets the client's handles close
   loop.Run();
-  return answer;
+  if (answer) return answer;
+  // Whoever prints it begins with the address.
+  const std::string begin = address.Text() + ": ";
+  std::string why = answer.error().message;
+  if (why.starts_with(begin)) why.erase(0, begin.size());
+  return Error{answer.error().code, std::move(why)};
 }
 
 Result<std::string> AskDocument(const net::Address& address, const std::string& path) {

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <nlohmann/json.hpp>
 #include <string>
 
 namespace mooring::sidecar {
@@ -64,6 +65,32 @@ TEST_CASE("status table: what is no status is an error") {
   CHECK_FALSE(StatusTable("[]"));
   CHECK_FALSE(StatusTable("{}"));
   CHECK_FALSE(StatusTable(R"({"watches": 7})"));
+}
+
+TEST_CASE("status table: a sentence is broken, never cut, and the cure at its end is there") {
+  const std::string cure = "; is the agent running, and is this its address? ";
+  std::string sentence;
+  for (int i = 0; i < 20; ++i) sentence += "word" + std::to_string(i) + " is one of many ";
+  sentence += cure + "Omega";
+  nlohmann::json status = nlohmann::json::parse(kStatus);
+  status["watches"][0]["last_error"] = sentence;
+  status["listeners"][0]["error"] = sentence;
+  status["not_ready"] = {sentence};
+  status["agent"]["error"] = sentence;
+  status["state_file"]["error"] = sentence;
+  const auto table = StatusTable(status.dump());
+  REQUIRE(table);
+  INFO(*table);
+  std::size_t ends = 0;
+  for (std::size_t at = 0; (at = table->find("Omega", at)) != std::string::npos; ++at) ++ends;
+  CHECK(ends == 5);
+  CHECK(table->find("bytes)") == std::string::npos);
+  // Of the two tables each line begins below the column's head.
+  const std::size_t head = table->find("LAST ERROR");
+  const std::size_t column = head - (table->rfind('\n', head) + 1);
+  const std::size_t last = table->find("Omega", table->find("WATCH"));
+  const std::size_t line = table->rfind('\n', last) + 1;
+  CHECK(table->find_first_not_of(' ', line) - line == column);
 }
 
 }  // namespace
