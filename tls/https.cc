@@ -172,6 +172,11 @@ Status LoadClientPair(const HttpsOptions& options, SSL_CTX* ctx) {
   return Ok();
 }
 
+const char* NotHttps(std::string_view came) {
+  return came.starts_with("HTTP/") ? "the agent speaks plain HTTP here: use http://"
+                                   : "no TLS is spoken here: is this the agent's HTTPS port?";
+}
+
 Judgement JudgeHost(X509_STORE* roots, std::span<const std::span<const std::uint8_t>> chain,
                     const std::string& host, WallTime now) {
   if (chain.empty()) return {Refusal::kNoCertificate, "the server showed no certificate", {}};

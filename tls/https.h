@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "tls/boringssl.h"
 #include "tls/https_options.h"
@@ -15,6 +16,9 @@ Result<bssl::UniquePtr<X509_STORE>> LoadHttpsRoots(const HttpsOptions& options);
 
 // LoadClientPair makes `ctx` show the certificate of options.client_cert, if there is one.
 Status LoadClientPair(const HttpsOptions& options, SSL_CTX* ctx);
+
+// NotHttps says what `came`, the first bytes of an answer that is no TLS, means, and what to do.
+const char* NotHttps(std::string_view came);
 
 // JudgeHost judges a server's chain, DER, leaf first: path to `roots`, server authentication, and
 // `host` (DNS name or IP address literal) among its SANs; the subject's common name is not a host

@@ -107,6 +107,16 @@ bssl::UniquePtr<SSL> NewSsl(Session::Impl& impl) {
   return ssl;
 }
 
+// NotSni says why BoringSSL does not take a name.
+std::string NotSni(const std::string& name) {
+  std::string text = '"' + authz::Shortened(name) + "\" cannot be sent as SNI";
+  if (name.size() > TLSEXT_MAXLEN_host_name) {
+    text += ": it has " + std::to_string(name.size()) + " bytes, and TLS takes " +
+            std::to_string(TLSEXT_MAXLEN_host_name);
+  }
+  return text;
+}
+
 }  // namespace
 
 std::vector<std::span<const std::uint8_t>> Session::Impl::PeerChain() const {
@@ -157,17 +167,15 @@ Progress Session::Impl::Fail(Failure kind, std::string text) {
 bool Session::Impl::HelloIsTooLong() {
   constexpr std::uint8_t kHandshakeRecord = 22;
   constexpr std::uint8_t kClientHello = 1;
-  if (hello_head_size == hello_head.size() || SSL_is_server(ssl.get()) == 0) return false;
-  const std::size_t count = std::min(wire->in.size(), hello_head.size() - hello_head_size);
-  std::copy_n(wire->in.begin(), count,
-              hello_head.begin() + static_cast<std::ptrdiff_t>(hello_head_size));
-  hello_head_size += count;
-  if (hello_head_size < hello_head.size() || hello_head[0] != kHandshakeRecord ||
-      hello_head[5] != kClientHello)
+  if (head_size == head.size()) return false;
+  const std::size_t count = std::min(wire->in.size(), head.size() - head_size);
+  std::copy_n(wire->in.begin(), count, head.begin() + static_cast<std::ptrdiff_t>(head_size));
+  head_size += count;
+  if (SSL_is_server(ssl.get()) == 0) return false;
+  if (head_size < head.size() || head[0] != kHandshakeRecord || head[5] != kClientHello)
     return false;
-  const std::size_t length =
-      std::size_t{hello_head[6]} << 16U | std::size_t{hello_head[7]} << 8U | hello_head[8];
-  const std::size_t record = std::size_t{hello_head[3]} << 8U | hello_head[4];
+  const std::size_t length = std::size_t{head[6]} << 16U | std::size_t{head[7]} << 8U | head[8];
+  const std::size_t record = std::size_t{head[3]} << 8U | head[4];
   return record >= 4 && length > kMostHandshakeMessage;
 }
 
@@ -175,6 +183,10 @@ Progress Session::Impl::FailFromQueue() {
   if (starved) return Fail(Failure::kMemory, "no memory was to be had");
   Diagnosis diagnosis = Diagnose(!handshake_done);
   alert = diagnosis.alert;
+  if (diagnosis.failure == Failure::kNotTls && shared().kind == Context::Impl::Kind::kHttps) {
+    const std::string_view came(reinterpret_cast<const char*>(head.data()), head_size);
+    return Fail(diagnosis.failure, std::string(NotHttps(came)) + " (" + diagnosis.text + ')');
+  }
   if (diagnosis.failure != Failure::kCertificate)
     return Fail(diagnosis.failure, std::move(diagnosis.text));
   // BoringSSL refuses some certificates before, or instead of, asking VerifyPeer.
@@ -237,7 +249,7 @@ std::unique_ptr<Session> Session::Connect(std::shared_ptr<const Context> context
     impl->Fail(Failure::kProtocol, "this context is not for dialling");
   } else if (SSL_set_tlsext_host_name(impl->ssl.get(), sni.c_str()) != 1) {
     ClearErrors();
-    impl->Fail(Failure::kProtocol, "\"" + authz::Shortened(sni) + "\" cannot be sent as SNI");
+    impl->Fail(Failure::kProtocol, NotSni(sni));
   } else if (!endpoint.empty()) {
     impl->place = endpoint + ' ' + expected.Uri();
     const PeerMemory::Hints hints =
@@ -265,7 +277,7 @@ std::unique_ptr<Session> Session::ConnectHttps(std::shared_ptr<const Context> co
   } else if (!authz::IsIpLiteral(host) &&
              SSL_set_tlsext_host_name(impl->ssl.get(), host.c_str()) != 1) {
     ClearErrors();
-    impl->Fail(Failure::kProtocol, "\"" + authz::Shortened(host) + "\" cannot be sent as SNI");
+    impl->Fail(Failure::kProtocol, NotSni(host));
   }
   return std::unique_ptr<Session>(new Session(std::move(impl)));
 }

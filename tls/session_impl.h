@@ -52,9 +52,9 @@ struct Session::Impl {
   Failure failure = Failure::kNone;
   int alert = -1;
   std::string failure_text;
-  // accepting side: the first bytes that came, up to ClientHello's length field
-  std::array<std::uint8_t, 9> hello_head{};
-  std::size_t hello_head_size = 0;
+  // the first bytes that came: of a ClientHello, up to its length field
+  std::array<std::uint8_t, 9> head{};
+  std::size_t head_size = 0;
   bool handshake_done = false;
   bool ask_ssl = true;  // SSL_read has more to say
   bool close_notify_sent = false;

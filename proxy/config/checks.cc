@@ -1,6 +1,8 @@
 #include "proxy/config/checks.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <string_view>
 #include <utility>
 
 #include "authz/text.h"
@@ -13,6 +15,12 @@ bool StaysHere(const net::Address& address) {
 }
 
 bool IsV6(const net::Address& address) { return address.host.find(':') != std::string::npos; }
+
+// Literal has 127.0.0.1 for localhost, which is there too where ::1 is.
+net::Address Literal(net::Address address) {
+  if (address.host == "localhost") address.host = "127.0.0.1";
+  return address;
+}
 
 // Covers: the one is every address of the other's family, or of both.
 bool Covers(const net::Address& one, const net::Address& other) {
@@ -36,13 +44,21 @@ void WarnOfAgent(const AgentSettings& agent, std::vector<std::string>* warnings)
 
 }  // namespace
 
-bool Overlap(const net::Address& a, const net::Address& b) {
-  if (a.kind != b.kind) return false;
-  if (a.kind == net::Address::Kind::kUnix) return Normal(a.path) == Normal(b.path);
+bool Overlap(const net::Address& one, const net::Address& other) {
+  if (one.kind != other.kind) return false;
+  if (one.kind == net::Address::Kind::kUnix) return Normal(one.path) == Normal(other.path);
+  const net::Address a = Literal(one);
+  const net::Address b = Literal(other);
   if (a.port != b.port || a.port == 0) return false;
   if (a.host == b.host) return true;
   if (!a.IsIpLiteral() || !b.IsIpLiteral()) return false;
   return Covers(a, b) || Covers(b, a);
+}
+
+bool Reaches(const net::Address& app, const net::Address& listener) {
+  const bool elsewhere = app.kind == net::Address::Kind::kTcp && listener.IsWildcard() &&
+                         !app.IsWildcard() && !StaysHere(app);
+  return !elsewhere && Overlap(app, listener);
 }
 
 Status CheckDialled(const net::Address& address) {
@@ -84,6 +100,26 @@ Result<bool> ParseOnOff(std::string_view text) {
 }
 
 std::string OnOffText(const bool& on) { return on ? "on" : "off"; }
+
+Status CheckToken(std::string_view token) {
+  constexpr std::string_view kUtf8Mark = "\xef\xbb\xbf";
+  constexpr std::string_view kUtf16Marks[] = {"\xff\xfe", "\xfe\xff"};
+  if (token.starts_with(kUtf8Mark))
+    return Invalid("the token begins with a byte order mark; save it as UTF-8 without one");
+  for (const std::string_view mark : kUtf16Marks) {
+    if (token.starts_with(mark))
+      return Invalid("the token is in UTF-16; save it as UTF-8 without a byte order mark");
+  }
+  const auto bad = std::find_if(token.begin(), token.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7f;
+  });
+  if (bad == token.end()) return Ok();
+  const bool control = static_cast<unsigned char>(*bad) < 0x80;
+  return Invalid(std::string("the token holds a ") +
+                 (control ? "control character" : "byte beyond ASCII") + " at byte " +
+                 std::to_string(bad - token.begin() + 1) +
+                 ", which no token has; write the token alone");
+}
 
 Status CheckMaxStale(milliseconds limit) {
   if (limit.count() == 0 || limit >= kLeastMaxStale) return Ok();

@@ -11,9 +11,13 @@
 namespace mooring::config {
 
 // Overlap: two listeners on these addresses cannot both be bound. A host name overlaps only with
-// itself; port 0 overlaps with nothing; [::] takes the port of IPv4, too (Linux,
-// net.ipv6.bindv6only = 0).
-bool Overlap(const net::Address& a, const net::Address& b);
+// itself, but for localhost, which is 127.0.0.1 here; port 0 overlaps with nothing; [::] takes the
+// port of IPv4, too (Linux, net.ipv6.bindv6only = 0).
+bool Overlap(const net::Address& one, const net::Address& other);
+
+// Reaches: a call of `app` arrives at `listener`, as far as the two alone tell. An address beyond
+// loopback is another machine's to a listener on every interface.
+bool Reaches(const net::Address& app, const net::Address& listener);
 
 // CheckDialled refuses an address that nobody can connect to: port 0.
 Status CheckDialled(const net::Address& address);
@@ -27,6 +31,10 @@ Result<OnRevoke> ParseOnRevoke(std::string_view text);
 std::string OnRevokeText(const OnRevoke& policy);
 Result<bool> ParseOnOff(std::string_view text);
 std::string OnOffText(const bool& on);
+
+// CheckToken refuses what cannot be an ACL token: control characters, a byte order mark, bytes
+// beyond ASCII. Empty is none. The message repeats nothing of it.
+Status CheckToken(std::string_view token);
 
 // CheckMaxStale refuses a limit that would pass without any outage; 0 is no limit.
 Status CheckMaxStale(milliseconds limit);

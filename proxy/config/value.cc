@@ -103,6 +103,8 @@ Status ReadValue(const Value& value, std::string_view text, const Reading& readi
             return Take(kind.place, target, ParseSize(text, kind.range));
           },
           [&](const kind::Text& kind) {
+            if (const Status status = kind.check == nullptr ? Ok() : kind.check(text); !status)
+              return status;
             return Take(kind.place, target, Result<std::string>(std::string(text)));
           },
           [&](const kind::Name& kind) { return Take(kind.place, target, ReadName(text, reading)); },

@@ -46,10 +46,11 @@ struct Size {
   SizeRange range;
 };
 
-// Text is taken as it is.
+// Text is taken as it is, if `check` has nothing against it.
 struct Text {
   Place<std::string> place;
   std::string_view type = "text";
+  Status (*check)(std::string_view text) = nullptr;
 };
 
 // Name is a service's name or the like: what may stand in a SPIFFE ID. Empty only as a flag.

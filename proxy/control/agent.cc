@@ -6,13 +6,10 @@
 
 #include "authz/consul/api.h"
 #include "authz/text.h"
+#include "proxy/control/agent_front.h"
 
 namespace mooring::control {
 namespace {
-
-// How much of an error answer is read, and how much of that is repeated.
-constexpr std::size_t kQuotedFrom = 4096;
-constexpr std::size_t kQuoted = 200;
 
 constexpr std::string_view kOrNoLeader = ", or the agent has not reached a leader yet";
 
@@ -35,7 +32,8 @@ std::string WhyRefused(std::string_view said, const Agent& agent, const std::str
   const std::string doubt(agent.link().HasReachedLeader() ? "" : kOrNoLeader);
   if (said.find("ACL not found") != std::string_view::npos)
     return "; the agent does not know " + token + " (deleted, or of another cluster)" + doubt;
-  return (asked_with.empty() ? "; it was asked without a token, which lacks a permission ("
+  return (asked_with.empty() ? "; it was asked without a token" + agent.WhyNoToken() +
+                                   ", which lacks a permission ("
                              : "; a permission is missing from " + token + " (") +
          std::string(gives) + ")" + doubt;
 }
@@ -119,22 +117,19 @@ void Agent::Tell(const std::string& secret, const Examined& examined) {
 
 Error Explain(const http::Response& response, const Agent& agent, std::string_view what,
               const std::string& asked_with, std::string_view gives) {
-  // Blotted before it is cut: half a token is too much.
-  const std::string blotted = agent.Blot(response.body.substr(0, kQuotedFrom), asked_with);
-  const std::string said = authz::Shortened(authz::Trimmed(blotted), kQuoted);
+  const std::string said = Said(response, [&agent, &asked_with](std::string text) {
+    return agent.Blot(std::move(text), asked_with);
+  });
   const std::string answer = std::string(what) + ": the agent answered " +
                              std::to_string(response.status) + " (" + said + ")";
-  if (response.status == 403)
+  // A page is what a front shows: the agent has not been asked.
+  if (response.status == 403 && !IsPage(response))
     return {ErrorCode::kDenied, answer + WhyRefused(said, agent, asked_with, gives)};
-  if (response.status == 413) {
-    return {ErrorCode::kInvalid,
-            answer +
-                "; what we sent is larger than the agent, or what stands before it, takes "
-                "(nginx: client_max_body_size)"};
-  }
-  if (response.status == 404) return {ErrorCode::kNotFound, answer};
-  if (response.status == 400) return {ErrorCode::kInvalid, answer};
-  return {ErrorCode::kUnavailable, answer};
+  const ErrorCode code = response.status == 404 ? ErrorCode::kNotFound
+                         : response.status == 400 || response.status == 413
+                             ? ErrorCode::kInvalid
+                             : ErrorCode::kUnavailable;
+  return {code, answer + CureOfAnswer(response)};
 }
 
 }  // namespace mooring::control

@@ -57,6 +57,9 @@ class Agent final {
   std::string TokenName() const { return token_->Name(); }
   // TokenName of a secret that something was asked with: the file may have another by now.
   std::string TokenName(const std::string& secret) const { return token_->NameOf(secret); }
+  // WhyNoToken stands behind the word that there is no token: " (the token file ... is empty)" or
+  // nothing.
+  std::string WhyNoToken() const { return token_->WhyNone(); }
   // Blot replaces our token, and `secret`, in a text of the agent's, which may repeat what it was
   // asked with.
   std::string Blot(std::string text, const std::string& secret = {}) const {

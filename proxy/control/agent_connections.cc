@@ -6,6 +6,7 @@
 #include <exception>
 #include <utility>
 
+#include "proxy/control/agent_front.h"
 #include "tls/cleanse.h"
 
 namespace mooring::control {
@@ -22,6 +23,29 @@ constexpr milliseconds kAdmitted{1'000};  // who is turned away learns it at onc
 constexpr net::RetryPause::Bounds kRetryAway{milliseconds(250), milliseconds(8'000)};
 // so many late answers in a row are an agent that hangs; one is a slow document
 constexpr unsigned kSilence = 3;
+
+// Advise adds to an error what may be done about it, where there is memory for that.
+void Advise(Result<http::Response>* answer, Trouble trouble, bool https) noexcept {
+  if (*answer) return;
+  try {
+    *answer = Error{answer->error().code, answer->error().message + CureOf(trouble, https)};
+  } catch (...) {  // the error alone
+  }
+}
+
+// RefuseUnusable makes an answer that nobody can use an error.
+void RefuseUnusable(Result<http::Response>* answer) noexcept {
+  if (!*answer) return;
+  Error error{ErrorCode::kUnavailable, "out of memory"};  // short enough to need none
+  try {
+    auto unusable = Unusable(**answer);
+    if (!unusable) return;
+    error = *std::move(unusable);
+  } catch (...) {
+  }
+  tls::Cleanse(&(*answer)->body);
+  *answer = std::move(error);
+}
 
 constexpr std::array kRanks{Rank::kOneOff, Rank::kFirst, Rank::kPoll, Rank::kRetry};
 
@@ -245,6 +269,7 @@ void AgentConnections::Begin(Asker* asker, Line* line) {
 
 void AgentConnections::Ended(Line* line, Result<http::Response> answer) {
   line->admitted.Stop();
+  Advise(&answer, line->client.trouble(), endpoint_.https != nullptr);
   Learn(line, answer, std::exchange(line->opening, false));
   if (!line->client.connected()) line->answered = false;
   line->idle.Start(Surplus(line) ? milliseconds(0) : kIdle);
@@ -256,6 +281,7 @@ void AgentConnections::Ended(Line* line, Result<http::Response> answer) {
         (line->client.trouble() == Trouble::kUnanswered && admission_.Full())) {
       answer = Error{ErrorCode::kUnavailable, Admission::kFull};
     }
+    RefuseUnusable(&answer);
     const Asker::Callback callback = std::exchange(asker->callback_, nullptr);
     try {
       callback(std::move(answer));  // may destroy the asker
@@ -304,7 +330,8 @@ void AgentConnections::Learn(Line* line, const Result<http::Response>& answer, b
   last_loss_ = now;
   last_error_ = answer.error().message;
   if (trouble == Trouble::kSilent) ++silent_;
-  const bool gone = trouble == Trouble::kUnreachable || silent_ >= kSilence;
+  const bool gone =
+      trouble == Trouble::kUnreachable || trouble == Trouble::kNoTls || silent_ >= kSilence;
   if (gone && away_.Due(now)) (void)away_.Failed(kRetryAway, now);
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "authz/text.h"
+#include "proxy/config/checks.h"
 #include "tls/cleanse.h"
 
 namespace mooring::control {
@@ -36,8 +37,14 @@ Status Token::Read(When when) {
   once_ = pipe;
   auto text = once_ ? config::ReadPipe(origin_.file) : config::ReadFile(origin_.file);
   if (!text) return text.error();
-  tls::Cleanse(&from_file_);
-  from_file_ = authz::Trimmed(*text);
+  std::string before = std::exchange(from_file_, std::string(authz::Trimmed(*text)));
+  if (const Status sound = config::CheckToken(from_file_); !sound) {
+    tls::Cleanse(&from_file_);
+    from_file_ = std::move(before);
+    tls::Cleanse(&*text);
+    return Invalid(origin_.file + ": " + sound.error().message);
+  }
+  tls::Cleanse(&before);
   if (pipe && from_file_.empty())
     return Invalid(origin_.file + ": nothing came out of this pipe; is it given for two services?");
   tls::Cleanse(&*text);
@@ -63,7 +70,12 @@ void Token::Renew() {
 std::string Token::Name() const {
   if (!from_file_.empty()) return "the token of " + origin_.file;
   if (!origin_.given.empty()) return origin_.name;
-  return "no token";
+  return "no token" + WhyNone();
+}
+
+std::string Token::WhyNone() const {
+  if (origin_.file.empty() || !Secret().empty()) return {};
+  return " (the token file " + origin_.file + " is empty)";
 }
 
 std::string Token::NameOf(const std::string& secret) const {

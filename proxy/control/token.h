@@ -48,6 +48,8 @@ class Token final {
   // NameOf says which token `secret` is, by which something was asked: the one in force, or what
   // the file had before.
   std::string NameOf(const std::string& secret) const;
+  // WhyNone is " (the token file ... is empty)" where that is why there is no token.
+  std::string WhyNone() const;
   // Blot replaces the token, and `secret`, in a text of the agent's, which may repeat what it was
   // asked with.
   std::string Blot(std::string text, const std::string& secret = {}) const;

@@ -16,6 +16,7 @@ constexpr milliseconds kPollQuery{10'000};
 // An agent or server that has just started may list nobody at first. The instances known before are
 // tried that much longer: they prove who they are, and a dead one costs a failed attempt.
 constexpr milliseconds kBelieveEmpty{2'000};
+constexpr std::size_t kMostSni = 255;  // of a name in SNI, as BoringSSL has it
 
 std::string NameOf(const config::UpstreamSettings& upstream) {
   std::string name = upstream.name;
@@ -156,7 +157,18 @@ bool UpstreamSource::Answered() const {
          !watch_->state().refusal.empty();
 }
 
+std::string UpstreamSource::TooLongToDial() const {
+  const std::size_t size = rules_ && rules_->identity ? rules_->identity->Sni().size() : 0;
+  if (size <= kMostSni) return {};
+  return "none of its instances can be called: service, namespace, datacenter and trust domain "
+         "make "
+         "a name of " +
+         std::to_string(size) + " bytes, and TLS takes " + std::to_string(kMostSni) +
+         "; register it under a shorter name";
+}
+
 std::string UpstreamSource::Complaint() const {
+  if (std::string too_long = TooLongToDial(); !too_long.empty()) return too_long;
   if (!watch_) return {};
   if (!watch_->state().refusal.empty()) return watch_->state().refusal;
   if (watch_->state().filtered)
@@ -270,7 +282,11 @@ void UpstreamSource::Publish() {
   }
   // until then those of before are not forgotten
   if (rules->known) histories_->Attach(&rules->endpoints);
+  const bool said = !TooLongToDial().empty();
   rules_ = std::move(rules);
+  if (const std::string why = TooLongToDial(); !said && !why.empty())
+    log_.Warn("control", "an upstream cannot be called",
+              {{"upstream", settings_.name}, {"error", why}});
   on_change_();
 }
 

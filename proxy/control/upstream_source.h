@@ -58,6 +58,8 @@ class UpstreamSource final {
   // instances, the catalog spells the name otherwise, a query was answered by a peer. Empty:
   // nothing is known to be wrong.
   std::string Complaint() const;
+  // TooLongToDial: the name that its sidecars are called by does not fit into TLS; empty: it does.
+  std::string TooLongToDial() const;
 
  private:
   Status TakeInstances(const http::Response& response);

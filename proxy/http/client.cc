@@ -72,6 +72,15 @@ std::string WireText(const Request& request, const net::Address& address) {
   return text + "\r\n" + request.body;
 }
 
+// IsTlsRecord: bytes of a handshake or an alert (RFC 8446 5.1), as what speaks TLS answers to who
+// does not.
+bool IsTlsRecord(std::span<const std::uint8_t> bytes) {
+  constexpr std::uint8_t kAlert = 21;
+  constexpr std::uint8_t kHandshake = 22;
+  constexpr std::uint8_t kMajor = 3;
+  return bytes.size() > 1 && (bytes[0] == kAlert || bytes[0] == kHandshake) && bytes[1] == kMajor;
+}
+
 // MayRepeat: doing it twice is doing it once (RFC 9110 9.2.2), so it may go out on a connection
 // that the other side may just be closing. Anything else gets a fresh one.
 bool MayRepeat(const std::string& method) {
@@ -288,7 +297,8 @@ class Client::Impl final : public net::StreamObserver {
         return;
       case tls::Progress::kClosed:
       case tls::Progress::kFailed:
-        if (stream_->session()->failure() == tls::Failure::kNone) trouble_ = Trouble::kUnanswered;
+        trouble_ = stream_->session()->failure() == tls::Failure::kNone ? Trouble::kUnanswered
+                                                                        : Trouble::kNoTls;
         AttemptFailed("TLS handshake: " + StreamFailure("the connection was closed"));
         return;
     }
@@ -325,6 +335,15 @@ class Client::Impl final : public net::StreamObserver {
                                              : session->failure_text();
     }
     return stream_->error() != 0 ? std::strerror(stream_->error()) : otherwise;
+  }
+
+  // Broken is that of the connection of a request.
+  std::string Broken() {
+    const bool reset = stream_->error() == ECONNRESET;
+    const std::string why = StreamFailure("the connection broke");
+    if (!reset) return why;
+    return std::string("the connection was reset ") +
+           (parser_.begun() ? "inside the answer (" : "without an answer (") + why + ')';
   }
 
   void OnReadable(net::Stream&) override {
@@ -371,6 +390,8 @@ class Client::Impl final : public net::StreamObserver {
         case net::Stream::ReadStatus::kAgain: return true;
         case net::Stream::ReadStatus::kData: {
           std::span<const std::uint8_t> in = read.bytes;
+          const bool first = !parser_.begun();
+          const bool tls = first && !endpoint_.https && IsTlsRecord(in);
           const Parser::Progress progress = parser_.Feed(in);
           // Memory of the loop that is never freed: a private key would stay in it.
           for (const std::span<std::uint8_t> scratch :
@@ -378,7 +399,9 @@ class Client::Impl final : public net::StreamObserver {
             tls::Cleanse(scratch.first(std::min(read.bytes.size(), scratch.size())));
           }
           if (progress == Parser::Progress::kFailed) {
-            Fail(parser_.fault_text());
+            if (first && parser_.fault() == Parser::Fault::kMalformed && !parser_.header_done())
+              trouble_ = tls ? Trouble::kSpeaksTls : Trouble::kNotHttp;
+            Fail(tls ? "TLS came in answer to plain HTTP" : parser_.fault_text());
             return false;
           }
           if (progress == Parser::Progress::kDone) {
@@ -402,9 +425,7 @@ class Client::Impl final : public net::StreamObserver {
           Lost(parser_.begun() ? "the TLS connection was cut off inside the answer"
                                : "the TLS connection was cut off without an answer");
           return false;
-        case net::Stream::ReadStatus::kFailed:
-          Lost(StreamFailure("the connection broke"));
-          return false;
+        case net::Stream::ReadStatus::kFailed: Lost(Broken()); return false;
       }
     } while (stream_->BufferedInput());
     return true;

@@ -79,6 +79,9 @@ class Client final {
     kUnreachable,  // no connection could be made
     kSilent,       // there was one, and no whole answer in time
     kUnanswered,   // a new one was ended by the other side before a byte of an answer
+    kNoTls,        // there was one, and TLS was not agreed on
+    kNotHttp,      // what came in answer was not HTTP
+    kSpeaksTls,    // what came in answer to plain HTTP was TLS
     kTooMany,      // a new one was answered by 429 Too Many Requests (RFC 6585 4) and ended
   };
   Trouble trouble() const;

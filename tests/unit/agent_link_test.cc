@@ -257,5 +257,34 @@ TEST_CASE(
   CHECK(stores[0]->view().documents == 0);
 }
 
+TEST_CASE("agent link: a token file that holds no token is named, and a broken one is an error") {
+  Fixture fixture;
+  const test::TempDir dir;
+  const std::string file = dir / "token";
+  test::WriteFile(file, " \n");
+  const auto empty = fixture.Service({"", file});
+  CHECK(empty->TokenName() == "no token (the token file " + file + " is empty)");
+  http::Response refused;
+  refused.status = 403;
+  refused.body = "Permission denied";
+  CHECK(Explain(refused, *empty, "roots", "")
+            .message.starts_with("roots: the agent answered 403 (Permission denied); it was asked "
+                                 "without a token (the token file " +
+                                 file + " is empty), which lacks a permission ("));
+
+  const auto good = dir / "good";
+  test::WriteFile(good, "first\n");
+  const auto agent = fixture.Service({"", good});
+  for (const std::string broken : {"\xef\xbb\xbfone\n", "one\ntwo\n"}) {
+    test::WriteFile(file + "-broken", broken);
+    const auto made = Agent::Make(*fixture.link, {"", file + "-broken"});
+    REQUIRE_FALSE(made);
+    CHECK(made.error().message.find(file + "-broken: the token ") != std::string::npos);
+    // what was read before stays in force
+    test::WriteFile(good, broken);
+    CHECK(agent->Secret() == "first");
+  }
+}
+
 }  // namespace
 }  // namespace mooring::control

@@ -208,7 +208,8 @@ TEST_CASE("http client: an answer that is no whole HTTP message is an error that
   CHECK(Says(Answer("", Then::kClose), "without an answer"));
   CHECK(Says(Answer("", Then::kReset), "reset"));
   CHECK(Says(Answer("SSH-2.0-OpenSSH_9.2\r\n"), "not HTTP"));
-  CHECK(Says(Answer(std::string("\x15\x03\x01\x00\x02\x02\x28", 7)), "not HTTP"));
+  CHECK(Says(Answer(std::string("\x15\x03\x01\x00\x02\x02\x28", 7)),
+             "TLS came in answer to plain HTTP"));
   CHECK(Says(Answer("HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"), "not HTTP"));
   CHECK(Says(Answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"),
              "not HTTP"));
