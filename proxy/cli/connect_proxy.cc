@@ -4,14 +4,13 @@
 #include "proxy/cli/commands.h"
 #include "proxy/cli/start.h"
 #include "proxy/config/flags.h"
-#include "proxy/log/escape.h"
 
 namespace mooring::cli {
 
 int ConnectProxy(const Invocation& invocation) {
   auto parsed = config::ParseConnectProxy(invocation.arguments, invocation.environment);
   if (!parsed) {
-    std::fprintf(stderr, "==> %s\n", log::Plain(parsed.error().message).c_str());
+    CannotStart(config::AsksForJson(invocation.arguments), parsed.error().message);
     return 1;
   }
   // From here on /proc and ps show no secret. The length stays: it tells next to nothing.

@@ -38,8 +38,9 @@ int Run(config::Settings settings) {
   const std::string refused = guarded ? std::string() : std::strerror(errno);
   log::Log log(settings.log_level, settings.log_json);
   if (log.failure() != 0) {
-    std::fprintf(stderr, "==> no thread to write the log: %s; %s\n", std::strerror(log.failure()),
-                 net::CureOf(log.failure()));
+    CannotStart(settings.log_json, std::string("no thread to write the log: ") +
+                                       std::strerror(log.failure()) + "; " +
+                                       net::CureOf(log.failure()));
     return 1;
   }
   if (settings.allow_core)
@@ -62,7 +63,13 @@ int Run(config::Settings settings) {
 
 }  // namespace
 
+void CannotStart(bool json, std::string_view text, const std::vector<std::string>& more) {
+  const log::Format format = json ? log::Format::kJson : log::Format::kText;
+  std::fputs(log::Complaint(format, text, more).c_str(), stderr);
+}
+
 int Start(config::Settings settings) {
+  const bool json = settings.log_json;
   std::string message;
   try {
     GrowStack();
@@ -74,7 +81,11 @@ int Start(config::Settings settings) {
   } catch (const std::exception& error) {
     message = error.what();
   }
-  std::fprintf(stderr, "==> %s\n", message.c_str());
+  try {
+    CannotStart(json, message);
+  } catch (const std::bad_alloc&) {  // as it stands
+    std::fprintf(stderr, "==> %s\n", message.c_str());
+  }
   return 1;
 }
 

@@ -63,6 +63,10 @@ std::optional<config::Settings> Load(const std::string& path, const Invocation& 
   config::ParsedYaml parsed = config::ParseYaml(*text, base, invocation.environment);
   if (files == Files::kNow) Missing(parsed.files, &parsed.problems);
   if (!parsed.problems.empty()) {
+    if (files == Files::kLater && parsed.settings.log_json) {
+      for (const config::Problem& problem : parsed.problems) CannotStart(true, problem.Text(path));
+      return std::nullopt;
+    }
     std::fprintf(stderr, "==> %zu %s in %s:\n", parsed.problems.size(),
                  parsed.problems.size() == 1 ? "mistake" : "mistakes", log::Plain(path).c_str());
     for (const config::Problem& problem : parsed.problems) {

@@ -114,6 +114,7 @@ class Reader final {
       if (flag.name != "upstream") continue;
       Result<UpstreamSettings> upstream = ParseUpstreamFlag(flag.value);
       if (!upstream) return BadValue("upstream", flag.value, upstream.error().message);
+      upstream->from = "-upstream " + upstream->name;
       const auto same = std::find_if(
           service_.upstreams.begin(), service_.upstreams.end(),
           [&upstream](const UpstreamSettings& other) { return other.name == upstream->name; });
@@ -140,6 +141,8 @@ class Reader final {
         return BadValue(flag.name, flag.value, status.error().message);
       }
     }
+    if (settings_.admin) settings_.admin_from = "-admin-addr";
+    if (settings_.metrics) settings_.metrics_from = "-metrics-addr";
     if (line_.Find("state-dir") == nullptr) StateDirFromEnvironment(environment_, &settings_);
     if (const Status status = CheckAdmin(settings_, "-metrics-addr", "-admin-allow-remote");
         !status)
@@ -239,6 +242,10 @@ class Reader final {
     if (const Status status = ReadListener(); !status) return status;
     if (const Status status = CheckRegister(); !status) return status;
     if (const Status status = ReadRegistration(); !status) return status;
+    if (!service_.public_listen && service_.upstreams.empty()) {
+      return Preparing(
+          "-service has nothing to do: give -listen with -service-addr, or -upstream, or both");
+    }
     settings_.services.push_back(service_);
     return Ok();
   }
@@ -294,9 +301,6 @@ class Reader final {
     const bool app = !line_.Text("service-addr").empty();
     if (line_.Text("listen").empty()) {
       if (app) Warn("-service-addr is ignored without -listen");
-      if (service_.upstreams.empty()) {
-        Warn("nothing to do: neither -listen nor -upstream is given with -service");
-      }
       return Ok();
     }
     if (!app) {
@@ -305,8 +309,9 @@ class Reader final {
           "address.");
     }
     if (Status status = SetHeld("listen"); !status) return status;
+    service_.listen_from = "-listen";
     if (Status status = SetHeld("service-addr"); !status) return status;
-    if (Overlap(*service_.public_listen, *service_.local_app)) {
+    if (Reaches(*service_.local_app, *service_.public_listen)) {
       return Preparing("-service-addr " + service_.local_app->Text() + " is what -listen " +
                        service_.public_listen->Text() +
                        " listens on: the proxy would call itself; give one of them another port");
@@ -415,6 +420,17 @@ Result<ParsedFlags> ParseConnectProxy(const std::vector<std::string>& arguments,
     return status.error();
   WarnOfExposure(&parsed.settings);
   return parsed;
+}
+
+bool AsksForJson(const std::vector<std::string>& arguments) {
+  return std::any_of(arguments.begin(), arguments.end(), [](std::string_view argument) {
+    constexpr std::string_view kName = "-log-json";
+    if (argument.starts_with("--")) argument.remove_prefix(1);
+    if (!argument.starts_with(kName)) return false;
+    argument.remove_prefix(kName.size());
+    return argument.empty() ||
+           (argument.front() == '=' && ParseGoBoolean(argument.substr(1)).value_or(false));
+  });
 }
 
 std::string ConnectProxyUsage() {

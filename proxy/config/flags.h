@@ -29,6 +29,9 @@ struct ParsedFlags {
 Result<ParsedFlags> ParseConnectProxy(const std::vector<std::string>& arguments,
                                       const Environment& environment);
 
+// AsksForJson: -log-json is among the arguments, whatever else is wrong with them.
+bool AsksForJson(const std::vector<std::string>& arguments);
+
 // ConnectProxyUsage is the text of -help.
 std::string ConnectProxyUsage();
 

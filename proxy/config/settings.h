@@ -51,6 +51,7 @@ struct UpstreamSettings {
   std::optional<milliseconds> connect_timeout;
   std::optional<milliseconds> idle_timeout;
   std::optional<bool> tls_resumption;
+  std::string from;  // where `listen` was written, for messages: "-upstream db"; empty: not here
   bool any_case = false;  // accept the identity that the catalog spells with other letter case
 
   bool operator==(const UpstreamSettings&) const = default;
@@ -86,6 +87,7 @@ struct ServiceSettings {
 
   std::optional<FileIdentity> identity;       // absent: from the agent
   std::optional<net::Address> public_listen;  // absent with `service`: no public listener
+  std::string listen_from;                    // where it was written, for messages; empty: not here
   std::optional<net::Address> local_app;
   std::optional<StaticIntentions> intentions;  // absent: from the agent
   std::vector<UpstreamSettings> upstreams;
@@ -129,10 +131,12 @@ struct Settings {
 
   AgentSettings agent;
   std::optional<net::Address> admin;  // absent: no admin port
+  std::string admin_from;             // where it was written, for messages
   // a name by which it is asked, beside IP addresses and localhost; empty: none
   std::string admin_host;
   bool admin_allow_remote = false;      // it may be beyond loopback
   std::optional<net::Address> metrics;  // /metrics, /ready and /live alone; absent: no such port
+  std::string metrics_from;             // where it was written, for messages
   bool envoy_names = true;              // /metrics says the same by Envoy's names, too
 
   std::string datacenter;  // -datacenter: saved state of another one is not used; empty: of any

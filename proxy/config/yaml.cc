@@ -122,7 +122,10 @@ class SchemaReader final {
     if (const auto admin = file.Mapping("admin", KeysOf(In::kAdmin))) {
       if (!admin->Has("address")) admin->Report("address", "is required");
       ReadKeys(*admin, In::kAdmin, reading_, target, All);
-      if (settings_.admin) listeners_.push_back({*admin, "address", *settings_.admin});
+      if (settings_.admin) {
+        settings_.admin_from = admin->PlaceOf("address");
+        listeners_.push_back({*admin, "address", *settings_.admin});
+      }
       if (const Status status =
               CheckAdmin(settings_, "metrics.address", "admin.allow_remote: true");
           !status)
@@ -130,7 +133,10 @@ class SchemaReader final {
     }
     if (const auto metrics = file.Mapping("metrics", KeysOf(In::kMetrics))) {
       ReadKeys(*metrics, In::kMetrics, reading_, target, All);
-      if (settings_.metrics) listeners_.push_back({*metrics, "address", *settings_.metrics});
+      if (settings_.metrics) {
+        settings_.metrics_from = metrics->PlaceOf("address");
+        listeners_.push_back({*metrics, "address", *settings_.metrics});
+      }
     }
   }
 

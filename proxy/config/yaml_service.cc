@@ -135,13 +135,14 @@ class ServiceReader final {
     }
     ReadMode(*listener, service_.public_listen ? &*service_.public_listen : nullptr);
     if (!service_.public_listen) return;
+    service_.listen_from = listener->PlaceOf("address");
     listeners_.push_back({*listener, "address", *service_.public_listen});
     if (service_.register_self && service_.public_listen->kind == net::Address::Kind::kUnix) {
       listener->Report("address",
                        "is a unix socket, which nobody can dial from elsewhere; with "
                        "register: true write host:port");
     }
-    if (service_.local_app && Overlap(*service_.public_listen, *service_.local_app)) {
+    if (service_.local_app && Reaches(*service_.local_app, *service_.public_listen)) {
       listener->Report("local_app", Quoted(service_.local_app->Text()) +
                                         " is where address listens: the proxy would call itself; "
                                         "give one of them another port");
@@ -262,7 +263,9 @@ class ServiceReader final {
                               {target_.process, service_, upstream}) &&
                       mapping.Has("listen");
     ReadMode(mapping, good ? &upstream->listen : nullptr);
-    if (good) listeners_.push_back({mapping, "listen", upstream->listen});
+    if (!good) return;
+    upstream->from = mapping.PlaceOf("listen");
+    listeners_.push_back({mapping, "listen", upstream->listen});
   }
 
   void ReadRegistration() {

@@ -85,7 +85,7 @@ class AgentIdentity final : public IdentitySource {
     trust_domain_ = document->trust_domain;
     root_pems_ = std::move(document->pems);
     log_.Info("control", "CA roots taken up",
-              {{"trust_domain", trust_domain_}, {"count", std::to_string((*bundle)->size())}});
+              {{"trust_domain", trust_domain_}, {"count", (*bundle)->size()}});
     Settle(pairing_.SetRoots(*bundle));
     return Ok();
   }

@@ -109,7 +109,7 @@ void AgentLink::NoteAnswer(const http::Response& response) {
     log_.Warn(
         "agent",
         "our clock and the agent's differ: set them by NTP, certificates are valid by the clock",
-        {{"ahead_seconds", std::to_string(off->count())}, {"agent", name_}});
+        {{"ahead_seconds", off->count()}, {"agent", name_}});
   } else {
     log_.Info("agent", "our clock and the agent's agree again", {{"agent", name_}});
   }
@@ -118,12 +118,11 @@ void AgentLink::NoteAnswer(const http::Response& response) {
 void AgentLink::NoteCut(WaitLimit::Cuts& cuts, net::milliseconds waited, net::milliseconds asked,
                         bool by_gateway) {
   if (!wait_limit_.Cut(cuts, waited, asked, by_gateway)) return;
-  log_.Warn("agent",
-            "the agent, or what stands before it, ends a waiting question early: shorter ones from "
-            "now on",
-            {{"after_ms", std::to_string(waited.count())},
-             {"wait_ms", std::to_string(wait_limit_.Of(asked).count())},
-             {"agent", name_}});
+  log_.Warn(
+      "agent",
+      "the agent, or what stands before it, ends a waiting question early: shorter ones from "
+      "now on",
+      {{"after_ms", waited.count()}, {"wait_ms", wait_limit_.Of(asked).count()}, {"agent", name_}});
 }
 
 void AgentLink::CallWhenBack(const void* who, std::function<void()> call) {

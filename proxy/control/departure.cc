@@ -158,7 +158,7 @@ void Departure::OnLeft(bool taken) {
   } else {
     state_ = State::kAway;
     log_.Info("agent", "out of the catalog for the drain",
-              {{"id", id_}, {"other_instances", std::to_string(others_)}});
+              {{"id", id_}, {"other_instances", others_}});
     if (others_ == 0) ComeBack();
   }
   Settle();

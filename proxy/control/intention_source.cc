@@ -143,7 +143,7 @@ Status IntentionSource::TakeMatch(const http::Response& response) {
   }
   last_body_ = response.body;
   set_ = std::make_shared<const authz::IntentionSet>(std::move(*entries));
-  log_.Info("control", "intentions taken up", {{"count", std::to_string(set_->entries().size())}});
+  log_.Info("control", "intentions taken up", {{"count", set_->entries().size()}});
   AskDefault();
   on_change_();
   return Ok();

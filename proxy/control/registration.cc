@@ -177,7 +177,7 @@ void Registration::Register() {
       log_.Info("agent", "registered",
                 {{"id", entry_.id},
                  {"address", entry_.address.empty() ? "the node's" : entry_.address},
-                 {"port", std::to_string(entry_.port)}});
+                 {"port", entry_.port}});
     }
     // At once: an agent that was restarted keeps the check critical, whatever a registration says.
     Pass();

@@ -50,7 +50,7 @@ std::optional<Error> Watch::Distrust(const http::Response& response) {
   if (filtered && !no_less) {
     const std::string sent = AskedWith();
     state_.refusal = options_.name + ": not taken up: the answer was filtered by ACLs; " +
-                     (sent.empty() ? "it was asked without a token"
+                     (sent.empty() ? "it was asked without a token" + agent_.WhyNoToken()
                                    : "a permission is missing from " + agent_.TokenName(sent));
     return Error{ErrorCode::kDenied, state_.refusal};
   }
@@ -90,7 +90,7 @@ void Watch::Restore() {
   if (age < -kClockSlack) state_.fresh_at = net::MonotonicTime{} - std::chrono::hours(24 * 365);
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(age).count();
   log_.Warn("agent", "serving from saved state",
-            {{"watch", options_.name}, {"age_seconds", std::to_string(seconds)}});
+            {{"watch", options_.name}, {"age_seconds", seconds}});
 }
 
 }  // namespace mooring::control

@@ -204,8 +204,8 @@ void ServiceHost::NoteShed(Room why, Unproven::Ended ended) {
               "unproven callers ended to make room", Shortage(why),
               {{"reason", CloseReasonName(CloseReason::kOutOfResources)},
                {"shortage", Shortage(why)},
-               {"ended", std::to_string(ended)},
-               {"handshakes", std::to_string(admission_.handshakes())}});
+               {"ended", ended},
+               {"handshakes", admission_.handshakes()}});
 }
 
 void ServiceHost::HandshakeHolds(Connection* connection, std::size_t bytes) {
@@ -223,7 +223,7 @@ void ServiceHost::Admit(const std::string& name, ListenerKind kind, net::UniqueF
                 {{"reason", CloseReasonName(CloseReason::kOutOfResources)},
                  {"listener", name},
                  {"shortage", Shortage(room)},
-                 {"buffered", std::to_string(admission_.buffers().kept())},
+                 {"buffered", admission_.buffers().kept()},
                  {"peer", peer.Text()}});
     return;
   }

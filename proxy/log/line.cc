@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "authz/rfc3339.h"
 #include "proxy/log/escape.h"
@@ -52,12 +53,19 @@ void AppendHead(std::string* line, Format format, std::chrono::system_clock::tim
   AppendPlain(line, message.view(), kMaxField);
 }
 
-void AppendField(std::string* line, Format format, bool first, std::string_view key,
-                 std::string_view value, std::size_t limit) {
+void AppendField(std::string* line, Format format, bool first, const Field& field,
+                 std::size_t limit) {
+  const std::string_view key = field.key.view();
+  const std::string_view value = field.value;
   if (format == Format::kJson) {
     *line += ",\"";
     *line += key;
-    *line += "\":\"";
+    *line += "\":";
+    if (field.number) {
+      *line += value;
+      return;
+    }
+    *line += '"';
     AppendJson(line, value, limit);
     *line += '"';
     return;
@@ -97,14 +105,28 @@ std::string MakeLine(Format format, std::chrono::system_clock::time_point now, L
     const std::size_t used = line.size() + key.size() + 8 + kReserve;
     const std::size_t room = used < kMaxLine ? kMaxLine - used : 0;
     if (room < std::min(fields[i].value.size(), kMaxField)) {
-      AppendField(&line, format, i == 0, "cut", std::to_string(fields.size() - i), kMaxField);
+      AppendField(&line, format, i == 0, Field("cut", fields.size() - i), kMaxField);
       break;
     }
-    AppendField(&line, format, i == 0, key, fields[i].value, std::min(room, kMaxField));
+    AppendField(&line, format, i == 0, fields[i], std::min(room, kMaxField));
   }
   if (format == Format::kJson) line += '}';
   line += '\n';
   return line;
+}
+
+std::string Complaint(Format format, std::string_view text, const std::vector<std::string>& more) {
+  if (format == Format::kJson) {
+    std::vector<Field> fields{{"error", std::string(text)}};
+    std::string details;
+    for (const std::string& line : more) details += (details.empty() ? "" : "; ") + line;
+    if (!more.empty()) fields.push_back(Field("details", std::move(details)));
+    return MakeLine(format, std::chrono::system_clock::now(), Level::kError, "mooring",
+                    "cannot go on", fields);
+  }
+  std::string lines = "==> " + Plain(text) + "\n";
+  for (const std::string& line : more) lines += "    " + Plain(line) + "\n";
+  return lines;
 }
 
 }  // namespace mooring::log

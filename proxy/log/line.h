@@ -5,10 +5,14 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <initializer_list>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "proxy/log/literal.h"
 
@@ -22,8 +26,13 @@ const char* LevelName(Level level);
 enum class Format { kText, kJson };
 
 struct Field {
+  Field(Literal field, std::string raw) : key(field), value(std::move(raw)) {}
+  template <std::integral Number>
+  Field(Literal field, Number of) : key(field), value(std::to_string(of)), number(true) {}
+
   Literal key;
-  std::string value;  // raw
+  std::string value;    // raw
+  bool number = false;  // in JSON it stands without quotes
 };
 using Fields = std::initializer_list<Field>;
 
@@ -35,5 +44,10 @@ inline constexpr std::size_t kMaxLine = 8192;  // bytes, newline included
 // many.
 std::string MakeLine(Format format, std::chrono::system_clock::time_point now, Level level,
                      Literal module, Literal message, std::span<const Field> fields);
+
+// Complaint is why the program cannot start or go on: as text "==> text", and each of `more` in a
+// line of its own below; as JSON one line of the log.
+std::string Complaint(Format format, std::string_view text,
+                      const std::vector<std::string>& more = {});
 
 }  // namespace mooring::log

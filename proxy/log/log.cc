@@ -103,9 +103,7 @@ void Log::WriteRationed(Level level, Literal module, Literal message, Topic topi
 
 void Log::Complain(std::string_view text, const std::vector<std::string>& more) noexcept {
   try {
-    std::string lines = "==> " + Plain(text) + "\n";
-    for (const std::string& line : more) lines += "    " + Plain(line) + "\n";
-    core_->queue.Push(Level::kError, lines);
+    core_->queue.Push(Level::kError, Complaint(core_->format, text, more));
   } catch (...) {
     core_->queue.Drop(Level::kError);
   }

@@ -62,8 +62,8 @@ class Log final {
   void WriteRationed(Level level, Literal module, Literal message, Topic topic,
                      Fields fields) noexcept;
 
-  // Complain writes "==> text", and each of `more` in a line of its own below: what a person at a
-  // terminal should see when the program cannot go on. No log line, in neither form.
+  // Complain writes Complaint's text: what a person at a terminal should see when the program
+  // cannot go on.
   void Complain(std::string_view text, const std::vector<std::string>& more = {}) noexcept;
 
   // Flush waits until what is queued has been written, as long as `limit`; false if it has not.

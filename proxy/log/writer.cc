@@ -72,11 +72,11 @@ class Round final {
 
   void SayMissing() {
     if (missing_.Total() == 0) return;
-    std::vector<Field> fields{{"lines", std::to_string(missing_.Total())}};
+    std::vector<Field> fields{{"lines", missing_.Total()}};
     static constexpr Literal kNames[] = {"trace", "debug", "info", "warn", "error"};
     static_assert(std::size(kNames) == kLevels);
     for (std::size_t i = 0; i < kLevels; ++i) {
-      if (missing_.of[i] > 0) fields.push_back({kNames[i], std::to_string(missing_.of[i])});
+      if (missing_.of[i] > 0) fields.emplace_back(kNames[i], missing_.of[i]);
     }
     fields.push_back({"why", error_ == 0
                                  ? "standard error was not read in time"
@@ -94,8 +94,8 @@ class Round final {
       std::vector<Field> fields{
           {"message", std::string(one.message)},
           {"reason", std::string(one.reason)},
-          {"lines", std::to_string(one.lines)},
-          {"seconds", std::to_string(std::chrono::ceil<std::chrono::seconds>(one.span).count())}};
+          {"lines", one.lines},
+          {"seconds", std::chrono::ceil<std::chrono::seconds>(one.span).count()}};
       std::string largest;
       for (const HeavyHitters::Hitter& hitter : one.largest) {
         if (!largest.empty()) largest += ", ";

@@ -11,6 +11,7 @@
 #include <memory>
 #include <set>
 #include <sstream>
+#include <string_view>
 
 namespace mooring::net {
 namespace {
@@ -18,6 +19,8 @@ namespace {
 // What is looked at, at most: a machine may have a great many processes and descriptors.
 constexpr std::size_t kMaxLinks = 10'000;
 constexpr std::chrono::minutes kLookAgain{1};
+
+constexpr std::string_view kCure = "; choose another port, or stop what has it";
 
 constexpr char kListening[] = "0A";  // in /proc/net/tcp, the state
 
@@ -60,26 +63,27 @@ bool Has(const std::string& process, const std::set<std::string>& inodes, std::s
   return false;
 }
 
-}  // namespace
-
-namespace {
+std::string NameOf(const std::string& process) {
+  std::string name;
+  std::ifstream comm("/proc/" + process + "/comm");
+  std::getline(comm, name);
+  return "PID " + process + (name.empty() ? "" : " (" + name + ")");
+}
 
 std::string Look(std::uint16_t port) {
-  const std::string another = "another process has it";
+  const std::string another = "another process has it" + std::string(kCure);
   const std::set<std::string> inodes = Inodes(port);
   if (inodes.empty()) return another;
   std::size_t looked_at = 0;
-  if (Has("self", inodes, &looked_at)) return "this process has it itself";
+  if (Has("self", inodes, &looked_at))
+    return "this process has it itself; give one of its listeners another port";
   const Folder processes(opendir("/proc"), closedir);
   while (const dirent* entry = processes ? readdir(processes.get()) : nullptr) {
     const std::string process = entry->d_name;
     if (process.find_first_not_of("0123456789") != std::string::npos ||
         !Has(process, inodes, &looked_at))
       continue;
-    std::string name;
-    std::ifstream comm("/proc/" + process + "/comm");
-    std::getline(comm, name);
-    return "PID " + process + " (" + name + ") has it";
+    return NameOf(process) + " has it" + std::string(kCure);
   }
   return another;
 }
@@ -96,6 +100,14 @@ std::string PortHolder(std::uint16_t port) {
   const auto known = seen.find(port);
   if (known != seen.end() && now - known->second.at < kLookAgain) return known->second.holder;
   return (seen[port] = {Look(port), now}).holder;
+}
+
+std::string SocketHolder(pid_t process) {
+  if (process == getpid())
+    return "this process serves it itself; give one of its listeners another path";
+  // 0: of another PID namespace
+  return (process > 0 ? NameOf(std::to_string(process)) : std::string("another process")) +
+         " serves it; choose another path, or stop what serves it";
 }
 
 }  // namespace mooring::net

@@ -50,7 +50,10 @@ Status ClearStaleSocket(const Address& address, const SocketAddress& where) {
   const UniqueFd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe) return CannotListen(address, Reason(errno));
   if (connect(probe.get(), where.raw(), where.length()) == 0 || errno == EAGAIN) {
-    return CannotListen(address, "another process is serving this socket");
+    ucred peer{};
+    socklen_t length = sizeof peer;
+    if (getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) peer.pid = 0;
+    return CannotListen(address, SocketHolder(peer.pid));
   }
   if (errno != ECONNREFUSED) return CannotListen(address, Reason(errno));
   if (unlink(address.path.c_str()) != 0) return CannotListen(address, Reason(errno));
@@ -189,14 +192,16 @@ Result<UniqueFd> Listen(const Address& address) {
     std::string why = Reason(error);
     if (error == EADDRINUSE)
       why += " (" +
-             (unix_socket ? std::string("another process has it") : PortHolder(where->port())) +
-             "; choose another port, or stop what has it)";
+             (unix_socket ? std::string("another process has it; choose another path")
+                          : PortHolder(where->port())) +
+             ')';
     if (error == EACCES && !unix_socket) {
       why +=
           " (ports below 1024 need CAP_NET_BIND_SERVICE: AmbientCapabilities=CAP_NET_BIND_SERVICE "
           "in the unit, or a port from 1024 on)";
     }
     if (error == EACCES && unix_socket) why += " (this user may not make a file there)";
+    if (error == ENOENT && unix_socket) why += " (its folder is not there; make it)";
     if (error == EADDRNOTAVAIL) why += " (no interface of this machine has this address)";
     return CannotListen(address, why);
   }

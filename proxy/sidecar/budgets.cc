@@ -46,20 +46,19 @@ Status Sidecar::StartWorkers() {
   log_.Info("sidecar", "memory",
             {{"limit", memory.bytes == 0 ? "unknown" : MiB(memory.bytes)},
              {"from", memory.source},
-             {"connections_at_once", std::to_string(limits.memory / data::kConnectionCost)},
-             {"handshakes_at_once", std::to_string(limits.handshakes)},
+             {"connections_at_once", limits.memory / data::kConnectionCost},
+             {"handshakes_at_once", limits.handshakes},
              {"handshake_memory", MiB(limits.handshake_memory)},
              {"buffer_memory", MiB(limits.buffer_memory)}});
   // With a listener of either direction: the rest is not known yet.
   const auto files = static_cast<std::int64_t>(net::FileLimit());
   const data::Shares shares =
       data::Shares::Of(files, settings_.workers, 1, 1, limits.agent_connections);
-  log_.Info(
-      "sidecar", "open files",
-      {{"limit", std::to_string(files)},
-       {"connections_at_once", std::to_string((files - shares.reserved) / data::kDescriptorsEach)},
-       {"of_one_direction", std::to_string(shares.inbound / data::kDescriptorsEach)},
-       {"reserved", std::to_string(shares.reserved)}});
+  log_.Info("sidecar", "open files",
+            {{"limit", files},
+             {"connections_at_once", (files - shares.reserved) / data::kDescriptorsEach},
+             {"of_one_direction", shares.inbound / data::kDescriptorsEach},
+             {"reserved", shares.reserved}});
   for (unsigned i = 0; i < settings_.workers; ++i) {
     try {
       auto worker = std::make_unique<data::Worker>(admission_);
@@ -69,8 +68,8 @@ Status Sidecar::StartWorkers() {
     } catch (const std::system_error& error) {
       if (workers_.empty()) return Error{ErrorCode::kUnavailable, net::Explain(error)};
       log_.Warn("sidecar", "fewer workers than configured",
-                {{"workers", std::to_string(workers_.size())},
-                 {"configured", std::to_string(settings_.workers)},
+                {{"workers", workers_.size()},
+                 {"configured", settings_.workers},
                  {"error", net::Explain(error)}});
       break;
     }

@@ -33,9 +33,7 @@ Drain::Drain(net::Loop& loop, log::Log& log, const std::vector<data::ServiceHost
       hurry_(loop, [this] { Over(); }) {}
 
 void Drain::Begin() {
-  log_.Info("sidecar", "draining",
-            {{"connections", std::to_string(Active())},
-             {"limit_ms", std::to_string(limits_.time.count())}});
+  log_.Info("sidecar", "draining", {{"connections", Active()}, {"limit_ms", limits_.time.count()}});
   Mark([quiet = limits_.quiet](data::ServiceHost& host, std::function<void()> done) {
     host.PostDrain(quiet, std::move(done));
   });
@@ -103,7 +101,7 @@ void Drain::CloseUpstreams() {
   listeners_.CloseKind(ListenerKind::kUpstream, [this] {
     if (phase_ != Phase::kUnseen) return;
     phase_ = Phase::kUpstreamClosing;
-    log_.Info("sidecar", "listeners closed", {{"connections", std::to_string(Active())}});
+    log_.Info("sidecar", "listeners closed", {{"connections", Active()}});
     AwaitRest(ListenerKind::kUpstream);
     Step();
   });
@@ -120,8 +118,7 @@ void Drain::AwaitRest(ListenerKind kind) {
 void Drain::OnLimit() {
   limit_passed_ = true;
   if (Awaited() > 0) {
-    log_.Warn("sidecar", "drain time is over; cutting what is left",
-              {{"connections", std::to_string(Awaited())}});
+    log_.Warn("sidecar", "drain time is over; cutting what is left", {{"connections", Awaited()}});
   }
   for (data::ServiceHost* host : hosts_) host->PostCutAwaited();
 }

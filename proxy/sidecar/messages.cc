@@ -1,39 +1,78 @@
 #include "proxy/sidecar/messages.h"
 
+#include <chrono>
+#include <cstddef>
+#include <utility>
+
 #include "proxy/log/escape.h"
+#include "proxy/log/line.h"
 
 namespace mooring::sidecar {
 namespace {
 
-void Line(std::string* out, std::string label, const std::string& value) {
-  label += ": ";
-  out->append(label.size() < 20 ? 20 - label.size() : 0, ' ');
-  *out += label + log::Plain(value) + "\n";
+struct Fact {
+  log::Literal key;  // in JSON
+  const char* label;
+  std::string value;
+};
+
+std::vector<Fact> ServiceFacts(const config::ServiceSettings& settings) {
+  std::vector<Fact> facts;
+  if (!settings.service.empty()) facts.push_back({"service", "Service", settings.service});
+  if (!settings.proxy_id.empty()) facts.push_back({"proxy_id", "Proxy ID", settings.proxy_id});
+  if (!settings.sidecar_for.empty())
+    facts.push_back({"sidecar_for", "Sidecar for", settings.sidecar_for});
+  if (settings.public_listen && settings.local_app) {
+    facts.push_back({"public_listener", "Public listener",
+                     settings.public_listen->Text() + " => " + settings.local_app->Text()});
+  }
+  for (const config::UpstreamSettings& upstream : settings.upstreams) {
+    facts.push_back({"upstream", "Upstream", upstream.name + " on " + upstream.listen.Text()});
+  }
+  return facts;
+}
+
+std::vector<Fact> ProcessFacts(const config::Settings& settings, const std::string& agent) {
+  std::vector<Fact> facts;
+  facts.push_back({"agent", "Agent", agent.empty() ? "none; everything comes from files" : agent});
+  if (settings.admin) facts.push_back({"admin", "Admin", settings.admin->Text()});
+  if (settings.metrics) facts.push_back({"metrics", "Metrics", settings.metrics->Text()});
+  return facts;
+}
+
+std::string AsText(const std::vector<Fact>& facts) {
+  constexpr std::size_t kColumn = 20;
+  std::string out;
+  for (const Fact& fact : facts) {
+    const std::string label = std::string(fact.label) + ": ";
+    out.append(label.size() < kColumn ? kColumn - label.size() : 0, ' ');
+    out += label + log::Plain(fact.value) + "\n";
+  }
+  return out;
+}
+
+// AsJson is one line of the log. A key stands there once, so upstreams share theirs.
+std::string AsJson(const std::vector<Fact>& facts) {
+  std::vector<log::Field> fields;
+  for (const Fact& fact : facts) {
+    if (!fields.empty() && fields.back().key.view() == fact.key.view()) {
+      fields.back().value += ", " + fact.value;
+    } else {
+      fields.emplace_back(fact.key, fact.value);
+    }
+  }
+  return log::MakeLine(log::Format::kJson, std::chrono::system_clock::now(), log::Level::kInfo,
+                       "sidecar", "starting", fields);
 }
 
 }  // namespace
 
-std::string ServiceFacts(const config::ServiceSettings& settings) {
-  std::string out;
-  if (!settings.service.empty()) Line(&out, "Service", settings.service);
-  if (!settings.proxy_id.empty()) Line(&out, "Proxy ID", settings.proxy_id);
-  if (!settings.sidecar_for.empty()) Line(&out, "Sidecar for", settings.sidecar_for);
-  if (settings.public_listen && settings.local_app) {
-    Line(&out, "Public listener",
-         settings.public_listen->Text() + " => " + settings.local_app->Text());
-  }
-  for (const config::UpstreamSettings& upstream : settings.upstreams) {
-    Line(&out, "Upstream", upstream.name + " on " + upstream.listen.Text());
-  }
-  return out;
-}
-
-std::string ProcessFacts(const config::Settings& settings, const std::string& agent) {
-  std::string out;
-  Line(&out, "Agent", agent.empty() ? "none; everything comes from files" : agent);
-  if (settings.admin) Line(&out, "Admin", settings.admin->Text());
-  if (settings.metrics) Line(&out, "Metrics", settings.metrics->Text());
-  return out;
+std::string Starting(const config::Settings& settings, const std::string& agent) {
+  const auto write = settings.log_json ? AsJson : AsText;
+  std::string out = settings.log_json ? "" : "Mooring proxy starting...\n";
+  for (const config::ServiceSettings& service : settings.services)
+    out += write(ServiceFacts(service));
+  return out + write(ProcessFacts(settings, agent));
 }
 
 std::string NoSidecar(const std::string& service_id, std::size_t services_seen, bool filtered,

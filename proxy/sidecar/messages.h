@@ -10,10 +10,10 @@
 
 namespace mooring::sidecar {
 
-// ServiceFacts and ProcessFacts are the lines below "Mooring proxy starting...". `agent` says where
+// Starting is what the start says on standard output: lines below "Mooring proxy starting...", or,
+// where the log is JSON, a line of it for each service and one for the process. `agent` says where
 // the agent is, and by whose token it is asked where that is one for all; empty if none is used.
-std::string ServiceFacts(const config::ServiceSettings& settings);
-std::string ProcessFacts(const config::Settings& settings, const std::string& agent);
+std::string Starting(const config::Settings& settings, const std::string& agent);
 
 // `filtered`: the agent has said (from 1.11 on) that its list leaves out what the token may not
 // see.

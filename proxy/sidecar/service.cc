@@ -14,6 +14,7 @@ namespace {
 using net::milliseconds;
 
 constexpr milliseconds kPublishAgain{250};  // after a failed try
+constexpr milliseconds kSayWaiting{30'000};
 
 // StaticIntentions reads the file's sources as the file means them: a name is a service of our own
 // namespace, `*` is every caller of every namespace.
@@ -107,7 +108,7 @@ void Service::ProbePublic() {
   probe_ = std::make_unique<net::Resolver>(loop_);
   ListenOnce(*probe_, address, [this, address](const Result<net::UniqueFd>& opened) {
     if (!opened) {
-      CannotStart(opened.error().message);
+      CannotStart(Placed(kPublic, opened.error().message));
     } else if (address.kind == net::Address::Kind::kUnix) {
       unlink(address.path.c_str());
     }
@@ -230,17 +231,18 @@ void Service::UpdateListeners() {
   listeners_->Update(wanted);
 }
 
-std::string Service::ListenerAt(const net::Address& address) const {
+std::string Service::ListenerAt(const net::Address& address, const std::string& but) const {
   const auto same = [&address](const net::Address& own) {
     if (own.kind != address.kind) return false;
     return own.kind == net::Address::Kind::kUnix ? own.path == address.path
                                                  : own.port == address.port && own.port != 0;
   };
   if (!config_) return {};
-  if (config_->public_listen && same(*config_->public_listen))
+  if (but != kPublic && config_->public_listen && same(*config_->public_listen))
     return "the public listener of " + name_;
   for (const control::NamedUpstream& upstream : config_->upstreams) {
-    if (same(upstream.settings.listen)) return upstream.listener + " of " + name_;
+    if (but != upstream.listener && same(upstream.settings.listen))
+      return upstream.listener + " of " + name_;
   }
   return {};
 }
@@ -248,7 +250,8 @@ std::string Service::ListenerAt(const net::Address& address) const {
 void Service::OnListenerFailed(const std::string& name, const Error& of_the_port) {
   Error error = of_the_port;
   if (const auto address = listeners_->AddressOf(name)) {
-    const std::string other = owner_.OtherListener(*this, *address);
+    std::string other = ListenerAt(*address, name);
+    if (other.empty()) other = owner_.OtherListener(*this, *address);
     if (!other.empty()) error.message += "; " + other + " is to be there";
   }
   // What the agent holds stays as it is over restarts, and others depend on the rest of it.
@@ -260,7 +263,27 @@ void Service::OnListenerFailed(const std::string& name, const Error& of_the_port
     CheckReady();
     return;
   }
-  CannotStart(error.message);
+  CannotStart(Placed(name, error.message));
+}
+
+std::string Service::Placed(const std::string& listener, const std::string& error) const {
+  std::string from = listener == kPublic ? settings_.listen_from : std::string();
+  for (const control::NamedUpstream& upstream : config_->upstreams) {
+    if (upstream.listener == listener) from = upstream.settings.from;
+  }
+  if (from.empty()) from = listener == kPublic ? "the public listener" : listener;
+  return from + ": " + error;
+}
+
+void Service::SayWaiting() {
+  if (ready_ || was_ready_ || loop_.now() - waiting_said_at_ < kSayWaiting) return;
+  waiting_said_at_ = loop_.now();
+  std::string missing;
+  for (const std::string& reason : NotReady()) missing += (missing.empty() ? "" : "; ") + reason;
+  log_.Warn("sidecar", "still waiting to be ready",
+            {{"seconds",
+              std::chrono::duration_cast<std::chrono::seconds>(loop_.now() - begun_at_).count()},
+             {"missing", missing}});
 }
 
 void Service::CheckLeaf() {
@@ -282,7 +305,7 @@ void Service::CheckLeaf() {
       over ? log::Level::kError : log::Level::kWarn, "sidecar",
       over ? log::Literal("leaf certificate has expired: no new connection is served")
            : log::Literal("leaf certificate is near its end; the agent has not renewed it yet"),
-      {{"serial", leaf.serial()}, {"seconds_left", std::to_string(left.count())}});
+      {{"serial", leaf.serial()}, {"seconds_left", left.count()}});
 }
 
 void Service::CheckAges() {

@@ -54,8 +54,8 @@ class Service final {
     // whole, nor twice in a row for the same.
     virtual void OnCannotStart(Service& service, const std::string& message,
                                const std::vector<std::string>& more) = 0;
-    // OtherListener names the listener of another service at that address or port; empty: there is
-    // none.
+    // OtherListener names the admin port, or the listener of another service, at that address or
+    // port; empty: there is none.
     virtual std::string OtherListener(const Service& service,
                                       const net::Address& address) const = 0;
     // OnDrained: the last step of its drain is done.
@@ -99,8 +99,9 @@ class Service final {
   // could be started.
   void CannotStart(const std::string& message, const std::vector<std::string>& more = {});
   const std::string& cannot_start() const { return cannot_start_; }
-  // ListenerAt is its own listener at that address or port, for messages; empty: it has none.
-  std::string ListenerAt(const net::Address& address) const;
+  // ListenerAt is its own listener at that address or port, `but` that one, for messages; empty: it
+  // has none.
+  std::string ListenerAt(const net::Address& address, const std::string& but = {}) const;
   void Describe(nlohmann::json* status) const;  // its part of /status
   // Outline is the same in short, of bounded size: `upstreams` says which of them, those in trouble
   // first.
@@ -162,6 +163,10 @@ class Service final {
   void Publish();
   void UpdateListeners();
   void OnListenerFailed(const std::string& name, const Error& error);
+  // Placed is an error of a listener, behind the flag or the line that wants it.
+  std::string Placed(const std::string& listener, const std::string& error) const;
+  // SayWaiting says every 30 s what is missing, until it has been ready.
+  void SayWaiting();
   void CheckReady();
   void CheckLeaf();
   void CheckAges();                                  // against max_stale
@@ -187,6 +192,9 @@ class Service final {
   net::RetryPause prepare_;
   bool begun_ = false;
   bool ready_ = false;
+  bool was_ready_ = false;
+  net::MonotonicTime begun_at_{};  // Begin
+  net::MonotonicTime waiting_said_at_{};
   bool draining_ = false;
   bool quitting_ = false;
 

@@ -122,6 +122,7 @@ void Service::CheckReady() {
   const std::vector<std::string> reasons = NotReady();
   if (std::exchange(ready_, reasons.empty()) == reasons.empty()) return;
   if (ready_) {
+    was_ready_ = true;
     log_.Info("sidecar", "ready");
   } else {
     log_.Warn("sidecar", "not ready", {{"reason", reasons.front()}});

@@ -64,6 +64,7 @@ Status Service::TryPrepare() {
 
 void Service::Begin(std::vector<data::ServiceHost*> hosts) {
   hosts_ = std::move(hosts);
+  begun_at_ = waiting_said_at_ = loop_.now();
   if (unprepared_.empty()) Open();
 }
 
@@ -73,11 +74,13 @@ void Service::Tick() {
     if (hosts_.empty() || !prepare_.Due(loop_.now())) return;
     if (const Status prepared = Prepare(); !prepared) {
       CannotStart(prepared.error().message);
+      SayWaiting();
       return;
     }
     Open();
   }
   CheckReady();
+  SayWaiting();
   CheckLeaf();
   CheckAges();
 }
@@ -191,9 +194,11 @@ void Service::FindProxyId() {
         if (!found) return found.error();
         if (found->proxy_ids.empty()) {
           const bool filtered = control::HeaderSays(response, control::kFilteredHeader, "true");
-          return Error{filtered ? ErrorCode::kDenied : ErrorCode::kNotFound,
-                       NoSidecar(settings_.sidecar_for, found->services_seen, filtered,
-                                 agent_->TokenName())};
+          return Error{
+              filtered ? ErrorCode::kDenied : ErrorCode::kNotFound,
+              NoSidecar(settings_.sidecar_for, found->services_seen, filtered,
+                        agent_->Secret().empty() ? "the anonymous token" + agent_->WhyNoToken()
+                                                 : agent_->TokenName())};
         }
         if (found->proxy_ids.size() > 1) {
           const std::string several =

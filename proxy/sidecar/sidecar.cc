@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <new>
+#include <optional>
 #include <utility>
 
 namespace mooring::sidecar {
@@ -84,6 +85,13 @@ void Sidecar::OnCannotStart(Service& service, const std::string& message,
 }
 
 std::string Sidecar::OtherListener(const Service& service, const net::Address& address) const {
+  const auto there = [&address](const std::optional<net::Address>& port) {
+    if (!port || port->kind != address.kind) return false;
+    return port->kind == net::Address::Kind::kUnix ? port->path == address.path
+                                                   : port->port == address.port && port->port != 0;
+  };
+  if (there(settings_.admin)) return "the admin port";
+  if (there(settings_.metrics)) return "the port for metrics";
   for (const auto& other : services_) {
     if (other.get() == &service) continue;
     if (std::string listener = other->ListenerAt(address); !listener.empty()) return listener;

@@ -96,11 +96,11 @@ void Sidecar::OpenAdmin() {
 void Sidecar::OpenAdmin(const net::Address& address, admin::Admin::Port port) {
   ListenOnce(*resolver_, address, [this, port](Result<net::UniqueFd> opened) {
     if (exiting_) return;
+    const bool all = port == admin::Admin::Port::kAdmin;
     if (!opened) {
-      Fatal(opened.error().message);
+      Fatal((all ? settings_.admin_from : settings_.metrics_from) + ": " + opened.error().message);
       return;
     }
-    const bool all = port == admin::Admin::Port::kAdmin;
     auto& open = all ? admin_ : metrics_;
     open = std::make_unique<admin::Admin>(loop_, std::move(*opened), port, settings_.admin_host,
                                           AdminSources());
@@ -110,13 +110,11 @@ void Sidecar::OpenAdmin(const net::Address& address, admin::Admin::Port port) {
 }
 
 void Sidecar::SayStart() {
-  std::string text = "Mooring proxy starting...\n";
-  for (const auto& service : services_) text += ServiceFacts(service->settings());
   std::string agent = link_ ? link_->name() : "";
   if (const control::Agent* one = services_.front()->agent();
       one != nullptr && services_.size() == 1)
     agent += " (" + one->TokenName() + ")";
-  text += ProcessFacts(settings_, agent);
+  const std::string text = Starting(settings_, agent);
   // Nobody may read this, and that must not hold up the start.
   if (!log::WriteWithin(STDOUT_FILENO, text, kStdoutTime)) {
     log_.Warn("sidecar",

@@ -5,6 +5,7 @@ The machine's names are the test's (lib/names.py). With MOORING_FAULTS_SUBJECT=g
 """
 
 import os
+import re
 import subprocess
 
 from faults.subject import SERVICE, UPSTREAM, Subject, only_mooring
@@ -187,12 +188,12 @@ def test_the_first_configuration_with_a_name_to_listen_on_holds_up_nobody(case):
 
 def test_a_name_to_listen_on_that_does_not_exist_is_told_and_ends_the_start(case):
     Machine(case)
-    for public, admin in ((f"{name('none')}:0", "127.0.0.1:0"), ("127.0.0.1:0", f"{name('none')}:0")):
+    for key, public, admin in (("public_listener", f"{name('none')}:0", "127.0.0.1:0"), ("admin", "127.0.0.1:0", f"{name('none')}:0")):
         mooring = Static(case, public={"address": public}, admin={"address": admin, "allow_remote": True}, ready=False).mooring
         mooring.expect_exit = 1
         check.equal(mooring.process.wait(10), 1, "the exit code")
-        check.true(f"==> cannot listen on {name('none')}:0: cannot resolve {name('none')}: no such name"
-                   in mooring.process.stderr(), f"it says why: {mooring.process.stderr()[-500:]}")
+        check.true(re.search(rf"^==> {key}\.address \(line \d+\): cannot listen on {name('none')}:0: cannot resolve {name('none')}: "
+                             "no such name", mooring.process.stderr(), re.M), f"it says why: {mooring.process.stderr()[-500:]}")
 
 
 # ---- the end ---------------------------------------------------------------------------------------------

@@ -70,9 +70,9 @@ TEST_CASE("flags: Go's spellings of one flag mean the same") {
                                                            {"-proxy-id", "a", "--"}}) {
     CHECK(Good(arguments).services[0].proxy_id == "a");
   }
-  CHECK(Good({"-service", "b", "-service", "a"}).services[0].service == "a");
+  CHECK(Good({"-service", "b", "-service", "a", "-upstream", "c:1"}).services[0].service == "a");
   // a value may look like a flag
-  CHECK(Good({"-service", "-upstream"}).services[0].service == "-upstream");
+  CHECK(Good({"-service", "-upstream", "-upstream", "c:1"}).services[0].service == "-upstream");
   CHECK(Good({"-proxy-id=a=b"}).services[0].proxy_id == "a=b");
 }
 
@@ -213,7 +213,10 @@ TEST_CASE("flags: a listener needs the app's address") {
   CHECK(Contains(Bad({"-service", "a/b"}), "-service: \"a/b\" holds more than letters"));
   CHECK(Warned(Good({"-service", "a", "-service-addr", ":1", "-upstream", "b:2"}),
                "-service-addr is ignored without -listen"));
-  CHECK(Warned(Good({"-service", "a"}), "nothing to do"));
+  CHECK(Bad({"-service", "a"}) ==
+        "Error preparing configuration: -service has nothing to do: give -listen with "
+        "-service-addr, or -upstream, or both");
+  CHECK(Contains(Bad({"-service", "a", "-service-addr", ":1"}), "nothing to do"));
   const Settings unix_app =
       Good({"-service", "a", "-listen", ":1", "-service-addr", "unix:/run/a"});
   CHECK(unix_app.services[0].local_app->Text() == "unix:/run/a");
@@ -529,6 +532,83 @@ TEST_CASE("nearest: a slip of the finger finds its word, a stranger none") {
   CHECK(Nearest("upstream", words) == "upstreams");
   CHECK(Nearest("zzz", words).empty());
   CHECK(Nearest(std::string(1000, 'x'), words).empty());
+}
+
+TEST_CASE("flags: a call of the app that would arrive at our own listener is an error") {
+  struct Row {
+    const char* listen;
+    const char* app;
+    bool ours;
+  };
+  for (const Row& row : {
+           Row{"127.0.0.1:1", "127.0.0.1:1", true},
+           Row{":1", "127.0.0.1:1", true},
+           Row{":1", ":1", true},
+           Row{":1", "localhost:1", true},
+           Row{"[::]:1", "[::1]:1", true},
+           Row{"[::]:1", "127.0.0.1:1", true},
+           Row{"127.0.0.1:1", "localhost:1", true},
+           Row{"localhost:1", "127.0.0.1:1", true},
+           Row{"10.0.0.5:1", "10.0.0.5:1", true},
+           Row{"127.0.0.1:1", "0.0.0.0:1", true},
+           Row{"unix:/run/a", "unix:/run/./a", true},
+           Row{":1", ":2", false},
+           Row{":1", "10.0.0.5:1", false},
+           Row{"127.0.0.1:1", "127.0.0.2:1", false},
+           Row{":1", "app.example:1", false},
+           Row{"0.0.0.0:1", "[::1]:1", false},
+           Row{":1", "unix:/run/a", false},
+       }) {
+    CAPTURE(row.listen);
+    CAPTURE(row.app);
+    const Arguments line{"-service", "a", "-listen", row.listen, "-service-addr", row.app};
+    if (row.ours) {
+      CHECK(Contains(Bad(line), "the proxy would call itself; give one of them another port"));
+    } else {
+      CHECK(Good(line).services.size() == 1);
+    }
+  }
+  CHECK(Contains(Bad({"-service", "a", "-upstream", "b:localhost:1", "-upstream", "c:1"}),
+                 "-upstream b and -upstream c both want to listen on"));
+}
+
+TEST_CASE("flags: a token that cannot be one is refused, by flag and variable, and not repeated") {
+  struct Row {
+    std::string token;
+    const char* says;  // nullptr: it may be one
+  };
+  for (const Row& row : {
+           Row{"7e2b0d4c-0000-4000-8000-000000000000", nullptr},
+           Row{"an old master token", nullptr},
+           Row{"\xef\xbb\xbfone", "begins with a byte order mark; save it as UTF-8 without one"},
+           Row{"\xff\xfeo", "is in UTF-16; save it as UTF-8 without a byte order mark"},
+           Row{"one\ntwo", "holds a control character at byte 4, which no token has"},
+           Row{"one\x7f", "holds a control character at byte 4"},
+           Row{"\tone", "holds a control character at byte 1"},
+           Row{"caf\xc3\xa9", "holds a byte beyond ASCII at byte 4"},
+       }) {
+    CAPTURE(row.token);
+    if (row.says == nullptr) {
+      CHECK(Good({"-sidecar-for", "s", "-token", row.token}).agent.token == row.token);
+      continue;
+    }
+    const std::string by_flag = Bad({"-sidecar-for", "s", "-token", row.token});
+    CHECK(Contains(by_flag, row.says));
+    CHECK(by_flag.ends_with("(-token)"));
+    CHECK(by_flag.find(row.token) == std::string::npos);
+    const std::string by_variable = Bad({"-sidecar-for", "s"}, {{"CONSUL_HTTP_TOKEN", row.token}});
+    CHECK(Contains(by_variable, row.says));
+    CHECK(by_variable.ends_with("(CONSUL_HTTP_TOKEN)"));
+  }
+}
+
+TEST_CASE("flags: -log-json is heeded before anything else is understood") {
+  for (const Arguments& line :
+       {Arguments{"-log-json"}, Arguments{"--log-json", "-x"}, Arguments{"-x", "-log-json=true"}})
+    CHECK(AsksForJson(line));
+  for (const Arguments& line :
+       {Arguments{}, Arguments{"-log-json=false"}, Arguments{"-log-jsonx"}, Arguments{"log-json"}})
+    CHECK_FALSE(AsksForJson(line));
 }
 
 }  // namespace

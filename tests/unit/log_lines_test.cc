@@ -88,6 +88,27 @@ TEST_CASE("log lines: a JSON line parses and gives back what was valid") {
   CHECK(line.find('\x7f') == std::string::npos);
 }
 
+TEST_CASE("log lines: a number is one in JSON, and text that looks like one stays text") {
+  const std::vector<Field> fields{{"count", 7}, {"off", std::int64_t{-45}}, {"service", "12"}};
+  const auto parsed = nlohmann::json::parse(Line(Format::kJson, fields));
+  CHECK(parsed["count"] == 7);
+  CHECK(parsed["off"] == -45);
+  CHECK(parsed["service"] == "12");
+  CHECK(Line(Format::kText, fields).find("count=7 off=-45 service=12\n") != std::string::npos);
+}
+
+TEST_CASE("log lines: why the program cannot go on, for people and as a line of the log") {
+  CHECK(Complaint(Format::kText, "no port\nforged", {"one", "two"}) ==
+        "==> no port\\x0aforged\n    one\n    two\n");
+  const auto parsed =
+      nlohmann::json::parse(Complaint(Format::kJson, "no port\nforged", {"one", "two"}));
+  CHECK(parsed["@level"] == "error");
+  CHECK(parsed["@message"] == "cannot go on");
+  CHECK(parsed["error"] == "no port\nforged");
+  CHECK(parsed["details"] == "one; two");
+  CHECK_FALSE(nlohmann::json::parse(Complaint(Format::kJson, "x")).contains("details"));
+}
+
 TEST_CASE("log lines: a value is cut with a mark, never inside a UTF-8 sequence or an escape") {
   CHECK(Json("aaaa", 4) == "aaaa");
   CHECK(Json("aaaaa", 4) == "aaaa...(+1 bytes)");

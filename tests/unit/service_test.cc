@@ -2,9 +2,13 @@
 #include "proxy/sidecar/service.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <exception>
+#include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -93,6 +97,65 @@ TEST_CASE(
       CHECK(reason.find("configuration") == std::string::npos);
   }
   CHECK(failed > 100);
+}
+
+// Waiting is a service that waits for its agent, and its log.
+struct Waiting final : Service::Owner {
+  Waiting() {
+    int ends[2];
+    REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+    read_end = net::UniqueFd(ends[0]);
+    write_end = net::UniqueFd(ends[1]);
+    log.emplace(log::Level::kWarn, false, write_end.get());
+    service.emplace(shared, *log, settings.services.front(), *this);
+    REQUIRE(service->Prepare());
+    service->Begin({});
+  }
+  void OnCannotStart(Service&, const std::string&, const std::vector<std::string>&) override {}
+  std::string OtherListener(const Service&, const net::Address&) const override { return {}; }
+  void OnDrained(Service&) override {}
+
+  void Pass(int seconds) {
+    for (int i = 0; i < seconds; ++i) {
+      clock.Skip(here.loop, 1s);
+      service->Tick();
+    }
+  }
+  // Said are the lines about it, so far.
+  std::vector<std::string> Said() {
+    log->Flush(5s);
+    char chunk[65536];
+    const ssize_t count = read(read_end.get(), chunk, sizeof chunk);
+    if (count > 0) text.append(chunk, static_cast<std::size_t>(count));
+    std::vector<std::string> lines;
+    std::istringstream all(text);
+    for (std::string line; std::getline(all, line);) {
+      if (line.find("still waiting to be ready") != std::string::npos) lines.push_back(line);
+    }
+    return lines;
+  }
+
+  test::Clock clock;
+  net::UniqueFd read_end, write_end;
+  std::string text;
+  const config::Settings settings = OneService();
+  test::AtDesk here{[](const std::string&) { return test::Says(500, "not yet"); }};
+  const Service::Shared shared{here.loop, settings, nullptr, here.link.get()};
+  std::optional<log::Log> log;
+  std::optional<Service> service;
+};
+
+TEST_CASE("service: who waits for its agent says every half minute what is missing") {
+  Waiting waiting;
+  waiting.Pass(29);
+  CHECK(waiting.Said().empty());
+  waiting.Pass(1);
+  REQUIRE(waiting.Said().size() == 1);
+  CHECK(waiting.Said().front().find("seconds=30 missing=\"no proxy configuration yet") !=
+        std::string::npos);
+  waiting.Pass(60);
+  REQUIRE(waiting.Said().size() == 3);
+  CHECK(waiting.Said().back().find("seconds=90 ") != std::string::npos);
 }
 
 }  // namespace
