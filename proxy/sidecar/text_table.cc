@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "proxy/config/wrap.h"
 #include "proxy/log/escape.h"
 
 namespace mooring::sidecar {
@@ -13,7 +14,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kMaxCell = 160;   // bytes
+constexpr std::size_t kMaxCell = 4096;  // bytes
+constexpr std::size_t kColumns = 120;   // what a last column of sentences is broken for
+constexpr std::size_t kLeast = 40;      // of its width
 constexpr std::size_t kUsualCell = 22;  // what is longer is cut before a column is left out
 constexpr std::size_t kMinCell = 8;     // to which a text is cut
 constexpr std::size_t kGap = 2;         // between columns
@@ -112,11 +115,19 @@ std::string TextTable::Draw(std::size_t width) const {
       if (!first) line.append(kGap, ' ');
       first = false;
       std::string cell = row[i];
+      if (width == 0 && i + 1 == columns_.size() && !columns_[i].number) {
+        // Sentences stand here, and none is cut. Wrap begins with the margin, which is there.
+        const std::size_t left = line.size();
+        if (!cell.empty())
+          line += config::Wrap(cell, std::string(left, ' '), std::max(kColumns, left + kLeast))
+                      .substr(left);
+        break;
+      }
       if (cell.size() > widths[i]) cell = cell.substr(0, widths[i] - 1) + "~";
       const std::size_t blank = widths[i] - cell.size();
       line += columns_[i].number ? std::string(blank, ' ') + cell : cell + std::string(blank, ' ');
     }
-    out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+    out += line.substr(0, line.find_last_not_of(" \n") + 1) + "\n";
   };
   std::vector<std::string> head;
   for (const Column& column : columns_) head.push_back(column.head);

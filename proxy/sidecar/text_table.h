@@ -34,7 +34,7 @@ class TextTable final {
   std::size_t rows() const { return rows_.size(); }
 
   // Draw is the table with its head, and an empty line. `width` is the longest that a line may be;
-  // 0: any.
+  // 0: any, and then the last column, where sentences stand, is broken and never cut.
   std::string Draw(std::size_t width = 0) const;
 
  private:
