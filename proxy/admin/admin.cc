@@ -41,12 +41,12 @@ void Admin::Serve(const http::ServerRequest& request, const http::Server::Reply&
                      : request.path == "/traffic"   ? sources_.traffic
                                                     : nullptr;
   const std::string* service = request.Query("service");
-  if (port_ != Port::kAdmin || !IsRead(request) || !list ||
+  const bool why = request.path == "/why";
+  if (port_ != Port::kAdmin || !IsRead(request) || !(list || why) ||
       (service != nullptr && !sources_.knows(*service))) {
     reply(Answer(request));
     return;
   }
-  const auto slice = ReadSlice(request);
   const auto answer = [reply](Result<std::string> json) {
     http::ServerResponse response;
     Harden(&response);
@@ -59,6 +59,17 @@ void Admin::Serve(const http::ServerRequest& request, const http::Server::Reply&
     }
     reply(std::move(response));
   };
+  if (why) {
+    const std::string* source = request.Query("source");
+    const std::string* destination = request.Query("destination");
+    if (source == nullptr || destination == nullptr || source->empty() || destination->empty()) {
+      answer(Invalid("it takes the names of two services: /why?source=NAME&destination=NAME"));
+    } else {
+      sources_.why(*source, *destination, answer);
+    }
+    return;
+  }
+  const auto slice = ReadSlice(request);
   if (!slice) {
     answer(slice.error());
     return;
@@ -109,7 +120,7 @@ http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {
     response.status = 404;
     response.body = port_ == Port::kAdmin
                         ? "there are / (a page for people), /ready, /live, /status, /connections, "
-                          "/traffic and /metrics\n"
+                          "/traffic, /why and /metrics\n"
                         : "there are /ready, /live and /metrics\n";
   }
   Harden(&response);

@@ -4,6 +4,7 @@
 //   /live, /ready            for supervisors
 //   /status                  what is known, and how old it is; ?brief=1: in short
 //   /connections, /traffic   who talks to whom, now and since the start
+//   /why                     what would become of a call, ?source=NAME&destination=NAME
 //   /metrics                 for Prometheus
 //
 // The metrics port is one that strangers may reach: it has /live, /ready without reasons, and
@@ -45,6 +46,7 @@ class Admin final {
     using Done = std::function<void(Result<std::string> json)>;
     std::function<void(const std::string& service, const Slice& slice, Done done)> connections;
     std::function<void(const std::string& service, const Slice& slice, Done done)> traffic;
+    std::function<void(const std::string& source, const std::string& destination, Done done)> why;
     // `accept` is what the client has said of formats; empty: nothing
     std::function<Document(const std::string& service, const std::string& accept)> metrics;
   };

@@ -21,6 +21,7 @@ int ShowStatus(const Invocation& invocation);
 int Connections(const Invocation& invocation);
 int Top(const Invocation& invocation);
 int Ready(const Invocation& invocation);
+int Why(const Invocation& invocation);
 
 // The texts of -help.
 std::string ProxyUsage();
@@ -29,5 +30,6 @@ std::string StatusUsage();
 std::string ConnectionsUsage();
 std::string TopUsage();
 std::string ReadyUsage();
+std::string WhyUsage();
 
 }  // namespace mooring::cli

@@ -46,6 +46,8 @@ constexpr Command kCommands[] = {
      mooring::cli::TopUsage},
     {"ready", "ready [flags]", "whether it can serve: exit code 0 or 1, at once or after a wait",
      mooring::cli::Ready, mooring::cli::ReadyUsage},
+    {"why", "why SOURCE DESTINATION", "what would become of a call, and why", mooring::cli::Why,
+     mooring::cli::WhyUsage},
     {"dev", "dev [flags]", "a stand-in for one Consul agent, for trying and testing only",
      [](const Invocation& invocation) { return mooring::dev::RunDev(invocation.arguments); },
      mooring::dev::DevUsage},

@@ -110,7 +110,13 @@ class Service final {
   // MeasureAsEnvoy says the same by Envoy's names; nothing while it has no identity. `with_heap`:
   // what is the process's, too.
   void MeasureAsEnvoy(observe::Exposition* out, bool with_heap) const;
-  const control::Agent* agent() const { return agent_.get(); }
+  // Why: what would become of a connection from `source` to this service, or from this service to
+  // `destination`, one of its upstreams: `steps` in `out`, in the order in which they decide.
+  void WhyInbound(const std::string& source, nlohmann::json* out) const;
+  void WhyOutbound(const std::string& destination, nlohmann::json* out) const;
+  bool HasUpstream(const std::string& name) const;
+  std::vector<std::string> UpstreamNames() const;
+  control::Agent* agent() const { return agent_.get(); }
   const config::ServiceSettings& settings() const { return settings_; }
   log::Log& log() const { return log_; }
   std::int64_t HandshakesShed() const;
@@ -158,6 +164,7 @@ class Service final {
   std::vector<const control::Watch*> Watches() const;
   std::vector<const control::Watch*> OwnWatches() const;
   void DescribeItself(nlohmann::json* status) const;  // what both forms of /status have
+  void ExplainSelf(nlohmann::json* steps) const;
 
   // Every change.
   void Publish();

@@ -5,9 +5,13 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
+#include <list>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "proxy/admin/admin.h"
 #include "proxy/config/settings.h"
@@ -79,6 +83,11 @@ class Sidecar final : public net::Keeper, public Service::Owner {
                 std::function<void(const Gathering&)> then) const;
   std::string MetricsText(const std::string& service, observe::Format format) const;
   std::string AdmissionJson() const;
+  // Why calls `done` with what would become of a connection, as JSON; Consul may be asked first.
+  void Why(const std::string& source, const std::string& destination,
+           admin::Admin::Sources::Done done);
+  void AskConsul(const Service& service, const std::shared_ptr<nlohmann::json>& out,
+                 admin::Admin::Sources::Done done);
   // Of says which service a reason is of, where there are several.
   std::string Of(const Service& service, const std::string& reason) const;
 
@@ -106,6 +115,7 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   std::vector<std::unique_ptr<log::Log>> service_logs_;
   std::vector<std::unique_ptr<data::Worker>> workers_;  // end before what their services log to
   std::unique_ptr<control::AgentLink> link_;            // null where no service needs the agent
+  std::list<std::unique_ptr<control::Asker>> why_;      // what Consul is asked for /why
   // end before the workers, and before the link
   std::vector<std::unique_ptr<Service>> services_;
   std::size_t drained_ = 0;  // services

@@ -84,6 +84,10 @@ admin::Admin::Sources Sidecar::AdminSources() {
                            admin::Admin::Sources::Done done) {
     ListTraffic(name, slice, std::move(done));
   };
+  sources.why = [this](const std::string& source, const std::string& destination,
+                       admin::Admin::Sources::Done done) {
+    Why(source, destination, std::move(done));
+  };
   return sources;
 }
 

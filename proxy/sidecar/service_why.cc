@@ -1,0 +1,164 @@
+// Service::Why: what would become of a connection, step by step, from the objects that decide. Part
+// of /why.
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "authz/rfc3339.h"
+#include "proxy/observe/advice.h"
+#include "proxy/sidecar/service.h"
+
+namespace mooring::sidecar {
+namespace {
+
+using nlohmann::json;
+
+// What is in the way is a step that says no; what cannot be known here says so.
+constexpr char kYes[] = "yes", kNo[] = "no", kUnknown[] = "unknown";
+
+void Say(json* steps, const char* what, const char* holds, const std::string& says,
+         const std::string& next = {}) {
+  steps->push_back({{"what", what}, {"holds", holds}, {"says", says}, {"next", next}});
+}
+
+std::string DaysLeft(std::chrono::system_clock::duration left) {
+  const auto hours = std::chrono::duration_cast<std::chrono::hours>(left).count();
+  return std::to_string(hours / 24) + " d " + std::to_string(hours % 24) + " h left";
+}
+
+}  // namespace
+
+bool Service::HasUpstream(const std::string& name) const {
+  for (const auto& [listener, source] : upstreams_) {
+    if (source->settings().name == name || listener == name) return true;
+    const auto rules = source->Rules();
+    if (rules->identity && rules->identity->service == name) return true;
+  }
+  return false;
+}
+
+std::vector<std::string> Service::UpstreamNames() const {
+  std::vector<std::string> names;
+  for (const auto& [listener, source] : upstreams_) names.push_back(source->settings().name);
+  return names;
+}
+
+// ExplainSelf is what either direction needs: that the service is up, its leaf, its roots.
+void Service::ExplainSelf(json* steps) const {
+  for (const std::string& reason : NotReady())
+    Say(steps, "the proxy", kNo, reason, "`mooring status` shows each watch and listener.");
+  for (const std::string& what : Degraded())
+    Say(steps, "the proxy", kUnknown, what, "`mooring status`.");
+  const auto identity = identity_ ? identity_->Current() : nullptr;
+  if (!identity) {
+    Say(steps, "our leaf certificate", kNo, "it is not known yet",
+        "`mooring status` has the watch `leaf` and what the agent says.");
+    return;
+  }
+  const auto left = identity->leaf->not_after() - std::chrono::system_clock::now();
+  const bool expired = identity->leaf->ExpiredAt(std::chrono::system_clock::now());
+  Say(steps, "our leaf certificate", expired ? kNo : kYes,
+      identity->leaf->id().Uri() + ", ends " + authz::Rfc3339(identity->leaf->not_after()) +
+          (expired ? "" : ", " + DaysLeft(left)),
+      expired ? "`mooring status`: why could the agent not renew it?" : "");
+  Say(steps, "CA roots", identity_->RootsTooOld() ? kNo : kYes,
+      std::to_string(identity->roots->size()) + " of " + identity->roots->trust_domain() +
+          (identity_->RootsTooOld() ? ", not confirmed for longer than max_stale" : ""),
+      identity_->RootsTooOld() ? "`mooring status`: what does the agent answer?" : "");
+}
+
+void Service::WhyInbound(const std::string& source, json* out) const {
+  json& steps = (*out)["steps"] = json::array();
+  ExplainSelf(&steps);
+  if (!PublicWanted()) {
+    Say(&steps, "public listener", kNo, "this proxy has none: nobody can call it through it",
+        "Give it one: -listen, or public_listener in the file.");
+    return;
+  }
+  const auto identity = identity_ ? identity_->Current() : nullptr;
+  if (!identity || !snapshot_) return;
+  authz::ServiceId caller = identity->leaf->id();
+  caller.service = source;
+  if (const auto id = authz::ParseServiceId(source)) caller = *id;
+  if (!snapshot_->intentions) {
+    Say(&steps, "intentions", kNo, "they are not known yet, which denies everybody",
+        "`mooring status` has the watch `intentions` and what the agent says.");
+  } else {
+    const authz::Decision decision = snapshot_->intentions->Decide(caller, snapshot_->fallback);
+    const std::string cure =
+        settings_.intentions
+            ? "A rule in `intentions` of the file, if it is meant to be allowed."
+            : observe::WithNames(
+                  observe::AdviceOn(data::CloseReason::kDenied, data::ListenerKind::kPublic).next,
+                  caller.service, config_->service);
+    Say(&steps, "intentions", decision.allowed ? kYes : kNo,
+        (decision.allowed ? "allowed by " : "denied by ") + decision.reason,
+        decision.allowed ? "" : cure);
+    if (snapshot_->intentions_stale)
+      Say(&steps, "intentions", kNo, "not confirmed for longer than max_stale",
+          "`mooring status`: what does the agent answer?");
+  }
+  const std::string app = config_->local_app ? config_->local_app->Text() : std::string();
+  const bool found = local_app_ && !local_app_->endpoints().empty();
+  Say(&steps, "the app", found ? kUnknown : kNo,
+      app + (found ? ": asked only by a connection; the last ones are below"
+                   : ": its address is not known"),
+      found ? "`ss -ltnp` shows whether somebody listens there."
+            : "Does the name resolve? `getent hosts NAME`.");
+}
+
+void Service::WhyOutbound(const std::string& destination, json* out) const {
+  json& steps = (*out)["steps"] = json::array();
+  ExplainSelf(&steps);
+  for (const auto& [listener, source] : upstreams_) {
+    const auto rules = source->Rules();
+    if (source->settings().name != destination && listener != destination &&
+        !(rules->identity && rules->identity->service == destination))
+      continue;
+    std::string at;
+    for (const auto& view : listeners_->Views()) {
+      if (view.name != listener) continue;
+      at = view.address;
+      if (!view.open)
+        Say(&steps, "its local port", kNo, view.address + ": " + view.error,
+            "`ss -ltnp` shows who holds the port.");
+    }
+    if (listeners_->IsOpen(listener))
+      Say(&steps, "its local port", kYes, at + " is open: the app connects there");
+    if (!rules->known) {
+      const std::string error = source->watch() ? source->watch()->state().last_error : "";
+      Say(&steps, "its instances", kNo, "not known yet" + (error.empty() ? "" : ": " + error),
+          "`mooring status` has the watch and what the agent says.");
+      continue;
+    }
+    if (rules->identity) Say(&steps, "whom it must prove to be", kYes, rules->identity->Uri());
+    if (rules->stale)
+      Say(&steps, "its instances", kNo, "not confirmed for longer than max_stale",
+          "`mooring status`: what does the agent answer?");
+    if (rules->endpoints.empty()) {
+      const observe::Advice none =
+          observe::AdviceOn(data::CloseReason::kNoEndpoint, data::ListenerKind::kUpstream);
+      Say(&steps, "its instances", kNo, "none is healthy",
+          observe::WithNames(none.next, config_->service, destination));
+    }
+    for (const data::Endpoint& endpoint : rules->endpoints) {
+      const data::EndpointHistory& history = *endpoint.history;
+      const bool failing = history.failures_in_a_row() > 0;
+      std::string says = endpoint.address.Text();
+      if (endpoint.instance)
+        says += " (" + endpoint.instance->node + "/" + endpoint.instance->id + ")";
+      says += failing
+                  ? ": its last " + std::to_string(history.failures_in_a_row()) + " attempts failed"
+              : history.attempts() > 0 ? ": reached and proven before"
+                                       : ": not tried yet";
+      Say(&steps, "an instance",
+          failing                  ? kNo
+          : history.attempts() > 0 ? kYes
+                                   : kUnknown,
+          says,
+          failing ? "The log's lines `upstream attempt failed` have the reason of each."
+                  : std::string());
+    }
+  }
+}
+
+}  // namespace mooring::sidecar
