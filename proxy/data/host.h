@@ -12,6 +12,7 @@
 #include "proxy/data/admission.h"
 #include "proxy/data/close_reason.h"
 #include "proxy/data/record.h"
+#include "proxy/data/report.h"
 #include "proxy/data/snapshot.h"
 #include "proxy/data/stats.h"
 #include "proxy/data/traffic.h"
@@ -43,6 +44,9 @@ class Host {
   // Retire counts the end that the connection's record tells and destroys the connection after this
   // event. Once per connection. It takes no memory.
   virtual void Retire(Connection* connection) noexcept = 0;
+  // NoteLife reports, where that is asked for, that the bytes of a connection begin to pass, or
+  // still do. Its end is Retire's.
+  virtual void NoteLife(Report::What what, Record* record) noexcept = 0;
   // StrangerLog writes a line that a stranger can cause, if the ration of its reason allows. `who`
   // has caused it: the SPIFFE ID where it is proven, else the IP address; outbound the endpoint, or
   // the upstream.

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "proxy/data/connection_view.h"
@@ -104,7 +105,10 @@ void Inbound::Authorize() {
   if (const auto objection =
           Judge(begun_with_.get(), *now)
               .OfCaller(*caller_.session(), Moment::kEntering, &record_.decided_by)) {
-    if (record_.flow && objection->reason == CloseReason::kDenied) record_.flow->denied.Add();
+    if (objection->reason == CloseReason::kDenied) {
+      record_.decided_by = objection->detail;
+      if (record_.flow) record_.flow->denied.Add();
+    }
     Refuse(objection->reason, objection->level, "inbound refused", objection->detail,
            objection->alert);
     return;
@@ -173,6 +177,7 @@ void Inbound::OnSnapshot(Judge& judge, net::MonotonicTime changed) {
     const auto objection = judge.OfCaller(*caller_.session(), Moment::kLive);
     if (!objection) return;
     dialer_.reset();
+    NoteObjection(*objection);
     Refuse(objection->reason, objection->level, "inbound refused", objection->detail,
            objection->alert);
   } else if (stage_ == Stage::kRelay) {
@@ -187,9 +192,14 @@ void Inbound::OnObjection(const Objection& objection) {
                      {"source", record_.identity},
                      {"detail", objection.detail},
                      {"peer", record_.peer.Text()}});
-  record_.decided_by = objection.detail;
+  NoteObjection(objection);
   caller_.SendAlert(objection.alert);
   Cut(objection.reason);
+}
+
+void Inbound::NoteObjection(const Objection& objection) {
+  const bool by_intention = objection.reason == CloseReason::kRevoked;
+  (by_intention ? record_.decided_by : record_.detail) = objection.detail;
 }
 
 void Inbound::RefuseAtOnce(const Objection& objection) {
@@ -197,7 +207,7 @@ void Inbound::RefuseAtOnce(const Objection& objection) {
                     {{"reason", CloseReasonName(objection.reason)},
                      {"detail", objection.detail},
                      {"peer", record_.peer.Text()}});
-  record_.decided_by = objection.detail;
+  record_.detail = objection.detail;
   (void)caller_.Write(tls::AlertInClear(objection.alert));
   LetOut(objection.reason);
 }
@@ -211,7 +221,8 @@ void Inbound::Refuse(CloseReason reason, log::Level level, log::Literal message,
                      {"source", proven ? source : std::string("unproven")},
                      {"detail", detail},
                      {"peer", record_.peer.Text()}});
-  record_.decided_by = detail;
+  // Of an intention the record has it already, as what has decided.
+  if (detail != record_.decided_by) record_.detail = detail;
   // A fatal alert, not a close_notify: the caller must not take this for a clean end.
   if (proven) caller_.SendAlert(alert);
   LetOut(reason);
@@ -270,6 +281,16 @@ void Inbound::Cut(CloseReason reason) noexcept {
 }
 
 void Inbound::OnEscaped() noexcept { Cut(host_.Escaped("inbound ended")); }
+
+void Inbound::OnLiveOver(CloseReason reason) noexcept {
+  if (reason == CloseReason::kPeerAlert) {
+    try {
+      record_.detail = DetailOf(caller_, Reached::kLive);
+    } catch (const std::bad_alloc&) {  // the reason stays
+    }
+  }
+  Over(reason);
+}
 
 void Inbound::OnSweep() {
   if (stage_ == Stage::kRelay) live_->Sweep();

@@ -62,7 +62,9 @@ class Inbound final : public Connection, public net::StreamObserver, public Live
   // Of the live part: an objection ends it with an alert to the caller.
   bool IsSettled() noexcept override { return BeforeEvent(); }
   void OnObjection(const Objection& objection) override;
-  void OnLiveOver(CloseReason reason) noexcept override { Over(reason); }
+  void OnLiveOver(CloseReason reason) noexcept override;
+  // NoteObjection keeps what came to stand against a caller that had been let in.
+  void NoteObjection(const Objection& objection);
   microseconds Since(net::MonotonicTime then) {
     return std::chrono::duration_cast<microseconds>(host_.loop().now() - then);
   }

@@ -38,6 +38,7 @@ void Live::Feed() noexcept {
 
 void Live::Sweep() {
   Feed();
+  host_.NoteLife(Report::What::kAlive, &record_);
   if (TooOld(host_.snapshot()->live, since_, host_.loop().now())) {
     Cut(CloseReason::kMaxConnectionAge);
     return;

@@ -44,7 +44,10 @@ class Live final {
 
   // Start begins to move bytes. `first` is what a Read of `mesh` has delivered already, if there
   // was one.
-  void Start(std::optional<net::Stream::ReadResult> first = std::nullopt) { relay_.Start(first); }
+  void Start(std::optional<net::Stream::ReadResult> first = std::nullopt) {
+    host_.NoteLife(Report::What::kStart, &record_);
+    relay_.Start(first);
+  }
   Relay& relay() { return relay_; }
   // Feed tells the counters what has moved.
   void Feed() noexcept;
@@ -56,7 +59,7 @@ class Live final {
   void OnSnapshot(const Ask& ask, net::MonotonicTime changed) {
     if (host_.snapshot()->live.cut_revoked) Judged(ask(grace_.moment()), changed);
   }
-  // Sweep looks at the age, for a peer that has died, and tells the counters. Call it every
+  // Sweep looks at the age, for a peer that has died, tells the counters and reports. Call it every
   // net::kLivenessCheck.
   void Sweep();
   // EndIfQuiet and Cut are as Connection has them.

@@ -56,7 +56,7 @@ void Outbound::OnObjection(const Objection& objection) {
                     {{"upstream", upstream_},
                      {"reason", CloseReasonName(objection.reason)},
                      {"detail", objection.detail}});
-  record_.decided_by = objection.detail;
+  record_.detail = objection.detail;
   peer_->SendAlert(objection.alert);
   Cut(objection.reason);
 }
@@ -125,6 +125,7 @@ void Outbound::TryAnother(CloseReason reason, const std::string& detail) {
   peer_.reset();
   record_.tls = {};
   record_.identity.clear();
+  record_.detail.clear();
   search_->GoOn(reason, detail);
 }
 
@@ -160,11 +161,12 @@ void Outbound::OnLiveOver(CloseReason reason) noexcept {
 void Outbound::SayAlert() noexcept {
   try {
     const std::string endpoint = record_.endpoint ? record_.endpoint->Text() : std::string();
+    record_.detail = DetailOf(*peer_, Reached::kLive);
     host_.StrangerLog(CloseReason::kPeerAlert, log::Level::kWarn, "outbound ended", endpoint,
                       {{"upstream", upstream_},
                        {"endpoint", endpoint},
                        {"reason", CloseReasonName(CloseReason::kPeerAlert)},
-                       {"detail", DetailOf(*peer_, Reached::kLive)}});
+                       {"detail", record_.detail}});
   } catch (...) {  // no memory for a line; the count of the reason says it
   }
 }
@@ -239,7 +241,10 @@ void Outbound::Over(CloseReason reason) noexcept {
   if (stage_ == Stage::kOver) return;
   stage_ = Stage::kOver;
   silence_.Stop();
-  if (search_) search_->Describe(&record_);
+  if (search_) {
+    search_->Describe(&record_);
+    record_.detail = search_->TakeFailure();
+  }
   search_.reset();
   lease_.reset();
   record_.reason = reason;

@@ -44,8 +44,11 @@ struct Record {
   std::uint64_t kept_in = 0;                     // of what came from the client: not yet taken
   std::uint64_t kept_out = 0;                    // of what is for the client
   std::optional<CloseReason> reason;             // once it has ended
-  // the intention or the default that let a caller in, or what ended it
+  // in words, where there is more to say than the reason
+  std::string detail;
+  // the intention or the default that let a caller in, refused it, or came to forbid it
   std::string decided_by;
+  net::MonotonicTime reported{};  // while it lives: the last time (report.h)
 
   // who talks to whom; null: not known yet
   std::shared_ptr<Flow> flow;

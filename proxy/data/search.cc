@@ -150,6 +150,7 @@ void Search::OnProven() {
   if (peer_->session()->resumed()) host_.counters(ListenerKind::kUpstream).resumed.Add();
   host_.traffic().NoteHandshake(ListenerKind::kUpstream, /*done=*/true, peer_->session()->facts());
   stage_ = Stage::kFound;
+  failure_.clear();
   found_at_ = host_.loop().now();
   attempt_.Stop();
   owner_.OnFound(std::move(peer_));
@@ -193,6 +194,7 @@ void Search::AttemptFailed(CloseReason reason, const std::string& detail) {
     lease_->endpoint().history->FailedFor(reason, host_.loop().now());
   }
   attempts_.Failed(reason);
+  failure_ = endpoint + ": " + detail;
   attempt_.Stop();
   dialer_.reset();
   peer_.reset();
@@ -208,7 +210,7 @@ void Search::GiveUp(CloseReason reason) {
   owner_.OnNotFound(reason);
 }
 
-void Search::Describe(Record* record) const {
+void Search::Describe(Record* record) const noexcept {
   record->attempts = static_cast<unsigned>(attempts_.begun());
   if (!lease_) return;
   record->endpoint = lease_->endpoint().address;

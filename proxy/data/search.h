@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "proxy/data/attempts.h"
 #include "proxy/data/dialer.h"
@@ -49,8 +50,10 @@ class Search final : public net::StreamObserver {
   // ResetOnClose has a peer in the middle of its handshake see a reset when this is destroyed.
   void ResetOnClose();
 
-  // Describe notes in `record` what is known of the attempts.
-  void Describe(Record* record) const;
+  // Describe notes in `record` what is known of the attempts. It takes no memory.
+  void Describe(Record* record) const noexcept;
+  // TakeFailure is why the last attempt has failed; empty: it has not.
+  std::string TakeFailure() noexcept { return std::move(failure_); }
 
   net::milliseconds Left() const { return attempts_.Left(host_.loop().now()); }
   // rules are those of the upstream now. Only after OnFound.
@@ -90,6 +93,7 @@ class Search final : public net::StreamObserver {
   net::MonotonicTime connected_at_{};
   net::MonotonicTime found_at_{};
   bool try_tickets_ = true;
+  std::string failure_;  // why the last attempt has failed; empty once one is good
   std::optional<Dialer> dialer_;
   std::unique_ptr<net::Stream> peer_;  // until it is handed over
 };

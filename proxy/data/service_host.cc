@@ -1,6 +1,7 @@
 #include "proxy/data/service_host.h"
 
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "proxy/data/inbound.h"
@@ -25,13 +26,15 @@ constexpr net::milliseconds kOpenAgain{100};  // a listener that there was no me
 
 }  // namespace
 
-ServiceHost::ServiceHost(const Shared& shared, log::Log& log, std::shared_ptr<Traffic> traffic)
+ServiceHost::ServiceHost(const Shared& shared, log::Log& log, Accounts accounts)
     : loop_(shared.loop),
       log_(log),
       admission_(shared.admission),
       unproven_(shared.unproven),
       heap_(shared.heap),
-      traffic_(traffic ? std::move(traffic) : std::make_shared<Traffic>()),
+      traffic_(accounts.traffic ? std::move(accounts.traffic) : std::make_shared<Traffic>()),
+      reports_(accounts.reports),
+      service_(accounts.service),
       open_again_(loop_, [this] { OpenListeners(); }),
       reap_(loop_, [this] { Reap(); }),
       sweep_(loop_, [this] { Sweep(); }) {}
@@ -47,6 +50,7 @@ void ServiceHost::Begin() { sweep_.Start(net::kLivenessCheck); }
 void ServiceHost::End() {
   acceptors_.clear();
   CutAll();
+  Reap();  // the loop does not do it any more, and their ends are to be reported
 }
 
 void ServiceHost::CutAll() {
@@ -217,7 +221,7 @@ void ServiceHost::Admit(const std::string& name, ListenerKind kind, net::UniqueF
                         const net::SocketAddress& peer) {
   const bool inbound = kind == ListenerKind::kPublic;
   if (const Room room = admission_.Ask(kind); room == Room::kNoMemory) {
-    CountUnbegun(name, kind, CloseReason::kOutOfResources);
+    CountUnbegun(name, kind, peer, CloseReason::kOutOfResources);
     net::SetResetOnClose(fd.get());
     StrangerLog(CloseReason::kOutOfResources, log::Level::kWarn, "connection refused", name,
                 {{"reason", CloseReasonName(CloseReason::kOutOfResources)},
@@ -242,7 +246,8 @@ void ServiceHost::Admit(const std::string& name, ListenerKind kind, net::UniqueF
     } catch (...) {
       if (fd) net::SetResetOnClose(fd.get());  // never begun is no clean end
       if (listed) connections_.pop_front();
-      CountUnbegun(name, kind, inbound ? Escaped("inbound ended") : Escaped("outbound ended"));
+      CountUnbegun(name, kind, peer,
+                   inbound ? Escaped("inbound ended") : Escaped("outbound ended"));
       return;
     }
     connection = connections_.front().get();
@@ -270,11 +275,12 @@ void ServiceHost::Retire(Connection* connection) noexcept {
 }
 
 void ServiceHost::CountUnbegun(const std::string& name, ListenerKind kind,
-                               CloseReason reason) noexcept {
+                               const net::SocketAddress& peer, CloseReason reason) noexcept {
   Record record;
   record.id = admission_.NextId();
   record.kind = kind;
   record.begun = loop_.now();
+  record.peer = peer;
   record.reason = reason;
   counters(kind).total.Add();
   if (kind == ListenerKind::kPublic) {
@@ -283,6 +289,28 @@ void ServiceHost::CountUnbegun(const std::string& name, ListenerKind kind,
     EnterFlowOf(&record, name);
   }
   CountEnd(record);
+  ReportEnd(std::move(record));
+}
+
+void ServiceHost::NoteLife(Report::What what, Record* record) noexcept {
+  if (reports_ == nullptr) return;
+  const Reports::Wanted& wanted = reports_->wanted();
+  const net::MonotonicTime now = loop_.now();
+  const bool starts = what == Report::What::kStart;
+  const bool due =
+      starts ? wanted.starts : wanted.every.count() > 0 && now - record->reported >= wanted.every;
+  if (starts || due) record->reported = now;
+  if (!due) return;
+  try {
+    reports_->Note({what, service_, now, *record});
+  } catch (const std::bad_alloc&) {
+    reports_->Drop();
+  }
+}
+
+void ServiceHost::ReportEnd(Record&& record) noexcept {
+  if (reports_ == nullptr) return;
+  reports_->Note({Report::What::kEnd, service_, loop_.now(), std::move(record)});
 }
 
 void ServiceHost::CountEnd(Record& record) noexcept {
@@ -300,6 +328,7 @@ void ServiceHost::Reap() {
   while (retired_ != nullptr) {
     Connection* const connection = std::exchange(retired_, retired_->next_retired_);
     const ListenerKind kind = connection->kind();
+    ReportEnd(std::move(connection->record_));
     rounds_.Leaving(connection->position_);
     review_.Leaving(connection->position_);
     lister_.Leaving(connection->position_);

@@ -26,6 +26,7 @@
 #include "proxy/data/heap_trim.h"
 #include "proxy/data/host.h"
 #include "proxy/data/lister.h"
+#include "proxy/data/report.h"
 #include "proxy/data/review.h"
 #include "proxy/data/rounds.h"
 #include "proxy/data/snapshot.h"
@@ -48,8 +49,13 @@ class ServiceHost final : public Host {
     Unproven& unproven;
     HeapTrim& heap;
   };
-  // `traffic` is the service's, shared by its hosts; null: this one has its own.
-  ServiceHost(const Shared& shared, log::Log& log, std::shared_ptr<Traffic> traffic = nullptr);
+  // Accounts is where the hosts of one service on all workers keep account.
+  struct Accounts {
+    std::shared_ptr<Traffic> traffic = nullptr;  // null: this one has its own
+    Reports* reports = nullptr;                  // outlives it; null: nobody wants any
+    unsigned service = 0;                        // what the reports call it
+  };
+  ServiceHost(const Shared& shared, log::Log& log, Accounts accounts);
   ~ServiceHost();  // on the loop's thread, or after it
   ServiceHost(const ServiceHost&) = delete;
   ServiceHost& operator=(const ServiceHost&) = delete;
@@ -105,6 +111,7 @@ class ServiceHost final : public Host {
   Traffic& traffic() override { return *traffic_; }
   void HandshakeHolds(Connection* connection, std::size_t bytes) override;
   void Proven(Connection* connection) noexcept override { unproven_.Leave(connection); }
+  void NoteLife(Report::What what, Record* record) noexcept override;
   void Retire(Connection* connection) noexcept override;
   void StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who,
                    log::Fields fields) override;
@@ -123,8 +130,10 @@ class ServiceHost final : public Host {
 
   void FollowUpstreams() noexcept;
   // of one that there was no room or no memory for
-  void CountUnbegun(const std::string& name, ListenerKind kind, CloseReason reason) noexcept;
+  void CountUnbegun(const std::string& name, ListenerKind kind, const net::SocketAddress& peer,
+                    CloseReason reason) noexcept;
   void CountEnd(Record& record) noexcept;
+  void ReportEnd(Record&& record) noexcept;
   void Reap();
   void Sweep();
   void CutAll();
@@ -146,6 +155,8 @@ class ServiceHost final : public Host {
   Unproven& unproven_;
   HeapTrim& heap_;
   const std::shared_ptr<Traffic> traffic_;
+  Reports* const reports_;
+  const unsigned service_;
   ServiceStats stats_;
   // The loop's thread only.
   std::shared_ptr<const Snapshot> snapshot_;

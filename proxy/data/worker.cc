@@ -20,9 +20,10 @@ Worker::~Worker() {
   }
 }
 
-ServiceHost& Worker::AddService(log::Log& log, std::shared_ptr<Traffic> traffic) {
+ServiceHost& Worker::AddService(log::Log& log, std::shared_ptr<Traffic> traffic, Reports* reports) {
   services_.push_back(std::make_unique<ServiceHost>(
-      ServiceHost::Shared{loop_, *admission_, unproven_, heap_}, log, std::move(traffic)));
+      ServiceHost::Shared{loop_, *admission_, unproven_, heap_}, log,
+      ServiceHost::Accounts{std::move(traffic), reports, static_cast<unsigned>(services_.size())}));
   return *services_.back();
 }
 

@@ -29,9 +29,11 @@ class Worker final : public net::Keeper {
   Worker& operator=(const Worker&) = delete;
 
   // AddService makes room for one more service, before Start. It is the worker's and lives as long.
-  // `log` is the service's, and outlives the worker. `traffic` is what the service's hosts on all
-  // workers count in.
-  ServiceHost& AddService(log::Log& log, std::shared_ptr<Traffic> traffic = nullptr);
+  // `log` is the service's, and outlives the worker, as `reports` does. `traffic` is what the
+  // service's hosts on all workers count in. Reports call the service by the number of those before
+  // it.
+  ServiceHost& AddService(log::Log& log, std::shared_ptr<Traffic> traffic = nullptr,
+                          Reports* reports = nullptr);
   ServiceHost& service(std::size_t i) { return *services_[i]; }  // in the order of AddService
 
   void Start();  // starts the thread; throws as net::StartThread does

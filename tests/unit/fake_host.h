@@ -24,6 +24,7 @@ class FakeHost : public data::Host {
   std::shared_ptr<data::Upstream> UpstreamOf(const std::string&) override { return nullptr; }
   void HandshakeHolds(data::Connection*, std::size_t) override {}
   void Proven(data::Connection*) noexcept override {}
+  void NoteLife(data::Report::What what, data::Record*) noexcept override { lived.push_back(what); }
   void Retire(data::Connection*) noexcept override {}
   void StrangerLog(data::CloseReason reason, log::Level, log::Literal, std::string_view,
                    log::Fields) override {
@@ -38,6 +39,7 @@ class FakeHost : public data::Host {
   }
 
   std::vector<data::CloseReason> said;  // the reasons of StrangerLog
+  std::vector<data::Report::What> lived;
 
  private:
   net::Loop loop_;
