@@ -39,6 +39,7 @@ Admin::Admin(net::Loop& loop, net::UniqueFd listening, Port port, const std::str
 void Admin::Serve(const http::ServerRequest& request, const http::Server::Reply& reply) const {
   const auto& list = request.path == "/connections" ? sources_.connections
                      : request.path == "/traffic"   ? sources_.traffic
+                     : request.path == "/recent"    ? sources_.recent
                                                     : nullptr;
   const std::string* service = request.Query("service");
   const bool why = request.path == "/why";
@@ -120,7 +121,7 @@ http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {
     response.status = 404;
     response.body = port_ == Port::kAdmin
                         ? "there are / (a page for people), /ready, /live, /status, /connections, "
-                          "/traffic, /why and /metrics\n"
+                          "/traffic, /recent, /why and /metrics\n"
                         : "there are /ready, /live and /metrics\n";
   }
   Harden(&response);

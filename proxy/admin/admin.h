@@ -4,6 +4,7 @@
 //   /live, /ready            for supervisors
 //   /status                  what is known, and how old it is; ?brief=1: in short
 //   /connections, /traffic   who talks to whom, now and since the start
+//   /recent                  the last connections that have ended, refusals by themselves
 //   /why                     what would become of a call, ?source=NAME&destination=NAME
 //   /metrics                 for Prometheus
 //
@@ -13,6 +14,7 @@
 // All but /live are about all services of the process, with `?service=NAME` about one.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <vector>
@@ -46,6 +48,7 @@ class Admin final {
     using Done = std::function<void(Result<std::string> json)>;
     std::function<void(const std::string& service, const Slice& slice, Done done)> connections;
     std::function<void(const std::string& service, const Slice& slice, Done done)> traffic;
+    std::function<void(const std::string& service, const Slice& slice, Done done)> recent;
     std::function<void(const std::string& source, const std::string& destination, Done done)> why;
     // `accept` is what the client has said of formats; empty: nothing
     std::function<Document(const std::string& service, const std::string& accept)> metrics;

@@ -14,6 +14,7 @@
 #include "proxy/config/reference.h"
 #include "proxy/dev/dev.h"
 #include "proxy/log/escape.h"
+#include "proxy/observe/reference.h"
 #include "proxy/version.h"
 
 extern char** environ;
@@ -63,6 +64,7 @@ std::string Usage() {
   for (const Command& command : kCommands) line(std::string(command.shown), command.says);
   line("help COMMAND", "the flags of a command; its -help says the same");
   line("help settings", "every key of the YAML file, with its default");
+  line("help metrics", "every metric, and every field of the access log");
   line("version", "print the version");
   return text;
 }
@@ -101,6 +103,8 @@ int Help(int argc, char** argv) {
       text = command->usage();
     } else if (std::strcmp(argv[2], "settings") == 0) {
       text = mooring::config::ReferenceFile();
+    } else if (std::strcmp(argv[2], "metrics") == 0) {
+      text = mooring::observe::MetricsReference();
     } else {
       return Unknown(argc, argv, 2);
     }

@@ -135,6 +135,30 @@ Status CheckAdmin(const Settings& settings, std::string_view metrics, std::strin
                  std::string(metrics) + "; " + std::string(allow) + " allows it");
 }
 
+Result<log::Format> ParseLogFormat(std::string_view text) {
+  if (text == "text") return log::Format::kText;
+  if (text == "json") return log::Format::kJson;
+  return Invalid("\"" + authz::Shortened(text) + "\" is neither text nor json");
+}
+
+std::string LogFormatText(const log::Format& format) {
+  return format == log::Format::kJson ? "json" : "text";
+}
+
+Result<std::string> ParseAccessLog(std::string_view text) {
+  if (text == "off" || text == "stdout" || text == "journald" ||
+      (text.size() > 1 && text.starts_with('/'))) {
+    return std::string(text);
+  }
+  return Invalid("\"" + authz::Shortened(text) +
+                 "\" is none of off, stdout, journald and a file's absolute path");
+}
+
+Status CheckReportEvery(milliseconds every) {
+  if (every.count() == 0 || every >= kLeastReportEvery) return Ok();
+  return Invalid("it must be 5s or more (live connections are looked at so often), or 0");
+}
+
 void WarnOfExposure(Settings* settings) {
   for (const ServiceSettings& service : settings->services) {
     for (const UpstreamSettings& upstream : service.upstreams) {

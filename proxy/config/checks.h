@@ -43,6 +43,14 @@ Status CheckMaxStale(milliseconds limit);
 // caller's form calls metrics.address, `allow` what allows it.
 Status CheckAdmin(const Settings& settings, std::string_view metrics, std::string_view allow);
 
+// ParseLogFormat reads text or json. ParseAccessLog reads where an access log goes: off, stdout,
+// journald or a file's absolute path. CheckReportEvery refuses what is more often than connections
+// are looked at; 0 is never.
+Result<log::Format> ParseLogFormat(std::string_view text);
+std::string LogFormatText(const log::Format& format);
+Result<std::string> ParseAccessLog(std::string_view text);
+Status CheckReportEvery(milliseconds every);
+
 // WarnOfExposure adds a warning for everything that is allowed and lets others in or see more than
 // usual: upstream listeners and the admin port beyond loopback, an agent spoken to in clear text or
 // unverified.

@@ -23,7 +23,7 @@ template <typename T>
 using Place = std::variant<T Settings::*, std::optional<T> Settings::*, T ServiceSettings::*,
                            std::optional<T> ServiceSettings::*, T UpstreamSettings::*,
                            std::optional<T> UpstreamSettings::*, T AgentSettings::*,
-                           T tls::HttpsOptions::*, T FileIdentity::*>;
+                           T tls::HttpsOptions::*, T FileIdentity::*, T AccessLogSettings::*>;
 
 template <typename Owner>
 Owner& OwnerIn(const Target& target) {
@@ -35,6 +35,8 @@ Owner& OwnerIn(const Target& target) {
     return *target.upstream;
   } else if constexpr (std::is_same_v<Owner, AgentSettings>) {
     return target.process.agent;
+  } else if constexpr (std::is_same_v<Owner, AccessLogSettings>) {
+    return target.process.access_log;
   } else if constexpr (std::is_same_v<Owner, tls::HttpsOptions>) {
     return target.process.agent.tls;
   } else {

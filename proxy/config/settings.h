@@ -123,6 +123,17 @@ struct ServiceSettings {
   bool NeedsAgent() const;
 };
 
+// AccessLogSettings: one line a connection, at its end.
+struct AccessLogSettings {
+  std::string to = "off";  // "off", "stdout", "journald", or a file's absolute path
+  log::Format format = log::Format::kText;
+  bool at_start = false;        // a line when its bytes begin to pass, too
+  milliseconds every{0};        // and one so often while it lives; 0: none
+  unsigned refused_one_in = 1;  // of those that end for one reason without having been served
+
+  bool on() const { return to != "off"; }
+};
+
 // Settings, the process's and each service's.
 struct Settings {
   std::vector<ServiceSettings> services;  // at least one
@@ -150,6 +161,8 @@ struct Settings {
   LogLevel log_level = LogLevel::kInfo;
   bool log_json = false;
 
+  AccessLogSettings access_log;
+
   milliseconds drain_delay{1'000};  // how long to accept at least once out of the catalog
   milliseconds drain_time{30'000};  // for the answers that are owed, from the signal to stop
   // a connection that is silent so long between exchanges is idle; 0: none is
@@ -172,6 +185,9 @@ struct Settings {
 // kLeastMaxStale: what has not changed is confirmed about once a minute, so less would be no
 // outage.
 inline constexpr milliseconds kLeastMaxStale{120'000};
+
+// kLeastReportEvery: connections are looked at as often as that (net::kLivenessCheck).
+inline constexpr milliseconds kLeastReportEvery{5'000};
 
 // kLeastAgentConnections: configuration, roots, leaf and intentions wait on one each, one upstream
 // does, and one is shared.

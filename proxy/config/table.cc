@@ -15,6 +15,7 @@ constexpr SizeRange kMemoryLimit{std::size_t{32} << 20, std::size_t{1} << 40};
 constexpr SizeRange kMemoryPart{std::size_t{1} << 20, std::size_t{1} << 40};
 constexpr unsigned kMostWorkers = 256;
 constexpr unsigned kMostHandshakes = 1'000'000;
+constexpr unsigned kMostOneIn = 1'000'000;
 
 constexpr kind::Word<LogLevel> kLogLevel{&Settings::log_level, ParseLogLevel, LogLevelText,
                                          "level"};
@@ -26,6 +27,11 @@ constexpr kind::Word<bool> kUpstreamResumption{&UpstreamSettings::tls_resumption
                                                OnOffText, "policy"};
 constexpr kind::Word<std::string> kAdvertise{&ServiceSettings::advertise, ParseAdvertise,
                                              [](const std::string& host) { return host; }, "host"};
+
+constexpr kind::Word<std::string> kAccessLog{&AccessLogSettings::to, ParseAccessLog,
+                                             [](const std::string& to) { return to; }, "place"};
+constexpr kind::Word<log::Format> kAccessLogFormat{&AccessLogSettings::format, ParseLogFormat,
+                                                   LogFormatText, "format"};
 
 // clang-format off
 constexpr Setting kTable[] = {
@@ -428,14 +434,15 @@ constexpr Setting kTable[] = {
 
     {.begins = "The admin port",
      .key = "admin",
-     .says = "The port for /ready, /live, /status and /metrics. Without it there is none."},
+     .says = "The port for /ready, /live, /status, /metrics and /recent. Without it there is "
+             "none."},
     {.in = In::kAdmin,
      .key = "address",
      .value = kind::Address{.place = &Settings::admin},
      .flag = "admin-addr",
      .sample = "127.0.0.1:19100",
-     .says = "Where /ready, /live, /status and /metrics are: on loopback, or unix:/path, which is "
-             "for our user alone. Anyone who reaches this address may read them."},
+     .says = "Where they are: on loopback, or unix:/path, which is for our user alone. Anyone who "
+             "reaches this address may read them."},
     {.in = In::kAdmin,
      .key = "allow_remote",
      .value = kind::Switch{&Settings::admin_allow_remote},
@@ -563,6 +570,36 @@ constexpr Setting kTable[] = {
      .flag = "log-json",
      .consul = true,
      .says = "One JSON object a line."},
+    {.key = "access_log",
+     .says = "One line a connection, at its end. Without it there is none."},
+    {.in = In::kAccessLog,
+     .key = "to",
+     .value = kAccessLog,
+     .flag = "access-log",
+     .says = "Where the access log goes: stdout, journald (with fields of its own), a file's "
+             "absolute path (opened again on SIGHUP), or off. It holds up no traffic: what is not "
+             "written in time is dropped and counted."},
+    {.in = In::kAccessLog,
+     .key = "format",
+     .value = kAccessLogFormat,
+     .flag = "access-log-format",
+     .says = "The form of a line, text or json; examples/metrics.md has the fields."},
+    {.in = In::kAccessLog,
+     .key = "at_start",
+     .value = kind::Switch{&AccessLogSettings::at_start},
+     .flag = "access-log-at-start",
+     .says = "A line when the first bytes may pass, too."},
+    {.in = In::kAccessLog,
+     .key = "every",
+     .value = kind::Duration{&AccessLogSettings::every, Zero::kAllowed, CheckReportEvery},
+     .flag = "access-log-every",
+     .says = "A line so often while a connection lives, 5s or more; 0 is never."},
+    {.in = In::kAccessLog,
+     .key = "refused_one_in",
+     .value = kind::Number{&AccessLogSettings::refused_one_in, 1, kMostOneIn},
+     .flag = "access-log-refused-one-in",
+     .says = "Of callers that were refused, by intentions, TLS or as probes, only one in so many "
+             "is written, counted for each reason by itself."},
 
     {.begins = "Connections and the process",
      .key = "connect_timeout",

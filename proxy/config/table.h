@@ -26,7 +26,8 @@ enum class In {
   kUpstreams,
   kAgent,
   kAdmin,
-  kMetrics
+  kMetrics,
+  kAccessLog
 };
 
 // Of says whose a setting is: the process's; one service's alone; or one service's with the file's

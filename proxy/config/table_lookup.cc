@@ -63,6 +63,7 @@ std::string_view SectionName(In in) {
     case In::kAgent: return "agent";
     case In::kAdmin: return "admin";
     case In::kMetrics: return "metrics";
+    case In::kAccessLog: return "access_log";
   }
   return {};
 }

@@ -42,6 +42,7 @@ class SchemaReader final {
       ReadYamlService(file, reading_, {}, &settings_, &listeners_);
     }
     ReadProcess(file);
+    ReadAccessLog(file);
     CheckYamlListeners(listeners_);
     ReadAgent(file);
   }
@@ -138,6 +139,14 @@ class SchemaReader final {
         listeners_.push_back({*metrics, "address", *settings_.metrics});
       }
     }
+  }
+
+  void ReadAccessLog(const YamlMapping& file) {
+    const auto access_log = file.Mapping("access_log", KeysOf(In::kAccessLog));
+    if (!access_log) return;
+    ServiceSettings unused;
+    if (!access_log->Has("to")) access_log->Report("to", "is required");
+    ReadKeys(*access_log, In::kAccessLog, reading_, {settings_, unused}, All);
   }
 
   // ReadAgent comes last: the environment is looked at only if something is to come from the agent.

@@ -1,5 +1,6 @@
 #include "proxy/log/escape.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "authz/hex.h"
@@ -107,6 +108,20 @@ void AppendJson(std::string* out, std::string_view text, std::size_t limit) {
       unit->Add(sequence);
     }
   });
+}
+
+void AppendValue(std::string* out, std::string_view text, std::size_t limit) {
+  const bool needs_quotes =
+      text.empty() || text.size() > limit || std::any_of(text.begin(), text.end(), [](char c) {
+        return c <= ' ' || c > '~' || c == '"' || c == '=' || c == '\\';
+      });
+  if (!needs_quotes) {
+    *out += text;
+    return;
+  }
+  *out += '"';
+  AppendQuotable(out, text, limit);
+  *out += '"';
 }
 
 std::string Plain(std::string_view text, std::size_t limit) {

@@ -25,6 +25,10 @@ void AppendPlain(std::string* out, std::string_view text, std::size_t limit);
 // control characters (C0, DEL, C1) become \u00NN, each invalid byte becomes U+FFFD.
 void AppendJson(std::string* out, std::string_view text, std::size_t limit);
 
+// AppendValue is what stands behind `key=` in a text line: as it is where that is plain and fits,
+// else AppendQuotable between quotation marks.
+void AppendValue(std::string* out, std::string_view text, std::size_t limit);
+
 // Plain is AppendPlain to a string of its own.
 std::string Plain(std::string_view text, std::size_t limit = 8192);
 

@@ -24,12 +24,6 @@ std::string_view TextLevel(Level level) {
   return "";
 }
 
-bool NeedsQuotes(std::string_view text) {
-  return text.empty() || std::any_of(text.begin(), text.end(), [](char c) {
-           return c <= ' ' || c > '~' || c == '"' || c == '=' || c == '\\';
-         });
-}
-
 void AppendHead(std::string* line, Format format, std::chrono::system_clock::time_point now,
                 Level level, Literal module, Literal message) {
   if (format == Format::kJson) {
@@ -73,13 +67,7 @@ void AppendField(std::string* line, Format format, bool first, const Field& fiel
   *line += first ? ": " : " ";
   *line += key;
   *line += '=';
-  if (value.size() <= limit && !NeedsQuotes(value)) {
-    *line += value;
-    return;
-  }
-  *line += '"';
-  AppendQuotable(line, value, limit);
-  *line += '"';
+  AppendValue(line, value, limit);
 }
 
 }  // namespace

@@ -142,6 +142,8 @@ const Family kLogLeftOut{"mooring_log_lines_left_out_total", Kind::kCounter,
                          "Log lines that were counted instead of written, since strangers can "
                          "cause them at any rate.",
                          ""};
+const Family kAccessLogDropped{"mooring_access_log_lines_dropped_total", Kind::kCounter,
+                               "Lines of the access log that it did not take in time.", ""};
 
 const Family kEnvoyTcpOpened{"envoy_tcp_downstream_cx_total", Kind::kCounter,
                              "Connections accepted: on the public listener, those of health checks "
@@ -245,6 +247,7 @@ std::span<const Family* const> Families() {
                                    &kLoopLag,
                                    &kLogDropped,
                                    &kLogLeftOut,
+                                   &kAccessLogDropped,
                                    &kEnvoyTcpOpened,
                                    &kEnvoyTcpReceived,
                                    &kEnvoyTcpSent,

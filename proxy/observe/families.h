@@ -31,7 +31,7 @@ extern const Family kReady, kHandshakes, kEndpointState, kEndpointAttempts, kEnd
     kHandshakesShed;
 // Of the process.
 extern const Family kBuild, kStart, kCpu, kResident, kMaxFiles, kBuffer, kBufferLimit,
-    kAgentConnections, kLoopLag, kLogDropped, kLogLeftOut;
+    kAgentConnections, kLoopLag, kLogDropped, kLogLeftOut, kAccessLogDropped;
 // The same under the names that Consul's UI and dashboards ask for: Envoy's, with Consul's tags.
 extern const Family kEnvoyTcpOpened, kEnvoyTcpReceived, kEnvoyTcpSent, kEnvoyTcpNoRoute,
     kEnvoyTcpReceivedKept, kEnvoyTcpSentKept, kEnvoyClusterOpened, kEnvoyClusterOpen,

@@ -62,7 +62,8 @@ Status Sidecar::StartWorkers() {
   for (unsigned i = 0; i < settings_.workers; ++i) {
     try {
       auto worker = std::make_unique<data::Worker>(admission_);
-      for (const auto& service : services_) worker->AddService(service->log(), service->traffic());
+      for (const auto& service : services_)
+        worker->AddService(service->log(), service->traffic(), recorder_->reports());
       worker->Start();
       workers_.push_back(std::move(worker));
     } catch (const std::system_error& error) {

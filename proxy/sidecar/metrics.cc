@@ -75,6 +75,10 @@ std::string Sidecar::MetricsText(const std::string& service, observe::Format for
     out.Add(family::kLoopLag, {{"loop", name}}, InSeconds(workers_[i]->lag()));
   }
   AddLog(&out, log_.report());
+  if (access_log_) {
+    out.Add(family::kAccessLogDropped, {},
+            static_cast<std::int64_t>(access_log_->dropped() + recorder_->missing()));
+  }
   if (settings_.envoy_names) {
     for (const auto& one : services_)
       one->MeasureAsEnvoy(&out, /*with_heap=*/one == services_.front());

@@ -42,6 +42,7 @@ Sidecar::~Sidecar() {
   metrics_.reset();
   services_.clear();
   workers_.clear();
+  CloseAccounts();
 }
 
 int Sidecar::Run() {
@@ -51,9 +52,7 @@ int Sidecar::Run() {
     std::signal(ignored, SIG_IGN);
   signals_.push_back(std::make_unique<net::Signals>(loop_, SIGTERM, [this] { OnTerminate(); }));
   signals_.push_back(std::make_unique<net::Signals>(loop_, SIGINT, [this] { OnTerminate(); }));
-  signals_.push_back(std::make_unique<net::Signals>(loop_, SIGHUP, [this] {
-    log_.Info("sidecar", "SIGHUP: nothing to do; files and agent are watched all the time");
-  }));
+  signals_.push_back(std::make_unique<net::Signals>(loop_, SIGHUP, [this] { OnHangup(); }));
   if (Status prepared = Prepare(); !prepared) {
     Fatal(prepared.error().message);
   }
@@ -66,6 +65,7 @@ void Sidecar::Tick() {
   for (const auto& service : services_) {
     loop_.Attend(this, [&service] { service->Tick(); });
   }
+  loop_.Attend(this, [this] { SayAccessLog(); });
 }
 
 void Sidecar::OnCannotStart(Service& service, const std::string& message,
@@ -169,6 +169,7 @@ void Sidecar::CloseStores() {
   for (const auto& service : services_) {
     if (service->CloseStore()) continue;
     log_.Warn("sidecar", "the disk of the state directory does not answer; ending without it");
+    CloseAccounts();
     log_.Close();
     std::_Exit(exit_code_);  // joining its thread could take for ever
   }

@@ -22,7 +22,9 @@
 #include "proxy/net/lag_meter.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/resolver.h"
+#include "proxy/observe/access_log.h"
 #include "proxy/observe/exposition.h"
+#include "proxy/observe/recorder.h"
 #include "proxy/sidecar/service.h"
 
 namespace mooring::sidecar {
@@ -44,6 +46,7 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   // The start, in order.
   Status Prepare();
   admin::Admin::Sources AdminSources();
+  Status OpenAccounts();
   void OpenAdmin();
   void OpenAdmin(const net::Address& address, admin::Admin::Port port);
   Status StartWorkers();
@@ -82,6 +85,7 @@ class Sidecar final : public net::Keeper, public Service::Owner {
                 const admin::Admin::Sources::Done& done,
                 std::function<void(const Gathering&)> then) const;
   std::string MetricsText(const std::string& service, observe::Format format) const;
+  Result<std::string> RecentJson(const std::string& service, const admin::Slice& slice) const;
   std::string AdmissionJson() const;
   // Why calls `done` with what would become of a connection, as JSON; Consul may be asked first.
   void Why(const std::string& source, const std::string& destination,
@@ -99,6 +103,11 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   // one line, and lines below it
   void Fatal(const std::string& message, const std::vector<std::string>& more = {});
   void CloseStores();
+  // CloseAccounts writes what connections have reported, within a second or so.
+  void CloseAccounts() noexcept;
+
+  void OnHangup();
+  void SayAccessLog();  // what is missing there
 
   net::Loop& loop_;
   log::Log& log_;
@@ -113,6 +122,8 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   std::unique_ptr<net::Resolver> resolver_;
   std::shared_ptr<data::Admission> admission_;
   std::vector<std::unique_ptr<log::Log>> service_logs_;
+  std::unique_ptr<observe::AccessLog> access_log_;      // null: there is none
+  std::unique_ptr<observe::Recorder> recorder_;         // null until Prepare; outlives the workers
   std::vector<std::unique_ptr<data::Worker>> workers_;  // end before what their services log to
   std::unique_ptr<control::AgentLink> link_;            // null where no service needs the agent
   std::list<std::unique_ptr<control::Asker>> why_;      // what Consul is asked for /why

@@ -23,6 +23,7 @@ Status Sidecar::Prepare() {
   for (const std::string& warning : settings_.warnings)
     log_.Warn("config", "configuration", {{"warning", warning}});
   (void)net::RaiseFileLimit();
+  if (Status opened = OpenAccounts(); !opened) return opened;
   if (std::any_of(services_.begin(), services_.end(),
                   [](const auto& one) { return one->settings().NeedsAgent(); })) {
     auto link = control::AgentLink::Make(loop_, log_, settings_.agent);
@@ -72,6 +73,10 @@ admin::Admin::Sources Sidecar::AdminSources() {
     const observe::Format format = observe::FormatFor(accept);
     return admin::Admin::Document{observe::ContentType(format), MetricsText(name, format)};
   };
+  sources.recent = [this](const std::string& name, const admin::Slice& slice,
+                          const admin::Admin::Sources::Done& done) {
+    done(RecentJson(name, slice));
+  };
   sources.status_json = [this](const std::string& name) { return StatusJson(name); };
   sources.brief_json = [this](const std::string& name, const admin::Slice& upstreams) {
     return BriefJson(name, upstreams);
@@ -114,6 +119,7 @@ void Sidecar::OpenAdmin(const net::Address& address, admin::Admin::Port port) {
 }
 
 void Sidecar::SayStart() {
+  if (settings_.access_log.to == "stdout") return;  // whoever reads that wants its lines alone
   std::string agent = link_ ? link_->name() : "";
   if (const control::Agent* one = services_.front()->agent();
       one != nullptr && services_.size() == 1)

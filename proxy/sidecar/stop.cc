@@ -23,6 +23,7 @@ void Sidecar::OnTerminate() {
     bool begun = true;  // not where there was no memory to begin it with
     for (const auto& service : services_) begun = begun && service->DrainBegun();
     if (std::exchange(hurrying_, true) || !begun) {
+      CloseAccounts();
       log_.Close();
       std::_Exit(0);
     }

@@ -23,7 +23,7 @@ KNOWS = {
     "proxy/sidecar": {"proxy/admin", "proxy/observe", "proxy/control", "proxy/state", "proxy/data", "proxy/config", "proxy/http",
                       "proxy/net", "proxy/log", "tls"} | AUTHZ,
     "proxy/dev": {"proxy/http", "proxy/config", "proxy/net", "proxy/log", "tls"} | AUTHZ,
-    "proxy/cli": {"proxy/sidecar", "proxy/dev", "proxy/control", "proxy/config", "proxy/http", "proxy/net",
+    "proxy/cli": {"proxy/sidecar", "proxy/observe", "proxy/dev", "proxy/control", "proxy/config", "proxy/http", "proxy/net",
                   "proxy/log"} | AUTHZ,
 }
 

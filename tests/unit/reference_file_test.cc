@@ -185,6 +185,7 @@ TEST_CASE("reference file: a setting beyond Consul's is spelt as its flag") {
         setting.in == In::kMetrics)
       continue;
     std::string flag(setting.key);
+    if (setting.in == In::kAccessLog) flag = flag == "to" ? "access-log" : "access-log-" + flag;
     std::replace(flag.begin(), flag.end(), '_', '-');
     CHECK(setting.flag == flag);
   }

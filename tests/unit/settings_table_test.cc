@@ -53,7 +53,9 @@ Sample SampleOf(const Setting& setting) {
     Sample operator()(const kind::Word<bool>&) const { return {"off", {"maybe"}}; }
     Sample operator()(const kind::Word<OnRevoke>&) const { return {"keep", {"maybe"}}; }
     Sample operator()(const kind::Word<LogLevel>&) const { return {"WARN", {"loud"}}; }
+    Sample operator()(const kind::Word<log::Format>&) const { return {"json", {"xml"}}; }
     Sample operator()(const kind::Word<std::string>&) const {
+      if (setting.in == In::kAccessLog) return {"journald", {"access.log", "on", "/"}};
       return {"10.0.0.5", {"10.0.0.5:80"}};
     }
     Sample operator()(const kind::Words&) const { return {"P-384", {"P-512"}}; }
@@ -113,6 +115,7 @@ std::string File(const Setting& setting, const std::string& value) {
   }
   if (key == "query") keys[In::kUpstreams].erase("service");
   if (setting.in == In::kAdmin) keys[In::kAdmin]["address"] = "127.0.0.1:4";
+  if (setting.in == In::kAccessLog) keys[In::kAccessLog]["to"] = "stdout";
   if (key == "client_cert") keys[In::kAgent]["client_key"] = "k";
   if (key == "client_key") keys[In::kAgent]["client_cert"] = "c";
   keys[setting.in][key] = value;

@@ -1,0 +1,54 @@
+#include "proxy/observe/recorder.h"
+
+#include <chrono>
+#include <new>
+#include <utility>
+
+#include "proxy/net/thread.h"
+
+namespace mooring::observe {
+
+Recorder::Recorder(const data::Reports::Wanted& wanted, std::vector<std::string> services,
+                   AccessLog* access_log)
+    : services_(std::move(services)),
+      access_log_(access_log),
+      reports_(wanted),
+      recent_(services_.size()),
+      thread_(net::StartThread("what connections report", [this] { Run(); })) {}
+
+Recorder::~Recorder() { Close(); }
+
+void Recorder::Close() noexcept {
+  if (!thread_.joinable()) return;
+  reports_.Close();
+  thread_.join();
+}
+
+void Recorder::Run() noexcept {
+  bool more = true;
+  while (more) {
+    more = reports_.Take(&batch_);
+    // The loops' clock counts from the machine's start: what it says is so long ago.
+    const auto wall = std::chrono::system_clock::now();
+    const auto now = std::chrono::steady_clock::now();
+    for (data::Report& report : batch_) {
+      try {
+        const auto ago =
+            std::chrono::duration_cast<std::chrono::system_clock::duration>(now - report.at);
+        Take(std::move(report), wall - ago);
+      } catch (const std::bad_alloc&) {
+        reports_.Drop();
+      }
+    }
+  }
+}
+
+void Recorder::Take(data::Report&& report, std::chrono::system_clock::time_point time) {
+  const std::string& service = services_.at(report.service);
+  const auto account = std::make_shared<Account>(MakeAccount(std::move(report), time, service));
+  if (access_log_ != nullptr) access_log_->Write(account.get());
+  account->one_in = 1;
+  if (account->report.what == data::Report::What::kEnd) recent_.Keep(account);
+}
+
+}  // namespace mooring::observe
