@@ -25,13 +25,16 @@ TEXT_ONLY = {
     "tests/lib/agent.py": "what an agent says of its leader",
     "tests/lib/ports.py": "the comment that says which ports are left out",
     "tests/scenario/test_ports.py": "this list",
+    "tests/unit/agent_link_test.cc": "what an agent says of its leader",
     "tests/unit/dev_agent_test.cc": "ports that `mooring dev` gives in a registration; an address that it refuses",
     "tests/unit/dev_test.cc": "a certificate's name",
     "tests/unit/flags_test.cc": "flags that are parsed",
     "tests/unit/proxy_config_test.cc": "documents that are decoded",
+    "tests/unit/registration_test.cc": "what an agent says of its leader",
     "tests/unit/state_format_test.cc": "an agent's name in a saved state",
     "tests/unit/state_store_test.cc": "an agent's name in a saved state",
     "tests/unit/status_table_test.cc": "a status that is drawn",
+    "tests/unit/watch_test.cc": "what an agent says of its leader",
     "tests/unit/yaml_test.cc": "files that are parsed",
 }
 
