@@ -313,7 +313,8 @@ TEST_CASE("flags: two listeners on one address are an error that names both") {
                  "-admin-addr and -upstream c"));
   CHECK(Contains(Bad({"-service", "a", "-metrics-addr", "[::]:80", "-upstream", "c:80"}),
                  "-metrics-addr and -upstream c"));
-  CHECK(Contains(Bad({"-service", "a", "-metrics-addr", "[::]:80", "-admin-addr", "127.0.0.1:80"}),
+  CHECK(Contains(Bad({"-service", "a", "-upstream", "c:81", "-metrics-addr", "[::]:80",
+                      "-admin-addr", "127.0.0.1:80"}),
                  "-admin-addr and -metrics-addr"));
   CHECK(Contains(Bad({"-service", "a", "-service-addr", ":80", "-listen", ":80"}),
                  "the proxy would call itself"));
