@@ -123,7 +123,7 @@ void AccessLog::Say(log::Log& log, net::MonotonicTime now, std::uint64_t unrepor
   if (dropped == said_ || (said_ > 0 && now - said_at_ < kSayAgain)) return;
   const int error = core_->error.exchange(0);
   log.Warn("observe", "lines are missing in the access log",
-           {{"lines", std::to_string(dropped - said_)},
+           {{"lines", dropped - said_},
             {"to", place_},
             {"why", error == 0 ? "they were not taken in time" : strerrordesc_np(error)}});
   said_ = dropped;
