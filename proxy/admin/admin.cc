@@ -1,5 +1,6 @@
 #include "proxy/admin/admin.h"
 
+#include <charconv>
 #include <utility>
 
 #include "proxy/admin/page_data.h"
@@ -43,6 +44,10 @@ void Admin::Serve(const http::ServerRequest& request, const http::Server::Reply&
                                                     : nullptr;
   const std::string* service = request.Query("service");
   const bool why = request.path == "/why";
+  if (port_ == Port::kAdmin && request.method == "GET" && request.path == "/tap") {
+    ServeTap(request, reply);
+    return;
+  }
   if (port_ != Port::kAdmin || !IsRead(request) || !(list || why) ||
       (service != nullptr && !sources_.knows(*service))) {
     reply(Answer(request));
@@ -76,6 +81,45 @@ void Admin::Serve(const http::ServerRequest& request, const http::Server::Reply&
     return;
   }
   list(service != nullptr ? *service : "", *slice, answer);
+}
+
+void Admin::ServeTap(const http::ServerRequest& request, const http::Server::Reply& reply) const {
+  TapRequest asked;
+  asked.user = request.user;
+  asked.gone = [reply] { return reply.gone(); };
+  std::optional<std::string> wrong;
+  const auto read = [&](const char* name, auto* into) {
+    const std::string* text = request.Query(name);
+    if (text == nullptr) return;
+    const char* const end = text->data() + text->size();
+    const auto parsed = std::from_chars(text->data(), end, *into);
+    if (parsed.ec != std::errc() || parsed.ptr != end)
+      wrong = std::string(name) + ": a number is expected";
+  };
+  std::int64_t ms = asked.time.count();
+  read("id", &asked.id);
+  read("ms", &ms);
+  read("bytes", &asked.bytes);
+  asked.time = net::milliseconds(ms);
+  if (asked.id == 0 && !wrong) wrong = "id: which connection? `mooring connections` lists them";
+  const auto answer = [reply](Result<Document> document) {
+    http::ServerResponse response;
+    Harden(&response);
+    if (document) {
+      response.content_type = std::move(document->content_type);
+      response.body = std::move(document->body);
+    } else {
+      const ErrorCode code = document.error().code;
+      response.status = code == ErrorCode::kInvalid ? 400 : code == ErrorCode::kDenied ? 403 : 503;
+      response.body = document.error().message + "\n";
+    }
+    reply(std::move(response));
+  };
+  if (wrong) {
+    answer(Invalid(*wrong));
+  } else {
+    sources_.tap(std::move(asked), answer);
+  }
 }
 
 http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {

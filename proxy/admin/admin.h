@@ -6,6 +6,7 @@
 //   /connections, /traffic   who talks to whom, now and since the start
 //   /recent                  the last connections that have ended, refusals by themselves
 //   /why                     what would become of a call, ?source=NAME&destination=NAME
+//   /tap                     the plaintext of one connection, where the file allows it
 //   /metrics                 for Prometheus
 //
 // The metrics port is one that strangers may reach: it has /live, /ready without reasons, and
@@ -15,7 +16,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +34,15 @@ class Admin final {
   struct Document {
     std::string content_type;
     std::string body;
+  };
+  using DocumentDone = std::function<void(Result<Document>)>;
+  // TapRequest asks for a copy of what passes through one connection.
+  struct TapRequest {
+    std::uint64_t id = 0;
+    net::milliseconds time{60'000};
+    std::size_t bytes = std::size_t{16} << 20U;
+    std::optional<unsigned> user;  // who asks, where the port is a unix socket
+    std::function<bool()> gone;    // nobody waits for it any more
   };
   struct Sources {
     // An empty name stands for the whole process; any other is one that `knows`.
@@ -50,6 +62,7 @@ class Admin final {
     std::function<void(const std::string& service, const Slice& slice, Done done)> traffic;
     std::function<void(const std::string& service, const Slice& slice, Done done)> recent;
     std::function<void(const std::string& source, const std::string& destination, Done done)> why;
+    std::function<void(TapRequest request, DocumentDone done)> tap;
     // `accept` is what the client has said of formats; empty: nothing
     std::function<Document(const std::string& service, const std::string& accept)> metrics;
   };
@@ -66,6 +79,7 @@ class Admin final {
 
  private:
   void Serve(const http::ServerRequest& request, const http::Server::Reply& reply) const;
+  void ServeTap(const http::ServerRequest& request, const http::Server::Reply& reply) const;
   http::ServerResponse Answer(const http::ServerRequest& request) const;
   void AnswerReady(const std::string& service, http::ServerResponse* response) const;
 

@@ -27,12 +27,14 @@ Result<net::Address> AdminAddress(const config::CommandLine& line) {
   return address;
 }
 
-Result<http::Response> AskAdmin(const net::Address& address, const std::string& path) {
+Result<http::Response> AskAdmin(const net::Address& address, const std::string& path,
+                                net::milliseconds deadline, std::size_t max_body) {
   net::Loop loop;
   Result<http::Response> answer = Invalid("no answer");
   {
-    http::Client client(loop, {address, nullptr, {}});
+    http::Client client(loop, {address, nullptr, {}, max_body});
     http::Request request;
+    request.deadline = deadline;
     request.target = path;
     client.Send(std::move(request), [&](Result<http::Response> got) {
       answer = std::move(got);

@@ -18,7 +18,9 @@ namespace mooring::cli {
 config::FlagSpec AdminFlag();
 Result<net::Address> AdminAddress(const config::CommandLine& line);
 
-Result<http::Response> AskAdmin(const net::Address& address, const std::string& path);
+Result<http::Response> AskAdmin(const net::Address& address, const std::string& path,
+                                net::milliseconds deadline = http::Request().deadline,
+                                std::size_t max_body = http::kMaxBody);
 
 // AskDocument is the body of an answer that is good. Else the error says where it was asked, why it
 // did not answer, and what to look at; it is escaped.

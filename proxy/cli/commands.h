@@ -21,6 +21,7 @@ int ShowStatus(const Invocation& invocation);
 int Connections(const Invocation& invocation);
 int Top(const Invocation& invocation);
 int Ready(const Invocation& invocation);
+int Tap(const Invocation& invocation);
 int Why(const Invocation& invocation);
 
 // The texts of -help.
@@ -30,6 +31,7 @@ std::string StatusUsage();
 std::string ConnectionsUsage();
 std::string TopUsage();
 std::string ReadyUsage();
+std::string TapUsage();
 std::string WhyUsage();
 
 }  // namespace mooring::cli

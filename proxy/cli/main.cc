@@ -47,6 +47,8 @@ constexpr Command kCommands[] = {
      mooring::cli::TopUsage},
     {"ready", "ready [flags]", "whether it can serve: exit code 0 or 1, at once or after a wait",
      mooring::cli::Ready, mooring::cli::ReadyUsage},
+    {"tap", "tap ID", "the plaintext of one connection, where the file allows it",
+     mooring::cli::Tap, mooring::cli::TapUsage},
     {"why", "why SOURCE DESTINATION", "what would become of a call, and why", mooring::cli::Why,
      mooring::cli::WhyUsage},
     {"dev", "dev [flags]", "a stand-in for one Consul agent, for trying and testing only",

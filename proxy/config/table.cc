@@ -457,6 +457,11 @@ constexpr Setting kTable[] = {
      .says = "A name by which it may be asked, beside IP addresses and localhost: a web page in a "
              "browser on this machine could have any other name lead here."},
     {.in = In::kAdmin,
+     .key = "tap",
+     .value = kind::Switch{&Settings::admin_tap},
+     .says = "Lets `mooring tap` copy the plaintext of one connection, for a minute and 16 MiB at "
+             "most. The address has to be a unix socket; only root and our own user may ask."},
+    {.in = In::kAdmin,
      .value = kind::Special{"address"},
      .flag = "pprof-addr",
      .consul = true,

@@ -123,6 +123,12 @@ class SchemaReader final {
     if (const auto admin = file.Mapping("admin", KeysOf(In::kAdmin))) {
       if (!admin->Has("address")) admin->Report("address", "is required");
       ReadKeys(*admin, In::kAdmin, reading_, target, All);
+      if (settings_.admin_tap && settings_.admin &&
+          settings_.admin->kind != net::Address::Kind::kUnix) {
+        admin->Report("tap",
+                      "is for an admin port that is a unix socket: address: "
+                      "unix:/run/mooring/admin.sock");
+      }
       if (settings_.admin) {
         settings_.admin_from = admin->PlaceOf("address");
         listeners_.push_back({*admin, "address", *settings_.admin});

@@ -22,6 +22,7 @@ namespace mooring::data {
 
 struct ConnectionView;
 class Review;
+class Tap;
 
 class Connection : public net::Keeper {
  public:
@@ -57,6 +58,8 @@ class Connection : public net::Keeper {
   // too.
   void Show(ConnectionView* view);
   virtual void Feed() noexcept {}
+  // Attach has the payload copied from now on, if any passes. It ends with the connection.
+  virtual bool Attach(const std::shared_ptr<Tap>&) { return false; }
 
   bool retired() const { return retired_; }
 

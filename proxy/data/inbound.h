@@ -35,6 +35,10 @@ class Inbound final : public Connection, public net::StreamObserver, public Live
   void Feed() noexcept override {
     if (stage_ == Stage::kRelay) live_->Feed();
   }
+  bool Attach(const std::shared_ptr<Tap>& tap) override {
+    if (stage_ == Stage::kRelay) live_->Attach(tap);
+    return stage_ == Stage::kRelay;
+  }
 
  private:
   enum class Stage { kHandshake, kDial, kRelay, kRefusing, kOver };

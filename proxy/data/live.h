@@ -62,6 +62,7 @@ class Live final {
   // Sweep looks at the age, for a peer that has died, tells the counters and reports. Call it every
   // net::kLivenessCheck.
   void Sweep();
+  void Attach(std::shared_ptr<Tap> tap) { relay_.Attach(std::move(tap)); }
   // EndIfQuiet and Cut are as Connection has them.
   bool EndIfQuiet(net::milliseconds quiet);
   void Cut(CloseReason reason) noexcept { relay_.Cut(reason); }

@@ -41,6 +41,10 @@ class Outbound final : public Connection,
   void Feed() noexcept override {
     if (stage_ == Stage::kRelay) live_->Feed();
   }
+  bool Attach(const std::shared_ptr<Tap>& tap) override {
+    if (stage_ == Stage::kRelay) live_->Attach(tap);
+    return stage_ == Stage::kRelay;
+  }
 
  private:
   // kProven: an instance is found, no byte has passed. It may still refuse us, and then the search

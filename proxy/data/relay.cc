@@ -93,6 +93,7 @@ void Relay::Take(Stream& source, const Stream::ReadResult& result) {
       if (last_source_ != &source) NoteTurn(source);
       last_activity_ = loop_.now();
       loop_.turn().NoteMoved(result.bytes.size());
+      if (tap_) tap_->Add(&source == client_, result.bytes);
       // Both have to be light: the receiver of a bulk stream may answer in small messages, and
       // those can wait.
       if (source.load() == net::Load::kLight && sink.load() == net::Load::kLight)
@@ -249,6 +250,7 @@ void Relay::Over() {
   if (state_ == State::kOver) return;
   state_ = State::kOver;
   timer_.Stop();
+  if (tap_) tap_->Close();
   // Bytes that were not taken in time (behind an idle limit) are lost: that must not look like a
   // clean end.
   if (a_.pending() > 0) a_.ResetOnClose();

@@ -17,10 +17,13 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
+#include <utility>
 
 #include "proxy/data/close_reason.h"
 #include "proxy/data/exchanges.h"
+#include "proxy/data/tap.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/stream.h"
 
@@ -62,6 +65,9 @@ class Relay final : public net::StreamObserver {
   bool pumping() const { return state_ == State::kPumping; }
   // last_activity is when the last byte came, from either side, or the relay began.
   net::MonotonicTime last_activity() const { return last_activity_; }
+  // Attach has the payload copied from now on; the tap is closed at the end.
+  void Attach(std::shared_ptr<Tap> tap) { tap_ = std::move(tap); }
+
   // first_byte is when the first byte came, from either side.
   std::optional<net::MonotonicTime> first_byte() const { return first_byte_; }
 
@@ -91,7 +97,8 @@ class Relay final : public net::StreamObserver {
   const std::function<void(CloseReason)> on_over_;
   const net::Stream* const client_;
   Exchanges* const exchanges_;
-  net::Timer timer_;  // idle while pumping, else the limit of the state
+  net::Timer timer_;          // idle while pumping, else the limit of the state
+  std::shared_ptr<Tap> tap_;  // nearly always null
   State state_ = State::kIdle;
   CloseReason reason_ = CloseReason::kDone;
   const net::Stream* last_source_ = nullptr;  // the leg that the last bytes came from

@@ -153,6 +153,20 @@ void ServiceHost::PostAwaitAll(ListenerKind kind, std::function<void()> done) {
   });
 }
 
+void ServiceHost::PostTap(std::uint64_t id, std::shared_ptr<Tap> tap,
+                          std::function<void(const ConnectionView*)> done) {
+  loop_.Post([this, id, tap = std::move(tap), done = std::move(done)] {
+    for (const auto& connection : connections_) {
+      if (connection->record().id != id || connection->retired()) continue;
+      ConnectionView view;
+      connection->Show(&view);
+      done(connection->Attach(tap) ? &view : nullptr);
+      return;
+    }
+    done(nullptr);
+  });
+}
+
 void ServiceHost::PostCutAwaited() {
   loop_.Post([this] { drain_.CutAwaited(); });
 }

@@ -85,6 +85,10 @@ class ServiceHost final : public Host {
   // awaited is how many connections a drain still waits for.
   std::int64_t awaited() const { return stats_.drain_awaits.value(); }
 
+  // PostTap attaches it to the connection of that number, if it is one of these and carries
+  // traffic. `done` runs on the worker's thread, with what is known of the connection, or null.
+  void PostTap(std::uint64_t id, std::shared_ptr<Tap> tap,
+               std::function<void(const ConnectionView*)> done);
   // PostInquiry has it come back with the connections that it asks for (lister.h).
   void PostInquiry(std::shared_ptr<Inquiry> inquiry) {
     loop_.Post([this, inquiry = std::move(inquiry)] { lister_.Ask(inquiry); });

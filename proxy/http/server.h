@@ -26,6 +26,7 @@ struct ServerRequest {
   std::multimap<std::string, std::string> query;  // percent-decoded
   Headers headers;
   std::string body;
+  std::optional<unsigned> user = {};  // who asks over a unix socket (SO_PEERCRED); absent over TCP
   const std::string* Query(const std::string& name) const;  // the first value, or null
 };
 

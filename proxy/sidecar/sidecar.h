@@ -90,6 +90,12 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   // Why calls `done` with what would become of a connection, as JSON; Consul may be asked first.
   void Why(const std::string& source, const std::string& destination,
            admin::Admin::Sources::Done done);
+  // Tap is /tap (tap.cc); one at a time.
+  struct Tapping;
+  void Tap(admin::Admin::TapRequest asked, admin::Admin::DocumentDone done);
+  void OnTapAnswer(const data::ConnectionView* view);
+  void LookAtTap();
+  void EndTap();
   void AskConsul(const Service& service, const std::shared_ptr<nlohmann::json>& out,
                  admin::Admin::Sources::Done done);
   // Of says which service a reason is of, where there are several.
@@ -126,6 +132,7 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   std::unique_ptr<observe::Recorder> recorder_;         // null until Prepare; outlives the workers
   std::vector<std::unique_ptr<data::Worker>> workers_;  // end before what their services log to
   std::unique_ptr<control::AgentLink> link_;            // null where no service needs the agent
+  std::shared_ptr<Tapping> tapping_;                    // null: none is under way
   std::list<std::unique_ptr<control::Asker>> why_;      // what Consul is asked for /why
   // end before the workers, and before the link
   std::vector<std::unique_ptr<Service>> services_;

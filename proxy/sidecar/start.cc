@@ -89,6 +89,9 @@ admin::Admin::Sources Sidecar::AdminSources() {
                            admin::Admin::Sources::Done done) {
     ListTraffic(name, slice, std::move(done));
   };
+  sources.tap = [this](admin::Admin::TapRequest request, admin::Admin::DocumentDone done) {
+    Tap(std::move(request), std::move(done));
+  };
   sources.why = [this](const std::string& source, const std::string& destination,
                        admin::Admin::Sources::Done done) {
     Why(source, destination, std::move(done));
