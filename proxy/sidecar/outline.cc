@@ -29,7 +29,7 @@ std::string Sidecar::BriefJson(const std::string& service, const admin::Slice& u
            {"uptime_seconds", std::chrono::duration<double>(loop_.now() - started_at_).count()},
            {"degraded", AgentDegraded()},
            {"service_count", services_.size()},
-           {"lists", {"connections", "traffic"}},  // that the admin port has beside this
+           {"lists", {"connections", "traffic", "recent"}},  // that the admin port has beside this
            {"services", json::array()},
            {"agent", nullptr}};
   if (link_) {

@@ -83,6 +83,8 @@ class Service final {
   // Name is what the operator calls it: the service, the proxy ID, or the instance whose sidecar it
   // is. Constant, and no two are alike.
   const std::string& name() const { return name_; }
+  // The name of the service in the mesh, as far as it is known.
+  const std::string& service() const { return config_ ? config_->service : settings_.service; }
   // IsCalled is true for each of its names that is known now.
   bool IsCalled(const std::string& name) const;
 

@@ -5,7 +5,12 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "authz/rfc3339.h"
+#include "authz/spiffe.h"
 #include "authz/text.h"
+#include "proxy/observe/advice.h"
+#include "proxy/observe/ends.h"
+#include "proxy/observe/flow_metrics.h"
 #include "proxy/sidecar/sidecar.h"
 
 namespace mooring::sidecar {
@@ -22,6 +27,39 @@ constexpr char kCheckNote[] =
 
 std::string Written(const json& document) {
   return document.dump(2, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
+}
+
+// NameOf is the service in what may be a SPIFFE ID.
+std::string NameOf(const std::string& given) {
+  const auto id = authz::ParseServiceId(given);
+  return id ? id->service : given;
+}
+
+json EndsJson(const observe::Recent& recent, const std::string& source,
+              const std::string& destination) {
+  json out = json::array();
+  const observe::Recent::Answer known = recent.Ask({});
+  // Refusals are kept longer than the ends of good connections: what both lists have comes once.
+  std::vector<std::shared_ptr<const observe::Account>> all = known.ended;
+  for (const auto& one : known.failed) {
+    if (std::find(all.begin(), all.end(), one) == all.end()) all.push_back(one);
+  }
+  for (const observe::End& end : observe::EndsBetween(all, source, destination)) {
+    const data::Record& record = end.last->report.record;
+    const observe::Advice advice = observe::AdviceOn(*record.reason, record.kind);
+    out.push_back({{"ended", authz::Rfc3339(end.last->time)},
+                   {"direction", observe::DirectionName(record.kind)},
+                   {"times", end.times},
+                   {"perhaps", end.perhaps},
+                   {"reason", data::CloseReasonName(*record.reason)},
+                   {"detail", record.detail},
+                   {"decided_by", record.decided_by},
+                   {"peer", record.peer.length() == 0 ? std::string() : record.peer.Text()},
+                   {"endpoint", record.endpoint ? record.endpoint->Text() : std::string()},
+                   {"means", observe::WithNames(advice.means, source, destination)},
+                   {"next", observe::WithNames(advice.next, source, destination)}});
+  }
+  return out;
 }
 
 bool Holds(const json& answer) {
@@ -52,6 +90,17 @@ void Sidecar::Why(const std::string& source, const std::string& destination,
     if (service->IsCalled(source) && service->HasUpstream(destination)) add(*service, "outbound");
   }
   out["consul"] = nullptr;
+  out["ends"] = json::array();
+  if (recorder_) {
+    std::string called = NameOf(destination);
+    // Our own name may be an instance's: the records have the service's.
+    for (const json& answer : out["answers"]) {
+      if (const Service* own = Find(answer.at("service"));
+          own != nullptr && own->IsCalled(destination))
+        called = own->service();
+    }
+    out["ends"] = EndsJson(recorder_->recent(), NameOf(source), called);
+  }
   if (out["answers"].empty()) {
     json& here = out["here"] = json::array();
     for (const auto& service : services_)

@@ -40,8 +40,11 @@ std::string Ends(const json& ends) {
   if (!ends.is_array() || ends.empty()) return {};
   std::string out = "What did happen, the last first:\n";
   for (const json& end : ends) {
+    const json times = end.value("times", json());
     out += "  " + Text(end, "ended") + "  " + Text(end, "direction") + ", " + Text(end, "reason") +
-           ": " + Text(end, "means") + "\n";
+           (times == 1 ? "" : ", " + times.dump() + " times") + ": " + Text(end, "means") + "\n";
+    if (end.value("perhaps", false))
+      out += "         The caller has proven nothing: this may have been somebody else.\n";
     if (const std::string detail = Text(end, "detail"); !detail.empty() && detail != "-")
       out += "         " + detail + "\n";
     if (const std::string next = Text(end, "next"); !next.empty() && next != "-")

@@ -114,7 +114,9 @@ std::string File(const Setting& setting, const std::string& value) {
     keys[In::kIdentity] = {{"certificate", "c"}, {"private_key", "k"}, {"roots", "r"}};
   }
   if (key == "query") keys[In::kUpstreams].erase("service");
-  if (setting.in == In::kAdmin) keys[In::kAdmin]["address"] = "127.0.0.1:4";
+  if (setting.in == In::kAdmin) {
+    keys[In::kAdmin]["address"] = key == "tap" ? "unix:/run/admin.sock" : "127.0.0.1:4";
+  }
   if (setting.in == In::kAccessLog) keys[In::kAccessLog]["to"] = "stdout";
   if (key == "client_cert") keys[In::kAgent]["client_key"] = "k";
   if (key == "client_key") keys[In::kAgent]["client_cert"] = "c";
