@@ -1,8 +1,7 @@
 """Bounds of memory and time, through pairs and alone (I23, I24, I25, I30)."""
 
-import socket
-
 from lib import apps, check, tlspeer
+from lib.blackhole import BlackHole
 from lib.case import now, sanitized, slowness
 from lib.mesh import PAIR_WITH_ITSELF, PAIRS_WITH_ENVOY, Mesh, for_pairs
 from lib.ports import free_port
@@ -115,27 +114,6 @@ def test_I25_every_instance_refused_is_a_fast_close(case):
     check.equal((data, end), (b"", "reset"), "end at the client")
     check.below(now() - started, 1 * slowness(), "seconds until the close")
     static.mooring.wait_closed("outbound", {"connect_failed", "connect_refused"})
-
-
-class BlackHole:
-    """A port whose accept queue is full: the kernel drops further SYNs, as a dead host's network would."""
-
-    def __init__(self, case):
-        self.listener = socket.socket()
-        self.listener.bind(("127.0.0.1", 0))
-        self.listener.listen(0)
-        self.port = self.listener.getsockname()[1]
-        self.fill = []
-        for _ in range(3):
-            one = socket.socket()
-            one.setblocking(False)
-            one.connect_ex(("127.0.0.1", self.port))
-            self.fill.append(one)
-        case.undo(self.close)
-
-    def close(self):
-        for one in self.fill + [self.listener]:
-            one.close()
 
 
 def test_I25_a_black_hole_ends_at_the_connect_deadline(case):
