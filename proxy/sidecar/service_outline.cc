@@ -21,8 +21,6 @@ constexpr std::size_t kMostListeners = 20;
 constexpr std::size_t kMostEndpoints = 8;  // of one upstream
 constexpr std::size_t kMostText = 300;     // bytes of one sentence
 
-bool IsFailing(const data::Endpoint& endpoint) { return endpoint.history->failures_in_a_row() > 0; }
-
 // Trouble is why an upstream serves less than it should; empty: it does not.
 std::string Trouble(const control::UpstreamSource& source) {
   const data::UpstreamRules& rules = *source.Rules();
@@ -55,20 +53,6 @@ void Shorten(json* sentences) {
 json ShortWatch(const control::Watch& watch, net::MonotonicTime now) {
   json out = WatchJson(watch, now);
   out["last_error"] = authz::Shortened(out["last_error"].get_ref<const std::string&>(), kMostText);
-  return out;
-}
-
-// Those in trouble come first.
-json EndpointsJson(const data::UpstreamRules& rules, net::MonotonicTime now) {
-  std::vector<const data::Endpoint*> first;
-  for (const bool failing : {true, false}) {
-    for (const data::Endpoint& endpoint : rules.endpoints) {
-      if (first.size() < kMostEndpoints && IsFailing(endpoint) == failing)
-        first.push_back(&endpoint);
-    }
-  }
-  json out = json::array();
-  for (const data::Endpoint* endpoint : first) out.push_back(EndpointJson(*endpoint, now));
   return out;
 }
 
@@ -120,7 +104,7 @@ void Service::Outline(const admin::Slice& slice, json* status) const {
              {"spiffe_id", rules->identity ? json(rules->identity->Uri()) : json(nullptr)},
              {"trouble", authz::Shortened(row.trouble, kMostText)},
              {"endpoint_count", rules->endpoints.size()},
-             {"endpoints", EndpointsJson(*rules, now)},
+             {"endpoints", EndpointsJson(*rules, kMostEndpoints, now)},
              {"watch", nullptr}};
     if (row.source->watch() != nullptr) one["watch"] = ShortWatch(*row.source->watch(), now);
     list.push_back(std::move(one));

@@ -12,6 +12,9 @@ namespace {
 
 using nlohmann::json;
 
+// A word about each of fifty thousand endpoints would be many times the memory that they take.
+constexpr std::size_t kMostEndpoints = 512;  // of an upstream, with details
+
 json ReasonsJson(const std::vector<data::ServiceHost*>& hosts,
                  const data::DirectionStats data::ServiceStats::*direction,
                  const data::ReasonCounts data::DirectionStats::*counts) {
@@ -157,11 +160,8 @@ void Service::Describe(json* status) const {
   for (const auto& [name, source] : upstreams_) {
     const auto rules = source->Rules();
     json endpoints = json::array();
-    json details = json::array();
-    for (const data::Endpoint& endpoint : rules->endpoints) {
+    for (const data::Endpoint& endpoint : rules->endpoints)
       endpoints.push_back(endpoint.address.Text());
-      details.push_back(EndpointJson(endpoint, now));
-    }
     out["upstreams"].push_back(
         {{"name", source->settings().name},
          {"listener", name},
@@ -171,7 +171,7 @@ void Service::Describe(json* status) const {
          {"sni", rules->identity ? json(rules->identity->Sni()) : json(nullptr)},
          {"known", rules->known},
          {"endpoints", endpoints},
-         {"endpoint_details", details},
+         {"endpoint_details", EndpointsJson(*rules, kMostEndpoints, now)},
          {"unresolved", source->names().Errors()}});
   }
 }

@@ -9,6 +9,32 @@ namespace mooring::sidecar {
 
 using nlohmann::json;
 
+namespace {
+
+json EndpointJson(const data::Endpoint& endpoint, net::MonotonicTime now) {
+  const data::EndpointHistory& history = *endpoint.history;
+  const auto took = history.connect_time();
+  json out{{"address", endpoint.address.Text()},
+           {"instance", InstanceJson(endpoint.instance.get())},
+           {"weight", endpoint.weight},
+           {"state", data::EndpointStateName(history)},
+           {"attempts", history.attempts()},
+           {"failures", history.failures()},
+           {"failures_in_a_row", history.failures_in_a_row()},
+           {"in_flight", history.in_flight()},
+           {"connect_seconds",
+            took ? json(std::chrono::duration<double>(*took).count()) : json(nullptr)},
+           {"last_failure", nullptr}};
+  if (const data::CloseReason reason = history.failed_for(); reason != data::CloseReason::kDone) {
+    out["last_failure"] = {
+        {"reason", data::CloseReasonName(reason)},
+        {"seconds_ago", std::chrono::duration<double>(now - history.failed_at()).count()}};
+  }
+  return out;
+}
+
+}  // namespace
+
 json WatchJson(const control::Watch& watch, net::MonotonicTime now) {
   const control::Watch::State& state = watch.state();
   json out{{"name", watch.name()},
@@ -47,25 +73,17 @@ json InstanceJson(const data::Instance* instance) {
   return {{"id", instance->id}, {"node", instance->node}, {"datacenter", instance->datacenter}};
 }
 
-json EndpointJson(const data::Endpoint& endpoint, net::MonotonicTime now) {
-  const data::EndpointHistory& history = *endpoint.history;
-  const auto took = history.connect_time();
-  json out{{"address", endpoint.address.Text()},
-           {"instance", InstanceJson(endpoint.instance.get())},
-           {"weight", endpoint.weight},
-           {"state", data::EndpointStateName(history)},
-           {"attempts", history.attempts()},
-           {"failures", history.failures()},
-           {"failures_in_a_row", history.failures_in_a_row()},
-           {"in_flight", history.in_flight()},
-           {"connect_seconds",
-            took ? json(std::chrono::duration<double>(*took).count()) : json(nullptr)},
-           {"last_failure", nullptr}};
-  if (const data::CloseReason reason = history.failed_for(); reason != data::CloseReason::kDone) {
-    out["last_failure"] = {
-        {"reason", data::CloseReasonName(reason)},
-        {"seconds_ago", std::chrono::duration<double>(now - history.failed_at()).count()}};
+bool IsFailing(const data::Endpoint& endpoint) { return endpoint.history->failures_in_a_row() > 0; }
+
+json EndpointsJson(const data::UpstreamRules& rules, std::size_t most, net::MonotonicTime now) {
+  std::vector<const data::Endpoint*> first;
+  for (const bool failing : {true, false}) {
+    for (const data::Endpoint& endpoint : rules.endpoints) {
+      if (first.size() < most && IsFailing(endpoint) == failing) first.push_back(&endpoint);
+    }
   }
+  json out = json::array();
+  for (const data::Endpoint* endpoint : first) out.push_back(EndpointJson(*endpoint, now));
   return out;
 }
 

@@ -89,7 +89,7 @@ def test_I25_an_application_that_is_down_is_a_fast_close_and_recovers(case):
     check.one_of(end, ("eof", "reset"), "end at the client")
     check.below(now() - started, 2 * slowness(), "seconds until the close")
     inbound.program.wait_closed("inbound", "local_connect_failed")
-    outbound.program.wait_log(rf'\[WARN\].*outbound ended: upstream=upstream:{db} .*internal error.*the instance may not reach its app')
+    outbound.program.wait_log(rf'\[WARN\].*(outbound ended|upstream attempt failed): upstream=upstream:{db} .*internal error.*the instance may not reach its app')
     apps.App(case, apps.echo, port=port)
     check.within(lambda: apps.ping(outbound.address), "calls go through once the application is up")
 
