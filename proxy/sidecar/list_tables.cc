@@ -193,8 +193,9 @@ std::string Talkers::Table(std::size_t width, std::size_t most) const {
       before = nullptr;
     }
     const double time = now.at - then->at;
+    const json& facts = flow.facts;
     const auto since = [&](const char* name) {
-      return std::max(0.0, Number(flow.facts, name) - (before ? Number(before->facts, name) : 0));
+      return std::max(0.0, Number(facts, name) - (before ? Number(before->facts, name) : 0));
     };
     const auto rate = [&](const char* name) { return time > 0 ? since(name) / time : 0; };
     std::vector<double> below = flow.below;
@@ -202,7 +203,6 @@ std::string Talkers::Table(std::size_t width, std::size_t most) const {
     for (std::size_t i = 0;
          time > 0 && before != nullptr && i < below.size() && i < before->below.size(); ++i)
       below[i] = std::max(0.0, below[i] - before->below[i]);
-    const json& facts = flow.facts;
     const double in = rate("bytes_in"), out = rate("bytes_out"), opened = rate("opened");
     const double failed = Number(facts, "failed");
     const double lately = time > 0 ? since("failed") : 0;
