@@ -22,8 +22,9 @@ void AppendNative(std::string* out, T value) {
 
 template <typename T>
 void AppendNetwork(std::string* out, T value) {
+  const std::uint64_t wide = value;
   for (std::size_t i = sizeof value; i-- > 0;)
-    *out += static_cast<char>((value >> (8U * i)) & 0xFFU);
+    *out += static_cast<char>((wide >> (8U * i)) & 0xFFU);
 }
 
 // End is one end of the connection: its address in network order, and where it is in its stream.
