@@ -1,11 +1,14 @@
 // Service::Why: what would become of a connection, step by step, from the objects that decide. Part
 // of /why.
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "authz/rfc3339.h"
+#include "proxy/data/endpoint_history.h"
 #include "proxy/observe/advice.h"
 #include "proxy/sidecar/service.h"
+#include "proxy/sidecar/status_parts.h"
 
 namespace mooring::sidecar {
 namespace {
@@ -25,15 +28,53 @@ std::string DaysLeft(std::chrono::system_clock::duration left) {
   return std::to_string(hours / 24) + " d " + std::to_string(hours % 24) + " h left";
 }
 
+// IsUpstream: it is called that in our configuration, as a listener, or by whom its instances must
+// prove to be.
+bool IsUpstream(const std::string& listener, const control::UpstreamSource& source,
+                const std::string& name) {
+  const auto rules = source.Rules();
+  return source.settings().name == name || listener == name ||
+         (rules->identity && rules->identity->service == name);
+}
+
+constexpr std::size_t kMostInstances = 32;  // of an upstream; it may have fifty thousand
+
+// Instances in trouble come first. One of them is in the way only where no other is left.
+void SayInstances(json* steps, const std::vector<data::Endpoint>& endpoints) {
+  const bool lost = std::all_of(endpoints.begin(), endpoints.end(), IsFailing);
+  std::size_t said = 0;
+  for (const bool failing : {true, false}) {
+    for (const data::Endpoint& endpoint : endpoints) {
+      if (IsFailing(endpoint) != failing || said == kMostInstances) continue;
+      ++said;
+      const data::EndpointHistory& history = *endpoint.history;
+      const bool proven = !failing && history.attempts() > 0;
+      std::string says = endpoint.address.Text();
+      if (endpoint.instance)
+        says += " (" + endpoint.instance->node + "/" + endpoint.instance->id + ")";
+      says += failing
+                  ? ": its last " + std::to_string(history.failures_in_a_row()) + " attempts failed"
+              : proven ? ": reached and proven before"
+                       : ": not tried yet";
+      Say(steps, "an instance",
+          lost     ? kNo
+          : proven ? kYes
+                   : kUnknown,
+          says,
+          failing ? "The log's lines `upstream attempt failed` have the reason of each." : "");
+    }
+  }
+  if (said < endpoints.size())
+    Say(steps, "its instances", kUnknown,
+        "and " + std::to_string(endpoints.size() - said) + " more", "`mooring status`.");
+}
+
 }  // namespace
 
 bool Service::HasUpstream(const std::string& name) const {
-  for (const auto& [listener, source] : upstreams_) {
-    if (source->settings().name == name || listener == name) return true;
-    const auto rules = source->Rules();
-    if (rules->identity && rules->identity->service == name) return true;
-  }
-  return false;
+  return std::any_of(upstreams_.begin(), upstreams_.end(), [&](const auto& upstream) {
+    return IsUpstream(upstream.first, *upstream.second, name);
+  });
 }
 
 std::vector<std::string> Service::UpstreamNames() const {
@@ -110,10 +151,8 @@ void Service::WhyOutbound(const std::string& destination, json* out) const {
   json& steps = (*out)["steps"] = json::array();
   ExplainSelf(&steps);
   for (const auto& [listener, source] : upstreams_) {
+    if (!IsUpstream(listener, *source, destination)) continue;
     const auto rules = source->Rules();
-    if (source->settings().name != destination && listener != destination &&
-        !(rules->identity && rules->identity->service == destination))
-      continue;
     std::string at;
     for (const auto& view : listeners_->Views()) {
       if (view.name != listener) continue;
@@ -139,25 +178,9 @@ void Service::WhyOutbound(const std::string& destination, json* out) const {
           observe::AdviceOn(data::CloseReason::kNoEndpoint, data::ListenerKind::kUpstream);
       Say(&steps, "its instances", kNo, "none is healthy",
           observe::WithNames(none.next, config_->service, destination));
+      continue;
     }
-    for (const data::Endpoint& endpoint : rules->endpoints) {
-      const data::EndpointHistory& history = *endpoint.history;
-      const bool failing = history.failures_in_a_row() > 0;
-      std::string says = endpoint.address.Text();
-      if (endpoint.instance)
-        says += " (" + endpoint.instance->node + "/" + endpoint.instance->id + ")";
-      says += failing
-                  ? ": its last " + std::to_string(history.failures_in_a_row()) + " attempts failed"
-              : history.attempts() > 0 ? ": reached and proven before"
-                                       : ": not tried yet";
-      Say(&steps, "an instance",
-          failing                  ? kNo
-          : history.attempts() > 0 ? kYes
-                                   : kUnknown,
-          says,
-          failing ? "The log's lines `upstream attempt failed` have the reason of each."
-                  : std::string());
-    }
+    SayInstances(&steps, rules->endpoints);
   }
 }
 

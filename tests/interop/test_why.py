@@ -2,7 +2,7 @@
 
 import json
 
-from lib import apps, check
+from lib import apps, check, tlspeer
 from lib.consul import Consul
 from lib.mooring import Mooring, run
 from lib.ports import free_port
@@ -39,6 +39,19 @@ def test_an_upstream_is_explained_by_its_instances(case):
     check.equal(static.client().drain(), (b"", "reset"), "a call")
     code, said = why(static.mooring, "payment", "db")
     check.true(code == 2 and ": its last 1 attempts failed" in said, said)
+
+
+def test_an_instance_that_fails_is_in_the_way_only_where_no_other_is_left(case):
+    other = tlspeer.Endpoint(case)
+    static = Static(case, endpoints=[f"127.0.0.1:{free_port()}", f"127.0.0.1:{other.port}"])
+    for _ in range(2):  # they take turns: one of the two begins with the dead one
+        client = static.client()
+        peer = other.accept(static.db, static.roots)
+        peer.handshake()
+        client.close()
+        peer.close()
+    code, said = why(static.mooring, "payment", "db")
+    check.true(code == 0 and ": its last 1 attempts failed" in said, said)
 
 
 def test_what_is_not_of_this_proxy_is_answered_by_what_is(case):
