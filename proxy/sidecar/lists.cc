@@ -24,10 +24,6 @@ using nlohmann::json;
 // Who asks for lists faster than they are made gets a no: each of them costs the workers time.
 constexpr std::size_t kMostQuestions = 16;
 
-std::string Written(const json& list) {
-  return list.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
-}
-
 double Seconds(net::MonotonicTime::duration time) {
   return std::max(0.0, std::chrono::duration<double>(time).count());
 }
@@ -179,11 +175,11 @@ void Sidecar::ListConnections(const std::string& service, const admin::Slice& sl
     json list = json::array();
     for (std::size_t i = slice.offset; i < views.size() && i < slice.offset + slice.limit; ++i)
       list.push_back(ViewJson(*views[i].first, *views[i].second, loop_.now()));
-    done(Written({{"total", all.total},
-                  {"matched", matched},
-                  {"offset", slice.offset},
-                  {"limit", slice.limit},
-                  {"connections", std::move(list)}}));
+    done(WrittenInOneLine({{"total", all.total},
+                           {"matched", matched},
+                           {"offset", slice.offset},
+                           {"limit", slice.limit},
+                           {"connections", std::move(list)}}));
   });
 }
 
@@ -255,13 +251,14 @@ std::string Sidecar::TrafficJson(const std::string& service, const admin::Slice&
   json bounds = json::array();
   for (const data::microseconds bound : data::kMoments)
     bounds.push_back(std::chrono::duration<double>(bound).count());
-  return Written({{"total", total},
-                  {"matched", flows.size()},
-                  {"offset", slice.offset},
-                  {"limit", slice.limit},
-                  {"at_seconds", std::chrono::duration<double>(loop_.now() - started_at_).count()},
-                  {"answer_bounds_seconds", bounds},
-                  {"flows", std::move(list)}});
+  return WrittenInOneLine(
+      {{"total", total},
+       {"matched", flows.size()},
+       {"offset", slice.offset},
+       {"limit", slice.limit},
+       {"at_seconds", std::chrono::duration<double>(loop_.now() - started_at_).count()},
+       {"answer_bounds_seconds", bounds},
+       {"flows", std::move(list)}});
 }
 
 }  // namespace mooring::sidecar

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "proxy/sidecar/sidecar.h"
+#include "proxy/sidecar/status_parts.h"
 #include "proxy/version.h"
 
 namespace mooring::sidecar {
@@ -50,7 +51,7 @@ std::string Sidecar::BriefJson(const std::string& service, const admin::Slice& u
   }
   const Service* one = service.empty() ? services_.front().get() : Find(service);
   one->Outline(upstreams, &out["service"]);
-  return out.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
+  return WrittenInOneLine(out);
 }
 
 }  // namespace mooring::sidecar

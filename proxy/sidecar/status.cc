@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "proxy/sidecar/sidecar.h"
+#include "proxy/sidecar/status_parts.h"
 #include "proxy/version.h"
 
 namespace mooring::sidecar {
@@ -34,12 +35,6 @@ json LogJson(const log::Log::Report& report) {
                       {"largest", largest}});
   }
   return {{"dropped", dropped}, {"left_out", {{"lines", lines}, {"topics", topics}}}};
-}
-
-// Written is ASCII, so that it can be looked at on a terminal, whatever an agent or a peer is
-// called.
-std::string Written(const json& status) {
-  return status.dump(2, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
 }
 
 }  // namespace

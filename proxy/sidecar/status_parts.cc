@@ -73,6 +73,14 @@ json InstanceJson(const data::Instance* instance) {
   return {{"id", instance->id}, {"node", instance->node}, {"datacenter", instance->datacenter}};
 }
 
+std::string Written(const json& document) {
+  return document.dump(2, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
+}
+
+std::string WrittenInOneLine(const json& document) {
+  return document.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
+}
+
 bool IsFailing(const data::Endpoint& endpoint) { return endpoint.history->failures_in_a_row() > 0; }
 
 json EndpointsJson(const data::UpstreamRules& rules, std::size_t most, net::MonotonicTime now) {

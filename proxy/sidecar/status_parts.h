@@ -3,12 +3,18 @@
 
 #include <cstddef>
 #include <nlohmann/json_fwd.hpp>
+#include <string>
 
 #include "proxy/control/watch.h"
 #include "proxy/data/snapshot.h"
 #include "proxy/net/clock.h"
 
 namespace mooring::sidecar {
+
+// Written is ASCII, so that a document can be looked at on a terminal, whatever an agent or a peer
+// is called.
+std::string Written(const nlohmann::json& document);
+std::string WrittenInOneLine(const nlohmann::json& document);
 
 nlohmann::json WatchJson(const control::Watch& watch, net::MonotonicTime now);
 

@@ -12,6 +12,7 @@
 #include "proxy/observe/ends.h"
 #include "proxy/observe/flow_metrics.h"
 #include "proxy/sidecar/sidecar.h"
+#include "proxy/sidecar/status_parts.h"
 
 namespace mooring::sidecar {
 namespace {
@@ -24,10 +25,6 @@ constexpr char kGives[] = "it takes intentions:read on the destination";
 // Consul's own check: it knows intentions that we do not see, and not each default.
 constexpr char kCheckNote[] =
     "the agent's check API, which leaves default_intention_policy out of account";
-
-std::string Written(const json& document) {
-  return document.dump(2, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
-}
 
 // NameOf is the service in what may be a SPIFFE ID.
 std::string NameOf(const std::string& given) {
