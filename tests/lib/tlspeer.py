@@ -243,6 +243,15 @@ def connect(case, address, identity, roots, tls=None, sni=None, alpn=None, secon
     return peer
 
 
+def try_in_vain(peer):
+    """try_in_vain goes through the handshake of a peer that is to be refused, and reads why: in TLS 1.3 it learns it only so."""
+    try:
+        peer.handshake()
+        peer.receive(1)
+    except (Refused, OSError):
+        pass
+
+
 class Endpoint:
     """A listening socket that stands for another service's public listener. accept() returns a Peer whose
     handshake is the caller's next step."""

@@ -57,14 +57,6 @@ def text(address):
     return f"{address[0]}:{address[1]}"
 
 
-def refused(peer):
-    try:
-        peer.handshake()
-        peer.receive(1)
-    except (tlspeer.Refused, OSError):
-        pass
-
-
 def test_a_call_from_the_mesh_has_one_line_with_all_that_is_known_of_it(case):
     static = Static(case, **logs(case))
     caller = static.caller()
@@ -103,7 +95,7 @@ def test_a_call_of_the_app_has_its_line_and_so_has_one_whose_instance_is_somebod
         "bytes_received": 8, "bytes_sent": 2, "reason": "done", "tls_version": "TLSv1.3", "tls_resumed": False}, "the line")
     client = static.client()
     other = static.endpoint.accept(static.authority.leaf("other"), static.roots)
-    refused(other)
+    tlspeer.try_in_vain(other)
     check.equal(client.drain(), (b"", "reset"), "what the application gets")
     seen = without_times(lines(case, 2)[1])
     check.equal((seen["reason"], seen["destination"], seen["attempts"], seen["bytes_received"]), ("san_mismatch", "db", 1, 0),
@@ -116,10 +108,10 @@ def test_who_is_refused_has_a_line_that_says_by_what_and_one_in_so_many_is_told(
     mallory = static.authority.leaf("mallory")
     for i in range(6):
         peer = static.dial(identity=mallory)
-        refused(peer)
+        tlspeer.try_in_vain(peer)
         peer.close()
         static.mooring.wait_closed("inbound", "denied", i + 1)
-    refused(static.dial(identity=None))
+    tlspeer.try_in_vain(static.dial(identity=None))
     static.mooring.wait_closed("inbound", "no_client_certificate")
     seen = [without_times(line) for line in lines(case, 3)]
     check.equal([(line["source"], line["reason"], line["one_in"]) for line in seen],
@@ -258,7 +250,7 @@ def recent(static, query=""):
 
 def test_the_last_ends_are_kept_and_refusals_apart_without_any_setting(case):
     static = Static(case)
-    refused(static.dial(identity=static.authority.leaf("mallory")))
+    tlspeer.try_in_vain(static.dial(identity=static.authority.leaf("mallory")))
     static.mooring.wait_closed("inbound", "denied")
     for _ in range(3):
         static.serves()
