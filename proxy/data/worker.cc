@@ -31,7 +31,7 @@ void Worker::Start() {
   heap_.Begin();
   lag_.Begin();
   for (auto& service : services_) service->Begin();
-  thread_ = net::StartThread("a worker", [this] {
+  thread_ = net::StartThread("worker", "a worker", [this] {
     tls::PrepareThread();
     loop_.Run();
     for (auto& service : services_) service->End();

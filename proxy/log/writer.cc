@@ -120,6 +120,7 @@ class Round final {
 };
 
 void* Work(void* argument) {
+  (void)pthread_setname_np(pthread_self(), "log");
   const std::unique_ptr<std::shared_ptr<Core>> core(static_cast<std::shared_ptr<Core>*>(argument));
   Round(**core).Run();
   {

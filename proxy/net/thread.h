@@ -7,9 +7,10 @@
 
 namespace mooring::net {
 
-// StartThread runs `body` on a thread of its own. Where none is to be had (pthread_create(3):
-// EAGAIN) it throws std::system_error, which names `purpose`; Explain (socket.h) adds the cure.
-// What escapes from `body` ends the process.
-std::thread StartThread(std::string_view purpose, std::function<void()> body);
+// StartThread runs `body` on a thread of its own. The kernel shows it by `name` (top -H, ps -L,
+// perf), which has 15 bytes at most (pthread_setname_np(3)). Where none is to be had
+// (pthread_create(3): EAGAIN) it throws std::system_error, which names `purpose`; Explain
+// (socket.h) adds the cure. What escapes from `body` ends the process.
+std::thread StartThread(const char* name, std::string_view purpose, std::function<void()> body);
 
 }  // namespace mooring::net

@@ -29,7 +29,7 @@ std::thread StartQuietly(const std::function<void()>& body) {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   std::thread thread;
   try {
-    thread = net::StartThread("the access log", body);
+    thread = net::StartThread("access-log", "the access log", body);
   } catch (...) {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     throw;

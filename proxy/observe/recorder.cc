@@ -14,7 +14,7 @@ Recorder::Recorder(const data::Reports::Wanted& wanted, std::vector<std::string>
       access_log_(access_log),
       reports_(wanted),
       recent_(services_.size()),
-      thread_(net::StartThread("what connections report", [this] { Run(); })) {}
+      thread_(net::StartThread("recorder", "what connections report", [this] { Run(); })) {}
 
 Recorder::~Recorder() { Close(); }
 

@@ -7,7 +7,8 @@
 
 namespace mooring::state {
 
-DiskThread::DiskThread() : thread_(net::StartThread("saving the state", [this] { Run(); })) {}
+DiskThread::DiskThread()
+    : thread_(net::StartThread("state", "saving the state", [this] { Run(); })) {}
 
 DiskThread::~DiskThread() {
   {

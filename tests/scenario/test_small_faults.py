@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 from lib import apps, certs, check, tlspeer
 from lib.case import sanitized, slowness
@@ -135,6 +136,14 @@ def test_a_state_file_that_is_too_large_is_not_read(case):
     again = Mooring.connect_proxy(case, *flags)
     again.wait_log(r"more than the \d+ ")
     check.below(again.process.resident(), 512 << 20, "bytes in memory, of a file of a GiB")
+
+
+def test_each_thread_says_what_it_is_for(case):
+    log = case.directory / "access.log"
+    mooring = Mooring.from_yaml(case, settings(case, workers=2, access_log={"to": str(log)}))
+    names = [comm.read_text().strip() for comm in Path(f"/proc/{mooring.pid}/task").glob("*/comm")]
+    check.equal(sorted(name for name in names if name != "mooring"), ["access-log", "log", "recorder", "worker", "worker"],
+                "names of threads beside the control loop's")
 
 
 def test_no_path_of_the_building_machine_stands_in_the_program(case):
