@@ -256,6 +256,14 @@ def real_consul(chosen=""):
     return None
 
 
+def put(url, body):
+    """put is a command that sends the body by the tools of this machine: the smallest Debian has no curl."""
+    if shutil.which("curl"):
+        return f"curl -sSf -X PUT -d {shlex.quote(body)} {shlex.quote(url)}"
+    program = f"from urllib.request import Request, urlopen; urlopen(Request({url!r}, {body!r}.encode(), method='PUT'))"
+    return f"python3 -c {shlex.quote(program)}"
+
+
 def commands(mesh, arguments, folder, agent_port, mount, admin, api_admin):
     """What to play with, as (what, command of a shell): each works as it stands, from any folder."""
     mooring = shlex.quote(os.path.abspath(arguments.mooring))
@@ -265,9 +273,8 @@ def commands(mesh, arguments, folder, agent_port, mount, admin, api_admin):
         intention = f"CONSUL_HTTP_ADDR=127.0.0.1:{agent_port} {shlex.quote(os.path.abspath(consul))} intention"
         deny, allow = f"{intention} create -deny api payment", f"{intention} delete api payment"
     else:
-        exact = f"'http://127.0.0.1:{agent_port}/v1/connect/intentions/exact?source=api&destination=payment'"
-        deny, allow = (f"curl -sSf -X PUT -d '{{\"SourceType\": \"consul\", \"Action\": \"{action}\"}}' {exact}"
-                       for action in ("deny", "allow"))
+        exact = f"http://127.0.0.1:{agent_port}/v1/connect/intentions/exact?source=api&destination=payment"
+        deny, allow = (put(exact, f'{{"SourceType": "consul", "Action": "{action}"}}') for action in ("deny", "allow"))
     pids = " ".join(str(process.pid) for _, process in mesh.running)
     return [("pay", f"printf 'order 1\\n' | timeout 2 bash -c 'exec 3<>/dev/tcp/127.0.0.1/{mount}; cat >&3; head -1 <&3'"),
             ("payment", f"{mooring} status -admin-addr 127.0.0.1:{admin}"),

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -140,5 +141,16 @@ def test_the_commands_that_the_quickstart_leaves_work_as_they_stand(case):
 
 
 def test_without_consul_the_quickstart_leaves_commands_of_curl(case):
+    if not shutil.which("curl", path="/usr/bin:/bin"):
+        raise check.Skip("no curl")
     printed = kept_up(env={**os.environ, "MOORING_CACHE": str(case.directory), "PATH": "/usr/bin:/bin"})
     check.true(printed["deny"].startswith("curl "), printed["deny"])
+
+
+def test_without_consul_and_curl_the_quickstart_leaves_commands_of_python(case):
+    tools = case.directory / "tools"
+    tools.mkdir()
+    for tool in ("bash", "cat", "head", "timeout", "rm", "python3", "env", "sh"):
+        (tools / tool).symlink_to(shutil.which(tool, path="/usr/bin:/bin"))
+    printed = kept_up(env={**os.environ, "MOORING_CACHE": str(case.directory), "PATH": str(tools)})
+    check.true(printed["deny"].startswith("python3 -c "), printed["deny"])

@@ -7,14 +7,12 @@ import shutil
 import signal
 import socket
 
-from lib import check
+from lib import check, stranger
 from lib.case import Process, sanitized, slowness
 from lib.static import Static
 from lib.strace import Injected
 
 EXPECTED_SECONDS = 12
-
-STRANGER = 64999  # a uid that nothing else runs under
 
 
 def lost_to_the_shortage(case, error):
@@ -69,14 +67,12 @@ def test_without_epoll_watches_a_start_says_so_and_ends_with_1(case):
 
 
 def as_stranger(case, name, limits, *arguments):
-    if os.geteuid() != 0:
-        raise check.Skip("becoming another user needs root")
+    mooring = stranger.program(case)
     for tool in ("setpriv", "prlimit"):
         if not shutil.which(tool):
             raise check.Skip(f"no {tool} (util-linux)")
-    os.chmod(case.directory, 0o755)
-    return Process(case, ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", "prlimit", limits,
-                          os.environ["MOORING_BIN"], *arguments], name, cwd="/")
+    return Process(case, ["setpriv", f"--reuid={stranger.USER}", f"--regid={stranger.USER}", "--clear-groups", "prlimit", limits,
+                          mooring, *arguments], name, cwd="/")
 
 
 def test_without_a_thread_a_start_names_the_limit_and_ends_with_1(case):
