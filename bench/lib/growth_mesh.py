@@ -1,4 +1,4 @@
-"""What a growth run starts and drives: Moorings configured by files alone, a backend, held connections, load."""
+"""What bench/growth and bench/seen start and drive: Moorings configured by files alone, a backend, held connections, load."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import resource
 import selectors
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import time
@@ -13,7 +14,7 @@ import time
 from lib import certs, ports
 from lib.mooring import yaml_text
 
-START_SECONDS = 10.0
+START_SECONDS = 30.0  # under callgrind a start takes seconds
 STALL_SECONDS = 10.0
 UNDER_WAY = 64  # connections that are opened at a time
 ECHO = b"e"     # the backend's way of answering is chosen by the first byte; see servers.h
@@ -73,35 +74,53 @@ class Mesh:
         self._processes = []
         self._authority = certs.Authority()
         self.db_uri = self._authority.uri("db")
-        self._identities = {name: self._identity(name) for name in ("web", "db")}
-        port = self._free_port()
+        self._roots = self._write("roots.pem", self._authority.pem)
+        self._identities = {name: self.identity(name) for name in ("web", "db")}
+        port = self.free_port()
         self.backend = self._start([load, "backend", "--port", str(port)], port, "backend")
 
-    def inbound(self, rules=1, host="127.0.0.1"):
-        """inbound is db's sidecar. Of its rules, all that count, only the last in the order of names covers web."""
-        port = self._free_port()
+    def inbound(self, rules=1, host="127.0.0.1", under=(), **more):
+        """inbound is db's sidecar. Of its rules, all that count, only the last in the order of names covers web. `more` are
+        settings of the file, `under` is a command that it runs under."""
+        port = self.free_port()
         names = [f"caller-{i:05}" for i in range(rules - 1)] + ["web"]
         settings = {"service": "db", "identity": self._identities["db"],
                     "public_listener": {"address": f"{host}:{port}", "local_app": f"127.0.0.1:{self.backend.port}"},
                     "intentions": {"default": "deny",
-                                   "rules": [{"source": name, "action": "allow"} for name in names]}}
-        return self._run("inbound", settings, port)
+                                   "rules": [{"source": name, "action": "allow"} for name in names]}, **more}
+        return self._run("inbound", settings, port, under)
 
     def services(self, count):
         """services is one process with so many services, each with a public listener; the last of them listens on its port."""
-        ports_of_all = [self._free_port() for _ in range(count)]
-        services = [{"service": f"s{number}", "identity": self._identity(f"s{number}"), "intentions": {"default": "allow"},
+        ports_of_all = [self.free_port() for _ in range(count)]
+        services = [{"service": f"s{number}", "identity": self.identity(f"s{number}"), "intentions": {"default": "allow"},
                      "public_listener": {"address": f"127.0.0.1:{port}", "local_app": f"127.0.0.1:{self.backend.port}"}}
                     for number, port in enumerate(ports_of_all)]
         return self._run("services", services[0] if count == 1 else {"services": services}, ports_of_all[-1])
 
-    def outbound(self, endpoints):
+    def outbound(self, endpoints, **more):
         """outbound is web's sidecar."""
-        port = self._free_port()
+        port = self.free_port()
         settings = {"service": "web", "identity": self._identities["web"],
                     "upstreams": [{"service": "db", "listen": f"127.0.0.1:{port}", "spiffe_id": self.db_uri,
-                                   "endpoints": endpoints}]}
+                                   "endpoints": endpoints}], **more}
         return self._run("outbound", settings, port)
+
+    def call(self, port, caller):
+        """call has a service of that name pass one byte there and back, over TLS of its own."""
+        if caller not in self._identities:
+            self._identities[caller] = self.identity(caller)
+        files = self._identities[caller]
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False  # whom we call is not the point
+        context.load_verify_locations(files["roots"])
+        context.load_cert_chain(files["certificate"], files["private_key"])
+        with socket.create_connection(("127.0.0.1", port), STALL_SECONDS) as plain:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or the byte would wait 40 ms for the ACK of the handshake
+            with context.wrap_socket(plain) as tls:
+                tls.sendall(ECHO)
+                if tls.recv(1) != ECHO:
+                    raise RuntimeError(f"no byte came back to {caller}")
 
     def caller_flags(self):
         """caller_flags let bench-load call db as web, by TLS."""
@@ -125,27 +144,28 @@ class Mesh:
         while self._processes:
             self._processes.pop().close()
 
-    def _run(self, kind, settings, port):
+    def _run(self, kind, settings, port, under=()):
         path = self.folder / f"{kind}-{port}.yaml"
         path.write_text(yaml_text({**settings, "log_level": "WARN", "drain_delay": "0s", "drain_time": "0s"}) + "\n")
-        return self._start([self._mooring, "proxy", "-config", path], port, f"{kind}-{port}")
+        return self._start([*under, self._mooring, "proxy", "-config", path], port, f"{kind}-{port}")
 
     def _start(self, command, port, name):
         process = Process(command, port, self.folder / f"{name}.log")
         self._processes.append(process)
         return process
 
-    def _free_port(self):
+    def free_port(self):
         while ports.listening(self._next_port):
             self._next_port += 1
         self._next_port += 1
         return self._next_port - 1
 
-    def _identity(self, service):
+    def identity(self, service):
+        """identity is the settings of a service's certificate, key and roots."""
         leaf = self._authority.leaf(service)
         return {"certificate": self._write(f"{service}.pem", leaf.chain_pem),
                 "private_key": self._write(f"{service}.key", leaf.key_pem),
-                "roots": self._write("roots.pem", self._authority.pem)}
+                "roots": self._roots}
 
     def _write(self, name, text):
         path = self.folder / name
