@@ -1,5 +1,6 @@
 #include "proxy/control/upstream_source.h"
 
+#include <algorithm>
 #include <chrono>
 #include <set>
 #include <utility>
@@ -53,13 +54,13 @@ Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale
 UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
                                config::UpstreamSettings upstream, milliseconds connect_timeout,
                                milliseconds idle_timeout,
-                               std::shared_ptr<data::Histories> histories, OnChange on_change)
+                               std::shared_ptr<data::UpstreamMemory> memory, OnChange on_change)
     : loop_(loop),
       log_(log),
       settings_(std::move(upstream)),
       connect_timeout_(settings_.connect_timeout.value_or(connect_timeout)),
       idle_timeout_(settings_.idle_timeout.value_or(idle_timeout)),
-      histories_(std::move(histories)),
+      memory_(std::move(memory)),
       on_change_(std::move(on_change)),
       names_(
           net::NameService::Of(loop).names(), net::NameKind::kEndpoint,
@@ -271,6 +272,9 @@ void UpstreamSource::Publish() {
   rules->identity = IdentityToProve();
   rules->endpoints = names_.endpoints();
   for (data::Endpoint& endpoint : rules->endpoints) endpoint.identity = rules->identity;
+  std::stable_sort(
+      rules->endpoints.begin(), rules->endpoints.end(),
+      [](const data::Endpoint& a, const data::Endpoint& b) { return a.nearness < b.nearness; });
   rules->connect_timeout = connect_timeout_;
   rules->idle_timeout = idle_timeout_;
   rules->stale = watch_ && watch_->TooOld();
@@ -281,7 +285,7 @@ void UpstreamSource::Publish() {
     return;
   }
   // until then those of before are not forgotten
-  if (rules->known) histories_->Attach(&rules->endpoints);
+  if (rules->known) memory_->histories.Attach(&rules->endpoints);
   const bool said = !TooLongToDial().empty();
   rules_ = std::move(rules);
   if (const std::string why = TooLongToDial(); !said && !why.empty())

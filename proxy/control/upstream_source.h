@@ -20,8 +20,8 @@
 #include "proxy/control/endpoint_names.h"
 #include "proxy/control/healthy_instances.h"
 #include "proxy/control/watch.h"
-#include "proxy/data/endpoint_history.h"
 #include "proxy/data/snapshot.h"
+#include "proxy/data/upstream_memory.h"
 
 namespace mooring::control {
 
@@ -30,11 +30,10 @@ class UpstreamSource final {
   using OnChange = std::function<void()>;
 
   // `agent` may be null if the upstream has static endpoints. The two timeouts hold unless
-  // `upstream` has its own. `histories` are those of its listener, which may be older than this
-  // object.
+  // `upstream` has its own. `memory` is that of its listener, which may be older than this object.
   UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent, config::UpstreamSettings upstream,
                  net::milliseconds connect_timeout, net::milliseconds idle_timeout,
-                 std::shared_ptr<data::Histories> histories, OnChange on_change);
+                 std::shared_ptr<data::UpstreamMemory> memory, OnChange on_change);
   UpstreamSource(const UpstreamSource&) = delete;
   UpstreamSource& operator=(const UpstreamSource&) = delete;
 
@@ -49,7 +48,7 @@ class UpstreamSource final {
   std::shared_ptr<const data::UpstreamRules> Rules() const { return rules_; }
   const config::UpstreamSettings& settings() const { return settings_; }
   const EndpointNames& names() const { return names_; }
-  const std::shared_ptr<data::Histories>& histories() const { return histories_; }
+  const std::shared_ptr<data::UpstreamMemory>& memory() const { return memory_; }
   const Watch* watch() const { return watch_ ? &*watch_ : nullptr; }
   // Answered: the agent has said who the instances are, or that it will not say; static endpoints
   // need nobody's answer.
@@ -82,7 +81,7 @@ class UpstreamSource final {
   const config::UpstreamSettings settings_;
   const net::milliseconds connect_timeout_;
   const net::milliseconds idle_timeout_;
-  const std::shared_ptr<data::Histories> histories_;
+  const std::shared_ptr<data::UpstreamMemory> memory_;
   const OnChange on_change_;
   const std::shared_ptr<data::LastUse> use_ = std::make_shared<data::LastUse>();
   std::optional<Watch> watch_;

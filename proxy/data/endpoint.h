@@ -5,6 +5,7 @@
 // endpoints have in common they share.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -26,12 +27,17 @@ struct Instance {
   bool operator==(const Instance&) const = default;
 };
 
+// Nearness is how far an instance is from us, as the catalog has it.
+enum class Nearness { kNode, kZone, kFar };
+inline constexpr std::size_t kNearnesses = 3;
+
 struct Endpoint {
   net::SocketAddress address;
   // to prove; null: not known yet, and then it is not dialled
   std::shared_ptr<const authz::ServiceId> identity;
   // its share of the connections, beside those of the others; 1 to 65535
   int weight = 1;
+  Nearness nearness = Nearness::kFar;
   // null: nothing is said of it, as of one that the file names
   std::shared_ptr<const Instance> instance;
   // What was met with there. Not null in a snapshot (endpoint_history.h); no part of what makes two
@@ -46,8 +52,8 @@ bool Same(const std::shared_ptr<T>& a, const std::shared_ptr<T>& b) {
 }
 
 inline bool operator==(const Endpoint& a, const Endpoint& b) {
-  return a.address == b.address && a.weight == b.weight && Same(a.identity, b.identity) &&
-         Same(a.instance, b.instance);
+  return a.address == b.address && a.weight == b.weight && a.nearness == b.nearness &&
+         Same(a.identity, b.identity) && Same(a.instance, b.instance);
 }
 
 }  // namespace mooring::data

@@ -20,6 +20,9 @@ namespace mooring::data {
 struct Choice {
   bool begun = false;
   std::uint64_t turn = 0;
+  // The search's own: none of its attempts is under way any more. Where no other endpoint is left
+  // it is then given those that are ejected, too.
+  bool last_resort = false;
   std::shared_ptr<const EndpointHistory> last;  // of the endpoint that was given last
   // of those before: nearly always none
   std::unordered_set<std::shared_ptr<const EndpointHistory>> tried;

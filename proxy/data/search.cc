@@ -55,7 +55,8 @@ void Search::OnSnapshot() {
 }
 
 void Search::TryNext() {
-  upstream_->Pick(choice_, &lease_);
+  choice_.last_resort = true;  // one attempt at a time: the one before is over
+  upstream_->Pick(choice_, host_.loop().now(), &lease_);
   if (!lease_ || Left().count() <= 0) {
     GiveUp(attempts_.Verdict(/*exhausted=*/!lease_));
     return;
@@ -189,9 +190,8 @@ void Search::AttemptFailed(CloseReason reason, const std::string& detail) {
                      {"reason", CloseReasonName(reason)},
                      {"detail", detail}});
   if (reason != CloseReason::kOutOfResources) {
-    upstream_->Report(*lease_, LoadBalancer::Outcome::kFailed,
-                      Between(attempt_began_, host_.loop().now()));
     lease_->endpoint().history->FailedFor(reason, host_.loop().now());
+    upstream_->Report(*lease_, LoadBalancer::Outcome::kFailed, attempt_began_, host_.loop().now());
   }
   attempts_.Failed(reason);
   failure_ = endpoint + ": " + detail;
@@ -222,7 +222,7 @@ void Search::Describe(Record* record) const noexcept {
 
 Lease Search::Conclude() {
   stage_ = Stage::kOver;
-  upstream_->Report(*lease_, LoadBalancer::Outcome::kProven, Between(attempt_began_, found_at_));
+  upstream_->Report(*lease_, LoadBalancer::Outcome::kProven, attempt_began_, found_at_);
   Lease lease = std::move(*lease_);
   lease_.reset();
   return lease;

@@ -5,6 +5,8 @@
 // one before.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <string>
@@ -48,8 +50,11 @@ struct UpstreamRules {
   bool known = false;  // endpoints have been learnt at least once, even if there are none
   // of its instances; null: not known yet, dial nobody
   std::shared_ptr<const authz::ServiceId> identity;
-  // healthy ones, each with its identity and history
+  // healthy ones, each with its identity and history; the nearest first
   std::vector<Endpoint> endpoints;
+  // how many instances the catalog lists of each nearness, healthy or not; 0: as many as endpoints
+  // has of it
+  std::array<std::size_t, kNearnesses> listed{};
   milliseconds connect_timeout{5'000};  // TCP and TLS of all attempts together
   milliseconds idle_timeout{0};         // 0: none
   bool stale = false;                   // the endpoints are older than max_stale

@@ -56,15 +56,24 @@ class Upstream final {
   const std::shared_ptr<const UpstreamRules>& rules() const { return rules_; }
 
   // Pick leases the endpoint to try next; it makes `lease` empty if this search has been given all
-  // of them.
-  void Pick(Choice& choice, std::optional<Lease>* lease) {
+  // that it may have. No search is given one twice.
+  void Pick(Choice& choice, net::MonotonicTime, std::optional<Lease>* lease) {
     lease->reset();
     if (const Endpoint* endpoint = balancer_->Pick(choice)) lease->emplace(*endpoint, list_);
   }
-  void Report(const Lease& lease, LoadBalancer::Outcome outcome,
-              std::chrono::microseconds took) noexcept {
-    balancer_->Report(lease.endpoint(), outcome, took);
+  // Report says what came of an attempt at a leased endpoint: when it began, when it was proven or
+  // failed. A denial, a shortage of ours and an attempt that we gave up ourselves are not reported.
+  void Report(const Lease& lease, LoadBalancer::Outcome outcome, net::MonotonicTime began,
+              net::MonotonicTime now) noexcept {
+    balancer_->Report(lease.endpoint(), outcome,
+                      std::chrono::duration_cast<std::chrono::microseconds>(now - began));
   }
+  // DueProbe leases an ejected endpoint whose time is over, for one attempt that no client waits
+  // for: at most one a second and endpoint, of all workers. Empty: none is due.
+  std::optional<Lease> DueProbe(net::MonotonicTime) { return std::nullopt; }
+  // ReportProbe is Report for what DueProbe gave. It is counted apart.
+  void ReportProbe(const Lease&, LoadBalancer::Outcome, net::MonotonicTime,
+                   net::MonotonicTime) noexcept {}
   // IdentityOf is whom a leased endpoint must prove to be by the rules of now; null: nobody could.
   std::shared_ptr<const authz::ServiceId> IdentityOf(const Lease& lease) const;
 

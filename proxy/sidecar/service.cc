@@ -145,11 +145,11 @@ void Service::ApplyUpstreams() {
   for (const control::NamedUpstream& upstream : config_->upstreams) {
     const auto old = upstreams_.find(upstream.listener);
     if (old != upstreams_.end() && old->second->settings() == upstream.settings) continue;
-    auto histories =
-        old != upstreams_.end() ? old->second->histories() : std::make_shared<data::Histories>();
+    auto memory =
+        old != upstreams_.end() ? old->second->memory() : std::make_shared<data::UpstreamMemory>();
     auto source = std::make_unique<control::UpstreamSource>(
         loop_, log_, agent_.get(), upstream.settings, config_->connect_timeout,
-        config_->idle_timeout, std::move(histories), [this] { Changed(); });
+        config_->idle_timeout, std::move(memory), [this] { Changed(); });
     source->Start();
     next[upstream.listener] = std::move(source);
   }

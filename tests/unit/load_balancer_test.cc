@@ -22,6 +22,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr net::MonotonicTime kNow{1h};
+
 Endpoint At(int number, int weight = 1, const std::string& id = "") {
   Endpoint endpoint;
   endpoint.address = *net::SocketAddress::FromLiteral(net::Address::Tcp(
@@ -237,23 +239,23 @@ TEST_CASE(
   const EndpointHistory& history = *rules->endpoints[0].history;
   Choice choice;
   std::optional<Lease> lease;
-  one.Pick(choice, &lease);
+  one.Pick(choice, kNow, &lease);
   REQUIRE(lease);
   CHECK(history.in_flight() == 1);
   {
     Choice second;
     std::optional<Lease> another;
-    other.Pick(second, &another);
+    other.Pick(second, kNow, &another);
     CHECK(history.in_flight() == 2);
-    other.Report(*another, LoadBalancer::Outcome::kFailed, 1ms);
+    other.Report(*another, LoadBalancer::Outcome::kFailed, kNow - 1ms, kNow);
     CHECK(history.failures_in_a_row() == 1);
     CHECK(history.connect_time() == std::nullopt);
   }
   CHECK(history.in_flight() == 1);
-  one.Report(*lease, LoadBalancer::Outcome::kProven, 2ms);
+  one.Report(*lease, LoadBalancer::Outcome::kProven, kNow - 2ms, kNow);
   CHECK(history.failures_in_a_row() == 0);
   CHECK(history.connect_time() == 2ms);
-  one.Pick(choice, &lease);
+  one.Pick(choice, kNow, &lease);
   CHECK(!lease);
   CHECK(history.in_flight() == 0);
 }
@@ -279,7 +281,7 @@ TEST_CASE("upstream: whom an endpoint must prove to be is what the newest rules 
   Upstream upstream(std::make_unique<RoundRobin>(0), rules_of({{1, "db"}}, "db"));
   Choice choice;
   std::optional<Lease> lease;
-  upstream.Pick(choice, &lease);
+  upstream.Pick(choice, kNow, &lease);
   CHECK(upstream.IdentityOf(*lease)->service == "db");
   upstream.Use(rules_of({{2, "db"}, {1, "db-new"}}, "db"));
   CHECK(upstream.IdentityOf(*lease)->service == "db-new");
@@ -296,8 +298,8 @@ TEST_CASE("threads: workers write one endpoint's history at once, and nothing is
       for (int i = 0; i < 2'000; ++i) {
         Choice choice;
         std::optional<Lease> lease;
-        upstream.Pick(choice, &lease);
-        upstream.Report(*lease, LoadBalancer::Outcome::kFailed, 1us);
+        upstream.Pick(choice, kNow, &lease);
+        upstream.Report(*lease, LoadBalancer::Outcome::kFailed, kNow - 1us, kNow);
       }
     });
   }

@@ -45,7 +45,7 @@ struct World {
     settings.name = "db";
     if (set) set(&settings);
     source = std::make_unique<UpstreamSource>(here.loop, here.log, here.agent.get(), settings, 5s,
-                                              0s, std::make_shared<data::Histories>(),
+                                              0s, std::make_shared<data::UpstreamMemory>(),
                                               [this] { ++changes; });
     source->Start();
   }
@@ -237,7 +237,7 @@ TEST_CASE("upstream source: endpoints of the file need nobody's answer") {
   settings.name = "db";
   settings.endpoints = {net::Address::Tcp("127.0.0.1", 5), net::Address::Tcp("127.0.0.2", 6)};
   UpstreamSource source(here.loop, here.log, nullptr, settings, 5s, 0s,
-                        std::make_shared<data::Histories>(), [] {});
+                        std::make_shared<data::UpstreamMemory>(), [] {});
   source.Start();
   CHECK(source.Answered());
   CHECK(source.Rules()->known);
