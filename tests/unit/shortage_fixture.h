@@ -117,8 +117,11 @@ struct Sidecars {
     rules->name = "db";
     rules->known = true;
     rules->identity = std::make_shared<const authz::ServiceId>(tls::ends::Service("db"));
-    rules->endpoints = {{net::SocketAddress::LocalOf(in.get()), rules->identity, 1, nullptr,
-                         std::make_shared<data::EndpointHistory>()}};
+    data::Endpoint endpoint;
+    endpoint.address = net::SocketAddress::LocalOf(in.get());
+    endpoint.identity = rules->identity;
+    endpoint.history = std::make_shared<data::EndpointHistory>();
+    rules->endpoints = {endpoint};
     auto snapshot = std::make_shared<data::Snapshot>();
     snapshot->identity = IdentityOf(web_leaf);
     snapshot->upstreams["db"] = std::move(rules);
