@@ -39,7 +39,9 @@ class Worker final : public net::Keeper {
   void Start();  // starts the thread; throws as net::StartThread does
 
   net::Loop& loop() { return loop_; }
-  net::milliseconds lag() const { return lag_.worst(); }  // any thread
+  // any thread
+  net::milliseconds lag() const { return lag_.worst(); }
+  net::MonotonicTime turned_at() const { return lag_.turned_at(); }
 
  private:
   void OnEscaped() noexcept override;  // from work that is no connection's

@@ -1,7 +1,7 @@
 // LagMeter: how long a loop has kept a timer waiting, at worst, within the last minute or two.
 //
 // It looks twice a second. Made and begun on the control thread before the loop runs, or on the
-// loop's own; worst() is anybody's.
+// loop's own; worst() and turned_at() are anybody's.
 #pragma once
 
 #include <algorithm>
@@ -23,6 +23,10 @@ class LagMeter final {
     begun_ = loop_.now();
     Next();
   }
+  // turned_at is when it looked last: long ago, and the loop stands still.
+  MonotonicTime turned_at() const {
+    return MonotonicTime(MonotonicTime::duration(turned_at_.load(std::memory_order_relaxed)));
+  }
   milliseconds worst() const {
     return milliseconds(
         std::max(now_.load(std::memory_order_relaxed), before_.load(std::memory_order_relaxed)));
@@ -33,6 +37,7 @@ class LagMeter final {
   static constexpr std::chrono::minutes kSpan{1};
 
   void Next() {
+    turned_at_.store(loop_.now().time_since_epoch().count(), std::memory_order_relaxed);
     due_ = loop_.now() + kEvery;
     timer_.Start(kEvery);
   }
@@ -52,6 +57,7 @@ class LagMeter final {
   Timer timer_;
   MonotonicTime due_{};
   MonotonicTime begun_{};  // of the minute at hand
+  std::atomic<MonotonicTime::rep> turned_at_{0};
   std::atomic<std::int64_t> now_{0};
   std::atomic<std::int64_t> before_{0};
 };

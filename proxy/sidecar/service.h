@@ -58,6 +58,8 @@ class Service final {
     // port; empty: there is none.
     virtual std::string OtherListener(const Service& service,
                                       const net::Address& address) const = 0;
+    // OnReadiness: it has become ready, or is not any more.
+    virtual void OnReadiness(Service& service) = 0;
     // OnDrained: the last step of its drain is done.
     virtual void OnDrained(Service& service) = 0;
 

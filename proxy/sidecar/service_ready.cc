@@ -127,6 +127,7 @@ void Service::CheckReady() {
   } else {
     log_.Warn("sidecar", "not ready", {{"reason", reasons.front()}});
   }
+  owner_.OnReadiness(*this);
 }
 
 }  // namespace mooring::sidecar

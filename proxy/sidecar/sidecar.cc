@@ -1,5 +1,6 @@
 #include "proxy/sidecar/sidecar.h"
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -66,6 +67,32 @@ void Sidecar::Tick() {
     loop_.Attend(this, [&service] { service->Tick(); });
   }
   loop_.Attend(this, [this] { SayAccessLog(); });
+  loop_.Attend(this, [this] { TellManager(); });
+}
+
+void Sidecar::TellManager() {
+  if (!supervision_.there()) return;
+  const std::vector<std::string> missing = NotReady();
+  if (draining_) {
+    std::int64_t awaited = 0;
+    for (const auto& worker : workers_) {
+      for (std::size_t i = 0; i < services_.size(); ++i) awaited += worker->service(i).active();
+    }
+    supervision_.Tell(false, "draining: " + std::to_string(awaited) + " connections are open");
+    return;
+  }
+  const std::vector<std::string> less = missing.empty() ? Degraded() : missing;
+  std::string state = missing.empty() ? "ready" : "not ready: ";
+  if (missing.empty() && !less.empty()) state += ", degraded: ";
+  if (!less.empty()) state += less.front();
+  if (less.size() > 1) state += " (and " + std::to_string(less.size() - 1) + " more)";
+  supervision_.Tell(missing.empty(), state);
+}
+
+bool Sidecar::WorkersTurn(milliseconds within) const {
+  const net::MonotonicTime now = loop_.now();
+  return std::all_of(workers_.begin(), workers_.end(),
+                     [&](const auto& worker) { return now - worker->turned_at() <= within; });
 }
 
 void Sidecar::OnCannotStart(Service& service, const std::string& message,

@@ -26,6 +26,7 @@
 #include "proxy/observe/exposition.h"
 #include "proxy/observe/recorder.h"
 #include "proxy/sidecar/service.h"
+#include "proxy/sidecar/supervision.h"
 
 namespace mooring::sidecar {
 
@@ -56,6 +57,7 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   void OnCannotStart(Service& service, const std::string& message,
                      const std::vector<std::string>& more) override;
   std::string OtherListener(const Service& service, const net::Address& address) const override;
+  void OnReadiness(Service&) override { TellManager(); }
   void OnDrained(Service& service) override;
 
   // OnEscaped: work was cut short, most likely for lack of memory. What was known stays; it is
@@ -112,6 +114,8 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   // CloseAccounts writes what connections have reported, within a second or so.
   void CloseAccounts() noexcept;
 
+  void TellManager();  // how we are
+  bool WorkersTurn(net::milliseconds within) const;
   void OnHangup();
   void SayAccessLog();  // what is missing there
 
@@ -142,6 +146,8 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   const std::shared_ptr<std::size_t> questions_ = std::make_shared<std::size_t>(0);
   net::Timer tick_;
   net::LagMeter lag_{loop_};
+  Supervision supervision_{loop_, Supervision::Environment::Read(),
+                           [this](net::milliseconds within) { return WorkersTurn(within); }};
   net::Timer end_anyway_;
   net::MonotonicTime terminated_at_{};  // the last signal to stop
   bool hurrying_ = false;               // there has been another one

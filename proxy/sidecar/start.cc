@@ -43,6 +43,9 @@ Status Sidecar::Prepare() {
   if (Status started = StartWorkers(); !started) return started;
   tick_.Start(milliseconds(0));
   lag_.Begin();
+  if (!supervision_.complaint().empty())
+    log_.Warn("sidecar", "the service manager is not told", {{"error", supervision_.complaint()}});
+  supervision_.Begin();
   SayStart();
   for (std::size_t i = 0; i < services_.size() && !exiting_; ++i) {
     std::vector<data::ServiceHost*> hosts;

@@ -33,6 +33,7 @@ void Sidecar::OnTerminate() {
     return;
   }
   draining_ = true;
+  supervision_.Ends();
   terminated_at_ = loop_.now();
   for (const auto& service : services_) loop_.Attend(this, [&service] { service->BeginDrain(); });
 }
@@ -56,6 +57,8 @@ void Sidecar::Exit(int code) {
 
 void Sidecar::Fatal(const std::string& message, const std::vector<std::string>& more) {
   if (!End(1)) return;
+  supervision_.Ends();
+  supervision_.Tell(false, "cannot start: " + message);
   log_.Complain(message, more);
   // A registration needs the inbound side alone, so an upstream's port that is taken may be found
   // out after it. The last to be gone ends the process: with the last share of this.

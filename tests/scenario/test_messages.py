@@ -298,7 +298,7 @@ def test_the_unit_of_the_readme_is_a_good_one(case):
         readme = file.read()
     shown = "".join(f"    {line}\n" if line else "\n" for line in unit.split("\n", 1)[1].splitlines())
     check.true(shown in readme, "README.md shows examples/mooring.service")
-    for key in ("User", "Restart", "After", "LimitNOFILE", "MemoryMax", "TimeoutStopSec", "WantedBy"):
+    for key in ("DynamicUser", "Type", "WatchdogSec", "Restart", "After", "LimitNOFILE", "MemoryMax", "WantedBy"):
         check.true(re.search(rf"^{key}=.", unit, re.M), key)
     if not shutil.which("systemd-analyze"):
         raise check.Skip("systemd-analyze is not here")

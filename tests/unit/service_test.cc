@@ -47,6 +47,7 @@ struct World final : Service::Owner, net::Keeper {
   ~World() { here.loop.SetKeeper(nullptr); }
   void OnCannotStart(Service&, const std::string&, const std::vector<std::string>&) override {}
   std::string OtherListener(const Service&, const net::Address&) const override { return {}; }
+  void OnReadiness(Service&) override {}
   void OnDrained(Service&) override {}
   void OnEscaped() noexcept override { service.PublishLater(); }
 
@@ -113,6 +114,7 @@ struct Waiting final : Service::Owner {
   }
   void OnCannotStart(Service&, const std::string&, const std::vector<std::string>&) override {}
   std::string OtherListener(const Service&, const net::Address&) const override { return {}; }
+  void OnReadiness(Service&) override {}
   void OnDrained(Service&) override {}
 
   void Pass(int seconds) {
