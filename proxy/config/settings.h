@@ -49,6 +49,8 @@ struct UpstreamSettings {
   std::vector<net::Address> endpoints;        // static; empty: discovered through the agent
   std::optional<authz::ServiceId> spiffe_id;  // overrides the identity built from the name
   std::optional<milliseconds> connect_timeout;
+  std::optional<unsigned> attempts;
+  std::optional<milliseconds> attempt_delay;
   std::optional<milliseconds> idle_timeout;
   std::optional<bool> tls_resumption;
   std::string from;  // where `listen` was written, for messages: "-upstream db"; empty: not here
@@ -106,6 +108,8 @@ struct ServiceSettings {
   milliseconds handshake_timeout{10'000};  // whole TLS handshake of an accepted connection
   // upstream: TCP, TLS and every further attempt together
   milliseconds connect_timeout{5'000};
+  unsigned attempts = 10;           // endpoints that one connection is tried with, at most
+  milliseconds attempt_delay{250};  // after it the next attempt begins beside the newest
   milliseconds local_connect_timeout{1'000};  // to the local app
   bool proxy_protocol = false;                // tell the local app who calls
   milliseconds idle_timeout{0};               // no byte either way; 0: none

@@ -16,6 +16,7 @@ constexpr SizeRange kMemoryPart{std::size_t{1} << 20, std::size_t{1} << 40};
 constexpr unsigned kMostWorkers = 256;
 constexpr unsigned kMostHandshakes = 1'000'000;
 constexpr unsigned kMostOneIn = 1'000'000;
+constexpr unsigned kMostAttempts = 100;
 
 constexpr kind::Word<LogLevel> kLogLevel{&Settings::log_level, ParseLogLevel, LogLevelText,
                                          "level"};
@@ -280,6 +281,22 @@ constexpr Setting kTable[] = {
      .change = Change::kRunning,
      .sample = "5s",
      .says = "As connect_timeout below, for this upstream alone. Without it: that one."},
+    {.in = In::kUpstreams,
+     .key = "attempts",
+     .value = kind::Number{&UpstreamSettings::attempts, 1, kMostAttempts},
+     .config_key = "attempts",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .sample = "10",
+     .says = "As attempts below, for this upstream alone. Without it: that one."},
+    {.in = In::kUpstreams,
+     .key = "attempt_delay",
+     .value = kind::Duration{&UpstreamSettings::attempt_delay, Zero::kRefused},
+     .config_key = "attempt_delay_ms",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .sample = "250ms",
+     .says = "As attempt_delay below, for this upstream alone. Without it: that one."},
     {.in = In::kUpstreams,
      .key = "idle_timeout",
      .value = kind::Duration{&UpstreamSettings::idle_timeout, Zero::kAllowed},
@@ -612,6 +629,18 @@ constexpr Setting kTable[] = {
      .flag = "connect-timeout",
      .of = Of::kEachService,
      .says = "Deadline for connecting to an upstream: TCP, TLS and every attempt together."},
+    {.key = "attempts",
+     .value = kind::Number{&ServiceSettings::attempts, 1, kMostAttempts},
+     .flag = "attempts",
+     .of = Of::kEachService,
+     .says = "How many instances of an upstream one connection is tried with, each once, before it "
+             "is given up."},
+    {.key = "attempt_delay",
+     .value = kind::Duration{&ServiceSettings::attempt_delay, Zero::kRefused},
+     .flag = "attempt-delay",
+     .of = Of::kEachService,
+     .says = "An instance that has not proven itself after this long is not waited for: the next "
+             "one is tried beside it, and the first to prove itself is used."},
     {.key = "idle_timeout",
      .value = kind::Duration{&ServiceSettings::idle_timeout, Zero::kAllowed},
      .flag = "idle-timeout",

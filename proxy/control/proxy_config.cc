@@ -114,6 +114,8 @@ std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams,
       taken.insert(listener);
     }
     upstream.tls_resumption = upstream.tls_resumption.value_or(settings.tls_resumption);
+    upstream.attempts = upstream.attempts.value_or(settings.attempts);
+    upstream.attempt_delay = upstream.attempt_delay.value_or(settings.attempt_delay);
     named.push_back({std::move(listener), std::move(upstream)});
   }
   return named;

@@ -276,6 +276,9 @@ void UpstreamSource::Publish() {
       rules->endpoints.begin(), rules->endpoints.end(),
       [](const data::Endpoint& a, const data::Endpoint& b) { return a.nearness < b.nearness; });
   rules->connect_timeout = connect_timeout_;
+  rules->attempts = settings_.attempts.value_or(rules->attempts);
+  rules->attempt_delay = settings_.attempt_delay.value_or(rules->attempt_delay);
+  rules->retries = memory_->retries;
   rules->idle_timeout = idle_timeout_;
   rules->stale = watch_ && watch_->TooOld();
   rules->resumes = settings_.tls_resumption.value_or(true);

@@ -1,8 +1,7 @@
-// Attempts: the time of one search, how its attempts share it, and what the search says when it has
+// Attempts: the time of one search, how many attempts it may make, and what it says when it has
 // found nobody.
 //
-// One silent endpoint may not eat all of the time while others are left. Pure; the time is an
-// argument.
+// Pure; the time is an argument.
 #pragma once
 
 #include <cstddef>
@@ -14,17 +13,23 @@ namespace mooring::data {
 
 class Attempts final {
  public:
-  explicit Attempts(net::MonotonicTime give_up) : give_up_(give_up) {}
+  // The search ends at `give_up`, and makes `most` attempts.
+  Attempts(net::MonotonicTime give_up, std::size_t most) : give_up_(give_up), most_(most) {}
 
   // Left is the time until the search ends: 0 or less when it is over.
   net::milliseconds Left(net::MonotonicTime now) const;
+  // MayBegin says whether one more is allowed.
+  bool MayBegin() const { return begun_ < most_; }
   // Begin counts an attempt.
   void Begin() { ++begun_; }
-  // Share is how long the attempt that was begun last may take from `now` on, where the list has so
-  // many endpoints.
-  net::milliseconds Share(net::MonotonicTime now, std::size_t endpoints) const;
-  // Failed notes why the attempt failed.
-  void Failed(CloseReason reason) { last_ = reason; }
+  // Share is how long the attempt that was begun last, at `began`, may take where no other runs
+  // beside it: the list has so many endpoints, and one that is silent may not eat all of the time.
+  net::milliseconds Share(net::MonotonicTime began, std::size_t endpoints) const;
+  // Failed notes why an attempt failed. All instances of a service go by the same intentions: where
+  // one denies us, one other is asked at most, and `another`, that began later, is under way.
+  void Failed(CloseReason reason, bool another = false);
+  // IsDenied: two of them have said so, and no third is to be asked or awaited.
+  bool IsDenied() const { return denials_ > 1; }
   // Verdict is the reason of a search without success. `exhausted`: there is no endpoint left that
   // it has not tried.
   CloseReason Verdict(bool exhausted) const;
@@ -33,7 +38,9 @@ class Attempts final {
 
  private:
   net::MonotonicTime give_up_;
+  std::size_t most_;
   std::size_t begun_ = 0;
+  int denials_ = 0;
   CloseReason last_ = CloseReason::kNoEndpoint;
 };
 

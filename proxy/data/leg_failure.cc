@@ -6,12 +6,20 @@
 namespace mooring::data {
 namespace {
 
-CloseReason OfHandshake(const tls::Session& session) noexcept {
+// OfAlert: an instance says by this one alert that it does not let us in; there is nothing wrong
+// with it.
+CloseReason OfAlert(const tls::Session& session, Reached reached) noexcept {
+  const bool denied = session.alert() == static_cast<int>(tls::Alert::kAccessDenied);
+  const bool instance = reached == Reached::kInstancesHandshake || reached == Reached::kProven;
+  return denied && instance ? CloseReason::kDenied : CloseReason::kPeerAlert;
+}
+
+CloseReason OfHandshake(const tls::Session& session, Reached reached) noexcept {
   switch (session.failure()) {
     case tls::Failure::kNone: return CloseReason::kHandshakeAborted;
     case tls::Failure::kMemory: return CloseReason::kOutOfResources;
     case tls::Failure::kCertificate: return FromRefusal(session.judgement().refusal);
-    case tls::Failure::kAlert: return CloseReason::kPeerAlert;
+    case tls::Failure::kAlert: return OfAlert(session, reached);
     case tls::Failure::kNotTls: return CloseReason::kNotTls;
     case tls::Failure::kVersion: return CloseReason::kTlsVersion;
     case tls::Failure::kNoCommonCipher:
@@ -32,9 +40,9 @@ CloseReason ReasonOf(net::Stream& failed, Reached reached) noexcept {
       if (!failed.received_anything()) return CloseReason::kProbe;
       [[fallthrough]];
     case Reached::kInstancesHandshake:
-      return session == nullptr ? CloseReason::kHandshakeAborted : OfHandshake(*session);
+      return session == nullptr ? CloseReason::kHandshakeAborted : OfHandshake(*session, reached);
     case Reached::kProven:
-      return failure == tls::Failure::kAlert ? CloseReason::kPeerAlert
+      return failure == tls::Failure::kAlert ? OfAlert(*session, reached)
                                              : CloseReason::kConnectRefused;
     case Reached::kLive:
       return failure == tls::Failure::kAlert ? CloseReason::kPeerAlert : CloseReason::kReset;

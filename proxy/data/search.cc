@@ -1,35 +1,25 @@
 #include "proxy/data/search.h"
 
+#include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <utility>
 
-#include "proxy/data/leg_failure.h"
-#include "tls/session.h"
-
 namespace mooring::data {
-namespace {
-
-std::chrono::microseconds Between(net::MonotonicTime from, net::MonotonicTime to) {
-  return std::chrono::duration_cast<std::chrono::microseconds>(to - from);
-}
-
-}  // namespace
 
 Search::Search(Host& host, Owner& owner, std::string listener)
     : host_(host),
       owner_(owner),
       listener_(std::move(listener)),
-      waiting_(host.loop(), [this] { GiveUp(CloseReason::kNotReady); }),
-      attempt_(host.loop(), [this] { OnAttemptOver(); }) {}
+      deadline_(host.loop(), [this] { OnDeadline(); }),
+      delay_(host.loop(), [this] { OnDelayOver(); }) {}
 
 void Search::Begin() {
   const auto upstream = host_.UpstreamOf(listener_);
-  const net::milliseconds limit =
-      upstream ? upstream->rules()->connect_timeout : UpstreamRules{}.connect_timeout;
-  attempts_ = Attempts(host_.loop().now() + limit);
-  if (upstream && upstream->rules()->use) upstream->rules()->use->Note(host_.loop().now());
-  waiting_.Start(limit);
+  static const UpstreamRules kUnknown;
+  const UpstreamRules& rules = upstream ? *upstream->rules() : kUnknown;
+  attempts_ = Attempts(host_.loop().now() + rules.connect_timeout, rules.attempts);
+  if (rules.use) rules.use->Note(host_.loop().now());
+  deadline_.Start(rules.connect_timeout);
   OnSnapshot();
 }
 
@@ -41,168 +31,128 @@ void Search::OnSnapshot() {
   auto upstream = host_.UpstreamOf(listener_);
   if (!upstream || !upstream->rules()->known || !upstream->rules()->identity) return;
   upstream_ = std::move(upstream);
-  identity_ = snapshot->identity;
-  waiting_.Stop();
-  if (identity_->leaf->ExpiredAt(std::chrono::system_clock::now())) {
+  stage_ = Stage::kTrying;
+  if (snapshot->identity->leaf->ExpiredAt(std::chrono::system_clock::now())) {
     GiveUp(CloseReason::kLeafExpired);  // every peer would refuse it; this names the reason
-  } else if (snapshot->roots_stale || upstream_->rules()->stale) {
+  } else if (snapshot->roots_stale || rules().stale) {
     GiveUp(CloseReason::kStale);
-  } else if (upstream_->rules()->endpoints.empty()) {
+  } else if (rules().endpoints.empty()) {
     GiveUp(CloseReason::kNoEndpoint);
   } else {
+    if (rules().retries) rules().retries->NoteConnection(host_.loop().now());
     TryNext();
   }
 }
 
+std::optional<Lease> Search::NextEndpoint() {
+  std::optional<Lease> lease;
+  if (Left().count() <= 0) return lease;
+  choice_.last_resort = under_way_.empty();
+  if (attempts_.MayBegin()) upstream_->Pick(choice_, host_.loop().now(), &lease);
+  exhausted_ = !lease;
+  return lease;
+}
+
 void Search::TryNext() {
-  choice_.last_resort = true;  // one attempt at a time: the one before is over
-  upstream_->Pick(choice_, host_.loop().now(), &lease_);
-  if (!lease_ || Left().count() <= 0) {
-    GiveUp(attempts_.Verdict(/*exhausted=*/!lease_));
-    return;
+  if (std::optional<Lease> lease = NextEndpoint()) {
+    // Nobody is kept waiting where none is left: it begins in the place of one that has failed.
+    if (attempts_.begun() > 0 && rules().retries) (void)rules().retries->Take(host_.loop().now());
+    BeginAttempt(*std::move(lease));
+  } else if (under_way_.empty()) {
+    GiveUp(attempts_.Verdict(exhausted_));
   }
+}
+
+void Search::BeginAttempt(Lease lease) {
   attempts_.Begin();
-  Dial();
+  held_back_ = false;
+  under_way_.emplace_back(host_, *this, *upstream_, std::move(lease));
+  delay_.Start(rules().attempt_delay);
+  under_way_.back().Begin(Left());
 }
 
-void Search::Dial() {
-  stage_ = Stage::kConnect;
-  attempt_began_ = host_.loop().now();
-  attempt_.Start(attempts_.Share(attempt_began_, upstream_->rules()->endpoints.size()));
-  net::ConnectStart start = net::StartConnect(lease_->endpoint().address);
-  if (start.error == 0 && !start.in_progress) {
-    OnConnected(std::move(start.fd), 0);
+void Search::OnDelayOver() {
+  const auto& budget = rules().retries;
+  if (!held_back_ && budget && !budget->Take(host_.loop().now())) {
+    held_back_ = true;
+    const net::MonotonicTime began = under_way_.back().began();
+    const auto passed = std::chrono::duration_cast<net::milliseconds>(host_.loop().now() - began);
+    delay_.Start(
+        std::max(attempts_.Share(began, rules().endpoints.size()) - passed, net::milliseconds(0)));
     return;
   }
-  dialer_.emplace(host_.loop(), std::move(start), Left(),
-                  [this](net::UniqueFd fd, int error) { OnConnected(std::move(fd), error); });
-}
-
-void Search::OnConnected(net::UniqueFd fd, int error) {
-  if (error != 0) {
-    AttemptFailed(ReasonOfDial(error, Dialed::kInstance), std::strerror(error));
+  std::optional<Lease> lease = NextEndpoint();
+  if (!lease) {  // those under way have the rest of the time
+    if (!held_back_ && budget) budget->GiveBack();
     return;
   }
-  // Leaf, roots and the identity to prove are those of now.
-  if (const auto& newest = host_.snapshot()->identity) identity_ = newest;
-  const std::shared_ptr<const authz::ServiceId> expected = upstream_->IdentityOf(*lease_);
-  if (!expected) {
-    AttemptFailed(CloseReason::kNotReady, "whom it must prove to be is not known any more");
+  if (held_back_) ExpireAll("in its share of the time");
+  BeginAttempt(*std::move(lease));
+}
+
+void Search::OnDeadline() {
+  if (stage_ == Stage::kWaiting) {
+    GiveUp(CloseReason::kNotReady);
     return;
   }
-  stage_ = Stage::kHandshake;
-  connected_at_ = host_.loop().now();
-  peer_ = std::make_unique<net::Stream>(host_.loop(), std::move(fd), this);
-  peer_->CountKept(&host_.buffers());
-  const bool resumes = try_tickets_ && upstream_->rules()->resumes;
-  const std::string place = resumes ? lease_->endpoint().address.Text() : std::string();
-  peer_->StartTls(tls::Session::Connect(identity_->client, expected->Sni(), *expected, place));
-  peer_->WantRead(true);
-  ContinueHandshake(false);  // sends the ClientHello
+  ExpireAll("in time");
+  GiveUp(attempts_.Verdict(exhausted_ || attempts_.begun() >= rules().endpoints.size()));
 }
 
-void Search::OnReadable(net::Stream&) { ContinueHandshake(true); }
-
-void Search::OnDrained(net::Stream&) {}
-
-void Search::ContinueHandshake(bool readable) {
-  if (stage_ != Stage::kHandshake) return;
-  switch (peer_->Handshake(readable)) {
-    case tls::Progress::kWantInput: return;
-    case tls::Progress::kDone: OnProven(); return;
-    case tls::Progress::kClosed:
-    case tls::Progress::kFailed: {
-      if (peer_->session()->MayFailOverTicket()) {
-        TryWithoutTicket();
-      } else {
-        AttemptFailed(ReasonOf(*peer_, Reached::kInstancesHandshake),
-                      DetailOf(*peer_, Reached::kInstancesHandshake));
-      }
-      return;
-    }
+void Search::OnProven(Attempt& winner) {
+  // Whoever was begun before the newest has had attempt_delay. Where the winner needed less, that
+  // is to their blame; where it needed more, the way or this machine may be slow.
+  const bool overtook =
+      &winner == &under_way_.back() && winner.proven_at() - winner.began() <= rules().attempt_delay;
+  for (Attempt& other : under_way_) {
+    if (&other == &winner) continue;
+    other.ResetOnClose();
+    if (overtook) NoteFailure(other, other.Expire("before another instance had proven itself"));
   }
-}
-
-// A peer that trips over a ticket, instead of ignoring one that it does not like (RFC 8446 4.2.11),
-// still gets its full handshake.
-void Search::TryWithoutTicket() {
-  peer_->session()->TicketFailed();
-  try_tickets_ = false;
-  attempt_.Stop();
-  peer_.reset();
-  if (Left().count() <= 0) {
-    GiveUp(attempts_.Verdict(/*exhausted=*/false));
-  } else {
-    Dial();
-  }
-}
-
-void Search::OnProven() {
-  // A root that was withdrawn during the handshake must not admit this peer any more.
-  if (const auto& newest = host_.snapshot()->identity;
-      newest && newest->roots != identity_->roots) {
-    identity_ = newest;
-    const tls::Judgement again = peer_->session()->Rejudge(*identity_->roots);
-    if (again.refusal != tls::Refusal::kNone) {
-      AttemptFailed(FromRefusal(again.refusal), again.detail);
-      return;
-    }
-  }
-  if (peer_->session()->resumed()) host_.counters(ListenerKind::kUpstream).resumed.Add();
-  host_.traffic().NoteHandshake(ListenerKind::kUpstream, /*done=*/true, peer_->session()->facts());
+  under_way_.remove_if([&](const Attempt& each) { return &each != &winner; });
   stage_ = Stage::kFound;
   failure_.clear();
-  found_at_ = host_.loop().now();
-  attempt_.Stop();
-  owner_.OnFound(std::move(peer_));
+  delay_.Stop();
+  deadline_.Stop();
+  owner_.OnFound(winner.TakeStream());
 }
 
-void Search::OnBroken(net::Stream& stream) {
-  if (stage_ != Stage::kHandshake) return;
-  if (stream.session()->MayFailOverTicket()) {
-    TryWithoutTicket();
-  } else {
-    AttemptFailed(ReasonOf(stream, Reached::kInstancesHandshake),
-                  DetailOf(stream, Reached::kInstancesHandshake));
+void Search::OnFailed(Attempt& attempt, const AttemptFailure& failure) {
+  NoteFailure(attempt, failure);
+  if (attempts_.IsDenied()) {
+    ResetOnClose();
+    under_way_.clear();
+    GiveUp(CloseReason::kDenied);
+    return;
   }
-}
-
-void Search::OnAttemptOver() {
-  if (stage_ == Stage::kConnect) {
-    AttemptFailed(CloseReason::kConnectTimeout, "no connection in time");
-  } else if (stage_ == Stage::kHandshake) {
-    // the time is up, but the next one may do
-    if (peer_->session()->MayFailOverTicket()) peer_->session()->TicketFailed();
-    AttemptFailed(CloseReason::kHandshakeTimeout, "no TLS handshake in time");
-  }
-}
-
-void Search::GoOn(CloseReason reason, const std::string& detail) { AttemptFailed(reason, detail); }
-
-void Search::AttemptFailed(CloseReason reason, const std::string& detail) {
-  if (stage_ == Stage::kHandshake)
-    host_.traffic().NoteHandshake(ListenerKind::kUpstream, /*done=*/false, {});
-  const std::string endpoint = lease_->endpoint().address.Text();
-  host_.counters(ListenerKind::kUpstream).attempts_failed[reason].Add();
-  host_.StrangerLog(reason, log::Level::kWarn, "upstream attempt failed", endpoint,
-                    {{"upstream", listener_},
-                     {"endpoint", endpoint},
-                     {"reason", CloseReasonName(reason)},
-                     {"detail", detail}});
-  if (reason != CloseReason::kOutOfResources) {
-    lease_->endpoint().history->FailedFor(reason, host_.loop().now());
-    upstream_->Report(*lease_, LoadBalancer::Outcome::kFailed, attempt_began_, host_.loop().now());
-  }
-  attempts_.Failed(reason);
-  failure_ = endpoint + ": " + detail;
-  attempt_.Stop();
-  dialer_.reset();
-  peer_.reset();
+  const bool newest = &attempt == &under_way_.back();
+  under_way_.remove_if([&](const Attempt& each) { return &each == &attempt; });
+  if (!newest) return;  // a later one is under way, and has its time
+  delay_.Stop();
   TryNext();
+}
+
+void Search::GoOn(CloseReason reason, const std::string& detail) {
+  stage_ = Stage::kTrying;
+  deadline_.Start(std::max(Left(), net::milliseconds(0)));
+  OnFailed(under_way_.back(), {reason, detail});
+}
+
+void Search::ExpireAll(std::string_view why) {
+  for (Attempt& attempt : under_way_) NoteFailure(attempt, attempt.Expire(why));
+  under_way_.clear();
+}
+
+void Search::NoteFailure(const Attempt& attempt, const AttemptFailure& failure) {
+  ReportFailure(host_, listener_, *upstream_, attempt.lease(), attempt.began(), failure);
+  attempts_.Failed(failure.reason, /*another=*/&attempt != &under_way_.back());
+  failure_ = attempt.endpoint().address.Text() + ": " + failure.detail;
 }
 
 void Search::GiveUp(CloseReason reason) {
   stage_ = Stage::kOver;
+  deadline_.Stop();
+  delay_.Stop();
   if (attempts_.begun() == 0) {  // failed attempts have had their own line
     host_.StrangerLog(reason, log::Level::kWarn, "upstream unreachable", listener_,
                       {{"upstream", listener_}, {"reason", CloseReasonName(reason)}});
@@ -212,24 +162,27 @@ void Search::GiveUp(CloseReason reason) {
 
 void Search::Describe(Record* record) const noexcept {
   record->attempts = static_cast<unsigned>(attempts_.begun());
-  if (!lease_) return;
-  record->endpoint = lease_->endpoint().address;
-  record->instance = lease_->endpoint().instance;
+  if (under_way_.empty()) return;
+  const Attempt& attempt = under_way_.back();
+  record->endpoint = attempt.endpoint().address;
+  record->instance = attempt.endpoint().instance;
   if (stage_ != Stage::kFound) return;
-  record->connect_took = Between(attempt_began_, connected_at_);
-  record->handshake_took = Between(connected_at_, found_at_);
+  record->connect_took = attempt.connect_took();
+  record->handshake_took = attempt.handshake_took();
 }
 
 Lease Search::Conclude() {
   stage_ = Stage::kOver;
-  upstream_->Report(*lease_, LoadBalancer::Outcome::kProven, attempt_began_, found_at_);
-  Lease lease = std::move(*lease_);
-  lease_.reset();
+  Attempt& winner = under_way_.back();
+  upstream_->Report(winner.lease(), LoadBalancer::Outcome::kProven, winner.began(),
+                    winner.proven_at());
+  Lease lease = winner.TakeLease();
+  under_way_.clear();
   return lease;
 }
 
 void Search::ResetOnClose() {
-  if (peer_) peer_->ResetOnClose();
+  for (Attempt& attempt : under_way_) attempt.ResetOnClose();
 }
 
 }  // namespace mooring::data

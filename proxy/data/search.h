@@ -1,17 +1,21 @@
 // Search: finds an instance of an upstream that proves who it is, for one connection of the app.
 //
 // It waits until identity and endpoints are known, then tries one endpoint after the other, all
-// within one deadline. Its result is a proven stream or a reason. Nothing of the app's is sent: it
-// never sees the app. Owned by a connection; its loop's thread.
+// within one deadline. The next attempt begins when the newest has failed, or when it has not
+// proven itself within attempt_delay: then beside it, so that no silent endpoint is waited for (RFC
+// 8305). The first proven one wins, and the others are closed. Its result is a proven stream or a
+// reason. Nothing of the app's is sent: it never sees the app. Owned by a connection; its loop's
+// thread.
 #pragma once
 
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "proxy/data/attempt.h"
 #include "proxy/data/attempts.h"
-#include "proxy/data/dialer.h"
 #include "proxy/data/host.h"
 #include "proxy/data/record.h"
 #include "proxy/data/upstream.h"
@@ -19,7 +23,7 @@
 
 namespace mooring::data {
 
-class Search final : public net::StreamObserver {
+class Search final : public Attempt::Owner {
  public:
   // Owner hears the result, last of all: each call may destroy the Search.
   class Owner {
@@ -47,7 +51,7 @@ class Search final : public net::StreamObserver {
   void GoOn(CloseReason reason, const std::string& detail);
   // Conclude ends it: what was found is used. The lease is the connection's from now on.
   Lease Conclude();
-  // ResetOnClose has a peer in the middle of its handshake see a reset when this is destroyed.
+  // ResetOnClose has peers in the middle of their handshakes see a reset when this is destroyed.
   void ResetOnClose();
 
   // Describe notes in `record` what is known of the attempts. It takes no memory.
@@ -56,46 +60,41 @@ class Search final : public net::StreamObserver {
   std::string TakeFailure() noexcept { return std::move(failure_); }
 
   net::milliseconds Left() const { return attempts_.Left(host_.loop().now()); }
-  // rules are those of the upstream now. Only after OnFound.
+  // rules are those of the upstream now. Not while it waits for them.
   const UpstreamRules& rules() const { return *upstream_->rules(); }
 
  private:
-  enum class Stage { kWaiting, kConnect, kHandshake, kFound, kOver };
+  enum class Stage { kWaiting, kTrying, kFound, kOver };
 
-  void OnReadable(net::Stream& stream) override;
-  void OnDrained(net::Stream& stream) override;
-  void OnBroken(net::Stream& stream) override;
+  void OnProven(Attempt& winner) override;
+  void OnFailed(Attempt& attempt, const AttemptFailure& failure) override;
 
+  // NextEndpoint is empty if there is no other one, or no time for it.
+  std::optional<Lease> NextEndpoint();
   void TryNext();
-  void Dial();
-  void OnConnected(net::UniqueFd fd, int error);
-  void ContinueHandshake(bool readable);
-  void TryWithoutTicket();
-  void OnProven();
-  void OnAttemptOver();
-  // AttemptFailed notes why this endpoint did not do and goes on with the next.
-  void AttemptFailed(CloseReason reason, const std::string& detail);
-  void NoteFailure(CloseReason reason, const std::string& detail);
+  void BeginAttempt(Lease lease);
+  void OnDelayOver();
+  void OnDeadline();
+  // ExpireAll: none of those under way is awaited any more.
+  void ExpireAll(std::string_view why);
+  // NoteFailure notes why this endpoint did not do.
+  void NoteFailure(const Attempt& attempt, const AttemptFailure& failure);
   void GiveUp(CloseReason reason);
 
   Host& host_;
   Owner& owner_;
   const std::string listener_;
-  net::Timer waiting_;  // for identity and endpoints: as long as the whole search
-  net::Timer attempt_;  // to reach one endpoint and have its proof
-  Attempts attempts_{net::MonotonicTime{}};
+  net::Timer deadline_;  // of all of it, but for what comes after OnFound
+  net::Timer delay_;     // until the next attempt begins, whatever becomes of the newest
+  Attempts attempts_{net::MonotonicTime{}, 0};
   Stage stage_ = Stage::kWaiting;
   std::shared_ptr<Upstream> upstream_;  // null while waiting
-  std::shared_ptr<const Identity> identity_;
   Choice choice_;
-  std::optional<Lease> lease_;
-  net::MonotonicTime attempt_began_{};
-  net::MonotonicTime connected_at_{};
-  net::MonotonicTime found_at_{};
-  bool try_tickets_ = true;
-  std::string failure_;  // why the last attempt has failed; empty once one is good
-  std::optional<Dialer> dialer_;
-  std::unique_ptr<net::Stream> peer_;  // until it is handed over
+  bool exhausted_ = false;        // every endpoint has been tried, or as many as may be
+  bool held_back_ = false;        // the retry budget is used up: the next begins in no other's time
+  std::list<Attempt> under_way_;  // in their order; all but the newest have had attempt_delay. Of
+                                  // kFound: the winner
+  std::string failure_;           // why the last attempt has failed; empty once one is good
 };
 
 }  // namespace mooring::data

@@ -15,6 +15,7 @@
 #include "authz/intention.h"
 #include "proxy/data/endpoint.h"
 #include "proxy/data/last_use.h"
+#include "proxy/data/retry_budget.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/socket.h"
 #include "tls/context.h"
@@ -55,11 +56,14 @@ struct UpstreamRules {
   // how many instances the catalog lists of each nearness, healthy or not; 0: as many as endpoints
   // has of it
   std::array<std::size_t, kNearnesses> listed{};
-  milliseconds connect_timeout{5'000};  // TCP and TLS of all attempts together
-  milliseconds idle_timeout{0};         // 0: none
-  bool stale = false;                   // the endpoints are older than max_stale
-  bool resumes = true;                  // TLS sessions, by tickets
-  std::shared_ptr<LastUse> use;         // noted at each connection of the app; null: nobody asks
+  milliseconds connect_timeout{5'000};   // TCP and TLS of all attempts together
+  std::size_t attempts = 10;             // endpoints that one connection is tried with, at most
+  milliseconds attempt_delay{250};       // after it the next attempt begins beside the newest
+  milliseconds idle_timeout{0};          // 0: none
+  bool stale = false;                    // the endpoints are older than max_stale
+  bool resumes = true;                   // TLS sessions, by tickets
+  std::shared_ptr<LastUse> use;          // noted at each connection of the app; null: nobody asks
+  std::shared_ptr<RetryBudget> retries;  // of all workers; null: not limited
 };
 
 // LivePolicy: what becomes of connections that live.

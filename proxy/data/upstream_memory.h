@@ -5,12 +5,16 @@
 // who else may use it.
 #pragma once
 
+#include <memory>
+
 #include "proxy/data/endpoint_history.h"
+#include "proxy/data/retry_budget.h"
 
 namespace mooring::data {
 
 struct UpstreamMemory {
   Histories histories;  // of its endpoints
+  const std::shared_ptr<RetryBudget> retries = std::make_shared<RetryBudget>();
 };
 
 }  // namespace mooring::data

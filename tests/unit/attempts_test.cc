@@ -1,4 +1,4 @@
-// How the attempts of one search share its time, and what it says at its end.
+// How many attempts a search may make, how they share its time, and what it says at its end.
 #include "proxy/data/attempts.h"
 
 #include <doctest/doctest.h>
@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 const net::MonotonicTime kStart{std::chrono::hours(1)};
 
 TEST_CASE("attempts: one endpoint has all of the time") {
-  Attempts attempts(kStart + 5s);
+  Attempts attempts(kStart + 5s, 10);
   attempts.Begin();
   CHECK(attempts.Share(kStart, 1) == 5s);
   CHECK(attempts.Share(kStart + 2s, 1) == 3s);
@@ -22,14 +22,14 @@ TEST_CASE("attempts: one endpoint has all of the time") {
 }
 
 TEST_CASE("attempts: of several, each has its part of what is left, and none less than a third") {
-  Attempts two(kStart + 6s);
+  Attempts two(kStart + 6s, 10);
   two.Begin();
   CHECK(two.Share(kStart, 2) == 3s);
   two.Failed(CloseReason::kConnectTimeout);
   two.Begin();
   CHECK(two.Share(kStart + 3s, 2) == 3s);
 
-  Attempts many(kStart + 9s);
+  Attempts many(kStart + 9s, 10);
   many.Begin();
   CHECK(many.Share(kStart, 100) == 3s);
   many.Failed(CloseReason::kConnectTimeout);
@@ -38,7 +38,7 @@ TEST_CASE("attempts: of several, each has its part of what is left, and none les
 }
 
 TEST_CASE("attempts: a list that has become shorter leaves the time to the attempt under way") {
-  Attempts attempts(kStart + 6s);
+  Attempts attempts(kStart + 6s, 10);
   for (int i = 0; i < 3; ++i) attempts.Begin();
   CHECK(attempts.Share(kStart, 1) == 6s);
   CHECK(attempts.Share(kStart, 0) == 6s);
@@ -47,15 +47,15 @@ TEST_CASE("attempts: a list that has become shorter leaves the time to the attem
 TEST_CASE(
     "attempts: the reason is that of the one endpoint, or that none of several did, or a shortage "
     "of ours") {
-  Attempts none(kStart);
+  Attempts none(kStart, 10);
   CHECK(none.Verdict(true) == CloseReason::kNoEndpoint);
 
-  Attempts one(kStart);
+  Attempts one(kStart, 10);
   one.Begin();
   one.Failed(CloseReason::kSanMismatch);
   CHECK(one.Verdict(true) == CloseReason::kSanMismatch);
 
-  Attempts two(kStart);
+  Attempts two(kStart, 10);
   two.Begin();
   two.Failed(CloseReason::kConnectRefused);
   two.Begin();
@@ -64,6 +64,42 @@ TEST_CASE(
   CHECK(two.Verdict(false) == CloseReason::kConnectTimeout);  // the time was over before the list
   two.Failed(CloseReason::kOutOfResources);
   CHECK(two.Verdict(true) == CloseReason::kOutOfResources);
+}
+
+TEST_CASE("attempts: there are as many as may be") {
+  Attempts attempts(kStart, 2);
+  CHECK(attempts.MayBegin());
+  attempts.Begin();
+  CHECK(attempts.MayBegin());
+  attempts.Begin();
+  CHECK_FALSE(attempts.MayBegin());
+}
+
+TEST_CASE("attempts: where one denies us, one other is asked at most, and it is the reason") {
+  Attempts attempts(kStart + 5s, 10);
+  attempts.Begin();
+  SUBCASE("it is asked afterwards, and does not do") {
+    attempts.Failed(CloseReason::kDenied);
+    REQUIRE(attempts.MayBegin());
+    attempts.Begin();
+    attempts.Failed(CloseReason::kConnectRefused);
+    CHECK_FALSE(attempts.MayBegin());
+    CHECK_FALSE(attempts.IsDenied());
+    CHECK(attempts.Verdict(true) == CloseReason::kDenied);
+  }
+  SUBCASE("it is asked already") {
+    attempts.Begin();
+    attempts.Failed(CloseReason::kDenied, /*another=*/true);
+    CHECK_FALSE(attempts.MayBegin());
+    CHECK_FALSE(attempts.IsDenied());
+  }
+  SUBCASE("it denies us, too") {
+    attempts.Failed(CloseReason::kDenied);
+    attempts.Begin();
+    attempts.Failed(CloseReason::kDenied);
+    CHECK_FALSE(attempts.MayBegin());
+    CHECK(attempts.IsDenied());
+  }
 }
 
 }  // namespace

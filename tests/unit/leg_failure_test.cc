@@ -98,11 +98,19 @@ TEST_CASE("leg failure: an alert and a reset, before a byte has passed and after
     return status == net::Stream::ReadStatus::kFailed;
   };
   SUBCASE("an alert is the peer's word, whenever it comes") {
+    legs.server.SendAlert(tls::Alert::kUnknownCa);
+    REQUIRE(read_failed());
+    for (const Reached reached : {Reached::kCallersHandshake, Reached::kInstancesHandshake,
+                                  Reached::kProven, Reached::kLive})
+      CHECK(ReasonOf(legs.client, reached) == CloseReason::kPeerAlert);
+  }
+  SUBCASE("an instance that does not let us in says so by an alert, and is not broken") {
     legs.server.SendAlert(tls::Alert::kAccessDenied);
     REQUIRE(read_failed());
-    CHECK(ReasonOf(legs.client, Reached::kInstancesHandshake) == CloseReason::kPeerAlert);
-    CHECK(ReasonOf(legs.client, Reached::kProven) == CloseReason::kPeerAlert);
+    CHECK(ReasonOf(legs.client, Reached::kInstancesHandshake) == CloseReason::kDenied);
+    CHECK(ReasonOf(legs.client, Reached::kProven) == CloseReason::kDenied);
     CHECK(ReasonOf(legs.client, Reached::kLive) == CloseReason::kPeerAlert);
+    CHECK(ReasonOf(legs.client, Reached::kCallersHandshake) == CloseReason::kPeerAlert);
     CHECK(DetailOf(legs.client, Reached::kProven) ==
           "the peer sent the alert \"access denied\" (49)");
   }

@@ -79,12 +79,11 @@ TEST_CASE(
   for (const config::Setting& setting : config::Table()) {
     if (setting.config_key.empty()) continue;
     const std::string key(setting.config_key);
-    const bool on_off = std::holds_alternative<config::kind::Word<bool>>(setting.value);
-    const bool number = std::holds_alternative<config::kind::Duration>(setting.value);
-    for (const std::string& value : {std::string(on_off   ? "off"
-                                                 : number ? "7000"
-                                                          : "true"),
-                                     std::string("soon")}) {
+    std::string good = "true";
+    if (std::holds_alternative<config::kind::Word<bool>>(setting.value)) good = "off";
+    if (std::holds_alternative<config::kind::Number>(setting.value)) good = "7";
+    if (std::holds_alternative<config::kind::Duration>(setting.value)) good = "7000";
+    for (const std::string& value : {good, std::string("soon")}) {
       INFO(key << " = " << value);
       auto document = Document();
       authz::UpstreamDocument upstream;
@@ -162,6 +161,33 @@ TEST_CASE("proxy config: upstreams keep datacenter, bind address, socket and tim
   CHECK(config.upstreams[0].settings.connect_timeout == milliseconds(3000));
   CHECK(config.upstreams[1].settings.listen.kind == net::Address::Kind::kUnix);
   CHECK(config.upstreams[1].settings.listen.mode == 0660);
+}
+
+TEST_CASE("proxy config: how an upstream is searched is its own, or what the settings say") {
+  auto document = Document();
+  authz::UpstreamDocument db;
+  db.name = "db";
+  db.config = {{"attempts", "3"}, {"attempt_delay_ms", "100"}};
+  authz::UpstreamDocument cache;
+  cache.name = "cache";
+  document.upstreams = {db, cache};
+  config::ServiceSettings settings;
+  settings.attempts = 4;
+  settings.attempt_delay = milliseconds(400);
+  const ProxyConfig config = FromDocument(document, settings);
+  REQUIRE(config.upstreams.size() == 2);
+  const config::UpstreamSettings& own = config.upstreams[0].settings;
+  CHECK(own.attempts == 3);
+  CHECK(own.attempt_delay == milliseconds(100));
+  const config::UpstreamSettings& other = config.upstreams[1].settings;
+  CHECK(other.attempts == 4);
+  CHECK(other.attempt_delay == milliseconds(400));
+  CHECK(config.warnings.empty());
+
+  document.upstreams[0].config = {{"attempts", "-1"}};
+  const ProxyConfig bad = FromDocument(document, settings);
+  CHECK(bad.upstreams[0].settings.attempts == 4);
+  CHECK(Warned(bad, "attempts = write a number from 1 to 100; the default holds"));
 }
 
 TEST_CASE("proxy config: what cannot be served is left out with its reason") {

@@ -3,7 +3,10 @@
 #include "proxy/data/search.h"
 
 #include <doctest/doctest.h>
+#include <poll.h>
+#include <sys/socket.h>
 
+#include <cerrno>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -13,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "proxy/data/retry_budget.h"
 #include "proxy/data/round_robin.h"
 #include "tests/unit/fake_host.h"
 #include "tests/unit/shortage_fixture.h"
@@ -31,7 +35,7 @@ class World final : public test::FakeHost, public Search::Owner {
   void OnNotFound(CloseReason reason) override { failed = reason; }
   void StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who,
                    log::Fields fields) override {
-    said_at.push_back(std::chrono::round<net::milliseconds>(loop().now() - made_at_));
+    said_at.push_back(At());
     FakeHost::StrangerLog(reason, level, message, who, fields);
   }
 
@@ -41,6 +45,9 @@ class World final : public test::FakeHost, public Search::Owner {
     auto rules = std::make_shared<UpstreamRules>();
     rules->known = true;
     rules->connect_timeout = limit;
+    rules->attempt_delay = attempt_delay;
+    rules->attempts = attempts;
+    rules->retries = retries;
     rules->identity = std::make_shared<const authz::ServiceId>(tls::ends::Service("db"));
     for (const net::SocketAddress& address : addresses) {
       Endpoint endpoint;
@@ -76,7 +83,13 @@ class World final : public test::FakeHost, public Search::Owner {
     return time >= expected - 1ms && time < expected + 1'000ms;
   }
 
+  // At is how long this world has been there.
+  net::milliseconds At() { return std::chrono::round<net::milliseconds>(loop().now() - made_at_); }
+
   net::milliseconds limit{5'000};
+  net::milliseconds attempt_delay{250};
+  std::size_t attempts = 10;
+  std::shared_ptr<RetryBudget> retries;
   bool roots_stale = false;
   Histories histories;
   std::unique_ptr<net::Stream> found;
@@ -102,8 +115,39 @@ struct Silent {
     fd = std::move(*opened);
   }
   net::SocketAddress address() const { return net::SocketAddress::LocalOf(fd.get()); }
+  // Taken is the connection that waits there.
+  net::UniqueFd Taken() const {
+    pollfd look{.fd = fd.get(), .events = POLLIN, .revents = 0};
+    REQUIRE(poll(&look, 1, 10'000) == 1);
+    return net::UniqueFd(accept4(fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  }
   net::UniqueFd fd;
 };
+
+// Instance is a Silent one that proves who it is when the test says so. Its loop outlives it.
+class Instance final : public Silent, public net::StreamObserver {
+ public:
+  void Answer(net::Loop& loop, const std::shared_ptr<const Identity>& identity) {
+    peer_ = std::make_unique<net::Stream>(loop, Taken(), this);
+    peer_->StartTls(tls::Session::Accept(identity->server));
+    peer_->WantRead(true);
+  }
+
+ private:
+  void OnReadable(net::Stream& stream) override { (void)stream.Handshake(true); }
+  void OnDrained(net::Stream&) override {}
+  void OnBroken(net::Stream&) override {}
+
+  std::unique_ptr<net::Stream> peer_;
+};
+
+// IsReset: whoever had connected has ended it by a reset.
+bool IsReset(const net::UniqueFd& peer) {
+  char byte = 0;
+  while (recv(peer.get(), &byte, 1, 0) > 0) {
+  }
+  return errno == ECONNRESET;
+}
 
 TEST_CASE(
     "search: what it finds is proven, and the one before that refused is counted against it") {
@@ -205,64 +249,220 @@ TEST_CASE("search: endpoints that come in the middle of the wait have what is le
   CHECK(World::About(world.said_at[0], 30'000ms));
 }
 
-TEST_CASE(
-    "search: a silent endpoint has its share of the time, and the reason says how far it came") {
-  test::Sidecars sidecars;
-  const Silent silent;
-  const Silent second;
-  const Silent third;
-  const auto identity = sidecars.IdentityOf(sidecars.web_leaf);
-  {
-    test::Clock clock;
-    World alone;
-    alone.limit = 5'000ms;
-    alone.Know(identity, {silent.address()});
-    Search search(alone, alone, "db");
-    search.Begin();
-    alone.Await(clock);
-    CHECK(alone.failed == CloseReason::kHandshakeTimeout);
-    REQUIRE(alone.said_at.size() == 1);
-    CHECK(World::About(alone.said_at[0], 5'000ms));
-  }
-  {
-    test::Clock clock;
-    World three;
-    three.limit = 30'000ms;
-    three.Know(identity, {silent.address(), second.address(), third.address()});
-    Search search(three, three, "db");
-    search.Begin();
-    three.Await(clock);
-    CHECK(three.failed == CloseReason::kConnectFailed);
-    CHECK(three.said == std::vector(3, CloseReason::kHandshakeTimeout));
-    REQUIRE(three.said_at.size() == 3);
-    CHECK(World::About(three.said_at[0], 10'000ms));
-    CHECK(World::About(three.said_at[1], 20'000ms));
-    CHECK(World::About(three.said_at[2], 30'000ms));
-    for (std::size_t i = 0; i < 3; ++i) {
-      CHECK(three.History(i).failures_in_a_row() == 1);
-      CHECK(three.History(i).in_flight() == 0);
-    }
-  }
-}
-
-TEST_CASE("search: a good endpoint behind a silent one is found in the time that is left") {
+TEST_CASE("search: one silent endpoint has all of the time, and the reason says how far it came") {
   test::Sidecars sidecars;
   const Silent silent;
   test::Clock clock;
+  World alone;
+  alone.Know(sidecars.IdentityOf(sidecars.web_leaf), {silent.address()});
+  Search search(alone, alone, "db");
+  search.Begin();
+  alone.Await(clock);
+  CHECK(alone.failed == CloseReason::kHandshakeTimeout);
+  REQUIRE(alone.said_at.size() == 1);
+  CHECK(World::About(alone.said_at[0], 5'000ms));
+}
+
+TEST_CASE(
+    "search: the next attempt begins beside one that is silent after attempt_delay, and all have "
+    "until the deadline") {
+  test::Sidecars sidecars;
+  const std::vector<Silent> silent(3);
+  test::Clock clock;
   World world;
-  world.limit = 40'000ms;
+  world.limit = 30'000ms;
+  world.attempt_delay = 4'000ms;
   world.Know(sidecars.IdentityOf(sidecars.web_leaf),
-             {silent.address(), net::SocketAddress::LocalOf(sidecars.in.get())});
+             {silent[0].address(), silent[1].address(), silent[2].address()});
   Search search(world, world, "db");
   search.Begin();
-  clock.RunUntil(world.loop(), [&] { return !world.said.empty(); });
+  CHECK(world.History(0).in_flight() == 1);
+  for (const std::size_t next : {1U, 2U}) {
+    clock.RunUntil(world.loop(), [&] { return world.History(next).in_flight() == 1; });
+    CHECK(World::About(world.At(), static_cast<int>(next) * 4'000ms));
+  }
+  CHECK(world.said.empty());
+  world.Await(clock);
+  CHECK(world.failed == CloseReason::kConnectFailed);
+  CHECK(world.said == std::vector(3, CloseReason::kHandshakeTimeout));
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(World::About(world.said_at[i], 30'000ms));
+    CHECK(world.History(i).failures_in_a_row() == 1);
+    CHECK(world.History(i).in_flight() == 0);
+  }
+}
+
+TEST_CASE(
+    "search: with the retry budget used up each attempt has its share of the time, and nothing "
+    "runs beside it") {
+  test::Sidecars sidecars;
+  const std::vector<Silent> silent(3);
+  test::Clock clock;
+  World world;
+  world.limit = 30'000ms;
+  world.retries = std::make_shared<RetryBudget>();
+  while (world.retries->Take(world.loop().now())) {
+  }
+  SUBCASE("each of several") {
+    world.Know(sidecars.IdentityOf(sidecars.web_leaf),
+               {silent[0].address(), silent[1].address(), silent[2].address()});
+    Search search(world, world, "db");
+    search.Begin();
+    for (std::size_t i = 0; i < 3; ++i) {
+      clock.RunUntil(world.loop(), [&] { return world.said.size() == i + 1; });
+      CHECK(World::About(world.said_at[i], static_cast<int>(i + 1) * 10'000ms));
+      // what has come in meanwhile would be enough for many
+      while (world.retries->Take(world.loop().now())) {
+      }
+    }
+    CHECK(world.failed == CloseReason::kConnectFailed);
+  }
+  SUBCASE("the only one has all of it") {
+    world.Know(sidecars.IdentityOf(sidecars.web_leaf), {silent[0].address()});
+    Search search(world, world, "db");
+    search.Begin();
+    world.Await(clock);
+    CHECK(world.failed == CloseReason::kHandshakeTimeout);
+    CHECK(World::About(world.said_at[0], 30'000ms));
+  }
+}
+
+TEST_CASE("search: as many endpoints are tried as may be") {
+  test::Sidecars sidecars;
+  World world;
+  world.attempts = 2;
+  world.Know(sidecars.IdentityOf(sidecars.web_leaf), {Refusing(), Refusing(), Refusing()});
+  Search search(world, world, "db");
+  search.Begin();
+  world.Await();
+  CHECK(world.failed == CloseReason::kConnectFailed);
+  CHECK(world.said == std::vector(2, CloseReason::kConnectRefused));
+  CHECK(world.History(2).attempts() == 0);
+}
+
+TEST_CASE(
+    "search: whoever is overtaken by an instance that is quick has failed, and sees a reset") {
+  test::Sidecars sidecars;
+  const auto identity = sidecars.IdentityOf(sidecars.web_leaf);
+  const Silent silent;
+  test::Clock clock;
+  World world;
+  Instance quick;
+  world.Know(identity, {silent.address(), quick.address()});
+  Search search(world, world, "db");
+  search.Begin();
+  const net::UniqueFd peer = silent.Taken();
+  clock.RunUntil(world.loop(), [&] { return world.History(1).in_flight() == 1; });
+  CHECK(World::About(world.At(), 250ms));
+  quick.Answer(world.loop(), sidecars.IdentityOf(sidecars.db_leaf));
+  clock.RunUntil(world.loop(), [&] { return world.found != nullptr; });
+  CHECK(World::About(world.At(), 250ms));
   CHECK(world.said == std::vector{CloseReason::kHandshakeTimeout});
-  CHECK(World::About(world.said_at[0], 20'000ms));
-  world.Await();  // a sidecar on a thread of its own
-  REQUIRE(world.found);
-  CHECK(search.Left() > 15'000ms);
   CHECK(world.History(0).failures_in_a_row() == 1);
+  CHECK(world.History(0).in_flight() == 0);
+  CHECK(IsReset(peer));
+  Record record;
+  search.Describe(&record);
+  CHECK(record.attempts == 2);
+  CHECK(record.endpoint == quick.address());
+  CHECK(search.TakeFailure().empty());
   world.found.reset();
+}
+
+TEST_CASE("search: nobody has failed who is overtaken by an instance that was slow, too") {
+  test::Sidecars sidecars;
+  const auto identity = sidecars.IdentityOf(sidecars.web_leaf);
+  const Silent silent;
+  test::Clock clock;
+  World world;
+  Instance slow;
+  world.Know(identity, {silent.address(), slow.address()});
+  Search search(world, world, "db");
+  search.Begin();
+  clock.RunUntil(world.loop(), [&] { return world.History(1).in_flight() == 1; });
+  clock.Skip(world.loop(), 251ms);
+  slow.Answer(world.loop(), sidecars.IdentityOf(sidecars.db_leaf));
+  clock.RunUntil(world.loop(), [&] { return world.found != nullptr; });
+  CHECK(world.said.empty());
+  CHECK(world.History(0).failures() == 0);
+  CHECK(world.History(0).in_flight() == 0);
+  world.found.reset();
+}
+
+TEST_CASE("search: the first attempt may win after all, and nobody has failed then") {
+  test::Sidecars sidecars;
+  const auto identity = sidecars.IdentityOf(sidecars.web_leaf);
+  const Silent silent;
+  test::Clock clock;
+  World world;
+  Instance slow;
+  world.Know(identity, {slow.address(), silent.address()});
+  Search search(world, world, "db");
+  search.Begin();
+  clock.RunUntil(world.loop(), [&] { return world.History(1).in_flight() == 1; });
+  const net::UniqueFd peer = silent.Taken();
+  slow.Answer(world.loop(), sidecars.IdentityOf(sidecars.db_leaf));
+  clock.RunUntil(world.loop(), [&] { return world.found != nullptr; });
+  CHECK(world.said.empty());
+  CHECK(world.History(1).failures() == 0);
+  CHECK(world.History(1).in_flight() == 0);
+  CHECK(IsReset(peer));
+  Record record;
+  search.Describe(&record);
+  CHECK(record.endpoint == slow.address());
+  CHECK(*record.connect_took + *record.handshake_took >= 249ms);
+  world.found.reset();
+}
+
+TEST_CASE(
+    "search: where an earlier attempt fails, the newest goes on; where the newest does, the next "
+    "begins at once") {
+  test::Sidecars sidecars;
+  const Silent first;
+  const Silent second;
+  const Silent third;
+  test::Clock clock;
+  World world;
+  world.limit = 30'000ms;
+  world.attempt_delay = 4'000ms;
+  world.Know(sidecars.IdentityOf(sidecars.web_leaf),
+             {first.address(), second.address(), third.address()});
+  Search search(world, world, "db");
+  search.Begin();
+  net::UniqueFd one = first.Taken();
+  clock.RunUntil(world.loop(), [&] { return world.History(1).in_flight() == 1; });
+  net::UniqueFd two = second.Taken();
+  one.Reset();
+  clock.RunUntil(world.loop(), [&] { return world.said.size() == 1; });
+  CHECK(world.History(0).failures_in_a_row() == 1);
+  CHECK(world.History(2).in_flight() == 0);
+  two.Reset();
+  clock.RunUntil(world.loop(), [&] { return world.History(2).in_flight() == 1; });
+  CHECK(World::About(world.At(), 4'000ms));
+  CHECK(world.said == std::vector(2, CloseReason::kHandshakeAborted));
+}
+
+TEST_CASE("search: an instance that denies us is followed by one other, and is not to blame") {
+  test::Sidecars sidecars;
+  const std::vector<Silent> denying(3);
+  World world;
+  world.Know(sidecars.IdentityOf(sidecars.web_leaf),
+             {denying[0].address(), denying[1].address(), denying[2].address()});
+  Search search(world, world, "db");
+  search.Begin();
+  constexpr auto kAccessDenied = tls::AlertInClear(tls::Alert::kAccessDenied);
+  for (const std::size_t each : {0U, 1U}) {
+    const net::UniqueFd peer = denying[each].Taken();
+    REQUIRE(send(peer.get(), kAccessDenied.data(), kAccessDenied.size(), 0) > 0);
+    test::RunUntil(world.loop(), [&] { return world.said.size() == each + 1; });
+  }
+  CHECK(world.failed == CloseReason::kDenied);
+  CHECK(world.said == std::vector(2, CloseReason::kDenied));
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(world.History(i).failures() == 0);
+    CHECK(world.History(i).in_flight() == 0);
+  }
+  CHECK(world.History(2).attempts() == 0);
 }
 
 TEST_CASE("search: what nobody could help is said at once, without an attempt") {

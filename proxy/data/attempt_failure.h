@@ -1,0 +1,30 @@
+// AttemptFailure: why an endpoint did not do, and all who are to hear of it.
+#pragma once
+
+#include <string>
+
+#include "proxy/data/close_reason.h"
+#include "proxy/data/host.h"
+#include "proxy/data/upstream.h"
+#include "proxy/net/clock.h"
+
+namespace mooring::data {
+
+struct AttemptFailure {
+  CloseReason reason = CloseReason::kConnectRefused;
+  std::string detail;  // more of it, in words; one line
+
+  // IsItsFault: it is the endpoint's. A shortage of ours is not, nor what we do not know, nor an
+  // intention.
+  bool IsItsFault() const {
+    return reason != CloseReason::kOutOfResources && reason != CloseReason::kNotReady &&
+           reason != CloseReason::kDenied;
+  }
+};
+
+// ReportFailure tells the log, the counters, the endpoint's history and the balancer of an attempt
+// for a client, which began then. `listener` is the upstream's. Loop thread.
+void ReportFailure(Host& host, const std::string& listener, Upstream& upstream, const Lease& lease,
+                   net::MonotonicTime began, const AttemptFailure& failure);
+
+}  // namespace mooring::data
