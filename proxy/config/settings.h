@@ -51,6 +51,7 @@ struct UpstreamSettings {
   std::optional<milliseconds> connect_timeout;
   std::optional<unsigned> attempts;
   std::optional<milliseconds> attempt_delay;
+  std::optional<milliseconds> early_close;
   std::optional<milliseconds> idle_timeout;
   std::optional<bool> tls_resumption;
   std::string from;  // where `listen` was written, for messages: "-upstream db"; empty: not here
@@ -110,6 +111,8 @@ struct ServiceSettings {
   milliseconds connect_timeout{5'000};
   unsigned attempts = 10;           // endpoints that one connection is tried with, at most
   milliseconds attempt_delay{250};  // after it the next attempt begins beside the newest
+  // an instance that ends a connection so soon after its proof, without a byte, has failed; 0: none
+  milliseconds early_close{0};
   milliseconds local_connect_timeout{1'000};  // to the local app
   bool proxy_protocol = false;                // tell the local app who calls
   milliseconds idle_timeout{0};               // no byte either way; 0: none

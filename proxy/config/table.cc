@@ -298,6 +298,14 @@ constexpr Setting kTable[] = {
      .sample = "250ms",
      .says = "As attempt_delay below, for this upstream alone. Without it: that one."},
     {.in = In::kUpstreams,
+     .key = "early_close",
+     .value = kind::Duration{&UpstreamSettings::early_close, Zero::kAllowed},
+     .config_key = "early_close_ms",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .sample = "0",
+     .says = "As early_close below, for this upstream alone. Without it: that one."},
+    {.in = In::kUpstreams,
      .key = "idle_timeout",
      .value = kind::Duration{&UpstreamSettings::idle_timeout, Zero::kAllowed},
      .of = Of::kService,
@@ -641,6 +649,13 @@ constexpr Setting kTable[] = {
      .of = Of::kEachService,
      .says = "An instance that has not proven itself after this long is not waited for: the next "
              "one is tried beside it, and the first to prove itself is used."},
+    {.key = "early_close",
+     .value = kind::Duration{&ServiceSettings::early_close, Zero::kAllowed},
+     .flag = "early-close",
+     .of = Of::kEachService,
+     .says = "An instance that has proven itself and ends the connection within this time, before "
+             "a byte of its app, has failed: another is tried, unless the service has sent "
+             "something. 0 is never. The app of each that is tried sees a connect."},
     {.key = "idle_timeout",
      .value = kind::Duration{&ServiceSettings::idle_timeout, Zero::kAllowed},
      .flag = "idle-timeout",

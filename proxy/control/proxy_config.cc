@@ -116,6 +116,7 @@ std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams,
     upstream.tls_resumption = upstream.tls_resumption.value_or(settings.tls_resumption);
     upstream.attempts = upstream.attempts.value_or(settings.attempts);
     upstream.attempt_delay = upstream.attempt_delay.value_or(settings.attempt_delay);
+    upstream.early_close = upstream.early_close.value_or(settings.early_close);
     named.push_back({std::move(listener), std::move(upstream)});
   }
   return named;

@@ -278,6 +278,7 @@ void UpstreamSource::Publish() {
   rules->connect_timeout = connect_timeout_;
   rules->attempts = settings_.attempts.value_or(rules->attempts);
   rules->attempt_delay = settings_.attempt_delay.value_or(rules->attempt_delay);
+  rules->early_close = settings_.early_close.value_or(rules->early_close);
   rules->retries = memory_->retries;
   rules->idle_timeout = idle_timeout_;
   rules->stale = watch_ && watch_->TooOld();

@@ -38,6 +38,7 @@ const char* CloseReasonName(CloseReason reason) {
     case CloseReason::kNoEndpoint: return "no_endpoint";
     case CloseReason::kConnectRefused: return "connect_refused";
     case CloseReason::kConnectTimeout: return "connect_timeout";
+    case CloseReason::kClosedEarly: return "closed_early";
     case CloseReason::kConnectFailed: return "connect_failed";
     case CloseReason::kOutOfResources: return "out_of_resources";
     case CloseReason::kInternalError: return "internal_error";

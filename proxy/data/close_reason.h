@@ -43,6 +43,7 @@ enum class CloseReason {
   kNoEndpoint,          // the upstream has no healthy instance
   kConnectRefused,      // one attempt: refused, reset or unreachable
   kConnectTimeout,      // one attempt, or all of them: the deadline passed
+  kClosedEarly,         // one attempt: proven, and ended within early_close, without a byte
   kConnectFailed,       // no endpoint could be reached and proven
   kOutOfResources,      // descriptors, memory, ports or epoll watches ran out
   kInternalError,       // a mistake of ours, which this connection has paid for; see the log

@@ -1,11 +1,20 @@
 #include "proxy/data/outbound.h"
 
+#include <algorithm>
+#include <chrono>
 #include <utility>
 
+#include "proxy/data/attempt_failure.h"
 #include "proxy/data/connection_view.h"
 #include "proxy/data/leg_failure.h"
 
 namespace mooring::data {
+namespace {
+
+constexpr char kClosedEarly[] =
+    "it proved itself and closed, within early_close and without a byte";
+
+}  // namespace
 
 Outbound::Outbound(Host& host, std::string upstream, net::UniqueFd&& app,
                    const net::SocketAddress& peer)
@@ -114,8 +123,17 @@ void Outbound::OnFirstAnswer() {
       return;
     case net::Stream::ReadStatus::kData:
     case net::Stream::ReadStatus::kEnd:
-    case net::Stream::ReadStatus::kTruncated: StartRelay(result); return;
+    case net::Stream::ReadStatus::kTruncated: break;
   }
+  if (result.status != net::Stream::ReadStatus::kData && IsEarly()) {
+    TryAnother(CloseReason::kClosedEarly, kClosedEarly);
+  } else {
+    StartRelay(result);
+  }
+}
+
+bool Outbound::IsEarly() const {
+  return host_.loop().now() - proven_at_ < search_->rules().early_close;
 }
 
 void Outbound::TryAnother(CloseReason reason, const std::string& detail) {
@@ -133,10 +151,32 @@ void Outbound::StartRelay(std::optional<net::Stream::ReadResult> first) {
   stage_ = Stage::kRelay;
   silence_.Stop();
   const net::milliseconds idle_timeout = search_->rules().idle_timeout;
-  lease_.emplace(search_->Conclude());
+  if (const auto limit = search_->rules().early_close; limit.count() > 0) {
+    const auto passed =
+        std::chrono::duration_cast<net::milliseconds>(host_.loop().now() - proven_at_);
+    early_.emplace(host_.loop(), [this] { ReportFound(); });
+    early_->Start(std::max(limit - passed, net::milliseconds(0)));
+  }
+  found_.emplace(search_->Conclude());
   search_.reset();
   live_.emplace(host_, *this, record_, app_, *peer_, idle_timeout, proven_at_);
   live_->Start(first);
+}
+
+void Outbound::ReportFound() noexcept {
+  if (!early_) return;
+  early_.reset();
+  if (ReasonOf(*peer_, Reached::kProven) == CloseReason::kDenied) return;
+  if (peer_->bytes_in() > 0 || live_->relay().first_end() != peer_.get()) {
+    found_->upstream->Report(found_->lease, LoadBalancer::Outcome::kProven, found_->began,
+                             found_->proven_at);
+    return;
+  }
+  try {
+    ReportFailure(host_, upstream_, *found_->upstream, found_->lease, found_->began,
+                  {CloseReason::kClosedEarly, kClosedEarly});
+  } catch (...) {  // no memory for a line
+  }
 }
 
 void Outbound::OnDrained(net::Stream&) {}
@@ -153,6 +193,7 @@ void Outbound::OnBroken(net::Stream& stream) {
 }
 
 void Outbound::OnLiveOver(CloseReason reason) noexcept {
+  ReportFound();
   if (reason == CloseReason::kPeerAlert) SayAlert();
   Over(reason);
 }
@@ -246,7 +287,7 @@ void Outbound::Over(CloseReason reason) noexcept {
     record_.detail = search_->TakeFailure();
   }
   search_.reset();
-  lease_.reset();
+  found_.reset();
   record_.reason = reason;
   host_.EnterFlowOf(&record_, upstream_);
   host_.Retire(this);

@@ -58,9 +58,13 @@ class Outbound final : public Connection,
   void OnFound(std::unique_ptr<net::Stream> proven) override;
   void OnNotFound(CloseReason reason) override;
   void OnFirstAnswer();
+  // IsEarly: what ends now without a byte of the instance's is a failure of the instance.
+  bool IsEarly() const;
   // TryAnother lets go of the instance that was found, for what it did or what is known of it now.
   void TryAnother(CloseReason reason, const std::string& detail);
   void StartRelay(std::optional<net::Stream::ReadResult> first);
+  // ReportFound says, where early_close is set, what came of the instance that was found.
+  void ReportFound() noexcept;
 
   // Of the live part: an objection ends it with an alert to the instance.
   bool IsSettled() noexcept override { return BeforeEvent(); }
@@ -76,9 +80,10 @@ class Outbound final : public Connection,
   net::Stream app_;
   Stage stage_ = Stage::kSearching;
   net::MonotonicTime proven_at_{};
-  std::unique_ptr<Search> search_;     // until it relays
-  std::optional<Lease> lease_;         // from then on
-  std::unique_ptr<net::Stream> peer_;  // from kProven on
+  std::unique_ptr<Search> search_;      // until it relays
+  std::optional<Search::Found> found_;  // from then on
+  std::optional<net::Timer> early_;     // until ReportFound; nearly never there
+  std::unique_ptr<net::Stream> peer_;   // from kProven on
   std::optional<Live> live_;
 };
 

@@ -107,6 +107,7 @@ void Relay::Take(Stream& source, const Stream::ReadResult& result) {
     case Stream::ReadStatus::kAgain: return;
     case Stream::ReadStatus::kTruncated: reason_ = CloseReason::kTlsTruncated; [[fallthrough]];
     case Stream::ReadStatus::kEnd:
+      if (first_end_ == nullptr) first_end_ = &source;
       // The last end of all is the connection's: one packet for the close_notify and the FIN.
       if (sink.read_ended() && source.write_ended() && source.pending() == 0) {
         sink.Finish();
@@ -207,6 +208,7 @@ void Relay::CheckPeers() {
 }
 
 void Relay::Reset(Stream& failed) {
+  if (first_end_ == nullptr) first_end_ = &failed;
   // the kernel has found it dead
   if (failed.error() == ETIMEDOUT) return ResetBoth(ReasonOf(failed, Reached::kLive));
   reason_ = ReasonOf(failed, Reached::kLive);

@@ -68,6 +68,9 @@ class Relay final : public net::StreamObserver {
   // Attach has the payload copied from now on; the tap is closed at the end.
   void Attach(std::shared_ptr<Tap> tap) { tap_ = std::move(tap); }
 
+  // first_end is the leg that has ended first, or failed; null: neither has.
+  const net::Stream* first_end() const { return first_end_; }
+
   // first_byte is when the first byte came, from either side.
   std::optional<net::MonotonicTime> first_byte() const { return first_byte_; }
 
@@ -102,6 +105,7 @@ class Relay final : public net::StreamObserver {
   State state_ = State::kIdle;
   CloseReason reason_ = CloseReason::kDone;
   const net::Stream* last_source_ = nullptr;  // the leg that the last bytes came from
+  const net::Stream* first_end_ = nullptr;
   // in kResetting: the leg that still gets its last bytes
   net::Stream* survivor_ = nullptr;
   net::MonotonicTime last_activity_{};

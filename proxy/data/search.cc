@@ -171,14 +171,16 @@ void Search::Describe(Record* record) const noexcept {
   record->handshake_took = attempt.handshake_took();
 }
 
-Lease Search::Conclude() {
+Search::Found Search::Conclude() {
   stage_ = Stage::kOver;
   Attempt& winner = under_way_.back();
-  upstream_->Report(winner.lease(), LoadBalancer::Outcome::kProven, winner.began(),
-                    winner.proven_at());
-  Lease lease = winner.TakeLease();
+  if (rules().early_close.count() == 0) {
+    upstream_->Report(winner.lease(), LoadBalancer::Outcome::kProven, winner.began(),
+                      winner.proven_at());
+  }
+  Found found{upstream_, winner.TakeLease(), winner.began(), winner.proven_at()};
   under_way_.clear();
-  return lease;
+  return found;
 }
 
 void Search::ResetOnClose() {

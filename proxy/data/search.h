@@ -49,8 +49,16 @@ class Search final : public Attempt::Owner {
   // GoOn tries the next endpoint: the one that was found did not do after all. Its stream is gone
   // by now.
   void GoOn(CloseReason reason, const std::string& detail);
-  // Conclude ends it: what was found is used. The lease is the connection's from now on.
-  Lease Conclude();
+  // Conclude ends it: what was found is used, and is the connection's from now on. That it has
+  // proven itself is reported, unless early_close is set: then what comes of it is the connection's
+  // to report.
+  struct Found {
+    std::shared_ptr<Upstream> upstream;
+    Lease lease;
+    net::MonotonicTime began;
+    net::MonotonicTime proven_at;
+  };
+  Found Conclude();
   // ResetOnClose has peers in the middle of their handshakes see a reset when this is destroyed.
   void ResetOnClose();
 

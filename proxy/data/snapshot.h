@@ -59,6 +59,7 @@ struct UpstreamRules {
   milliseconds connect_timeout{5'000};   // TCP and TLS of all attempts together
   std::size_t attempts = 10;             // endpoints that one connection is tried with, at most
   milliseconds attempt_delay{250};       // after it the next attempt begins beside the newest
+  milliseconds early_close{0};           // an end so soon after the proof is a failure; 0: none is
   milliseconds idle_timeout{0};          // 0: none
   bool stale = false;                    // the endpoints are older than max_stale
   bool resumes = true;                   // TLS sessions, by tickets

@@ -106,6 +106,7 @@ Advice Inbound(CloseReason reason) {
     case CloseReason::kNoEndpoint:
     case CloseReason::kConnectRefused:
     case CloseReason::kConnectTimeout:
+    case CloseReason::kClosedEarly:
     case CloseReason::kConnectFailed:
     case CloseReason::kReasons: break;  // of upstreams alone
   }
@@ -190,6 +191,10 @@ Advice Outbound(CloseReason reason) {
       return {"No instance answered before connect_timeout was over.",
               "Is the way open? From this machine: `nc -vz ADDRESS PORT` with an endpoint of "
               "`mooring status`."};
+    case CloseReason::kClosedEarly:
+      return {"The instance proved itself, and ended the connection within early_close.",
+              "Does DESTINATION's app run there? The log of its sidecar says; early_close: 0 takes "
+              "such an end for the app's."};
     case CloseReason::kConnectFailed:
       return {"No instance could be reached and proven; each attempt had a reason of its own.",
               "`mooring status` (attempts that failed) and the log's lines about attempts."};

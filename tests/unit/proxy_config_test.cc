@@ -167,7 +167,7 @@ TEST_CASE("proxy config: how an upstream is searched is its own, or what the set
   auto document = Document();
   authz::UpstreamDocument db;
   db.name = "db";
-  db.config = {{"attempts", "3"}, {"attempt_delay_ms", "100"}};
+  db.config = {{"attempts", "3"}, {"attempt_delay_ms", "100"}, {"early_close_ms", "50"}};
   authz::UpstreamDocument cache;
   cache.name = "cache";
   document.upstreams = {db, cache};
@@ -179,9 +179,11 @@ TEST_CASE("proxy config: how an upstream is searched is its own, or what the set
   const config::UpstreamSettings& own = config.upstreams[0].settings;
   CHECK(own.attempts == 3);
   CHECK(own.attempt_delay == milliseconds(100));
+  CHECK(own.early_close == milliseconds(50));
   const config::UpstreamSettings& other = config.upstreams[1].settings;
   CHECK(other.attempts == 4);
   CHECK(other.attempt_delay == milliseconds(400));
+  CHECK(other.early_close == milliseconds(0));
   CHECK(config.warnings.empty());
 
   document.upstreams[0].config = {{"attempts", "-1"}};

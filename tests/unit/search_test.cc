@@ -170,7 +170,7 @@ TEST_CASE(
   CHECK(world.History(1).in_flight() == 1);
   CHECK(!world.History(1).connect_time());  // not before it is used
   {
-    const Lease lease = search->Conclude();
+    const Search::Found used = search->Conclude();
     search.reset();
     CHECK(world.History(1).in_flight() == 1);
     CHECK(world.History(1).connect_time());
