@@ -1,8 +1,8 @@
 // Attempt: one try at one endpoint of an upstream: connect, TLS handshake, proof of identity.
 //
 // A peer that trips over a ticket gets its full handshake within the same attempt. Nothing of an
-// app's is sent: it never sees one. How long it may take is its owner's matter. Owned by a
-// Search; its loop's thread.
+// app's is sent: it never sees one. How long it may take is its owner's matter. Owned by a Search
+// or a Probe; its loop's thread.
 #pragma once
 
 #include <chrono>

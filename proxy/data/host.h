@@ -24,6 +24,7 @@
 namespace mooring::data {
 
 class Connection;
+class Probes;
 
 class Host {
  public:
@@ -36,6 +37,7 @@ class Host {
   virtual net::MemoryMeter& buffers() = 0;
   virtual DirectionStats& counters(ListenerKind kind) = 0;
   virtual Traffic& traffic() = 0;
+  virtual Probes& probes() = 0;
   // A caller is unproven from its accept on. HandshakeHolds says what its handshake has collected
   // beyond kHandshakeCost, in bytes; where that is too much, the caller with most is ended (Cut),
   // perhaps this one. Proven is the end of that.

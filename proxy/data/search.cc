@@ -4,6 +4,8 @@
 #include <chrono>
 #include <utility>
 
+#include "proxy/data/probes.h"
+
 namespace mooring::data {
 
 Search::Search(Host& host, Owner& owner, std::string listener)
@@ -39,6 +41,7 @@ void Search::OnSnapshot() {
   } else if (rules().endpoints.empty()) {
     GiveUp(CloseReason::kNoEndpoint);
   } else {
+    host_.probes().BeginDue(upstream_);
     if (rules().retries) rules().retries->NoteConnection(host_.loop().now());
     TryNext();
   }

@@ -50,6 +50,7 @@ void ServiceHost::Begin() { sweep_.Start(net::kLivenessCheck); }
 void ServiceHost::End() {
   acceptors_.clear();
   CutAll();
+  probes_.End();
   Reap();  // the loop does not do it any more, and their ends are to be reported
 }
 

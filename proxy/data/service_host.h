@@ -26,6 +26,7 @@
 #include "proxy/data/heap_trim.h"
 #include "proxy/data/host.h"
 #include "proxy/data/lister.h"
+#include "proxy/data/probes.h"
 #include "proxy/data/report.h"
 #include "proxy/data/review.h"
 #include "proxy/data/rounds.h"
@@ -113,6 +114,7 @@ class ServiceHost final : public Host {
     return kind == ListenerKind::kPublic ? stats_.inbound : stats_.outbound;
   }
   Traffic& traffic() override { return *traffic_; }
+  Probes& probes() override { return probes_; }
   void HandshakeHolds(Connection* connection, std::size_t bytes) override;
   void Proven(Connection* connection) noexcept override { unproven_.Leave(connection); }
   void NoteLife(Report::What what, Record* record) noexcept override;
@@ -176,6 +178,7 @@ class ServiceHost final : public Host {
   Drain drain_{loop_, connections_, stats_.drain_awaits};
   // by listener; those that a connection has asked for
   std::map<std::string, std::shared_ptr<Upstream>> upstreams_;
+  Probes probes_{*this};
   std::minstd_rand random_{std::random_device{}()};
   net::Timer sweep_;
 };

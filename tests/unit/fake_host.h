@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "proxy/data/host.h"
+#include "proxy/data/probes.h"
 
 namespace mooring::test {
 
@@ -21,6 +22,7 @@ class FakeHost : public data::Host {
     return kind == data::ListenerKind::kPublic ? stats_.inbound : stats_.outbound;
   }
   data::Traffic& traffic() override { return traffic_; }
+  data::Probes& probes() override { return probes_; }
   std::shared_ptr<data::Upstream> UpstreamOf(const std::string&) override { return nullptr; }
   void HandshakeHolds(data::Connection*, std::size_t) override {}
   void Proven(data::Connection*) noexcept override {}
@@ -47,6 +49,7 @@ class FakeHost : public data::Host {
   log::Log log_{log::Level::kError, /*json=*/false};
   data::ServiceStats stats_;
   data::Traffic traffic_;
+  data::Probes probes_{*this};
   std::shared_ptr<const data::Snapshot> snapshot_;
 };
 
