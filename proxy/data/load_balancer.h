@@ -1,18 +1,20 @@
-// LoadBalancer: which endpoint of an upstream a connection is tried with.
+// LoadBalancer: which endpoint of an upstream an attempt is made at.
 //
-// Pick asks it, Report tells it what came of that. What it goes by is in each endpoint's history,
-// which the workers share; the rest of its state (whose turn it is) belongs to one worker, on its
-// loop's thread. Knows no connection, no clock and no source of randomness: those are arguments.
+// What it goes by stands in each endpoint's history, which the workers share; the rest of its state
+// (whose turn it is, its random numbers) belongs to one worker, on its loop's thread. Knows no
+// connection and no clock: time is an argument.
 #pragma once
 
-#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <unordered_set>
+#include <utility>
 
 #include "proxy/data/endpoint.h"
 #include "proxy/data/endpoint_history.h"
+#include "proxy/net/clock.h"
 
 namespace mooring::data {
 
@@ -28,27 +30,41 @@ struct Choice {
   std::unordered_set<std::shared_ptr<const EndpointHistory>> tried;
 };
 
+// Among says which endpoints may be given now: of the first `count` of the list those that are not
+// ejected, or all.
+struct Among {
+  std::size_t count = 0;
+  bool ejected_too = false;
+};
+
 class LoadBalancer {
  public:
+  enum class Outcome { kProven, kFailed };  // of an attempt
+
   virtual ~LoadBalancer() = default;
 
   // Use makes `endpoints` the list; each has its history. They must stay until the next Use. It
   // takes no memory.
   virtual void Use(std::span<const Endpoint> endpoints) noexcept = 0;
-  // Pick is the endpoint to try next; null if this search has been given all of them. What it
+  // Pick is the endpoint to try next; null if this search has been given all of these. What it
   // returns is there until the next Use.
-  virtual const Endpoint* Pick(Choice& choice) = 0;
-
-  // Report says what came of an attempt, `took` after it began. A shortage of ours is not the
-  // endpoint's doing: not to be reported.
-  enum class Outcome { kProven, kFailed };
-  void Report(const Endpoint& endpoint, Outcome outcome, std::chrono::microseconds took) noexcept {
-    if (outcome == Outcome::kProven) {
-      endpoint.history->Proven(took);
-    } else {
-      endpoint.history->Failed();
-    }
+  const Endpoint* Pick(Choice& choice, const Among& among, net::MonotonicTime now) {
+    if (choice.last) choice.tried.insert(std::exchange(choice.last, nullptr));
+    const Endpoint* given = Choose(choice, among, now);
+    if (given != nullptr) choice.last = given->history;
+    return given;
   }
+
+ protected:
+  // Fits: it is none that the search has been given, and not ejected where those are not wanted.
+  static bool Fits(const Choice& choice, const Among& among, const Endpoint& endpoint) {
+    return (among.ejected_too || !endpoint.history->ejection().out()) &&
+           (choice.tried.empty() || !choice.tried.contains(endpoint.history));
+  }
+
+ private:
+  // Choose is one of the first `among.count` that fits; null if none does.
+  virtual const Endpoint* Choose(Choice& choice, const Among& among, net::MonotonicTime now) = 0;
 };
 
 }  // namespace mooring::data

@@ -1,12 +1,13 @@
 #include "proxy/data/service_host.h"
 
+#include <chrono>
 #include <cstring>
 #include <new>
 #include <utility>
 
+#include "proxy/data/balancing.h"
 #include "proxy/data/inbound.h"
 #include "proxy/data/outbound.h"
-#include "proxy/data/round_robin.h"
 
 namespace mooring::data {
 namespace {
@@ -20,6 +21,10 @@ const char* Shortage(Room room) {
       return "handshakes under way are as many as may be (max_handshakes, handshake_memory)";
   }
   return "";
+}
+
+net::milliseconds::rep Milliseconds(net::MonotonicTime::duration time) {
+  return std::chrono::duration_cast<net::milliseconds>(time).count();
 }
 
 constexpr net::milliseconds kOpenAgain{100};  // a listener that there was no memory for
@@ -83,8 +88,8 @@ std::shared_ptr<Upstream> ServiceHost::UpstreamOf(const std::string& listener) {
   if (!snapshot_) return nullptr;
   const auto rules = snapshot_->upstreams.find(listener);
   if (rules == snapshot_->upstreams.end()) return nullptr;
-  auto upstream =
-      std::make_shared<Upstream>(std::make_unique<RoundRobin>(random_()), rules->second);
+  auto upstream = std::make_shared<Upstream>(MakeBalancer(*rules->second, random_()), rules->second,
+                                             random_(), this);
   upstreams_.emplace(listener, upstream);
   return upstream;
 }
@@ -351,6 +356,36 @@ void ServiceHost::Reap() {
     admission_.Leave(kind);
   }
   admission_.WakeWaiting();
+}
+
+void ServiceHost::OnEjected(const UpstreamRules& rules, const Endpoint& endpoint) noexcept {
+  const EndpointHistory& history = *endpoint.history;
+  const Ejection& ejection = history.ejection();
+  try {
+    const std::string address = endpoint.address.Text();
+    log_.WriteRationed(log::Level::kWarn, "data", "endpoint ejected",
+                       {CloseReasonName(history.failed_for()), address},
+                       {{"upstream", rules.name},
+                        {"endpoint", address},
+                        {"reason", CloseReasonName(history.failed_for())},
+                        {"failures_in_a_row", history.failures_in_a_row()},
+                        {"milliseconds", Milliseconds(ejection.until() - ejection.since())}});
+  } catch (const std::bad_alloc&) {  // no memory for a line; /status has it
+  }
+}
+
+void ServiceHost::OnBack(const UpstreamRules& rules, const Endpoint& endpoint) noexcept {
+  const EndpointHistory& history = *endpoint.history;
+  const Ejection& ejection = history.ejection();
+  try {
+    const std::string address = endpoint.address.Text();
+    log_.WriteRationed(log::Level::kInfo, "data", "endpoint back in service",
+                       {CloseReasonName(history.failed_for()), address},
+                       {{"upstream", rules.name},
+                        {"endpoint", address},
+                        {"milliseconds_out", Milliseconds(ejection.back_at() - ejection.since())}});
+  } catch (const std::bad_alloc&) {
+  }
 }
 
 void ServiceHost::StrangerLog(CloseReason reason, log::Level level, log::Literal message,

@@ -41,7 +41,7 @@
 
 namespace mooring::data {
 
-class ServiceHost final : public Host {
+class ServiceHost final : public Host, public Upstream::Observer {
  public:
   // Shared is what the services have in common on one worker. It outlives them.
   struct Shared {
@@ -122,6 +122,10 @@ class ServiceHost final : public Host {
   void StrangerLog(CloseReason reason, log::Level level, log::Literal message, std::string_view who,
                    log::Fields fields) override;
   std::shared_ptr<Upstream> UpstreamOf(const std::string& listener) override;
+
+  // Upstream::Observer: a line in the log for each.
+  void OnEjected(const UpstreamRules& rules, const Endpoint& endpoint) noexcept override;
+  void OnBack(const UpstreamRules& rules, const Endpoint& endpoint) noexcept override;
 
  private:
   struct Opening {

@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "authz/intention.h"
+#include "proxy/data/balance.h"
+#include "proxy/data/ejection.h"
 #include "proxy/data/endpoint.h"
 #include "proxy/data/last_use.h"
 #include "proxy/data/retry_budget.h"
@@ -24,6 +26,9 @@
 namespace mooring::data {
 
 using net::milliseconds;
+
+class Kept;
+class Outliers;
 
 // Identity: our leaf and the roots, with the contexts made of them. Always a matching set.
 struct Identity {
@@ -56,6 +61,13 @@ struct UpstreamRules {
   // how many instances the catalog lists of each nearness, healthy or not; 0: as many as endpoints
   // has of it
   std::array<std::size_t, kNearnesses> listed{};
+  // while at least so many percent of the listed ones are in service, the nearest go first; 0: all
+  // are alike
+  unsigned prefer_near = 70;
+  Balance balance = Balance::kLeastConnections;
+  EjectionRules ejection;
+  std::shared_ptr<Outliers> outliers;    // null: nobody is ejected
+  std::shared_ptr<Kept> kept;            // of a sticky one; null: each worker keeps its own
   milliseconds connect_timeout{5'000};   // TCP and TLS of all attempts together
   std::size_t attempts = 10;             // endpoints that one connection is tried with, at most
   milliseconds attempt_delay{250};       // after it the next attempt begins beside the newest

@@ -6,23 +6,34 @@
 // it. Its worker's loop thread.
 #pragma once
 
-#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "proxy/data/load_balancer.h"
+#include "proxy/data/outliers.h"
+#include "proxy/data/preference.h"
+#include "proxy/data/random.h"
 #include "proxy/data/snapshot.h"
 
 namespace mooring::data {
 
-// Lease is an endpoint in use: by an attempt, then by the connection that came of it. Its history
-// counts it until it is destroyed.
+// Lease is an endpoint in use: by an attempt, then by the connection that came of it, or by a
+// probe. Its history counts it until it is destroyed.
 class Lease final {
  public:
-  Lease(Endpoint endpoint, std::uint64_t list) : endpoint_(std::move(endpoint)), list_(list) {
-    endpoint_.history->Begun();
+  enum class For { kConnection, kProbe };
+
+  Lease(Endpoint endpoint, std::uint64_t list, For what = For::kConnection)
+      : endpoint_(std::move(endpoint)), list_(list) {
+    if (what == For::kProbe) {
+      endpoint_.history->ProbeBegun();
+    } else {
+      endpoint_.history->Begun();
+    }
   }
   ~Lease() {
     if (endpoint_.history) endpoint_.history->Ended();
@@ -39,48 +50,67 @@ class Lease final {
 
 class Upstream final {
  public:
-  Upstream(std::unique_ptr<LoadBalancer> balancer, std::shared_ptr<const UpstreamRules> rules)
-      : balancer_(std::move(balancer)), rules_(std::move(rules)) {
+  // Observer hears which endpoints are ejected and which are back, of those that were reported
+  // here.
+  class Observer {
+   public:
+    virtual void OnEjected(const UpstreamRules& rules, const Endpoint& endpoint) noexcept = 0;
+    virtual void OnBack(const UpstreamRules& rules, const Endpoint& endpoint) noexcept = 0;
+
+   protected:
+    ~Observer() = default;
+  };
+
+  // The balancer is one by the rules (balancing.h): it is replaced when they ask for another.
+  // `seed` is for what is done by chance. The observer, which may be null, must outlive this.
+  Upstream(std::unique_ptr<LoadBalancer> balancer, std::shared_ptr<const UpstreamRules> rules,
+           std::uint64_t seed = 0, Observer* observer = nullptr)
+      : balancer_(std::move(balancer)),
+        balance_(rules->balance),
+        rules_(std::move(rules)),
+        random_(seed),
+        observer_(observer) {
     balancer_->Use(rules_->endpoints);
   }
   Upstream(const Upstream&) = delete;
   Upstream& operator=(const Upstream&) = delete;
 
   // Use makes `rules` those in force. It takes no memory.
-  void Use(std::shared_ptr<const UpstreamRules> rules) noexcept {
-    if (rules_ == rules) return;
-    balancer_->Use(rules->endpoints);
-    rules_ = std::move(rules);
-    ++list_;
-  }
+  void Use(std::shared_ptr<const UpstreamRules> rules) noexcept;
   const std::shared_ptr<const UpstreamRules>& rules() const { return rules_; }
 
   // Pick leases the endpoint to try next; it makes `lease` empty if this search has been given all
-  // that it may have. No search is given one twice.
-  void Pick(Choice& choice, net::MonotonicTime, std::optional<Lease>* lease) {
-    lease->reset();
-    if (const Endpoint* endpoint = balancer_->Pick(choice)) lease->emplace(*endpoint, list_);
-  }
+  // that it may have. No search is given one twice. The near ones go first, and ejected ones last
+  // of all (Choice::last_resort), or if there are no others.
+  void Pick(Choice& choice, net::MonotonicTime now, std::optional<Lease>* lease);
   // Report says what came of an attempt at a leased endpoint: when it began, when it was proven or
   // failed. A denial, a shortage of ours and an attempt that we gave up ourselves are not reported.
+  // Why it failed has been noted in the history before.
   void Report(const Lease& lease, LoadBalancer::Outcome outcome, net::MonotonicTime began,
-              net::MonotonicTime now) noexcept {
-    balancer_->Report(lease.endpoint(), outcome,
-                      std::chrono::duration_cast<std::chrono::microseconds>(now - began));
-  }
+              net::MonotonicTime now) noexcept;
   // DueProbe leases an ejected endpoint whose time is over, for one attempt that no client waits
   // for: at most one a second and endpoint, of all workers. Empty: none is due.
-  std::optional<Lease> DueProbe(net::MonotonicTime) { return std::nullopt; }
+  std::optional<Lease> DueProbe(net::MonotonicTime now);
   // ReportProbe is Report for what DueProbe gave. It is counted apart.
-  void ReportProbe(const Lease&, LoadBalancer::Outcome, net::MonotonicTime,
-                   net::MonotonicTime) noexcept {}
+  void ReportProbe(const Lease& lease, LoadBalancer::Outcome outcome, net::MonotonicTime began,
+                   net::MonotonicTime now) noexcept;
   // IdentityOf is whom a leased endpoint must prove to be by the rules of now; null: nobody could.
   std::shared_ptr<const authz::ServiceId> IdentityOf(const Lease& lease) const;
 
  private:
-  const std::unique_ptr<LoadBalancer> balancer_;
+  void Follow();  // the rules' balancer, and who is out
+  void SayBack(const Lease& lease) noexcept;
+
+  std::unique_ptr<LoadBalancer> balancer_;
+  Balance balance_;  // that the balancer is for
   std::shared_ptr<const UpstreamRules> rules_;
+  Random random_;
+  Observer* const observer_;
   std::uint64_t list_ = 0;  // which of the lists it is
+  // Of the list, as of the outliers' version; absent: to be looked at.
+  std::optional<std::uint64_t> seen_;
+  Preference preference_;
+  std::vector<std::size_t> out_;  // by index
 };
 
 }  // namespace mooring::data

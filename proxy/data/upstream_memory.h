@@ -8,12 +8,16 @@
 #include <memory>
 
 #include "proxy/data/endpoint_history.h"
+#include "proxy/data/outliers.h"
 #include "proxy/data/retry_budget.h"
+#include "proxy/data/sticky.h"
 
 namespace mooring::data {
 
 struct UpstreamMemory {
   Histories histories;  // of its endpoints
+  const std::shared_ptr<Outliers> outliers = std::make_shared<Outliers>();
+  const std::shared_ptr<Kept> kept = std::make_shared<Kept>();
   const std::shared_ptr<RetryBudget> retries = std::make_shared<RetryBudget>();
 };
 

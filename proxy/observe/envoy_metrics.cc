@@ -119,6 +119,8 @@ void EnvoyMetrics::AddCluster(const Labels& own, const EnvoyCounts& counts) {
   out_.Add(family::kEnvoyClusterRequests, labels, counts.reached);
   out_.Add(family::kEnvoyHealthy, labels, counts.healthy);
   out_.Add(family::kEnvoyEndpoints, labels, counts.endpoints);
+  out_.Add(family::kEnvoyEjected, labels, counts.ejected);
+  out_.Add(family::kEnvoyEjections, labels, counts.ejections);
 }
 
 }  // namespace mooring::observe

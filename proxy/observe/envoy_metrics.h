@@ -24,6 +24,7 @@ struct EnvoyCounts {
   std::int64_t bytes_in = 0, bytes_out = 0;  // plaintext, from and to the client
   std::int64_t kept_in = 0, kept_out = 0;
   std::int64_t endpoints = 0, healthy = 0;  // behind it
+  std::int64_t ejected = 0, ejections = 0;  // of these: now, and since ever
 };
 
 // Add adds what a flow has counted.

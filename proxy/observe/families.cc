@@ -27,6 +27,7 @@ constexpr char kEnvoyListener[] =
 constexpr char kEnvoySource[] =
     "local_cluster, consul_source_service, consul_source_namespace, consul_source_partition, "
     "consul_source_datacenter";
+constexpr char kUpstream[] = "service, destination_service, destination_datacenter";
 constexpr char kEndpoint[] = "service, destination_service, destination_datacenter, endpoint";
 
 }  // namespace
@@ -90,8 +91,9 @@ const Family kHandshakes{"mooring_handshakes_total", Kind::kCounter,
                          "version and group of those that were completed.",
                          "direction, service, result, version, group, resumed"};
 const Family kEndpointState{"mooring_endpoint_state", Kind::kGauge,
-                            "1 for the state that an endpoint of an upstream is in: unused, ok, or "
-                            "failing (the last attempt there has failed).",
+                            "1 for the state that an endpoint of an upstream is in: unused, ok, "
+                            "failing (the last attempt there has failed), ejected, or probation "
+                            "(its ejection is over, and nothing has proven it yet).",
                             "service, destination_service, destination_datacenter, endpoint, "
                             "state"};
 const Family kEndpointAttempts{"mooring_endpoint_attempts_total", Kind::kCounter,
@@ -101,6 +103,16 @@ const Family kEndpointFailures{"mooring_endpoint_failures_total", Kind::kCounter
                                "Attempts to reach an endpoint that have failed.", kEndpoint};
 const Family kEndpointInFlight{"mooring_endpoint_in_flight", Kind::kGauge,
                                "Connections and attempts that an endpoint has now.", kEndpoint};
+const Family kEjected{"mooring_endpoints_ejected", Kind::kGauge,
+                      "Endpoints of an upstream that are ejected or on probation now.", kUpstream};
+const Family kEjections{"mooring_ejections_total", Kind::kCounter,
+                        "Ejections of endpoints for their failures, those after a failed probe "
+                        "included.",
+                        kUpstream};
+const Family kProbes{"mooring_probes_total", Kind::kCounter,
+                     "Attempts at ejected endpoints beside the connections of clients, by result: "
+                     "proven or failed.",
+                     "service, destination_service, destination_datacenter, result"};
 const Family kAttemptsFailed{"mooring_attempts_failed_total", Kind::kCounter,
                              "Attempts to reach an endpoint that have failed, by reason.",
                              "service, reason"};
@@ -185,10 +197,15 @@ const Family kEnvoyClusterRequests{"envoy_cluster_upstream_rq_total", Kind::kCou
                                    "One for each connection that was reached, as Envoy counts TCP.",
                                    kEnvoyCluster};
 const Family kEnvoyHealthy{"envoy_cluster_membership_healthy", Kind::kGauge,
-                           "Endpoints whose last attempt has not failed.", kEnvoyCluster};
+                           "Endpoints that are not ejected and whose last attempt has not failed.",
+                           kEnvoyCluster};
 const Family kEnvoyEndpoints{"envoy_cluster_membership_total", Kind::kGauge,
                              "Endpoints: those that the agent lists as passing, or the file.",
                              kEnvoyCluster};
+const Family kEnvoyEjected{"envoy_cluster_outlier_detection_ejections_active", Kind::kGauge,
+                           "As mooring_endpoints_ejected.", kEnvoyCluster};
+const Family kEnvoyEjections{"envoy_cluster_outlier_detection_ejections_enforced_total",
+                             Kind::kCounter, "As mooring_ejections_total.", kEnvoyCluster};
 const Family kEnvoyOverload{"envoy_listener_downstream_cx_overload_reject", Kind::kCounter,
                             "Connections refused or ended because memory, descriptors or ports ran "
                             "out. The address is public_listener, or upstream for all of them.",
@@ -230,6 +247,9 @@ std::span<const Family* const> Families() {
                                    &kEndpointAttempts,
                                    &kEndpointFailures,
                                    &kEndpointInFlight,
+                                   &kEjected,
+                                   &kEjections,
+                                   &kProbes,
                                    &kAttemptsFailed,
                                    &kLeafExpiry,
                                    &kWatchAge,
@@ -262,6 +282,8 @@ std::span<const Family* const> Families() {
                                    &kEnvoyClusterRequests,
                                    &kEnvoyHealthy,
                                    &kEnvoyEndpoints,
+                                   &kEnvoyEjected,
+                                   &kEnvoyEjections,
                                    &kEnvoyOverload,
                                    &kEnvoyOverflow,
                                    &kEnvoyLive,

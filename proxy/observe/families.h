@@ -27,8 +27,8 @@ extern const Family kOpened, kClosed, kOpen, kReceived, kSent, kAuthorizations, 
     kHandshake, kFirstByte, kLifetime, kRequests, kAnswer;
 // Of every service of the process.
 extern const Family kReady, kHandshakes, kEndpointState, kEndpointAttempts, kEndpointFailures,
-    kEndpointInFlight, kAttemptsFailed, kLeafExpiry, kWatchAge, kAgentErrors, kAcceptPauses,
-    kHandshakesShed;
+    kEndpointInFlight, kEjected, kEjections, kProbes, kAttemptsFailed, kLeafExpiry, kWatchAge,
+    kAgentErrors, kAcceptPauses, kHandshakesShed;
 // Of the process.
 extern const Family kBuild, kStart, kCpu, kResident, kMaxFiles, kBuffer, kBufferLimit,
     kAgentConnections, kLoopLag, kLogDropped, kLogLeftOut, kAccessLogDropped;
@@ -36,8 +36,8 @@ extern const Family kBuild, kStart, kCpu, kResident, kMaxFiles, kBuffer, kBuffer
 extern const Family kEnvoyTcpOpened, kEnvoyTcpReceived, kEnvoyTcpSent, kEnvoyTcpNoRoute,
     kEnvoyTcpReceivedKept, kEnvoyTcpSentKept, kEnvoyClusterOpened, kEnvoyClusterOpen,
     kEnvoyClusterFailed, kEnvoyClusterReceived, kEnvoyClusterSent, kEnvoyClusterRequests,
-    kEnvoyHealthy, kEnvoyEndpoints, kEnvoyOverload, kEnvoyOverflow, kEnvoyLive, kEnvoyUptime,
-    kEnvoyHeap, kEnvoyAllocated;
+    kEnvoyHealthy, kEnvoyEndpoints, kEnvoyEjected, kEnvoyEjections, kEnvoyOverload, kEnvoyOverflow,
+    kEnvoyLive, kEnvoyUptime, kEnvoyHeap, kEnvoyAllocated;
 
 }  // namespace family
 

@@ -4,8 +4,10 @@
 #include <string>
 #include <utility>
 
+#include "proxy/data/outliers.h"
 #include "proxy/observe/envoy_metrics.h"
 #include "proxy/sidecar/service.h"
+#include "proxy/sidecar/status_parts.h"
 
 namespace mooring::sidecar {
 namespace {
@@ -38,8 +40,10 @@ void AddEndpoints(Clusters* clusters, const authz::ServiceId& self,
   if (rules.identity) cluster.id = *rules.identity;
   for (const data::Endpoint& endpoint : rules.endpoints) {
     ++cluster.counts.endpoints;
-    if (endpoint.history->failures_in_a_row() == 0) ++cluster.counts.healthy;
+    if (!IsFailing(endpoint)) ++cluster.counts.healthy;
   }
+  cluster.counts.ejected += static_cast<std::int64_t>(EjectedOf(rules));
+  if (rules.outliers) cluster.counts.ejections += rules.outliers->ejections();
 }
 
 }  // namespace

@@ -1,12 +1,16 @@
 // Service::Measure: a service's part of /metrics, beside /status from the same objects. Numbers of
 // the workers are read while they run, so sums may be a moment apart.
 #include <chrono>
+#include <map>
 #include <string>
+#include <utility>
 
+#include "proxy/data/outliers.h"
 #include "proxy/observe/exposition.h"
 #include "proxy/observe/families.h"
 #include "proxy/observe/flow_metrics.h"
 #include "proxy/sidecar/service.h"
+#include "proxy/sidecar/status_parts.h"
 
 namespace mooring::sidecar {
 namespace {
@@ -35,9 +39,43 @@ void AddCounts(Exposition* out, const Labels& labels, const EndpointCounts& coun
   out->Add(family::kEndpointInFlight, labels, counts.in_flight);
 }
 
-void AddEndpoints(Exposition* out, const std::string& service, const data::UpstreamRules& rules) {
-  const std::string destination = rules.identity ? rules.identity->service : rules.name;
-  const std::string datacenter = rules.identity ? rules.identity->datacenter : std::string();
+// UpstreamCounts are of all listeners that lead to one service.
+struct UpstreamCounts {
+  std::int64_t ejected = 0, ejections = 0, proven = 0, failed = 0;
+};
+using Upstreams = std::map<std::pair<std::string, std::string>, UpstreamCounts>;
+
+std::pair<std::string, std::string> DestinationOf(const data::UpstreamRules& rules) {
+  return {rules.identity ? rules.identity->service : rules.name,
+          rules.identity ? rules.identity->datacenter : std::string()};
+}
+
+void Count(Upstreams* upstreams, const data::UpstreamRules& rules) {
+  UpstreamCounts& counts = (*upstreams)[DestinationOf(rules)];
+  counts.ejected += static_cast<std::int64_t>(EjectedOf(rules));
+  if (!rules.outliers) return;
+  counts.ejections += rules.outliers->ejections();
+  counts.proven += rules.outliers->probes_proven();
+  counts.failed += rules.outliers->probes_failed();
+}
+
+void AddUpstreams(Exposition* out, const std::string& service, const Upstreams& upstreams) {
+  for (const auto& [destination, counts] : upstreams) {
+    Labels labels{{"service", service},
+                  {"destination_service", destination.first},
+                  {"destination_datacenter", destination.second}};
+    out->Add(family::kEjected, labels, counts.ejected);
+    out->Add(family::kEjections, labels, counts.ejections);
+    labels.emplace_back("result", "proven");
+    out->Add(family::kProbes, labels, counts.proven);
+    labels.back().second = "failed";
+    out->Add(family::kProbes, labels, counts.failed);
+  }
+}
+
+void AddEndpoints(Exposition* out, const std::string& service, const data::UpstreamRules& rules,
+                  net::MonotonicTime now) {
+  const auto& [destination, datacenter] = DestinationOf(rules);
   EndpointCounts others;
   for (std::size_t i = 0; i < rules.endpoints.size(); ++i) {
     const data::EndpointHistory& history = *rules.endpoints[i].history;
@@ -53,7 +91,7 @@ void AddEndpoints(Exposition* out, const std::string& service, const data::Upstr
                   {"destination_datacenter", datacenter},
                   {"endpoint", name}};
     AddCounts(out, labels, {history.attempts(), history.failures(), history.in_flight()});
-    labels.emplace_back("state", data::EndpointStateName(history));
+    labels.emplace_back("state", data::EndpointStateName(data::StateOf(history, now)));
     out->Add(family::kEndpointState, labels, std::int64_t{1});
   }
   if (rules.endpoints.size() > kMostEndpoints) {
@@ -108,7 +146,12 @@ void Service::Measure(Exposition* out) const {
   }
   out->Add(family::kAcceptPauses, own, pauses);
   out->Add(family::kHandshakesShed, own, HandshakesShed());
-  for (const auto& [listener, source] : upstreams_) AddEndpoints(out, name, *source->Rules());
+  Upstreams upstreams;
+  for (const auto& [listener, source] : upstreams_) {
+    AddEndpoints(out, name, *source->Rules(), now);
+    Count(&upstreams, *source->Rules());
+  }
+  AddUpstreams(out, name, upstreams);
   for (const control::Watch* watch : Watches()) AddWatch(out, name, watch, now);
 }
 

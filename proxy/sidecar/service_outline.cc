@@ -27,6 +27,7 @@ std::string Trouble(const control::UpstreamSource& source) {
   if (!rules.known) return "its instances are not known yet";
   if (rules.stale) return "what is known of its instances is too old";
   if (rules.endpoints.empty()) return "no healthy instance";
+  if (EjectedOf(rules) == rules.endpoints.size()) return "every instance is ejected: all are tried";
   if (std::all_of(rules.endpoints.begin(), rules.endpoints.end(), IsFailing))
     return "the last attempt at each instance has failed";
   if (std::any_of(rules.endpoints.begin(), rules.endpoints.end(), IsFailing))

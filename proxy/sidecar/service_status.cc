@@ -171,6 +171,7 @@ void Service::Describe(json* status) const {
          {"sni", rules->identity ? json(rules->identity->Sni()) : json(nullptr)},
          {"known", rules->known},
          {"endpoints", endpoints},
+         {"ejected", EjectedOf(*rules)},
          {"endpoint_details", EndpointsJson(*rules, kMostEndpoints, now)},
          {"unresolved", source->names().Errors()}});
   }

@@ -37,11 +37,50 @@ bool IsUpstream(const std::string& listener, const control::UpstreamSource& sour
          (rules->identity && rules->identity->service == name);
 }
 
+// Names are of the two that an answer is about.
+struct Names {
+  std::string source;
+  std::string destination;
+};
+
 constexpr std::size_t kMostInstances = 32;  // of an upstream; it may have fifty thousand
 
+std::string Seconds(net::MonotonicTime::duration time) {
+  return std::to_string(std::chrono::ceil<std::chrono::seconds>(time).count()) + " s";
+}
+
+// InTrouble is what is known of an instance whose last attempts failed.
+std::string InTrouble(const data::EndpointHistory& history, net::MonotonicTime now) {
+  const data::EndpointState state = data::StateOf(history, now);
+  std::string says = "its last " + std::to_string(history.failures_in_a_row()) + " attempts failed";
+  if (const data::CloseReason reason = history.failed_for(); reason != data::CloseReason::kDone)
+    says += std::string(", the last one for ") + data::CloseReasonName(reason) + " " +
+            Seconds(now - history.failed_at()) + " ago";
+  const data::Ejection& ejection = history.ejection();
+  if (state == data::EndpointState::kEjected)
+    says += "; ejected for " + Seconds(ejection.until() - now) + " more";
+  if (state == data::EndpointState::kProbation)
+    says += "; its ejection is over, and it waits for the attempt that proves it";
+  return says;
+}
+
+// WhatToDo is about the last failure there.
+std::string WhatToDo(const data::EndpointHistory& history, const Names& names) {
+  if (history.failed_for() == data::CloseReason::kDone)
+    return "The log's lines `upstream attempt failed` have the reason of each.";
+  const observe::Advice advice =
+      observe::AdviceOn(history.failed_for(), data::ListenerKind::kUpstream);
+  return observe::WithNames(advice.next, names.source, names.destination);
+}
+
 // Instances in trouble come first. One of them is in the way only where no other is left.
-void SayInstances(json* steps, const std::vector<data::Endpoint>& endpoints) {
+void SayInstances(json* steps, const data::UpstreamRules& rules, const Names& names,
+                  net::MonotonicTime now) {
+  const std::vector<data::Endpoint>& endpoints = rules.endpoints;
   const bool lost = std::all_of(endpoints.begin(), endpoints.end(), IsFailing);
+  if (EjectedOf(rules) == endpoints.size())
+    Say(steps, "its instances", kUnknown, "every one is ejected: all are tried",
+        "`mooring status` has the reason of each.");
   std::size_t said = 0;
   for (const bool failing : {true, false}) {
     for (const data::Endpoint& endpoint : endpoints) {
@@ -52,16 +91,14 @@ void SayInstances(json* steps, const std::vector<data::Endpoint>& endpoints) {
       std::string says = endpoint.address.Text();
       if (endpoint.instance)
         says += " (" + endpoint.instance->node + "/" + endpoint.instance->id + ")";
-      says += failing
-                  ? ": its last " + std::to_string(history.failures_in_a_row()) + " attempts failed"
-              : proven ? ": reached and proven before"
-                       : ": not tried yet";
+      says += ": " + (failing  ? InTrouble(history, now)
+                      : proven ? std::string("reached and proven before")
+                               : std::string("not tried yet"));
       Say(steps, "an instance",
           lost     ? kNo
           : proven ? kYes
                    : kUnknown,
-          says,
-          failing ? "The log's lines `upstream attempt failed` have the reason of each." : "");
+          says, failing ? WhatToDo(history, names) : "");
     }
   }
   if (said < endpoints.size())
@@ -180,7 +217,7 @@ void Service::WhyOutbound(const std::string& destination, json* out) const {
           observe::WithNames(none.next, config_->service, destination));
       continue;
     }
-    SayInstances(&steps, rules->endpoints);
+    SayInstances(&steps, *rules, {config_->service, destination}, loop_.now());
   }
 }
 

@@ -1,9 +1,11 @@
 #include "proxy/sidecar/status_parts.h"
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "proxy/data/endpoint_history.h"
+#include "proxy/data/outliers.h"
 
 namespace mooring::sidecar {
 
@@ -11,20 +13,45 @@ using nlohmann::json;
 
 namespace {
 
+json SecondsOf(net::MonotonicTime::duration time) {
+  return std::chrono::duration<double>(time).count();
+}
+
+const char* NearnessName(data::Nearness nearness) {
+  switch (nearness) {
+    case data::Nearness::kNode: return "node";
+    case data::Nearness::kZone: return "zone";
+    case data::Nearness::kFar: return "far";
+  }
+  return "";
+}
+
 json EndpointJson(const data::Endpoint& endpoint, net::MonotonicTime now) {
   const data::EndpointHistory& history = *endpoint.history;
+  const data::Ejection& ejection = history.ejection();
+  const data::EndpointState state = data::StateOf(history, now);
   const auto took = history.connect_time();
   json out{{"address", endpoint.address.Text()},
            {"instance", InstanceJson(endpoint.instance.get())},
            {"weight", endpoint.weight},
-           {"state", data::EndpointStateName(history)},
+           {"nearness", NearnessName(endpoint.nearness)},
+           {"state", data::EndpointStateName(state)},
+           {"state_seconds", nullptr},
            {"attempts", history.attempts()},
            {"failures", history.failures()},
            {"failures_in_a_row", history.failures_in_a_row()},
            {"in_flight", history.in_flight()},
            {"connect_seconds",
             took ? json(std::chrono::duration<double>(*took).count()) : json(nullptr)},
+           {"ejections", ejection.count()},
+           {"ejected_seconds_left", nullptr},
+           {"probes", ejection.probes()},
+           {"probes_failed", ejection.probes_failed()},
            {"last_failure", nullptr}};
+  if (state != data::EndpointState::kUnused)
+    out["state_seconds"] = SecondsOf(now - data::InStateSince(history, state));
+  if (state == data::EndpointState::kEjected)
+    out["ejected_seconds_left"] = SecondsOf(ejection.until() - now);
   if (const data::CloseReason reason = history.failed_for(); reason != data::CloseReason::kDone) {
     out["last_failure"] = {
         {"reason", data::CloseReasonName(reason)},
@@ -81,7 +108,15 @@ std::string WrittenInOneLine(const json& document) {
   return document.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
 }
 
-bool IsFailing(const data::Endpoint& endpoint) { return endpoint.history->failures_in_a_row() > 0; }
+bool IsFailing(const data::Endpoint& endpoint) {
+  return endpoint.history->failures_in_a_row() > 0 || endpoint.history->ejection().out();
+}
+
+std::size_t EjectedOf(const data::UpstreamRules& rules) {
+  return static_cast<std::size_t>(
+      std::count_if(rules.endpoints.begin(), rules.endpoints.end(),
+                    [&](const data::Endpoint& each) { return !data::InService(rules, each); }));
+}
 
 json EndpointsJson(const data::UpstreamRules& rules, std::size_t most, net::MonotonicTime now) {
   std::vector<const data::Endpoint*> first;

@@ -18,8 +18,10 @@ std::string WrittenInOneLine(const nlohmann::json& document);
 
 nlohmann::json WatchJson(const control::Watch& watch, net::MonotonicTime now);
 
-// IsFailing: the last attempt there has failed.
+// IsFailing: the last attempt there has failed, or it is ejected.
 bool IsFailing(const data::Endpoint& endpoint);
+// EjectedOf is how many of the endpoints are out of service. If it is all of them, all are tried.
+std::size_t EjectedOf(const data::UpstreamRules& rules);
 // EndpointsJson says what was met with at each endpoint, and why the last attempt that failed did:
 // of `most` of them, those in trouble first.
 nlohmann::json EndpointsJson(const data::UpstreamRules& rules, std::size_t most,

@@ -84,15 +84,21 @@ std::string Listeners(const json& status) {
 
 // Failing is what is to be said of an upstream's endpoints beside their number.
 std::string Failing(const json& upstream) {
-  std::size_t failing = 0;
-  std::string why;
-  for (const json& endpoint : upstream.value("endpoint_details", json::array())) {
-    if (endpoint.value("state", "") != "failing") continue;
-    ++failing;
-    const json last = endpoint.value("last_failure", json());
-    if (why.empty() && last.is_object()) why = ": " + Text(last, "reason");
+  std::string says;
+  for (const char* state : {"failing", "ejected", "probation"}) {
+    std::size_t count = 0;
+    std::string why;
+    for (const json& endpoint : upstream.value("endpoint_details", json::array())) {
+      if (endpoint.value("state", "") != state) continue;
+      ++count;
+      const json last = endpoint.value("last_failure", json());
+      if (why.empty() && last.is_object()) why = ": " + Text(last, "reason");
+    }
+    if (count > 0)
+      says += ", " + std::to_string(count) +
+              (state == std::string_view("probation") ? " on " : " ") + state + why;
   }
-  return failing == 0 ? std::string() : ", " + std::to_string(failing) + " failing" + why;
+  return says;
 }
 
 std::string Upstreams(const json& status) {

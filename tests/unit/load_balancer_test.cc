@@ -50,7 +50,7 @@ struct Round {
   }
   // Next is the index of what a search is given, -1 for nothing.
   int Next(Choice& choice) {
-    const Endpoint* found = balancer.Pick(choice);
+    const Endpoint* found = balancer.Pick(choice, {endpoints.size(), false}, kNow);
     return found == nullptr ? -1 : static_cast<int>(found - endpoints.data());
   }
   int First() {
@@ -165,6 +165,24 @@ TEST_CASE(
   CHECK(dead_first == 5);
 }
 
+TEST_CASE("round robin: the turn of one that is out is nobody's, so the others share evenly") {
+  Round round(Weighing({1, 1, 1}), 5);
+  round.endpoints[1].history->ejection().Begin(1, kNow, kNow + 1s);
+  std::vector<int> given(3);
+  for (int i = 0; i < 300; ++i) ++given[static_cast<std::size_t>(round.First())];
+  CHECK(given == std::vector<int>{150, 0, 150});
+}
+
+TEST_CASE("round robin: where the heavy one is out, the light ones take turns all the same") {
+  Round round(Weighing({65'535, 1, 1}), 0);
+  round.endpoints[0].history->ejection().Begin(1, kNow, kNow + 1s);
+  std::vector<int> given(3);
+  for (int i = 0; i < 300; ++i) ++given[static_cast<std::size_t>(round.First())];
+  CHECK(given[0] == 0);
+  CHECK(given[1] > 120);
+  CHECK(given[2] > 120);
+}
+
 TEST_CASE(
     "round robin: an endpoint that the search has tried is not given again when the list is made "
     "anew") {
@@ -174,14 +192,15 @@ TEST_CASE(
   RoundRobin balancer(0);
   balancer.Use(list);
   Choice choice;
-  const net::SocketAddress first = balancer.Pick(choice)->address;
+  const net::SocketAddress first = balancer.Pick(choice, {list.size(), false}, kNow)->address;
   std::vector<Endpoint> next{At(3), At(2), At(1)};
   histories.Attach(&next);
   balancer.Use(next);
   std::set<std::string> given{first.Text()};
-  for (int i = 0; i < 2; ++i) given.insert(balancer.Pick(choice)->address.Text());
+  for (int i = 0; i < 2; ++i)
+    given.insert(balancer.Pick(choice, {next.size(), false}, kNow)->address.Text());
   CHECK(given.size() == 3);
-  CHECK(balancer.Pick(choice) == nullptr);
+  CHECK(balancer.Pick(choice, {next.size(), false}, kNow) == nullptr);
 }
 
 TEST_CASE(
@@ -199,9 +218,9 @@ TEST_CASE("histories: one outlives a new list and dies with its endpoint") {
   Histories histories;
   std::vector<Endpoint> list{At(1, 1, "a"), At(2)};
   histories.Attach(&list);
-  list[0].history->Failed();
-  list[0].history->Failed();
-  list[1].history->Proven(3ms);
+  list[0].history->Failed(true, kNow);
+  list[0].history->Failed(true, kNow);
+  list[1].history->Proven(3ms, kNow);
 
   std::vector<Endpoint> next{At(2), At(1, 9, "a"), At(1, 1, "b")};
   histories.Attach(&next);

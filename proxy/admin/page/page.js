@@ -214,12 +214,15 @@ const upstreams = new Table($('upstreams'), 'Those in trouble come first', [
 ], (u) => u.listener, 'This service calls nobody.');
 
 function endpointLines(e) {
-  const kind = {ok: 'good', failing: 'bad'}[e.state] || 'plain';
+  const kind = {ok: 'good', failing: 'bad', ejected: 'bad', probation: 'fair'}[e.state] || 'plain';
   const facts = [];
   if (e.instance) facts.push(e.instance.node + '/' + e.instance.id);
+  if (e.state_seconds !== null) facts.push('for ' + span(e.state_seconds));
+  if (e.ejected_seconds_left !== null) facts.push(span(e.ejected_seconds_left) + ' more');
   facts.push(many(e.in_flight, 'connection', 'connections'));
   if (e.connect_seconds !== null) facts.push('connects in ' + brief(e.connect_seconds));
   if (e.failures) facts.push(number(e.failures) + ' of ' + number(e.attempts) + ' attempts failed');
+  if (e.ejections) facts.push(many(e.ejections, 'ejection', 'ejections'));
   if (e.last_failure) facts.push('last: ' + e.last_failure.reason + ' ' + ago(e.last_failure.seconds_ago));
   return [mark(kind, e.address + ' ' + e.state), ['under', facts.join(' · ')]];
 }
