@@ -10,6 +10,13 @@
 namespace mooring::config {
 namespace {
 
+constexpr std::pair<std::string_view, Balance> kBalances[] = {
+    {"least_connections", Balance::kLeastConnections},
+    {"least_time", Balance::kLeastTime},
+    {"round_robin", Balance::kRoundRobin},
+    {"random", Balance::kRandom},
+    {"sticky", Balance::kSticky}};
+
 bool StaysHere(const net::Address& address) {
   return address.IsLoopback() || address.host == "localhost";  // RFC 6761 6.3
 }
@@ -100,6 +107,25 @@ Result<bool> ParseOnOff(std::string_view text) {
 }
 
 std::string OnOffText(const bool& on) { return on ? "on" : "off"; }
+
+Result<Balance> ParseBalance(std::string_view text) {
+  std::string names;
+  for (const auto& [name, balance] : kBalances) {
+    if (text == name) return balance;
+    names += (names.empty()                               ? ""
+              : balance == std::rbegin(kBalances)->second ? " and "
+                                                          : ", ") +
+             std::string(name);
+  }
+  return Invalid("\"" + authz::Shortened(text) + "\" is none of " + names);
+}
+
+std::string BalanceText(const Balance& balance) {
+  for (const auto& [name, known] : kBalances) {
+    if (balance == known) return std::string(name);
+  }
+  return {};
+}
 
 Status CheckToken(std::string_view token) {
   constexpr std::string_view kUtf8Mark = "\xef\xbb\xbf";

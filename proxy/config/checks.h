@@ -32,6 +32,10 @@ std::string OnRevokeText(const OnRevoke& policy);
 Result<bool> ParseOnOff(std::string_view text);
 std::string OnOffText(const bool& on);
 
+// ParseBalance reads one of the rules by which connections are spread; BalanceText writes it.
+Result<Balance> ParseBalance(std::string_view text);
+std::string BalanceText(const Balance& balance);
+
 // CheckToken refuses what cannot be an ACL token: control characters, a byte order mark, bytes
 // beyond ASCII. Empty is none. The message repeats nothing of it.
 Status CheckToken(std::string_view token);

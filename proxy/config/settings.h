@@ -41,6 +41,9 @@ struct AgentSettings {
   unsigned max_connections = 8;  // to the agent at a time, kLeastAgentConnections or more
 };
 
+// Balance is by which rule an upstream's connections are spread.
+enum class Balance { kLeastConnections, kLeastTime, kRoundRobin, kRandom, kSticky };
+
 struct UpstreamSettings {
   authz::UpstreamType type = authz::UpstreamType::kService;
   std::string name;
@@ -54,6 +57,15 @@ struct UpstreamSettings {
   std::optional<milliseconds> early_close;
   std::optional<milliseconds> idle_timeout;
   std::optional<bool> tls_resumption;
+  std::optional<Balance> balance;
+  std::optional<unsigned> prefer_near;  // percent
+  std::optional<unsigned> eject_after;
+  std::optional<milliseconds> eject_time;
+  std::optional<milliseconds> eject_longest;
+  // In Consul's words alone, with nothing at top level to go by.
+  milliseconds eject_quiet{10'000};  // after so long in service the next ejection is shorter
+  unsigned eject_enforced = 100;     // of ejections that are due, percent
+  unsigned eject_share = 100;        // of the endpoints, percent
   std::string from;  // where `listen` was written, for messages: "-upstream db"; empty: not here
   bool any_case = false;  // accept the identity that the catalog spells with other letter case
 
@@ -113,6 +125,11 @@ struct ServiceSettings {
   milliseconds attempt_delay{250};  // after it the next attempt begins beside the newest
   // an instance that ends a connection so soon after its proof, without a byte, has failed; 0: none
   milliseconds early_close{0};
+  Balance balance = Balance::kLeastConnections;
+  unsigned prefer_near = 70;                  // percent; 0: near and far are alike
+  unsigned eject_after = 3;                   // failures in a row; 0: nobody is ejected
+  milliseconds eject_time{1'000};             // the first time; the n-th is n times as long
+  milliseconds eject_longest{30'000};         // at most, but for what is added by chance
   milliseconds local_connect_timeout{1'000};  // to the local app
   bool proxy_protocol = false;                // tell the local app who calls
   milliseconds idle_timeout{0};               // no byte either way; 0: none

@@ -17,6 +17,8 @@ constexpr unsigned kMostWorkers = 256;
 constexpr unsigned kMostHandshakes = 1'000'000;
 constexpr unsigned kMostOneIn = 1'000'000;
 constexpr unsigned kMostAttempts = 100;
+constexpr unsigned kMostFailures = 1'000;
+constexpr unsigned kPercent = 100;
 
 constexpr kind::Word<LogLevel> kLogLevel{&Settings::log_level, ParseLogLevel, LogLevelText,
                                          "level"};
@@ -26,6 +28,10 @@ constexpr kind::Word<bool> kResumption{&ServiceSettings::tls_resumption, ParseOn
                                        "policy"};
 constexpr kind::Word<bool> kUpstreamResumption{&UpstreamSettings::tls_resumption, ParseOnOff,
                                                OnOffText, "policy"};
+constexpr kind::Word<Balance> kBalance{&ServiceSettings::balance, ParseBalance, BalanceText,
+                                       "rule"};
+constexpr kind::Word<Balance> kUpstreamBalance{&UpstreamSettings::balance, ParseBalance,
+                                               BalanceText, "rule"};
 constexpr kind::Word<std::string> kAdvertise{&ServiceSettings::advertise, ParseAdvertise,
                                              [](const std::string& host) { return host; }, "host"};
 
@@ -319,6 +325,77 @@ constexpr Setting kTable[] = {
      .change = Change::kRunning,
      .sample = "on",
      .says = "As tls_resumption below, for this upstream alone. Without it: that one."},
+    {.in = In::kUpstreams,
+     .key = "balance",
+     .value = kUpstreamBalance,
+     .config_key = "balance",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .sample = "least_connections",
+     .says = "As balance below, for this upstream alone. Without it: that one."},
+    {.in = In::kUpstreams,
+     .key = "prefer_near",
+     .value = kind::Number{&UpstreamSettings::prefer_near, 0, kPercent},
+     .config_key = "prefer_near",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .sample = "70",
+     .says = "As prefer_near below, for this upstream alone. Without it: that one."},
+    // In Consul's words first: what is said in ours beats it.
+    {.in = In::kUpstreams,
+     .value = kind::Number{&UpstreamSettings::eject_after, 1, kMostFailures},
+     .config_key = "passive_health_check.max_failures",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .says = "As eject_after."},
+    {.in = In::kUpstreams,
+     .value = kind::Duration{&UpstreamSettings::eject_time, Zero::kRefused},
+     .config_key = "passive_health_check.base_ejection_time",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .says = "As eject_time."},
+    {.in = In::kUpstreams,
+     .value = kind::Duration{&UpstreamSettings::eject_quiet, Zero::kRefused},
+     .config_key = "passive_health_check.interval",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .says = "For each such time in service the next ejection is eject_time shorter."},
+    {.in = In::kUpstreams,
+     .value = kind::Number{&UpstreamSettings::eject_enforced, 0, kPercent},
+     .config_key = "passive_health_check.enforcing_consecutive_5xx",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .says = "So many percent of the ejections that are due are made."},
+    {.in = In::kUpstreams,
+     .value = kind::Number{&UpstreamSettings::eject_share, 0, kPercent},
+     .config_key = "passive_health_check.max_ejection_percent",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .says = "So many percent of the instances may be ejected at a time, and never the last."},
+    {.in = In::kUpstreams,
+     .key = "eject_after",
+     .value = kind::Number{&UpstreamSettings::eject_after, 0, kMostFailures},
+     .config_key = "eject_after",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .sample = "3",
+     .says = "As eject_after below, for this upstream alone. Without it: that one."},
+    {.in = In::kUpstreams,
+     .key = "eject_time",
+     .value = kind::Duration{&UpstreamSettings::eject_time, Zero::kRefused},
+     .config_key = "eject_time_ms",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .sample = "1s",
+     .says = "As eject_time below, for this upstream alone. Without it: that one."},
+    {.in = In::kUpstreams,
+     .key = "eject_longest",
+     .value = kind::Duration{&UpstreamSettings::eject_longest, Zero::kRefused},
+     .config_key = "eject_longest_ms",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .sample = "30s",
+     .says = "As eject_longest below, for this upstream alone. Without it: that one."},
     {.in = In::kUpstreams,
      .key = "any_case",
      .value = kind::Switch{&UpstreamSettings::any_case},
@@ -656,6 +733,38 @@ constexpr Setting kTable[] = {
      .says = "An instance that has proven itself and ends the connection within this time, before "
              "a byte of its app, has failed: another is tried, unless the service has sent "
              "something. 0 is never. The app of each that is tried sees a connect."},
+    {.key = "balance",
+     .value = kBalance,
+     .flag = "balance",
+     .of = Of::kEachService,
+     .says = "Which instance of an upstream a connection goes to. least_connections: of two drawn "
+             "by weight the one with fewer connections of ours; least_time: the one that lately "
+             "connected sooner, times its connections; round_robin: in turns, by weight; random: "
+             "by weight; sticky: one for all, while it is in service."},
+    {.key = "prefer_near",
+     .value = kind::Number{&ServiceSettings::prefer_near, 0, kPercent},
+     .flag = "prefer-near",
+     .of = Of::kEachService,
+     .says = "Instances on our own node, or else in our zone, are preferred while at least so many "
+             "percent of them are healthy and not ejected; 0: near and far are alike."},
+    {.key = "eject_after",
+     .value = kind::Number{&ServiceSettings::eject_after, 0, kMostFailures},
+     .flag = "eject-after",
+     .of = Of::kEachService,
+     .says = "An upstream's instance that so many attempts in a row could not reach, or that did "
+             "not prove its identity to them, is ejected: left out for a while, then tried beside "
+             "another one until it answers. The last one never is. 0: nobody is ejected."},
+    {.key = "eject_time",
+     .value = kind::Duration{&ServiceSettings::eject_time, Zero::kRefused},
+     .flag = "eject-time",
+     .of = Of::kEachService,
+     .says = "How long it is ejected the first time, and up to a quarter longer by chance; the "
+             "second time twice as long, and so on. After 10 s in service it counts one less."},
+    {.key = "eject_longest",
+     .value = kind::Duration{&ServiceSettings::eject_longest, Zero::kRefused},
+     .flag = "eject-longest",
+     .of = Of::kEachService,
+     .says = "It is never ejected longer than this, but for what is added by chance."},
     {.key = "idle_timeout",
      .value = kind::Duration{&ServiceSettings::idle_timeout, Zero::kAllowed},
      .flag = "idle-timeout",

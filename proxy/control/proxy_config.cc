@@ -7,6 +7,7 @@
 #include <string_view>
 #include <variant>
 
+#include "authz/text.h"
 #include "proxy/config/duration.h"
 #include "proxy/config/table.h"
 
@@ -31,19 +32,25 @@ class Reader final {
   void Settings(config::In in, const config::Target& target) {
     for (const config::Setting& setting : config::Table()) {
       if (setting.in != in || setting.config_key.empty()) continue;
-      const std::string key(setting.config_key);
-      const std::string* text = Text(key);
+      const auto [key, text] = Find(std::string(setting.config_key));
       if (text == nullptr) continue;
       std::string value = *text;
       if (const auto* duration = std::get_if<config::kind::Duration>(&setting.value)) {
-        const std::optional<milliseconds> read = Milliseconds(key, *text);
+        const std::optional<milliseconds> read =
+            IsNested(key) ? ConsulDuration(key, *text) : Milliseconds(key, *text);
         // To Consul 0 is what is not said.
         if (!read || (read->count() == 0 && duration->zero == config::kind::Zero::kRefused))
           continue;
         value = config::DurationText(*read);
       }
+      const auto* number = std::get_if<config::kind::Number>(&setting.value);
+      if (number != nullptr && number->least > 0 && value == "0") continue;  // nor is this
       const Status status = config::ReadValue(setting.value, value, {}, target);
-      if (!status) Warn(key + " = " + status.error().message + "; the default holds");
+      if (status) continue;
+      const std::string& why = status.error().message;
+      Warn(key + " = " +
+           (why.starts_with('"') ? why : '"' + authz::Shortened(value) + "\": " + why) +
+           "; the default holds");
     }
   }
 
@@ -80,6 +87,37 @@ class Reader final {
   }
 
  private:
+  static bool IsNested(const std::string& key) { return key.find('.') != std::string::npos; }
+
+  // Find is the key as it is written there, and its text; null: it is not there. What is nested
+  // Consul writes as max_failures in a registration and as MaxFailures in central configuration.
+  std::pair<std::string, const std::string*> Find(const std::string& key) {
+    if (const std::string* text = Text(key); text != nullptr || !IsNested(key)) return {key, text};
+    for (const auto& [name, text] : config_) {
+      if (authz::EqualIgnoringCase(Spelled(name), Spelled(key))) return {name, Text(name)};
+    }
+    return {key, nullptr};
+  }
+  static std::string Spelled(std::string key) {
+    std::erase(key, '_');
+    return key;
+  }
+
+  // ConsulDuration reads what Consul writes for a duration: nanoseconds, or text such as 10s. Less
+  // than a millisecond is one. Bad: nullopt.
+  std::optional<milliseconds> ConsulDuration(const std::string& key, const std::string& text) {
+    double nanoseconds = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), nanoseconds);
+    constexpr double kMost = 1e18;  // 30 years
+    if (error == std::errc{} && end == text.data() + text.size() && nanoseconds >= 0 &&
+        nanoseconds <= kMost)
+      return milliseconds(static_cast<milliseconds::rep>(std::ceil(nanoseconds / 1e6)));
+    if (const auto duration = config::ParseDuration(text)) return *duration;
+    Warn(key + " = \"" + authz::Shortened(text) +
+         "\" is neither a number of nanoseconds nor a duration such as 10s; the default holds");
+    return std::nullopt;
+  }
+
   // Milliseconds reads a number of any spelling (1000, 1000.0, "1000"). Bad: nullopt.
   std::optional<milliseconds> Milliseconds(const std::string& key, const std::string& text) {
     double value = 0;
@@ -117,6 +155,11 @@ std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams,
     upstream.attempts = upstream.attempts.value_or(settings.attempts);
     upstream.attempt_delay = upstream.attempt_delay.value_or(settings.attempt_delay);
     upstream.early_close = upstream.early_close.value_or(settings.early_close);
+    upstream.balance = upstream.balance.value_or(settings.balance);
+    upstream.prefer_near = upstream.prefer_near.value_or(settings.prefer_near);
+    upstream.eject_after = upstream.eject_after.value_or(settings.eject_after);
+    upstream.eject_time = upstream.eject_time.value_or(settings.eject_time);
+    upstream.eject_longest = upstream.eject_longest.value_or(settings.eject_longest);
     named.push_back({std::move(listener), std::move(upstream)});
   }
   return named;
@@ -169,7 +212,6 @@ std::optional<config::UpstreamSettings> ToUpstream(const authz::UpstreamDocument
   reader.Settings(config::In::kUpstreams, {process, service, &upstream});
   reader.Protocol();
   reader.Disobey("limits", "Mooring does not limit an upstream's connections");
-  reader.Disobey("passive_health_check", "Mooring takes no instance out for its failures");
   reader.Ignore("balance_outbound_connections");
   reader.IgnorePrefix("mesh_gateway");
   // Gateways are for traffic between datacenters; a query may lead to another one.

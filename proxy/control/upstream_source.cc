@@ -49,6 +49,28 @@ Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale
   return options;
 }
 
+data::Balance BalanceOf(const config::UpstreamSettings& upstream) {
+  switch (upstream.balance.value_or(config::Balance::kLeastConnections)) {
+    case config::Balance::kLeastConnections: return data::Balance::kLeastConnections;
+    case config::Balance::kLeastTime: return data::Balance::kLeastTime;
+    case config::Balance::kRoundRobin: return data::Balance::kRoundRobin;
+    case config::Balance::kRandom: return data::Balance::kRandom;
+    case config::Balance::kSticky: return data::Balance::kSticky;
+  }
+  return data::Balance::kLeastConnections;
+}
+
+data::EjectionRules EjectionOf(const config::UpstreamSettings& upstream) {
+  data::EjectionRules rules;
+  rules.after = upstream.eject_after.value_or(rules.after);
+  rules.time = upstream.eject_time.value_or(rules.time);
+  rules.longest = upstream.eject_longest.value_or(rules.longest);
+  rules.quiet = upstream.eject_quiet;
+  rules.enforced = upstream.eject_enforced;
+  rules.share = upstream.eject_share;
+  return rules;
+}
+
 }  // namespace
 
 UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
@@ -284,6 +306,11 @@ void UpstreamSource::Publish() {
   rules->stale = watch_ && watch_->TooOld();
   rules->resumes = settings_.tls_resumption.value_or(true);
   rules->use = use_;
+  rules->balance = BalanceOf(settings_);
+  rules->prefer_near = settings_.prefer_near.value_or(rules->prefer_near);
+  rules->ejection = EjectionOf(settings_);
+  rules->outliers = memory_->outliers;
+  rules->kept = memory_->kept;
   if (rules_ && rules_->known == rules->known && rules_->endpoints == rules->endpoints &&
       data::Same(rules_->identity, rules->identity) && rules_->stale == rules->stale) {
     return;

@@ -122,7 +122,7 @@ def test_what_central_entries_of_a_real_agent_set_and_we_do_not_do_is_said_once(
     agent.register({"ID": "web-1", "Name": "web", "Port": 1, "Connect": {"SidecarService": {
         "Port": free_port(), "Proxy": {"Upstreams": upstreams}}}})
     web = Mooring.connect_proxy(case, "-http-addr", agent.address, "-sidecar-for", "web-1", ready=False)
-    said = ["max_inbound_connections = 7", "upstream db Config: limits.MaxConnections = 3", "upstream db Config: passive_health_check",
+    said = ["max_inbound_connections = 7", "upstream db Config: limits.MaxConnections = 3",
             "upstream far: MeshGateway mode local", "MutualTLSMode permissive"]
     for words in said:
         web.wait_log(words)

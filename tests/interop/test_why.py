@@ -43,7 +43,7 @@ def test_an_upstream_is_explained_by_its_instances(case):
 
 def test_an_instance_that_fails_is_in_the_way_only_where_no_other_is_left(case):
     other = tlspeer.Endpoint(case)
-    static = Static(case, endpoints=[f"127.0.0.1:{free_port()}", f"127.0.0.1:{other.port}"])
+    static = Static(case, endpoints=[f"127.0.0.1:{free_port()}", f"127.0.0.1:{other.port}"], balance="round_robin")
     for _ in range(2):  # they take turns: one of the two begins with the dead one
         client = static.client()
         peer = other.accept(static.db, static.roots)

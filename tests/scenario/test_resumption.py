@@ -683,7 +683,8 @@ def test_tickets_of_one_endpoint_are_not_offered_to_another(case, tls):
     second = Endpoint(case, authority.leaf("db"), authority.pem, tls)
     second.made = first.made
     # The test takes its time to see which of them was chosen.
-    caller = Static(case, authority=authority, endpoints=["%s:%d" % e.address for e in (first, second)], attempt_delay="30s")
+    caller = Static(case, authority=authority, endpoints=["%s:%d" % e.address for e in (first, second)], balance="round_robin",
+                    attempt_delay="30s")
     for expected in ((b"", False), None):
         for endpoint in (first, second):  # in turn, whichever comes first
             client = caller.client()

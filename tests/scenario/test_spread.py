@@ -45,7 +45,8 @@ def test_endpoints_get_connections_by_the_weights_of_their_registrations(case):
     api.set_instances("db", *[endpoint.address for endpoint in endpoints])
     for entry, weight in zip(api.instances["db"], (6, 2, 4)):
         entry["Service"]["Weights"] = {"Passing": weight, "Warning": 1}
-    mooring = Mooring.connect_proxy(case, "-http-addr", api.address, "-service", "web", "-upstream", "db:127.0.0.1:0")
+    mooring = Mooring.connect_proxy(case, "-http-addr", api.address, "-service", "web", "-upstream", "db:127.0.0.1:0",
+                                    "-balance", "round_robin")
     called = [0, 0, 0]
     for _ in range(12):
         apps.Client(case, mooring.upstream("db"))

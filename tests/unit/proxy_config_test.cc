@@ -81,6 +81,7 @@ TEST_CASE(
     const std::string key(setting.config_key);
     std::string good = "true";
     if (std::holds_alternative<config::kind::Word<bool>>(setting.value)) good = "off";
+    if (std::holds_alternative<config::kind::Word<config::Balance>>(setting.value)) good = "random";
     if (std::holds_alternative<config::kind::Number>(setting.value)) good = "7";
     if (std::holds_alternative<config::kind::Duration>(setting.value)) good = "7000";
     for (const std::string& value : {good, std::string("soon")}) {
@@ -101,6 +102,93 @@ TEST_CASE(
   const ProxyConfig config = FromDocument(document, {});
   CHECK(config.inbound_idle_timeout == milliseconds(7000));
   CHECK(config.idle_timeout == milliseconds(0));
+}
+
+ProxyConfig WithUpstream(const authz::OpaqueConfig& config,
+                         const config::ServiceSettings& settings = {}) {
+  auto document = Document();
+  authz::UpstreamDocument upstream;
+  upstream.name = "db";
+  upstream.bind_port = 9191;
+  upstream.config = config;
+  document.upstreams = {upstream};
+  return FromDocument(document, settings);
+}
+
+TEST_CASE("proxy config: passive_health_check is obeyed in both of Consul's spellings") {
+  for (const bool camel : {true, false}) {
+    const auto key = [&](const std::string& one, const std::string& other) {
+      return "passive_health_check." + (camel ? one : other);
+    };
+    const ProxyConfig config = WithUpstream(
+        {{key("Interval", "interval"), camel ? "5000000000" : "5s"},
+         {key("MaxFailures", "max_failures"), "2"},
+         {key("EnforcingConsecutive5xx", "enforcing_consecutive_5xx"), "40"},
+         {key("MaxEjectionPercent", "max_ejection_percent"), "50"},
+         {key("BaseEjectionTime", "base_ejection_time"), camel ? "1.5e+09" : "1500ms"}});
+    CHECK(config.warnings.empty());
+    const config::UpstreamSettings& db = config.upstreams[0].settings;
+    CHECK(db.eject_quiet == milliseconds(5000));
+    CHECK(db.eject_after == 2U);
+    CHECK(db.eject_enforced == 40);
+    CHECK(db.eject_share == 50);
+    CHECK(db.eject_time == milliseconds(1500));
+  }
+}
+
+TEST_CASE("proxy config: what is left out of passive_health_check, or 0, is that of the settings") {
+  config::ServiceSettings settings;
+  settings.eject_after = 9;
+  settings.eject_time = milliseconds(4000);
+  for (const authz::OpaqueConfig& said : {authz::OpaqueConfig{},
+                                          {{"passive_health_check.MaxFailures", "0"},
+                                           {"passive_health_check.BaseEjectionTime", "0"}}}) {
+    const ProxyConfig config = WithUpstream(said, settings);
+    CHECK(config.warnings.empty());
+    CHECK(config.upstreams[0].settings.eject_after == 9U);
+    CHECK(config.upstreams[0].settings.eject_time == milliseconds(4000));
+    CHECK(config.upstreams[0].settings.eject_share == 100);
+  }
+}
+
+TEST_CASE("proxy config: what we call it beats what Consul does") {
+  const ProxyConfig config = WithUpstream(
+      {{"passive_health_check.max_failures", "2"}, {"eject_after", "7"}, {"balance", "sticky"}});
+  CHECK(config.upstreams[0].settings.eject_after == 7U);
+  CHECK(config.upstreams[0].settings.balance == config::Balance::kSticky);
+}
+
+TEST_CASE(
+    "proxy config: a bad value of an upstream is named with its place, and the default holds") {
+  struct Row {
+    const char* key;
+    const char* value;
+    const char* says;
+  };
+  for (const Row& row :
+       {Row{"passive_health_check.MaxFailures", "-1", "write a number from 1 to 1000"},
+        {"passive_health_check.max_failures", "many", "write a number from 1 to 1000"},
+        {"passive_health_check.EnforcingConsecutive5xx", "101", "write a number from 0 to 100"},
+        {"passive_health_check.MaxEjectionPercent", "-1", "write a number from 0 to 100"},
+        {"passive_health_check.Interval", "-1", "nanoseconds"},
+        {"passive_health_check.BaseEjectionTime", "soon", "a duration such as 10s"},
+        {"balance", "fair",
+         "is none of least_connections, least_time, round_robin, random and "
+         "sticky"},
+        {"prefer_near", "-1", "write a number from 0 to 100"},
+        {"eject_after", "-1", "write a number from 0 to 1000"},
+        {"eject_time_ms", "-1", "is not a number of milliseconds"},
+        {"eject_longest_ms", "never", "is not a number of milliseconds"}}) {
+    CAPTURE(row.key);
+    const ProxyConfig config = WithUpstream({{row.key, row.value}});
+    REQUIRE(config.warnings.size() == 1);
+    CAPTURE(config.warnings[0]);
+    CHECK(config.warnings[0].starts_with("upstream db Config: " + std::string(row.key) + " = \"" +
+                                         row.value + '"'));
+    CHECK(Warned(config, row.says));
+    CHECK(Warned(config, "the default holds"));
+    CHECK(config.upstreams[0].settings == WithUpstream({}).upstreams[0].settings);
+  }
 }
 
 TEST_CASE("proxy config: an upstream's tls_resumption beats that of the settings") {

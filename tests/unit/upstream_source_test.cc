@@ -230,6 +230,30 @@ TEST_CASE(
   CHECK(world.source->Rules()->identity->datacenter == "dc2");
 }
 
+TEST_CASE("upstream source: how connections are spread and who is ejected stands in the rules") {
+  World world([](config::UpstreamSettings* settings) {
+    settings->balance = config::Balance::kSticky;
+    settings->prefer_near = 5;
+    settings->eject_after = 7;
+    settings->eject_time = 2s;
+    settings->eject_longest = 9s;
+    settings->eject_quiet = 4s;
+    settings->eject_enforced = 30;
+    settings->eject_share = 20;
+  });
+  const data::UpstreamRules& rules = *world.source->Rules();
+  CHECK(rules.balance == data::Balance::kSticky);
+  CHECK(rules.prefer_near == 5);
+  CHECK(rules.ejection.after == 7);
+  CHECK(rules.ejection.time == 2s);
+  CHECK(rules.ejection.longest == 9s);
+  CHECK(rules.ejection.quiet == 4s);
+  CHECK(rules.ejection.enforced == 30);
+  CHECK(rules.ejection.share == 20);
+  CHECK(rules.outliers == world.source->memory()->outliers);
+  CHECK(rules.kept == world.source->memory()->kept);
+}
+
 TEST_CASE("upstream source: endpoints of the file need nobody's answer") {
   test::Clock clock;
   test::AtDesk here([](const std::string&) { return std::string(); });
