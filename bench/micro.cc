@@ -109,6 +109,7 @@ int Main(const Arguments& arguments) {
   std::vector<Benchmark> all = TlsBenchmarks();
   for (Benchmark& benchmark : KeyExchangeBenchmarks()) all.push_back(std::move(benchmark));
   for (Benchmark& benchmark : AuthzBenchmarks()) all.push_back(std::move(benchmark));
+  for (Benchmark& benchmark : ChoiceBenchmarks()) all.push_back(std::move(benchmark));
   std::erase_if(all, [&](const Benchmark& one) {
     return one.name.find(arguments.filter) == std::string::npos;
   });

@@ -54,5 +54,6 @@ void Require(bool good, const char* what);
 std::vector<Benchmark> TlsBenchmarks();
 std::vector<Benchmark> KeyExchangeBenchmarks();
 std::vector<Benchmark> AuthzBenchmarks();
+std::vector<Benchmark> ChoiceBenchmarks();
 
 }  // namespace mooring::bench

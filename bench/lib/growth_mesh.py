@@ -10,6 +10,7 @@ import ssl
 import struct
 import subprocess
 import time
+from pathlib import Path
 
 from lib import certs, ports
 from lib.mooring import yaml_text
@@ -98,13 +99,23 @@ class Mesh:
                     for number, port in enumerate(ports_of_all)]
         return self._run("services", services[0] if count == 1 else {"services": services}, ports_of_all[-1])
 
-    def outbound(self, endpoints, **more):
-        """outbound is web's sidecar."""
-        port = self.free_port()
+    def outbound(self, endpoints, upstreams=1, **more):
+        """outbound is web's sidecar. Of several upstreams, all of which are db, the last listens on its port."""
+        listening = [self.free_port() for _ in range(upstreams)]
         settings = {"service": "web", "identity": self._identities["web"],
-                    "upstreams": [{"service": "db", "listen": f"127.0.0.1:{port}", "spiffe_id": self.db_uri,
-                                   "endpoints": endpoints}], **more}
-        return self._run("outbound", settings, port)
+                    "upstreams": [{"service": "db" if upstreams == 1 else f"db-{number}", "listen": f"127.0.0.1:{port}",
+                                   "spiffe_id": self.db_uri, "endpoints": endpoints} for number, port in enumerate(listening)],
+                    **more}
+        return self._run("outbound", settings, listening[-1])
+
+    def micro(self, name):
+        """micro is the median of one benchmark of bench-micro, in nanoseconds."""
+        command = [str(Path(self._load).with_name("bench-micro")), name, "--seconds", "0.1"]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, timeout=60)
+        for line in done.stdout.splitlines():
+            if line.split()[0] == name:
+                return float(line.split()[1])
+        raise RuntimeError(f"{' '.join(command)} has no figure: {done.stdout}{done.stderr}")
 
     def call(self, port, caller):
         """call has a service of that name pass one byte there and back, over TLS of its own."""

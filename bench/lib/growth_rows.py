@@ -9,7 +9,9 @@ from growth_table import Row
 
 HELD = (0, 100, 1000, 4000, 9000)
 HELD_QUICK = HELD[:-1]
-ENDPOINTS = (1, 10, 100, 500)
+ENDPOINTS = (1, 10, 100, 500, 5000)
+MANY_ENDPOINTS = ENDPOINTS[2:]  # where what one takes shows beside what the process does
+UPSTREAMS = (10, 100, 500)
 RULES = (1, 10, 100, 1000)
 SERVICES = (2, 5, 20, 40)
 CALLERS = 32   # connections that ask and answer
@@ -121,19 +123,49 @@ class Endpoints:
     def __init__(self, driver):
         self._driver = driver
         self._row = Row("CPU of a new connection, upstream with N endpoints", "us of outbound", ENDPOINTS)
-        self.rows = [self._row]
+        self._memory = Row("memory of one more endpoint, upstream with N endpoints that were met", "KiB of RSS", MANY_ENDPOINTS)
+        self._choice = Row("choice of an endpoint among N, by itself", "ns", MANY_ENDPOINTS)
+        self.rows = [self._row, self._memory, self._choice]
         port = driver.mesh.inbound(host="0.0.0.0").port
         self._outbounds = {size: driver.mesh.outbound([f"127.0.{i // 250}.{i % 250 + 1}:{port}" for i in range(size)])
                            for size in ENDPOINTS}
         for size, outbound in self._outbounds.items():
-            held = Held(outbound.port)
-            held.grow(2 * size)  # every endpoint has been met: what counts is the cost of meeting them again
+            self._meet(outbound, size)
+
+    @staticmethod
+    def _meet(outbound, size):
+        """_meet connects three times as often as there are endpoints: what counts is the cost of meeting them again."""
+        held = Held(outbound.port)
+        for _ in range(0, 3 * size, 500):
+            held.grow(min(3 * size, 500))
             held.shrink(0)
 
     def run(self, turn):
         for size in ordered(ENDPOINTS, turn):
             outbound = self._outbounds[size]
             self._row.add(size, self._driver.connect(outbound.port, [outbound]))
+        for size in ordered(MANY_ENDPOINTS, turn):
+            more = self._outbounds[size].resident() - self._outbounds[1].resident()
+            self._memory.add(size, more / 1024 / (size - 1))
+            self._choice.add(size, self._driver.mesh.micro(f"choose/least_connections/{size}"))
+
+
+class Upstreams:
+    """Outbound Moorings with many upstreams of one endpoint each, at rest: what one more costs, over what a process of one takes."""
+
+    def __init__(self, driver):
+        self._row = Row("memory of one more upstream, process of N upstreams", "KiB of RSS", UPSTREAMS)
+        self.rows = [self._row]
+        endpoint = f"127.0.0.1:{driver.mesh.inbound().port}"
+        self._one = driver.mesh.outbound([endpoint])
+        self._processes = {size: driver.mesh.outbound([endpoint], upstreams=size) for size in UPSTREAMS}
+        for process in self._processes.values():
+            Held(process.port).grow(1)  # the last of them works
+
+    def run(self, turn):
+        for size in ordered(UPSTREAMS, turn):
+            more = self._processes[size].resident() - self._one.resident()
+            self._row.add(size, more / 1024 / (size - 1))
 
 
 class Intentions:
