@@ -44,7 +44,7 @@ class Reader final {
         value = config::DurationText(*read);
       }
       const auto* number = std::get_if<config::kind::Number>(&setting.value);
-      if (number != nullptr && number->least > 0 && value == "0") continue;  // nor is this
+      if (IsNested(key) && number != nullptr && number->least > 0 && value == "0") continue;
       const Status status = config::ReadValue(setting.value, value, {}, target);
       if (status) continue;
       const std::string& why = status.error().message;

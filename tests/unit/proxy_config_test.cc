@@ -277,7 +277,7 @@ TEST_CASE("proxy config: how an upstream is searched is its own, or what the set
   document.upstreams[0].config = {{"attempts", "-1"}};
   const ProxyConfig bad = FromDocument(document, settings);
   CHECK(bad.upstreams[0].settings.attempts == 4);
-  CHECK(Warned(bad, "attempts = write a number from 1 to 100; the default holds"));
+  CHECK(Warned(bad, "attempts = \"-1\": write a number from 1 to 100; the default holds"));
 }
 
 TEST_CASE("proxy config: what cannot be served is left out with its reason") {

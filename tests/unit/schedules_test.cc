@@ -42,8 +42,7 @@ class Schedule {
   }
 
   void Step() {
-    const bool lost = AllOut();
-    bool may_be_lost = lost;
+    bool may_be_lost = AllOut();
     switch (random_.Below(8)) {
       case 0: now_ += net::milliseconds(random_.Below(4'000)); break;
       case 1:
@@ -61,6 +60,8 @@ class Schedule {
     }
     now_ += 1ms;
     if (!may_be_lost) CHECK_FALSE(AllOut());
+    const double seconds = std::chrono::duration<double>(now_ - kBegin).count();
+    CHECK(retries_ <= RetryBudget::kMost + 0.2 * connections_ + 3 * seconds + 1);
   }
 
   // Settle ends what is under way, and has every probe be good: then everybody is back.
@@ -130,7 +131,12 @@ class Schedule {
     Choice choice;
     choice.last_resort = random_.Below(4) == 0;
     const std::size_t worker = random_.Below(2);
-    for (std::uint64_t attempts = 1 + random_.Below(4); attempts > 0; --attempts) {
+    memory_.retries->NoteConnection(now_);
+    ++connections_;
+    const std::uint64_t attempts = 1 + random_.Below(4);
+    for (std::uint64_t i = 0; i < attempts; ++i) {
+      if (i > 0 && !memory_.retries->Take(now_)) return;
+      if (i > 0) ++retries_;
       std::optional<Lease> lease;
       workers_[worker]->Pick(choice, now_, &lease);
       if (!lease) return;
@@ -166,18 +172,22 @@ class Schedule {
 
   Random random_;
   Balance balance_ = Balance::kRandom;
-  net::MonotonicTime now_{1h};
+  static constexpr net::MonotonicTime kBegin{1h};
+
+  net::MonotonicTime now_ = kBegin;
   UpstreamMemory memory_;
   std::shared_ptr<const UpstreamRules> rules_;
   std::array<std::unique_ptr<Upstream>, 2> workers_;
   std::list<Pending> pending_;
+  int connections_ = 0;
+  int retries_ = 0;
   std::map<const EndpointHistory*, net::MonotonicTime> probed_;
   std::vector<std::shared_ptr<const EndpointHistory>> kept_alive_;  // no address comes again
 };
 
 TEST_CASE(
-    "schedules: of 10,000 at random none has all ejected, loses an endpoint, gives one twice or "
-    "probes one twice a second") {
+    "schedules: of 10,000 at random none has all ejected, loses an endpoint, gives one twice, "
+    "probes one twice a second or begins more attempts than the budget has") {
   for (std::uint64_t seed = 0; seed < kSchedules; ++seed) {
     CAPTURE(seed);
     Schedule schedule(seed);
