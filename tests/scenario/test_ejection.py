@@ -8,7 +8,7 @@ from lib.mooring import Mooring, run
 from lib.ports import free_port
 from lib.static import Static
 
-EXPECTED_SECONDS = 4
+EXPECTED_SECONDS = 6
 LONG = "60s"  # an ejection that is not over before the test is
 
 
@@ -89,6 +89,32 @@ def test_where_the_last_one_in_service_fails_the_ejected_one_is_the_last_resort(
     served(static, back)
     check.within(lambda: [one["state"] for one in details(static.mooring)] == ["failing", "ok"], "it is back, since it has proven itself")
     static.mooring.wait_log(r"endpoint back in service: upstream=db ")
+
+
+def test_one_that_is_back_is_proven_by_a_probe_beside_a_call_and_then_used_again(case):
+    port, other = free_port(), tlspeer.Endpoint(case)
+    static = Static(case, endpoints=[f"127.0.0.1:{port}", f"127.0.0.1:{other.port}"], balance="round_robin", eject_after=1,
+                    eject_time="300ms", eject_longest="300ms", attempt_delay="30s")
+    for _ in range(2):
+        served(static, other)
+    dead = f"127.0.0.1:{port}"
+    state = lambda: next(one for one in details(static.mooring) if one["address"] == dead)  # noqa: E731
+    check.within(lambda: state()["state"] == "probation", "its time is over, and nothing has proven it")
+    back = tlspeer.Endpoint(case, port=port)
+    served(static, other)  # in its turn the other one, with the probe beside it
+    probe = back.accept(static.db, static.roots)
+    probe.handshake()
+    check.equal(probe.drain(), (b"", "notify"), "what the instance gets of a probe")
+    check.within(lambda: state()["state"] == "ok", "it is back in service")
+    check.equal((state()["probes"], state()["probes_failed"], state()["attempts"]), (1, 0, 1), "the probe is counted apart")
+    called = set()
+    for _ in range(2):
+        client = static.client()
+        turn = check.within(lambda: next((one for one in (back, other) if one.pending()), None), "an instance is called")
+        called.add(turn)
+        turn.accept(static.db, static.roots).handshake()
+        client.close()
+    check.equal(len(called), 2, "they take turns again")
 
 
 def test_with_0_nobody_is_ejected(case):
