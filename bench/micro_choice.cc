@@ -63,7 +63,8 @@ std::vector<Benchmark> ChoiceBenchmarks() {
         {"round_robin", data::Balance::kRoundRobin},
         {"random", data::Balance::kRandom},
         {"sticky", data::Balance::kSticky}}) {
-    for (const std::size_t count : {std::size_t{5}, std::size_t{500}, std::size_t{5000}})
+    for (const std::size_t count :
+         {std::size_t{5}, std::size_t{100}, std::size_t{500}, std::size_t{5000}})
       add(rule, balance, count, false);
     add(rule, balance, 5'000, true);
   }
