@@ -117,6 +117,25 @@ def test_one_that_is_back_is_proven_by_a_probe_beside_a_call_and_then_used_again
     check.equal(len(called), 2, "they take turns again")
 
 
+def test_an_ejection_holds_on_every_worker_and_survives_a_new_list(case):
+    api, other, dead = scripted.Agent(case), tlspeer.Endpoint(case), ("127.0.0.1", free_port())
+    api.set_instances("db", dead, other.address)
+    mooring = Mooring.connect_proxy(case, "-http-addr", api.address, "-service", "web", "-upstream", "db:127.0.0.1:0", "-workers", "2",
+                                    "-balance", "round_robin", "-eject-after", "1", "-eject-time", LONG, "-eject-longest", LONG)
+    db, roots = api.authority.leaf("db"), api.authority.pem
+    for _ in range(8):
+        client = apps.Client(case, mooring.upstream("db")).send(b"x")
+        peer = other.accept(db, roots)
+        peer.handshake()
+        check.equal(peer.receive(1), b"x", "request")
+        client.close()
+    check.equal(mooring.attempts_failed(), {"connect_refused": 1}, "attempts that failed, of two workers in turns")
+    api.set_instances("db", other.address, dead, ("127.0.0.1", free_port()))
+    check.within(lambda: len(details(mooring)) == 3, "the new list is in force")
+    states = {one["address"]: one["state"] for one in details(mooring)}
+    check.equal(states["%s:%d" % dead], "ejected", f"the dead one in {states}")
+
+
 def test_with_0_nobody_is_ejected(case):
     static, other = with_one_dead(case, eject_after=0)
     for _ in range(10):

@@ -54,6 +54,16 @@ TEST_CASE("status table: an endpoint whose last attempt has failed is counted, w
   CHECK(Holds(*table, "db        2, 1 failing: connect_refused  -"));
 }
 
+TEST_CASE("status table: endpoints that are ejected, and those on probation, are counted apart") {
+  const auto table = StatusTable(R"({"watches": [], "upstreams": [{"name": "db", "known": true,
+    "endpoints": ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"], "endpoint_details": [
+    {"state": "ejected", "last_failure": {"reason": "connect_timeout", "seconds_ago": 1}},
+    {"state": "ejected", "last_failure": {"reason": "connect_refused", "seconds_ago": 1}},
+    {"state": "probation", "last_failure": {"reason": "wrong_identity", "seconds_ago": 1}}]}]})");
+  REQUIRE(table);
+  CHECK(Holds(*table, "3, 2 ejected: connect_timeout, 1 on probation: wrong_identity"));
+}
+
 TEST_CASE("status table: nothing of the document reaches the terminal as a control character") {
   const auto table = StatusTable(kStatus);
   REQUIRE(table);
