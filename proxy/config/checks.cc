@@ -185,6 +185,11 @@ Status CheckReportEvery(milliseconds every) {
   return Invalid("it must be 5s or more (live connections are looked at so often), or 0");
 }
 
+Status CheckProbeInterval(milliseconds interval) {
+  if (interval.count() == 0 || interval >= kLeastProbeInterval) return Ok();
+  return Invalid("it must be 1s or more, or 0");
+}
+
 void WarnOfExposure(Settings* settings) {
   for (const ServiceSettings& service : settings->services) {
     for (const UpstreamSettings& upstream : service.upstreams) {

@@ -43,6 +43,9 @@ Status CheckToken(std::string_view token);
 // CheckMaxStale refuses a limit that would pass without any outage; 0 is no limit.
 Status CheckMaxStale(milliseconds limit);
 
+// CheckProbeInterval refuses to have endpoints tried all the time; 0 is never.
+Status CheckProbeInterval(milliseconds interval);
+
 // CheckAdmin refuses an admin port beyond loopback, unless that is allowed. `metrics` is how the
 // caller's form calls metrics.address, `allow` what allows it.
 Status CheckAdmin(const Settings& settings, std::string_view metrics, std::string_view allow);

@@ -55,6 +55,7 @@ struct UpstreamSettings {
   std::optional<unsigned> attempts;
   std::optional<milliseconds> attempt_delay;
   std::optional<milliseconds> early_close;
+  std::optional<milliseconds> probe_interval;
   std::optional<milliseconds> idle_timeout;
   std::optional<bool> tls_resumption;
   std::optional<Balance> balance;
@@ -125,6 +126,7 @@ struct ServiceSettings {
   milliseconds attempt_delay{250};  // after it the next attempt begins beside the newest
   // an instance that ends a connection so soon after its proof, without a byte, has failed; 0: none
   milliseconds early_close{0};
+  milliseconds probe_interval{0};  // each endpoint is tried so often; 0: never
   Balance balance = Balance::kLeastConnections;
   unsigned prefer_near = 70;                  // percent; 0: near and far are alike
   unsigned eject_after = 3;                   // failures in a row; 0: nobody is ejected
@@ -213,6 +215,9 @@ inline constexpr milliseconds kLeastMaxStale{120'000};
 
 // kLeastReportEvery: connections are looked at as often as that (net::kLivenessCheck).
 inline constexpr milliseconds kLeastReportEvery{5'000};
+
+// kLeastProbeInterval: endpoints that are ejected are tried as often as that, at most.
+inline constexpr milliseconds kLeastProbeInterval{1'000};
 
 // kLeastAgentConnections: configuration, roots, leaf and intentions wait on one each, one upstream
 // does, and one is shared.

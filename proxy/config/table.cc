@@ -312,6 +312,14 @@ constexpr Setting kTable[] = {
      .sample = "0",
      .says = "As early_close below, for this upstream alone. Without it: that one."},
     {.in = In::kUpstreams,
+     .key = "probe_interval",
+     .value = kind::Duration{&UpstreamSettings::probe_interval, Zero::kAllowed, CheckProbeInterval},
+     .config_key = "probe_interval_ms",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .sample = "0",
+     .says = "As probe_interval below, for this upstream alone. Without it: that one."},
+    {.in = In::kUpstreams,
      .key = "idle_timeout",
      .value = kind::Duration{&UpstreamSettings::idle_timeout, Zero::kAllowed},
      .of = Of::kService,
@@ -733,6 +741,12 @@ constexpr Setting kTable[] = {
      .says = "An instance that has proven itself and ends the connection within this time, before "
              "a byte of its app, has failed: another is tried, unless the service has sent "
              "something. 0 is never. The app of each that is tried sees a connect."},
+    {.key = "probe_interval",
+     .value = kind::Duration{&ServiceSettings::probe_interval, Zero::kAllowed, CheckProbeInterval},
+     .flag = "probe-interval",
+     .of = Of::kEachService,
+     .says = "Try each instance of an upstream so often, 1s or more, also while nobody calls; 0 is "
+             "never. Its app sees a connect and a close each time."},
     {.key = "balance",
      .value = kBalance,
      .flag = "balance",

@@ -301,6 +301,7 @@ void UpstreamSource::Publish() {
   rules->attempts = settings_.attempts.value_or(rules->attempts);
   rules->attempt_delay = settings_.attempt_delay.value_or(rules->attempt_delay);
   rules->early_close = settings_.early_close.value_or(rules->early_close);
+  rules->probe_interval = settings_.probe_interval.value_or(rules->probe_interval);
   rules->retries = memory_->retries;
   rules->idle_timeout = idle_timeout_;
   rules->stale = watch_ && watch_->TooOld();

@@ -57,6 +57,14 @@ class EndpointHistory final {
     failed_for_.store(reason, std::memory_order_relaxed);
   }
 
+  // ClaimProbe is true for one caller in each `every`. To be called by any worker.
+  bool ClaimProbe(net::MonotonicTime now, net::milliseconds every) noexcept {
+    net::MonotonicTime::rep last = probed_at_.load(std::memory_order_relaxed);
+    return now - net::MonotonicTime(net::MonotonicTime::duration(last)) >= every &&
+           probed_at_.compare_exchange_strong(last, now.time_since_epoch().count(),
+                                              std::memory_order_relaxed);
+  }
+
   // attempts have begun, and so many of them have failed, since it came to the list
   std::int64_t attempts() const { return attempts_.load(std::memory_order_relaxed); }
   std::int64_t failures() const { return failures_.load(std::memory_order_relaxed); }
@@ -100,6 +108,7 @@ class EndpointHistory final {
   std::atomic<CloseReason> failed_for_{CloseReason::kDone};
   std::atomic<net::MonotonicTime::rep> failed_at_{0};
   std::atomic<net::MonotonicTime::rep> turned_at_{0};
+  std::atomic<net::MonotonicTime::rep> probed_at_{0};
   std::atomic<std::int64_t> connect_time_{-1};  // microseconds; negative: none
   PeakAverage average_connect_time_;
   Ejection ejection_;

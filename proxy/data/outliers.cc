@@ -33,6 +33,11 @@ bool MayGo(const UpstreamRules& rules, const EndpointHistory& history) {
   return out < rules.endpoints.size() && out * 100 <= rules.endpoints.size() * rules.ejection.share;
 }
 
+// IsLate: it began before the endpoint's last ejection, or before it was back, and is no news.
+bool IsLate(const Ejection& ejection, const Outliers::Attempt& attempt) {
+  return ejection.Covers(attempt.began) || (!ejection.out() && attempt.began <= ejection.back_at());
+}
+
 }  // namespace
 
 bool InService(const UpstreamRules& rules, const Endpoint& endpoint) {
@@ -42,7 +47,7 @@ bool InService(const UpstreamRules& rules, const Endpoint& endpoint) {
 bool Outliers::Failed(const UpstreamRules& rules, EndpointHistory& history, const Attempt& attempt,
                       Random& random) {
   Ejection& ejection = history.ejection();
-  const bool news = !ejection.Covers(attempt.began);
+  const bool news = !IsLate(ejection, attempt);
   const std::int64_t in_a_row = history.Failed(news, attempt.ended);
   const std::int64_t after = rules.ejection.after;
   if (!news || after == 0 || in_a_row < after || ejection.out()) return false;
@@ -63,6 +68,7 @@ bool Outliers::ProbeFailed(const UpstreamRules& rules, EndpointHistory& history,
   Ejection& ejection = history.ejection();
   ejection.ProbeFailed();
   probes_failed_.fetch_add(1, std::memory_order_relaxed);
+  if (!ejection.out()) return !IsLate(ejection, attempt) && Failed(rules, history, attempt, random);
   const std::lock_guard lock(changing_);
   if (!ejection.out() || ejection.Covers(attempt.began)) return false;
   Eject(rules.ejection, ejection.step() + 1, ejection, attempt.ended, random);

@@ -38,7 +38,8 @@ class Outliers final {
   // Failed counts a failure in the history. True: this one has ejected the endpoint.
   bool Failed(const UpstreamRules& rules, EndpointHistory& history, const Attempt& attempt,
               Random& random);
-  // ProbeFailed ejects once more what is out. True: it has.
+  // ProbeFailed ejects once more what is out; in service it counts like any other failure. True:
+  // it has ejected.
   bool ProbeFailed(const UpstreamRules& rules, EndpointHistory& history, const Attempt& attempt,
                    Random& random);
   // Proven counts a proof. True: this one has brought the endpoint back.

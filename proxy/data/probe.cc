@@ -1,10 +1,13 @@
 #include "proxy/data/probe.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace mooring::data {
 namespace {
 
+// A probe that hangs keeps others from being made; the next one is a second away.
+constexpr net::milliseconds kLongest{2'000};
 constexpr net::milliseconds kClosing{1'000};  // for the peer's own close
 
 }  // namespace
@@ -17,7 +20,7 @@ Probe::Probe(Host& host, Owner& owner, std::shared_ptr<Upstream> upstream, Lease
       attempt_(host, *this, *upstream_, std::move(lease)) {}
 
 void Probe::Begin() {
-  const net::milliseconds limit = upstream_->rules()->connect_timeout;
+  const net::milliseconds limit = std::min(upstream_->rules()->connect_timeout, kLongest);
   time_.Start(limit);
   attempt_.Begin(limit);
 }

@@ -1,18 +1,21 @@
 #include "proxy/data/probes.h"
 
-#include <optional>
 #include <utility>
 
 namespace mooring::data {
 
-void Probes::BeginDue(const std::shared_ptr<Upstream>& upstream) noexcept {
-  if (under_way_.size() >= kMost) return;
+bool Probes::Begin(const std::shared_ptr<Upstream>& upstream,
+                   std::optional<Lease> (Upstream::*due)(net::MonotonicTime now)) noexcept {
+  if (under_way_.size() >= kMost) return false;
+  bool begun = false;
   host_.loop().Attend(this, [&] {
-    std::optional<Lease> due = upstream->DueProbe(host_.loop().now());
-    if (!due) return;
-    under_way_.emplace_back(host_, *this, upstream, *std::move(due));
+    std::optional<Lease> lease = (*upstream.*due)(host_.loop().now());
+    if (!lease) return;
+    begun = true;
+    under_way_.emplace_back(host_, *this, upstream, *std::move(lease));
     under_way_.back().Begin();
   });
+  return begun;
 }
 
 void Probes::OnOver(Probe& probe) {

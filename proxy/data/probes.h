@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <list>
 #include <memory>
+#include <optional>
 
 #include "proxy/data/host.h"
 #include "proxy/data/probe.h"
@@ -18,20 +19,28 @@ namespace mooring::data {
 
 class Probes final : public Probe::Owner, public net::Keeper {
  public:
-  static constexpr std::size_t kMost = 16;
+  static constexpr std::size_t kMost = 32;
 
   // Host must outlive it.
   explicit Probes(Host& host) : host_(host) {}
   Probes(const Probes&) = delete;
   Probes& operator=(const Probes&) = delete;
 
-  // BeginDue tries the endpoint that is due there, if one is and fewer than kMost are tried now.
-  // Its result goes to the upstream.
-  void BeginDue(const std::shared_ptr<Upstream>& upstream) noexcept;
+  // BeginDue tries the ejected endpoint that is due there, BeginRegular the one whose
+  // probe_interval is over. False: none is, or kMost are under way. The result goes to the
+  // upstream.
+  bool BeginDue(const std::shared_ptr<Upstream>& upstream) noexcept {
+    return Begin(upstream, &Upstream::DueProbe);
+  }
+  bool BeginRegular(const std::shared_ptr<Upstream>& upstream) noexcept {
+    return Begin(upstream, &Upstream::DueRegularly);
+  }
   // End gives up those under way.
   void End() noexcept { under_way_.clear(); }
 
  private:
+  bool Begin(const std::shared_ptr<Upstream>& upstream,
+             std::optional<Lease> (Upstream::*due)(net::MonotonicTime now)) noexcept;
   void OnOver(Probe& probe) override;
   void OnEscaped() noexcept override;
 

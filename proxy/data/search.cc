@@ -41,7 +41,7 @@ void Search::OnSnapshot() {
   } else if (rules().endpoints.empty()) {
     GiveUp(CloseReason::kNoEndpoint);
   } else {
-    host_.probes().BeginDue(upstream_);
+    (void)host_.probes().BeginDue(upstream_);
     if (rules().retries) rules().retries->NoteConnection(host_.loop().now());
     TryNext();
   }

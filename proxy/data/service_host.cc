@@ -55,6 +55,7 @@ void ServiceHost::Begin() { sweep_.Start(net::kLivenessCheck); }
 void ServiceHost::End() {
   acceptors_.clear();
   CutAll();
+  prober_.Stop();
   probes_.End();
   Reap();  // the loop does not do it any more, and their ends are to be reported
 }
@@ -67,6 +68,7 @@ void ServiceHost::PostSnapshot(std::shared_ptr<const Snapshot> snapshot) {
   loop_.Post([this, snapshot = std::move(snapshot)]() mutable {
     std::shared_ptr<const Snapshot> before = std::exchange(snapshot_, std::move(snapshot));
     FollowUpstreams();
+    prober_.Follow();
     review_.Begin(std::move(before), snapshot_);
   });
 }

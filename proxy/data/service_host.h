@@ -26,6 +26,7 @@
 #include "proxy/data/heap_trim.h"
 #include "proxy/data/host.h"
 #include "proxy/data/lister.h"
+#include "proxy/data/prober.h"
 #include "proxy/data/probes.h"
 #include "proxy/data/report.h"
 #include "proxy/data/review.h"
@@ -183,6 +184,7 @@ class ServiceHost final : public Host, public Upstream::Observer {
   // by listener; those that a connection has asked for
   std::map<std::string, std::shared_ptr<Upstream>> upstreams_;
   Probes probes_{*this};
+  Prober prober_{*this, probes_};
   std::minstd_rand random_{std::random_device{}()};
   net::Timer sweep_;
 };

@@ -72,6 +72,7 @@ struct UpstreamRules {
   std::size_t attempts = 10;             // endpoints that one connection is tried with, at most
   milliseconds attempt_delay{250};       // after it the next attempt begins beside the newest
   milliseconds early_close{0};           // an end so soon after the proof is a failure; 0: none is
+  milliseconds probe_interval{0};        // each endpoint is probed so often; 0: never
   milliseconds idle_timeout{0};          // 0: none
   bool stale = false;                    // the endpoints are older than max_stale
   bool resumes = true;                   // TLS sessions, by tickets

@@ -65,7 +65,10 @@ void Upstream::ReportProbe(const Lease& lease, LoadBalancer::Outcome outcome,
   if (!rules_->outliers) return;
   EndpointHistory& history = *lease.endpoint().history;
   if (outcome == LoadBalancer::Outcome::kFailed) {
-    rules_->outliers->ProbeFailed(*rules_, history, {began, now}, random_);
+    const bool again = history.ejection().out();
+    if (rules_->outliers->ProbeFailed(*rules_, history, {began, now}, random_) && !again &&
+        observer_ != nullptr)
+      observer_->OnEjected(*rules_, lease.endpoint());
   } else if (rules_->outliers->ProbeProven(history, {began, now})) {
     SayBack(lease);
   }
@@ -80,6 +83,14 @@ std::optional<Lease> Upstream::DueProbe(net::MonotonicTime now) {
   for (const std::size_t i : out_) {
     const Endpoint& endpoint = rules_->endpoints[i];
     if (!endpoint.history->ejection().ClaimProbe(now)) continue;
+    return std::make_optional<Lease>(endpoint, list_, Lease::For::kProbe);
+  }
+  return std::nullopt;
+}
+
+std::optional<Lease> Upstream::DueRegularly(net::MonotonicTime now) {
+  for (const Endpoint& endpoint : rules_->endpoints) {
+    if (!endpoint.history->ClaimProbe(now, rules_->probe_interval)) continue;
     return std::make_optional<Lease>(endpoint, list_, Lease::For::kProbe);
   }
   return std::nullopt;

@@ -91,7 +91,10 @@ class Upstream final {
   // DueProbe leases an ejected endpoint whose time is over, for one attempt that no client waits
   // for: at most one a second and endpoint, of all workers. Empty: none is due.
   std::optional<Lease> DueProbe(net::MonotonicTime now);
-  // ReportProbe is Report for what DueProbe gave. It is counted apart.
+  // DueRegularly leases an endpoint whose UpstreamRules::probe_interval is over, for such an
+  // attempt: once in that time, of all workers. Empty: none is due.
+  std::optional<Lease> DueRegularly(net::MonotonicTime now);
+  // ReportProbe is Report for what these two gave. It is counted apart.
   void ReportProbe(const Lease& lease, LoadBalancer::Outcome outcome, net::MonotonicTime began,
                    net::MonotonicTime now) noexcept;
   // IdentityOf is whom a leased endpoint must prove to be by the rules of now; null: nobody could.

@@ -45,7 +45,7 @@ class Pool {
   void Return(std::size_t i) {
     now = ejection(i).until() + 1ms;
     CHECK(outliers.ProbeProven(at(i), {now, now + 1ms}));
-    now += 1ms;
+    now += 3ms;  // what begins from here on is news
   }
 
   net::MonotonicTime now{1h};
@@ -84,6 +84,26 @@ TEST_CASE("outliers: the last one is never ejected, and is once another is back"
   CHECK_FALSE(two.ejection(1).out());
   two.Return(0);
   CHECK(two.Fail(1));
+}
+
+TEST_CASE(
+    "outliers: what began before an endpoint was back is no news; in service a probe that fails "
+    "counts like any other attempt") {
+  Pool pool(2);
+  pool.Eject(0);
+  const auto probe_fails = [&](net::MonotonicTime began) {
+    return pool.outliers.ProbeFailed(pool.rules, pool.at(0), {began, pool.now}, pool.random);
+  };
+  pool.Return(0);
+  const net::MonotonicTime before = pool.ejection(0).back_at();
+  for (int i = 0; i < 10; ++i) {
+    CHECK_FALSE(probe_fails(before));
+    CHECK_FALSE(pool.outliers.Failed(pool.rules, pool.at(0), {before, pool.now}, pool.random));
+  }
+  CHECK(pool.at(0).failures_in_a_row() == 0);
+  for (unsigned n = 1; n < pool.rules.ejection.after; ++n) CHECK_FALSE(probe_fails(pool.now - 1ms));
+  CHECK(probe_fails(pool.now - 1ms));
+  CHECK(pool.ejection(0).out());
 }
 
 TEST_CASE("outliers: entries of one list that are the same instance are not each other's other") {

@@ -255,7 +255,10 @@ TEST_CASE("proxy config: how an upstream is searched is its own, or what the set
   auto document = Document();
   authz::UpstreamDocument db;
   db.name = "db";
-  db.config = {{"attempts", "3"}, {"attempt_delay_ms", "100"}, {"early_close_ms", "50"}};
+  db.config = {{"attempts", "3"},
+               {"attempt_delay_ms", "100"},
+               {"early_close_ms", "50"},
+               {"probe_interval_ms", "2000"}};
   authz::UpstreamDocument cache;
   cache.name = "cache";
   document.upstreams = {db, cache};
@@ -268,16 +271,19 @@ TEST_CASE("proxy config: how an upstream is searched is its own, or what the set
   CHECK(own.attempts == 3);
   CHECK(own.attempt_delay == milliseconds(100));
   CHECK(own.early_close == milliseconds(50));
+  CHECK(own.probe_interval == milliseconds(2'000));
   const config::UpstreamSettings& other = config.upstreams[1].settings;
   CHECK(other.attempts == 4);
   CHECK(other.attempt_delay == milliseconds(400));
   CHECK(other.early_close == milliseconds(0));
+  CHECK(other.probe_interval == milliseconds(0));
   CHECK(config.warnings.empty());
 
-  document.upstreams[0].config = {{"attempts", "-1"}};
+  document.upstreams[0].config = {{"attempts", "-1"}, {"probe_interval_ms", "10"}};
   const ProxyConfig bad = FromDocument(document, settings);
   CHECK(bad.upstreams[0].settings.attempts == 4);
   CHECK(Warned(bad, "attempts = \"-1\": write a number from 1 to 100; the default holds"));
+  CHECK(Warned(bad, "it must be 1s or more, or 0; the default holds"));
 }
 
 TEST_CASE("proxy config: what cannot be served is left out with its reason") {

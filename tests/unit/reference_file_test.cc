@@ -77,6 +77,7 @@ void CheckDefaults(const Settings& settings) {
   CHECK(settings.services[0].attempts == defaults.services[0].attempts);
   CHECK(settings.services[0].attempt_delay == defaults.services[0].attempt_delay);
   CHECK(settings.services[0].early_close == defaults.services[0].early_close);
+  CHECK(settings.services[0].probe_interval == defaults.services[0].probe_interval);
   CHECK(settings.services[0].local_connect_timeout == defaults.services[0].local_connect_timeout);
   CHECK(settings.services[0].idle_timeout == defaults.services[0].idle_timeout);
   CHECK(settings.drain_delay == defaults.drain_delay);
@@ -154,6 +155,7 @@ TEST_CASE("reference file: the defaults in comments are right, and are the defau
   CHECK(settings.services[0].upstreams[0].attempts == ServiceSettings().attempts);
   CHECK(settings.services[0].upstreams[0].attempt_delay == ServiceSettings().attempt_delay);
   CHECK(settings.services[0].upstreams[0].early_close == ServiceSettings().early_close);
+  CHECK(settings.services[0].upstreams[0].probe_interval == ServiceSettings().probe_interval);
   CHECK(settings.services[0].upstreams[0].idle_timeout == ServiceSettings().idle_timeout);
   CHECK(settings.services[0].upstreams[0].tls_resumption == ServiceSettings().tls_resumption);
 }
