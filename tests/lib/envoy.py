@@ -42,15 +42,16 @@ class Envoy:
     tls: "1.2" or "1.3" forces the version; None leaves Envoy's defaults (as a client it stops at 1.2).
     Faults: certificate=False shows none; identity=(cert_pem, key_pem) another leaf; roots=PEM others;
     expect=URI demands that server identity; alpn=[...]; sni=NAME. tags=True names and tags its statistics as Consul
-    1.21 has them.
+    1.21 has them. eject_one=True lets outlier detection eject an endpoint where ten percent of them are less than one.
     """
 
     kind = "envoy"
 
     def __init__(self, case, consul, service, app=None, upstream=None, endpoints=None, tls=None, alpn=None,
                  certificate=True, identity=None, roots=None, expect=None, sni=None, listen=None,
-                 intentions=True, tags=False):
+                 intentions=True, tags=False, eject_one=False):
         self.case, self.consul, self.service, self.tags = case, consul, service, tags
+        self.outliers = {"always_eject_one_host": True} if eject_one else {}
         self.identity, self.roots = identity, roots
         self.port, self.admin_port = listen or free_port(), free_port()
         self.address = ("127.0.0.1", self.port)
@@ -171,7 +172,7 @@ class Envoy:
         listener = {"name": f"{upstream}:127.0.0.1:{self.port}", "address": socket_address(*self.address),
                     "traffic_direction": "OUTBOUND", "filter_chains": [{"filters": [self._proxy(prefix, sni)]}]}
         cluster = {"name": sni, "alt_stat_name": sni if self.tags else "upstream", "type": "STATIC", "connect_timeout": "5s",
-                   "outlier_detection": {}, "common_lb_config": {"healthy_panic_threshold": {}},
+                   "outlier_detection": self.outliers, "common_lb_config": {"healthy_panic_threshold": {}},
                    "load_assignment": assignment(sni, addresses),
                    "transport_socket": {"name": "tls", "typed_config": {
                        "@type": TLS + "UpstreamTlsContext", "common_tls_context": common, "sni": sni}}}
