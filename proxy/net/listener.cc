@@ -50,6 +50,12 @@ void Acceptor::Hold() {
   pause_ = std::min(pause_ * 2, kLongestPause);
 }
 
+void Acceptor::Rest() {
+  holds_ = true;
+  poller_->Set(Poller::kNone);
+  resume_.Stop();
+}
+
 void Acceptor::Resume() {
   if (!holds_) return;
   holds_ = false;
@@ -77,6 +83,9 @@ bool Acceptor::AcceptOne() {
   const int error = errno;
   switch (error) {
     case EAGAIN:  // another worker was quicker
+      return false;
+    case EINVAL:  // it does not listen: epoll would go on reporting a hang-up
+      Rest();
       return false;
     // The connection died in the queue, or the network failed before we took it (accept(2), "Error
     // handling"): that one is lost, the next may be fine.

@@ -6,7 +6,8 @@
 // its owner has no room, or the process runs out of descriptors or memory, it holds: the kernel's
 // queue keeps the clients. It goes on at Resume, which the owner calls when something of its own
 // came free, and by itself soon after (kFirstPause, then longer and longer up to kLongestPause),
-// for what came free elsewhere. It never ends and never spins.
+// for what came free elsewhere. Where the socket does not listen for the moment (refusing_port.h)
+// it rests until Resume, and by itself does nothing. It never ends and never spins.
 #pragma once
 
 #include <functional>
@@ -38,7 +39,7 @@ class Acceptor final {
   // drain, so that no client that the kernel has greeted is dropped by closing the listener.
   void AcceptWaiting();
 
-  // Holds: clients may be waiting, and it does not look for them.
+  // Holds: clients may be waiting, and it does not look for them; or nobody can wait, and it rests.
   bool Holds() const { return holds_; }
   // Resume looks at once, if it holds. Not from inside a callback of this Acceptor.
   void Resume();
@@ -48,6 +49,7 @@ class Acceptor final {
   // AcceptOne is true when a further one may be waiting.
   bool AcceptOne();
   void Hold();
+  void Rest();
 
   Loop& loop_;
   UniqueFd fd_;

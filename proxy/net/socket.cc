@@ -22,8 +22,6 @@
 namespace mooring::net {
 namespace {
 
-constexpr int kBacklog = 4096;  // the kernel lowers it to net.core.somaxconn
-
 void SetInt(int fd, int level, int name, int value) {
   // Cannot fail on a live TCP socket with these constants; if a kernel lacks one, the leg works
   // without.

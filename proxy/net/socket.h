@@ -58,6 +58,9 @@ class SocketAddress final {
   socklen_t length_ = 0;
 };
 
+// Clients that the kernel keeps for a listening socket; it lowers this to net.core.somaxconn.
+inline constexpr int kBacklog = 4096;
+
 // Listen binds and listens, without SO_REUSEPORT: a second process on the port must fail, not share
 // it. A unix path gets its mode before anyone can connect; a stale socket file that nobody answers
 // is replaced, anything else at the path is an error. Errors name the address and what the kernel
