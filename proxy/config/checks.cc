@@ -100,6 +100,16 @@ std::string OnRevokeText(const OnRevoke& policy) {
   return policy == OnRevoke::kClose ? "close" : "keep";
 }
 
+Result<NoEndpoint> ParseNoEndpoint(std::string_view text) {
+  if (text == "refuse") return NoEndpoint::kRefuse;
+  if (text == "reset") return NoEndpoint::kReset;
+  return Invalid("\"" + authz::Shortened(text) + "\" is neither refuse nor reset");
+}
+
+std::string NoEndpointText(const NoEndpoint& policy) {
+  return policy == NoEndpoint::kRefuse ? "refuse" : "reset";
+}
+
 Result<bool> ParseOnOff(std::string_view text) {
   if (text == "on") return true;
   if (text == "off") return false;

@@ -26,9 +26,12 @@ Status CheckDialled(const net::Address& address);
 // (the listener's is used), no wildcard.
 Result<std::string> ParseAdvertise(std::string_view text);
 
-// ParseOnRevoke reads close or keep, ParseOnOff on or off; the others write them.
+// ParseOnRevoke reads close or keep, ParseNoEndpoint refuse or reset, ParseOnOff on or off; the
+// others write them.
 Result<OnRevoke> ParseOnRevoke(std::string_view text);
 std::string OnRevokeText(const OnRevoke& policy);
+Result<NoEndpoint> ParseNoEndpoint(std::string_view text);
+std::string NoEndpointText(const NoEndpoint& policy);
 Result<bool> ParseOnOff(std::string_view text);
 std::string OnOffText(const bool& on);
 

@@ -43,6 +43,9 @@ struct AgentSettings {
 
 // Balance is by which rule an upstream's connections are spread.
 enum class Balance { kLeastConnections, kLeastTime, kRoundRobin, kRandom, kSticky };
+// NoEndpoint says what becomes of who connects to an upstream that is known to have no healthy
+// instance: its port refuses, or takes the connection and resets it.
+enum class NoEndpoint { kRefuse, kReset };
 
 struct UpstreamSettings {
   authz::UpstreamType type = authz::UpstreamType::kService;
@@ -67,6 +70,7 @@ struct UpstreamSettings {
   milliseconds eject_quiet{10'000};  // after so long in service the next ejection is shorter
   unsigned eject_enforced = 100;     // of ejections that are due, percent
   unsigned eject_share = 100;        // of the endpoints, percent
+  std::optional<NoEndpoint> no_endpoint;
   std::string from;  // where `listen` was written, for messages: "-upstream db"; empty: not here
   bool any_case = false;  // accept the identity that the catalog spells with other letter case
 
@@ -128,10 +132,11 @@ struct ServiceSettings {
   milliseconds early_close{0};
   milliseconds probe_interval{0};  // each endpoint is tried so often; 0: never
   Balance balance = Balance::kLeastConnections;
-  unsigned prefer_near = 70;                  // percent; 0: near and far are alike
-  unsigned eject_after = 3;                   // failures in a row; 0: nobody is ejected
-  milliseconds eject_time{1'000};             // the first time; the n-th is n times as long
-  milliseconds eject_longest{30'000};         // at most, but for what is added by chance
+  unsigned prefer_near = 70;           // percent; 0: near and far are alike
+  unsigned eject_after = 3;            // failures in a row; 0: nobody is ejected
+  milliseconds eject_time{1'000};      // the first time; the n-th is n times as long
+  milliseconds eject_longest{30'000};  // at most, but for what is added by chance
+  NoEndpoint no_endpoint = NoEndpoint::kRefuse;
   milliseconds local_connect_timeout{1'000};  // to the local app
   bool proxy_protocol = false;                // tell the local app who calls
   milliseconds idle_timeout{0};               // no byte either way; 0: none

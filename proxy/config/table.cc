@@ -24,6 +24,10 @@ constexpr kind::Word<LogLevel> kLogLevel{&Settings::log_level, ParseLogLevel, Lo
                                          "level"};
 constexpr kind::Word<OnRevoke> kOnRevoke{&ServiceSettings::on_revoke, ParseOnRevoke, OnRevokeText,
                                          "policy"};
+constexpr kind::Word<NoEndpoint> kNoEndpoint{&ServiceSettings::no_endpoint, ParseNoEndpoint,
+                                             NoEndpointText, "policy"};
+constexpr kind::Word<NoEndpoint> kUpstreamNoEndpoint{&UpstreamSettings::no_endpoint,
+                                                     ParseNoEndpoint, NoEndpointText, "policy"};
 constexpr kind::Word<bool> kResumption{&ServiceSettings::tls_resumption, ParseOnOff, OnOffText,
                                        "policy"};
 constexpr kind::Word<bool> kUpstreamResumption{&UpstreamSettings::tls_resumption, ParseOnOff,
@@ -405,6 +409,14 @@ constexpr Setting kTable[] = {
      .sample = "30s",
      .says = "As eject_longest below, for this upstream alone. Without it: that one."},
     {.in = In::kUpstreams,
+     .key = "no_endpoint",
+     .value = kUpstreamNoEndpoint,
+     .config_key = "no_endpoint",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .sample = "refuse",
+     .says = "As no_endpoint below, for this upstream alone. Without it: that one."},
+    {.in = In::kUpstreams,
      .key = "any_case",
      .value = kind::Switch{&UpstreamSettings::any_case},
      .config_key = "any_case",
@@ -779,6 +791,13 @@ constexpr Setting kTable[] = {
      .flag = "eject-longest",
      .of = Of::kEachService,
      .says = "It is never ejected longer than this, but for what is added by chance."},
+    {.key = "no_endpoint",
+     .value = kNoEndpoint,
+     .flag = "no-endpoint",
+     .of = Of::kEachService,
+     .says = "While an upstream is known to have no healthy instance: its port refuses (refuse; it "
+             "stays bound, so nobody else gets it), or takes connections and resets them (reset, "
+             "and always on a unix socket)."},
     {.key = "idle_timeout",
      .value = kind::Duration{&ServiceSettings::idle_timeout, Zero::kAllowed},
      .flag = "idle-timeout",

@@ -9,10 +9,21 @@
 #include <cstring>
 #include <utility>
 
+#include "proxy/net/refusing_port.h"
+
 namespace mooring::control {
 namespace {
 constexpr net::RetryPause::Bounds kRetryBind{net::milliseconds(250), net::milliseconds(2'000)};
+
+bool CanRefuse(const net::Address& address) {
+  return address.kind != net::Address::Kind::kUnix && address.port != 0;
+}
+
 }  // namespace
+
+bool ListenerSet::Entry::AsWanted() const {
+  return refuses_since.has_value() == !refuses_for.empty() || !CanRefuse(wanted.address);
+}
 
 ListenerSet::ListenerSet(net::Loop& loop, log::Log& log,
                          const std::vector<data::ServiceHost*>& hosts, OnFailed on_failed,
@@ -79,9 +90,10 @@ void ListenerSet::Resolved(const std::string& name, std::uint64_t id,
   }
   if (const Status bound = Bind(name, *found, entry); !bound) {
     Failed(name, entry, bound.error());
-  } else if (on_open_) {
-    on_open_();
+    return;
   }
+  if (const Status turned = Follow(name, entry); !turned) Failed(name, entry, turned.error());
+  if (on_open_) on_open_();
 }
 
 Status ListenerSet::Bind(const std::string& name, const std::vector<net::SocketAddress>& found,
@@ -109,6 +121,37 @@ Status ListenerSet::Bind(const std::string& name, const std::vector<net::SocketA
   entry->bound = std::move(bound_to);
   for (std::size_t i = 0; i < hosts_.size(); ++i) hosts_[i]->Post(std::move(tasks[i]));
   log_.Info("control", "listener open", {{"name", name}, {"address", entry->bound}});
+  return Ok();
+}
+
+void ListenerSet::Refuse(const std::string& name, const std::string& why) {
+  const auto it = entries_.find(name);
+  if (it == entries_.end()) return;
+  Entry* entry = &it->second;
+  entry->refuses_for = why;
+  if (const Status turned = Follow(name, entry); !turned) Failed(name, entry, turned.error());
+}
+
+Status ListenerSet::Follow(const std::string& name, Entry* entry) {
+  if (!entry->fd) return Ok();
+  if (entry->AsWanted()) {
+    // nothing has to be done
+  } else if (!entry->refuses_since) {
+    if (const Status refuses = net::RefuseAt(entry->fd.get()); !refuses) return refuses;
+    entry->refuses_since = loop_.now();
+    log_.Warn("control", "listener refuses",
+              {{"name", name}, {"address", entry->bound}, {"why", entry->refuses_for}});
+  } else {
+    // All that needs memory comes first: what listens and is not looked at would be a dead port.
+    std::vector<std::unique_ptr<net::Task>> tasks;
+    for (data::ServiceHost* host : hosts_) tasks.push_back(host->MakeResumeTask(name));
+    if (const Status listens = net::ListenAgain(entry->fd.get()); !listens) return listens;
+    for (std::size_t i = 0; i < hosts_.size(); ++i) hosts_[i]->Post(std::move(tasks[i]));
+    entry->refuses_since.reset();
+    log_.Info("control", "listener takes connections again",
+              {{"name", name}, {"address", entry->bound}});
+  }
+  entry->error.clear();
   return Ok();
 }
 
@@ -145,9 +188,13 @@ void ListenerSet::Close(const std::string& name, Entry* entry) {
 void ListenerSet::Retry() {
   bool all_open = true;
   for (auto& [name, entry] : entries_) {
-    if (entry.fd) continue;
-    all_open = false;
-    Open(name, &entry);
+    if (!entry.fd) {
+      all_open = false;
+      Open(name, &entry);
+    } else if (const Status turned = Follow(name, &entry); !turned) {
+      all_open = false;
+      Failed(name, &entry, turned.error());
+    }
   }
   if (all_open) pause_.Succeeded();
 }
@@ -225,7 +272,8 @@ std::vector<ListenerSet::View> ListenerSet::Views() const {
   std::vector<View> views;
   for (const auto& [name, entry] : entries_) {
     const bool open = static_cast<bool>(entry.fd);
-    views.push_back({name, open ? entry.bound : entry.wanted.address.Text(), open, entry.error});
+    views.push_back({name, open ? entry.bound : entry.wanted.address.Text(), open, entry.error,
+                     entry.refuses_since ? entry.refuses_for : std::string(), entry.refuses_since});
   }
   return views;
 }

@@ -2,8 +2,9 @@
 //
 // Sockets are opened here, on the control thread, and shared with the workers. A change opens,
 // moves and closes only what differs. One that cannot be bound is tried again, every two seconds at
-// last, and harms no other. What that means for whoever wants them is the owner's to say, who may
-// have several sets: AllOpen, Settled and NoneCanOpen are what it goes by. Loop thread only.
+// last, and harms no other. One that is to turn its clients away does so by its socket, which stays
+// bound (net/refusing_port.h). What that means for whoever wants them is the owner's to say, who
+// may have several sets: AllOpen, Settled and NoneCanOpen are what it goes by. Loop thread only.
 #pragma once
 
 #include <functional>
@@ -34,6 +35,9 @@ class ListenerSet final {
     std::string address;  // as bound; the wanted one while it is not open
     bool open = false;
     std::string error;
+    // why it refuses whoever connects, and since when; empty and absent: it does not
+    std::string refuses_for;
+    std::optional<net::MonotonicTime> refuses_since;
   };
 
   // `on_failed` hears of every listener that could not be opened, the first time and when the
@@ -49,6 +53,12 @@ class ListenerSet final {
 
   // Update makes `wanted` what is open, by name.
   void Update(const std::map<std::string, Wanted>& wanted);
+
+  // Refuse has an open listener refuse whoever connects, for the reason `why`, or take clients
+  // again, where it is empty. One that opens later opens so. A listener that is gone or moves
+  // forgets it. A unix socket and a port that the kernel chose cannot do that: they go on taking
+  // clients. What is under way goes on.
+  void Refuse(const std::string& name, const std::string& why);
 
   // CloseKind stops accepting on all listeners of a kind for good, after what the kernel has queued
   // has been taken. `done` runs on this loop.
@@ -73,9 +83,14 @@ class ListenerSet final {
     Wanted wanted;
     net::UniqueFd fd;
     std::string bound;
-    std::string error;  // of the last try; empty: open, or not tried yet
+    std::string error;        // of the last try; empty: open, or not tried yet
+    std::string refuses_for;  // what is wanted; empty: it takes clients
+    std::optional<net::MonotonicTime> refuses_since;  // what is
     bool resolving = false;
     std::uint64_t id = 0;  // tells an answer of the resolver for an entry that is gone
+
+    // AsWanted: while it is open it refuses or takes clients, whichever is wanted.
+    bool AsWanted() const;
   };
 
   void Open(const std::string& name, Entry* entry);
@@ -83,6 +98,8 @@ class ListenerSet final {
                 Result<std::vector<net::SocketAddress>> found);
   // Bind opens at one of the addresses and hands the socket to the workers.
   Status Bind(const std::string& name, const std::vector<net::SocketAddress>& found, Entry* entry);
+  // Follow makes an open listener refuse or take clients, as wanted.
+  Status Follow(const std::string& name, Entry* entry);
   void Failed(const std::string& name, Entry* entry, const Error& error);
   void Close(const std::string& name, Entry* entry);
   void Retry();

@@ -156,6 +156,7 @@ std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams,
     upstream.attempt_delay = upstream.attempt_delay.value_or(settings.attempt_delay);
     upstream.early_close = upstream.early_close.value_or(settings.early_close);
     upstream.probe_interval = upstream.probe_interval.value_or(settings.probe_interval);
+    upstream.no_endpoint = upstream.no_endpoint.value_or(settings.no_endpoint);
     upstream.balance = upstream.balance.value_or(settings.balance);
     upstream.prefer_near = upstream.prefer_near.value_or(settings.prefer_near);
     upstream.eject_after = upstream.eject_after.value_or(settings.eject_after);

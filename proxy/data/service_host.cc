@@ -108,6 +108,14 @@ std::unique_ptr<net::Task> ServiceHost::MakeListenerTask(std::string name, Liste
   });
 }
 
+std::unique_ptr<net::Task> ServiceHost::MakeResumeTask(std::string name) {
+  return std::make_unique<net::Task>([this, name = std::move(name)] {
+    // One that there was no memory for yet begins by looking.
+    const auto found = acceptors_.find(name);
+    if (found != acceptors_.end() && found->second.acceptor) found->second.acceptor->Resume();
+  });
+}
+
 void ServiceHost::OpenListeners() {
   open_again_.Start(kOpenAgain);
   while (!opening_.empty()) {

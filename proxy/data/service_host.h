@@ -73,6 +73,9 @@ class ServiceHost final : public Host, public Upstream::Observer {
   std::unique_ptr<net::Task> MakeListenerTask(std::string name, ListenerKind kind,
                                               net::UniqueFd listening);
   void Post(std::unique_ptr<net::Task> task) noexcept { loop_.Post(std::move(task)); }
+  // MakeResumeTask is for a listener whose socket listens again (net/refusing_port.h): to be posted
+  // once it does.
+  std::unique_ptr<net::Task> MakeResumeTask(std::string name);
   // PostCloseListener takes what the kernel has queued and stops accepting; live connections go on.
   // `done` runs on the worker's thread.
   void PostCloseListener(std::string name, std::function<void()> done);

@@ -113,6 +113,10 @@ const Family kProbes{"mooring_probes_total", Kind::kCounter,
                      "Attempts at ejected endpoints beside the connections of clients, by result: "
                      "proven or failed.",
                      "service, destination_service, destination_datacenter, result"};
+const Family kListenerRefusing{"mooring_listener_refusing", Kind::kGauge,
+                               "1 while the port of an upstream refuses, for it has no healthy "
+                               "instance (no_endpoint), else 0.",
+                               "service, listener"};
 const Family kAttemptsFailed{"mooring_attempts_failed_total", Kind::kCounter,
                              "Attempts to reach an endpoint that have failed, by reason.",
                              "service, reason"};
@@ -250,6 +254,7 @@ std::span<const Family* const> Families() {
                                    &kEjected,
                                    &kEjections,
                                    &kProbes,
+                                   &kListenerRefusing,
                                    &kAttemptsFailed,
                                    &kLeafExpiry,
                                    &kWatchAge,

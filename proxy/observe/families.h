@@ -27,8 +27,8 @@ extern const Family kOpened, kClosed, kOpen, kReceived, kSent, kAuthorizations, 
     kHandshake, kFirstByte, kLifetime, kRequests, kAnswer;
 // Of every service of the process.
 extern const Family kReady, kHandshakes, kEndpointState, kEndpointAttempts, kEndpointFailures,
-    kEndpointInFlight, kEjected, kEjections, kProbes, kAttemptsFailed, kLeafExpiry, kWatchAge,
-    kAgentErrors, kAcceptPauses, kHandshakesShed;
+    kEndpointInFlight, kEjected, kEjections, kProbes, kListenerRefusing, kAttemptsFailed,
+    kLeafExpiry, kWatchAge, kAgentErrors, kAcceptPauses, kHandshakesShed;
 // Of the process.
 extern const Family kBuild, kStart, kCpu, kResident, kMaxFiles, kBuffer, kBufferLimit,
     kAgentConnections, kLoopLag, kLogDropped, kLogLeftOut, kAccessLogDropped;

@@ -16,6 +16,16 @@ using net::milliseconds;
 constexpr milliseconds kPublishAgain{250};  // after a failed try
 constexpr milliseconds kSayWaiting{30'000};
 
+// WhyRefused is why the port of an upstream refuses; empty: it does not. What is not known yet, or
+// is too old to go by, is awaited or refused connection by connection.
+std::string WhyRefused(const control::UpstreamSource& source) {
+  const data::UpstreamRules& rules = *source.Rules();
+  const bool none = rules.known && !rules.stale && rules.endpoints.empty();
+  if (!none || source.settings().no_endpoint == config::NoEndpoint::kReset) return {};
+  return source.names().Errors().empty() ? "no healthy instance"
+                                         : "no instance whose name can be resolved";
+}
+
 // StaticIntentions reads the file's sources as the file means them: a name is a service of our own
 // namespace, `*` is every caller of every namespace.
 std::shared_ptr<const authz::IntentionSet> StaticIntentions(const config::StaticIntentions& file,
@@ -207,6 +217,7 @@ void Service::Publish() {
   snapshot_ = std::move(next);
   for (data::ServiceHost* host : hosts_) host->PostSnapshot(snapshot_);
   UpdateListeners();
+  FollowEndpoints();
   CheckReady();
 }
 
@@ -229,6 +240,11 @@ void Service::UpdateListeners() {
     wanted[upstream.listener] = {upstream.settings.listen, data::ListenerKind::kUpstream};
   }
   listeners_->Update(wanted);
+}
+
+void Service::FollowEndpoints() {
+  for (const auto& [listener, source] : upstreams_)
+    listeners_->Refuse(listener, WhyRefused(*source));
 }
 
 std::string Service::ListenerAt(const net::Address& address, const std::string& but) const {

@@ -173,6 +173,8 @@ class Service final {
   // Every change.
   void Publish();
   void UpdateListeners();
+  // FollowEndpoints has the port of an upstream without a healthy instance refuse; in a drain, too.
+  void FollowEndpoints();
   void OnListenerFailed(const std::string& name, const Error& error);
   // Placed is an error of a listener, behind the flag or the line that wants it.
   std::string Placed(const std::string& listener, const std::string& error) const;

@@ -152,6 +152,12 @@ void Service::Measure(Exposition* out) const {
     Count(&upstreams, *source->Rules());
   }
   AddUpstreams(out, name, upstreams);
+  for (const control::ListenerSet::View& view :
+       listeners_ ? listeners_->Views() : std::vector<control::ListenerSet::View>{}) {
+    if (upstreams_.contains(view.name))
+      out->Add(family::kListenerRefusing, {{"service", name}, {"listener", view.name}},
+               std::int64_t{view.refuses_since ? 1 : 0});
+  }
   for (const control::Watch* watch : Watches()) AddWatch(out, name, watch, now);
 }
 

@@ -69,16 +69,15 @@ void Service::Outline(const admin::Slice& slice, json* status) const {
   for (const control::Watch* watch : OwnWatches())
     out["watches"].push_back(ShortWatch(*watch, now));
   out["listeners"] = json::array();
-  std::map<std::string, std::string> listening;  // of upstreams
+  std::map<std::string, json> listening;  // of upstreams
   if (listeners_) {
     for (const auto& view : listeners_->Views()) {
+      json listener = ListenerJson(view, now);
+      listener["error"] = authz::Shortened(view.error, kMostText);
       if (view.open && upstreams_.contains(view.name)) {
-        listening[view.name] = view.address;
+        listening[view.name] = std::move(listener);
       } else if (out["listeners"].size() < kMostListeners) {
-        out["listeners"].push_back({{"name", view.name},
-                                    {"address", view.address},
-                                    {"state", view.open ? "open" : "failed"},
-                                    {"error", authz::Shortened(view.error, kMostText)}});
+        out["listeners"].push_back(std::move(listener));
       }
     }
   }
@@ -98,10 +97,12 @@ void Service::Outline(const admin::Slice& slice, json* status) const {
   for (std::size_t i = slice.offset; i < rows.size() && i < slice.offset + slice.limit; ++i) {
     const Row& row = rows[i];
     const auto rules = row.source->Rules();
-    const auto address = listening.find(*row.listener);
+    const auto port = listening.find(*row.listener);
+    const bool listens = port != listening.end();
     json one{{"name", row.source->settings().name},
              {"listener", *row.listener},
-             {"address", address == listening.end() ? json(nullptr) : json(address->second)},
+             {"address", listens ? port->second["address"] : json(nullptr)},
+             {"refuses", listens ? port->second["refuses"] : json(nullptr)},
              {"spiffe_id", rules->identity ? json(rules->identity->Uri()) : json(nullptr)},
              {"trouble", authz::Shortened(row.trouble, kMostText)},
              {"endpoint_count", rules->endpoints.size()},

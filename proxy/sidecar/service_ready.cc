@@ -90,7 +90,7 @@ std::vector<std::string> Service::Degraded() const {
     reasons.push_back("the mesh config entry is not in force: " + mesh_->complaint());
   for (const ListenerSet::View& view :
        listeners_ ? listeners_->Views() : std::vector<ListenerSet::View>{}) {
-    if (view.name != kPublic && !view.open && !view.error.empty())
+    if (view.name != kPublic && !view.error.empty())
       reasons.push_back("listener " + view.name + ": " + view.error);
   }
   for (const auto& [name, source] : upstreams_) {

@@ -147,12 +147,8 @@ void Service::Describe(json* status) const {
   DescribeItself(status);
   out["listeners"] = json::array();
   if (listeners_) {
-    for (const auto& view : listeners_->Views()) {
-      out["listeners"].push_back({{"name", view.name},
-                                  {"address", view.address},
-                                  {"state", view.open ? "open" : "failed"},
-                                  {"error", view.error}});
-    }
+    for (const auto& view : listeners_->Views())
+      out["listeners"].push_back(ListenerJson(view, now));
   }
   out["upstreams"] = json::array();
   out["watches"] = json::array();

@@ -106,6 +106,23 @@ void SayInstances(json* steps, const data::UpstreamRules& rules, const Names& na
         "and " + std::to_string(endpoints.size() - said) + " more", "`mooring status`.");
 }
 
+void SayPort(json* steps, const control::ListenerSet::View& view, net::MonotonicTime now) {
+  constexpr char kPort[] = "its local port";
+  if (!view.open) {
+    Say(steps, kPort, kNo, view.address + ": " + view.error,
+        "`ss -ltnp` shows who holds the port.");
+  } else if (view.refuses_since) {
+    const auto since = std::chrono::duration_cast<std::chrono::seconds>(now - *view.refuses_since);
+    Say(steps, kPort, kNo,
+        view.address + " has refused for " + std::to_string(since.count()) +
+            " s: " + view.refuses_for,
+        "It takes connections again once an instance is healthy; `no_endpoint: reset` has it take "
+        "and reset them meanwhile.");
+  } else {
+    Say(steps, kPort, kYes, view.address + " is open: the app connects there");
+  }
+}
+
 }  // namespace
 
 bool Service::HasUpstream(const std::string& name) const {
@@ -190,16 +207,9 @@ void Service::WhyOutbound(const std::string& destination, json* out) const {
   for (const auto& [listener, source] : upstreams_) {
     if (!IsUpstream(listener, *source, destination)) continue;
     const auto rules = source->Rules();
-    std::string at;
     for (const auto& view : listeners_->Views()) {
-      if (view.name != listener) continue;
-      at = view.address;
-      if (!view.open)
-        Say(&steps, "its local port", kNo, view.address + ": " + view.error,
-            "`ss -ltnp` shows who holds the port.");
+      if (view.name == listener) SayPort(&steps, view, loop_.now());
     }
-    if (listeners_->IsOpen(listener))
-      Say(&steps, "its local port", kYes, at + " is open: the app connects there");
     if (!rules->known) {
       const std::string error = source->watch() ? source->watch()->state().last_error : "";
       Say(&steps, "its instances", kNo, "not known yet" + (error.empty() ? "" : ": " + error),

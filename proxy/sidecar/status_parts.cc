@@ -62,6 +62,22 @@ json EndpointJson(const data::Endpoint& endpoint, net::MonotonicTime now) {
 
 }  // namespace
 
+json ListenerJson(const control::ListenerSet::View& view, net::MonotonicTime now) {
+  json out{{"name", view.name},
+           {"address", view.address},
+           {"state", !view.open           ? "failed"
+                     : view.refuses_since ? "refusing"
+                                          : "open"},
+           {"error", view.error},
+           {"refuses", nullptr}};
+  if (view.refuses_since) {
+    out["refuses"] = {
+        {"why", view.refuses_for},
+        {"seconds", std::chrono::duration<double>(now - *view.refuses_since).count()}};
+  }
+  return out;
+}
+
 json WatchJson(const control::Watch& watch, net::MonotonicTime now) {
   const control::Watch::State& state = watch.state();
   json out{{"name", watch.name()},

@@ -5,6 +5,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "proxy/control/listener_set.h"
 #include "proxy/control/watch.h"
 #include "proxy/data/snapshot.h"
 #include "proxy/net/clock.h"
@@ -16,6 +17,7 @@ namespace mooring::sidecar {
 std::string Written(const nlohmann::json& document);
 std::string WrittenInOneLine(const nlohmann::json& document);
 
+nlohmann::json ListenerJson(const control::ListenerSet::View& view, net::MonotonicTime now);
 nlohmann::json WatchJson(const control::Watch& watch, net::MonotonicTime now);
 
 // IsFailing: the last attempt there has failed, or it is ejected.

@@ -74,10 +74,16 @@ std::string Watches(const json& status) {
 }
 
 std::string Listeners(const json& status) {
-  TextTable table(std::vector<std::string>{"LISTENER", "ADDRESS", "STATE", "ERROR"});
+  TextTable table(std::vector<std::string>{"LISTENER", "ADDRESS", "STATE", "WHY"});
   for (const json& listener : status.value("listeners", json::array())) {
-    table.Add({Text(listener, "name"), Text(listener, "address"), Text(listener, "state"),
-               Text(listener, "error")});
+    const json refuses = listener.value("refuses", json());
+    std::string state = Text(listener, "state");
+    std::string why = Text(listener, "error");
+    if (refuses.is_object()) {
+      state += " for " + Span(refuses.value("seconds", json()));
+      if (why == "-") why = Text(refuses, "why");
+    }
+    table.Add({Text(listener, "name"), Text(listener, "address"), state, why});
   }
   return table.Draw();
 }

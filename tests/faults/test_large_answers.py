@@ -84,7 +84,8 @@ def test_row_20_an_empty_list_of_instances(case):
     subject.held_works()
     subject.inbound_works()
     if subject.is_mooring:
-        subject.program.wait_closed("outbound", "no_endpoint")
+        check.equal([one["state"] for one in subject.status()["listeners"] if one["name"].startswith("upstream:")], ["refusing"],
+                    "its port")
     api.set_instances(UPSTREAM, subject.far.address)
     check.within(subject.works, "it works once there is one again", 5 * slowness(), step=0.05)
 

@@ -1,7 +1,9 @@
 #include "proxy/control/listener_set.h"
 
 #include <doctest/doctest.h>
+#include <sys/socket.h>
 
+#include <cerrno>
 #include <chrono>
 #include <map>
 #include <new>
@@ -28,6 +30,13 @@ struct Holder {
 
 // FreePort was free a moment ago.
 std::uint16_t FreePort() { return Holder().port; }
+
+// Connect is 0, or what connect says.
+int Connect(std::uint16_t port) {
+  const net::SocketAddress address = *net::SocketAddress::FromLiteral(Loopback(port));
+  const net::UniqueFd client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return connect(client.get(), address.raw(), address.length()) == 0 ? 0 : errno;
+}
 
 struct World {
   void Update(const std::map<std::string, std::uint16_t>& ports) {
@@ -178,6 +187,60 @@ TEST_CASE("listener set: one that there was no memory to open is opened by the n
     world.set.Update(wanted);
     world.Await([&] { return world.set.IsOpen("a"); });
   }
+}
+
+TEST_CASE(
+    "listener set: one that is to refuse does so at its port, whether it is open yet or not, and "
+    "takes clients again") {
+  World world;
+  const std::uint16_t port = FreePort();
+  world.Update({{"a", port}});
+  world.set.Refuse("a", "nobody is there");
+  world.set.Refuse("unknown", "nobody is there");
+  world.Await([&] { return world.set.AllOpen(); });
+  for (int i = 0; i < 3; ++i) {
+    CHECK(Connect(port) == ECONNREFUSED);
+    CHECK_FALSE(net::Listen(Loopback(port)));
+    ListenerSet::View view = world.set.Views().front();
+    CHECK(view.open);
+    CHECK(view.refuses_for == "nobody is there");
+    REQUIRE(view.refuses_since);
+    const net::MonotonicTime since = *view.refuses_since;
+    world.Pass(1s);
+    world.set.Refuse("a", "nobody is there");
+    CHECK(world.set.Views().front().refuses_since == since);
+    world.set.Refuse("a", "");
+    CHECK(Connect(port) == 0);
+    view = world.set.Views().front();
+    CHECK(view.refuses_for.empty());
+    CHECK_FALSE(view.refuses_since);
+    world.set.Refuse("a", "nobody is there");
+  }
+  CHECK(world.failed.empty());
+}
+
+TEST_CASE("listener set: one that moves, or comes back, has forgotten that it was to refuse") {
+  World world;
+  const std::uint16_t first = FreePort(), second = FreePort();
+  world.Update({{"a", first}});
+  world.Await([&] { return world.set.AllOpen(); });
+  world.set.Refuse("a", "nobody is there");
+  world.Update({{"a", second}});
+  world.Await([&] { return world.set.AllOpen(); });
+  CHECK(Connect(second) == 0);
+  CHECK(net::Listen(Loopback(first)));
+  world.set.Refuse("a", "nobody is there");
+  world.Update({});
+  CHECK(net::Listen(Loopback(second)));
+}
+
+TEST_CASE("listener set: a port that the kernel chose goes on taking clients") {
+  World world;
+  world.Update({{"a", 0}});
+  world.Await([&] { return world.set.AllOpen(); });
+  world.set.Refuse("a", "nobody is there");
+  CHECK(Connect(world.set.BoundPort("a")) == 0);
+  CHECK_FALSE(world.set.Views().front().refuses_since);
 }
 
 TEST_CASE("listener set: closing a kind ends its listeners for good, and says when") {

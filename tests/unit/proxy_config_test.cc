@@ -84,6 +84,7 @@ TEST_CASE(
     if (std::holds_alternative<config::kind::Word<config::Balance>>(setting.value)) good = "random";
     if (std::holds_alternative<config::kind::Number>(setting.value)) good = "7";
     if (std::holds_alternative<config::kind::Duration>(setting.value)) good = "7000";
+    if (key == "no_endpoint") good = "reset";
     for (const std::string& value : {good, std::string("soon")}) {
       INFO(key << " = " << value);
       auto document = Document();

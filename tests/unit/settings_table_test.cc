@@ -53,6 +53,7 @@ Sample SampleOf(const Setting& setting) {
     Sample operator()(const kind::Word<bool>&) const { return {"off", {"maybe"}}; }
     Sample operator()(const kind::Word<OnRevoke>&) const { return {"keep", {"maybe"}}; }
     Sample operator()(const kind::Word<Balance>&) const { return {"sticky", {"fair"}}; }
+    Sample operator()(const kind::Word<NoEndpoint>&) const { return {"reset", {"close"}}; }
     Sample operator()(const kind::Word<LogLevel>&) const { return {"WARN", {"loud"}}; }
     Sample operator()(const kind::Word<log::Format>&) const { return {"json", {"xml"}}; }
     Sample operator()(const kind::Word<std::string>&) const {

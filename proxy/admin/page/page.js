@@ -205,7 +205,7 @@ const refused = new Table($('refused'), 'Newest first, with what decided', [
 ], (r) => r.id + ' ' + r.time, 'None that is remembered.');
 
 const upstreams = new Table($('upstreams'), 'Those in trouble come first', [
-  {head: 'Upstream', wide: true, show: (u) => line(u.name, u.address ? 'at ' + u.address : 'not listening')},
+  {head: 'Upstream', wide: true, show: (u) => line(u.name, !u.address ? 'not listening' : 'at ' + u.address + (u.refuses ? ', refuses for ' + span(u.refuses.seconds) : ''))},
   {head: 'State', show: (u) => u.trouble ? [mark('fair', 'in trouble'), ['under', u.trouble]] : [mark('good', 'ok')]},
   {head: 'Endpoints', wide: true, show: (u) => u.endpoints.length ? u.endpoints.flatMap(endpointLines)
       .concat(u.endpoint_count > u.endpoints.length ? [['under', 'and ' + number(u.endpoint_count - u.endpoints.length) + ' more']] : []) : '–'},
