@@ -8,6 +8,11 @@ namespace mooring::data {
 
 Admission::Admission(const Limits& limits, unsigned workers)
     : limits_(limits), workers_(workers), buffers_(limits.buffer_memory) {
+  all_->SetLimit(limits.connections);
+  if (limits.rate_per_address) {
+    rate_.emplace(*limits.rate_per_address,
+                  limits.burst_per_address.value_or(*limits.rate_per_address));
+  }
   ReadFileLimit();
 }
 

@@ -4,7 +4,8 @@
 // Shared by all workers: the counts are relaxed atomics, taken and given back by whichever worker
 // has the connection, so two workers that ask at once may go over by a connection each; the limits
 // leave room for that. A service host that has no room holds its acceptors back and is woken when
-// another one gives something back.
+// another one gives something back. What an operator has limited by number is exact, and is asked
+// by caps.h.
 #pragma once
 
 #include <atomic>
@@ -12,8 +13,12 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <optional>
 
+#include "proxy/data/address_rate.h"
+#include "proxy/data/cap.h"
 #include "proxy/data/limits.h"
 #include "proxy/net/memory_meter.h"
 
@@ -36,7 +41,10 @@ class Admission final {
 
   const Limits& limits() const { return limits_; }
   net::MemoryMeter& buffers() { return buffers_; }
-  Shares shares() const;  // as of now
+  // all counts the connections of the process; its limit is that of Limits.
+  const std::shared_ptr<Cap>& all() const { return all_; }
+  AddressRate* address_rate() { return rate_ ? &*rate_ : nullptr; }  // null: not limited
+  Shares shares() const;                                             // as of now
 
   // Ask says whether one more fits. The limit on open files is looked at again before it says no.
   Room Ask(ListenerKind kind);
@@ -75,6 +83,8 @@ class Admission final {
   const Limits limits_;
   const std::int64_t workers_;
   net::MemoryMeter buffers_;
+  const std::shared_ptr<Cap> all_ = std::make_shared<Cap>();
+  std::optional<AddressRate> rate_;
   std::atomic<std::int64_t> file_limit_{0};
   std::atomic<std::uint64_t> next_id_{1};
   std::atomic<std::int64_t> connections_[2]{};

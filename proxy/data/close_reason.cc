@@ -40,6 +40,7 @@ const char* CloseReasonName(CloseReason reason) {
     case CloseReason::kConnectTimeout: return "connect_timeout";
     case CloseReason::kClosedEarly: return "closed_early";
     case CloseReason::kConnectFailed: return "connect_failed";
+    case CloseReason::kOverLimit: return "over_limit";
     case CloseReason::kOutOfResources: return "out_of_resources";
     case CloseReason::kInternalError: return "internal_error";
     case CloseReason::kReasons: break;

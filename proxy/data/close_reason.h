@@ -45,6 +45,7 @@ enum class CloseReason {
   kConnectTimeout,      // one attempt, or all of them: the deadline passed
   kClosedEarly,         // one attempt: proven, and ended within early_close, without a byte
   kConnectFailed,       // no endpoint could be reached and proven
+  kOverLimit,           // more connections than a setting allows (caps.h)
   kOutOfResources,      // descriptors, memory, ports or epoll watches ran out
   kInternalError,       // a mistake of ours, which this connection has paid for; see the log
   kReasons,             // how many there are; it stays last

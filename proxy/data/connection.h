@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "proxy/data/admission.h"
+#include "proxy/data/caps.h"
 #include "proxy/data/close_reason.h"
 #include "proxy/data/judge.h"
 #include "proxy/data/record.h"
@@ -73,6 +74,7 @@ class Connection : public net::Keeper {
   virtual void ShowNow(ConnectionView* view) = 0;
 
   Record record_;
+  Places places_;  // given back at the latest when it is destroyed
 
  private:
   friend class Drain;

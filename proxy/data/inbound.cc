@@ -114,6 +114,10 @@ void Inbound::Authorize() {
     return;
   }
   if (record_.flow) record_.flow->allowed.Add();
+  if (const auto over = AtIdentity(now->inbound->caps, record_.identity, &places_)) {
+    Refuse(CloseReason::kOverLimit, log::Level::kWarn, "inbound refused", over->Text());
+    return;
+  }
   if (host_.log().Enabled(log::Level::kDebug)) {
     host_.log().Debug(
         "data", "inbound allowed",
@@ -231,6 +235,8 @@ void Inbound::Refuse(CloseReason reason, log::Level level, log::Literal message,
 void Inbound::LetOut(CloseReason reason) {
   stage_ = Stage::kRefusing;
   refusal_ = reason;
+  places_.service.Return();  // the app is done with it, if it ever saw it
+  places_.identity.Return();
   caller_.FinishRaw();
   caller_.BeginDiscard();
   if (caller_.Discard()) {

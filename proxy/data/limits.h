@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 namespace mooring::data {
 
@@ -23,6 +24,10 @@ struct Limits {
   // bytes read and not yet taken; above it, nothing is read that would have to be kept
   std::size_t buffer_memory = 0;
   unsigned agent_connections = 8;  // at most; they need descriptors, too
+  // What the operator has limited beside that; nullopt: nothing.
+  std::optional<unsigned> connections{};        // of both directions
+  std::optional<unsigned> rate_per_address{};   // connections a second of one caller's address
+  std::optional<unsigned> burst_per_address{};  // nullopt: as rate_per_address
 
   // None is for tests of other things.
   static Limits None();

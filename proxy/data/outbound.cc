@@ -72,6 +72,7 @@ void Outbound::OnObjection(const Objection& objection) {
 
 void Outbound::OnFound(std::unique_ptr<net::Stream> proven) {
   stage_ = Stage::kProven;
+  places_.pending.Return();
   proven_at_ = host_.loop().now();
   peer_ = std::move(proven);
   search_->Describe(&record_);
@@ -138,6 +139,9 @@ bool Outbound::IsEarly() const {
 
 void Outbound::TryAnother(CloseReason reason, const std::string& detail) {
   stage_ = Stage::kSearching;
+  // It was let in already, and its search goes on.
+  if (const auto& caps = search_->rules().caps)
+    places_.pending = Place::EvenIfFull({caps, &caps->pending});
   silence_.Stop();
   app_.WantRead(false);
   peer_.reset();

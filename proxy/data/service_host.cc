@@ -247,9 +247,28 @@ void ServiceHost::HandshakeHolds(Connection* connection, std::size_t bytes) {
     NoteShed(Room::kNoHandshakes, ended);
 }
 
+std::shared_ptr<UpstreamCaps> ServiceHost::CapsOf(const std::string& listener) const {
+  if (!snapshot_) return nullptr;
+  const auto rules = snapshot_->upstreams.find(listener);
+  return rules == snapshot_->upstreams.end() ? nullptr : rules->second->caps;
+}
+
 void ServiceHost::Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
                         const net::SocketAddress& peer) {
   const bool inbound = kind == ListenerKind::kPublic;
+  Places places;
+  if (const auto over = AtAccept(admission_, kind, CapsOf(name), peer, loop_.now(), &places)) {
+    net::SetResetOnClose(fd.get());
+    const std::string detail = over->Text();
+    CountUnbegun(name, kind, peer, CloseReason::kOverLimit, detail);
+    StrangerLog(CloseReason::kOverLimit, log::Level::kWarn, "connection refused",
+                inbound ? peer.Host() : name,
+                {{"reason", CloseReasonName(CloseReason::kOverLimit)},
+                 {"listener", name},
+                 {"detail", detail},
+                 {"peer", peer.Text()}});
+    return;
+  }
   if (const Room room = admission_.Ask(kind); room == Room::kNoMemory) {
     CountUnbegun(name, kind, peer, CloseReason::kOutOfResources);
     net::SetResetOnClose(fd.get());
@@ -282,6 +301,7 @@ void ServiceHost::Admit(const std::string& name, ListenerKind kind, net::UniqueF
     }
     connection = connections_.front().get();
     connection->record_.id = admission_.NextId();
+    connection->places_ = std::move(places);
     connection->position_ = connections_.begin();
     review_.Joined(*connection);
     counters(kind).total.Add();
@@ -305,13 +325,18 @@ void ServiceHost::Retire(Connection* connection) noexcept {
 }
 
 void ServiceHost::CountUnbegun(const std::string& name, ListenerKind kind,
-                               const net::SocketAddress& peer, CloseReason reason) noexcept {
+                               const net::SocketAddress& peer, CloseReason reason,
+                               std::string_view detail) noexcept {
   Record record;
   record.id = admission_.NextId();
   record.kind = kind;
   record.begun = loop_.now();
   record.peer = peer;
   record.reason = reason;
+  try {
+    record.detail = detail;
+  } catch (const std::bad_alloc&) {  // the reason stays
+  }
   counters(kind).total.Add();
   if (kind == ListenerKind::kPublic) {
     EnterFlow(&record, Traffic::kUnproven, {});

@@ -145,7 +145,7 @@ class ServiceHost final : public Host, public Upstream::Observer {
   void FollowUpstreams() noexcept;
   // of one that there was no room or no memory for
   void CountUnbegun(const std::string& name, ListenerKind kind, const net::SocketAddress& peer,
-                    CloseReason reason) noexcept;
+                    CloseReason reason, std::string_view detail = {}) noexcept;
   void CountEnd(Record& record) noexcept;
   void ReportEnd(Record&& record) noexcept;
   void Reap();
@@ -158,6 +158,8 @@ class ServiceHost final : public Host, public Upstream::Observer {
   bool HasRoom(ListenerKind kind);
   void NoteShed(Room why, Unproven::Ended ended);
   void AwaitRoom();
+  // CapsOf are those of the upstream at a listener; null: it is none's, or nobody counts.
+  std::shared_ptr<UpstreamCaps> CapsOf(const std::string& listener) const;
   void Admit(const std::string& name, ListenerKind kind, net::UniqueFd fd,
              const net::SocketAddress& peer);
   void ResumeAcceptors();

@@ -14,6 +14,7 @@
 
 #include "authz/intention.h"
 #include "proxy/data/balance.h"
+#include "proxy/data/caps.h"
 #include "proxy/data/ejection.h"
 #include "proxy/data/endpoint.h"
 #include "proxy/data/last_use.h"
@@ -46,8 +47,9 @@ struct InboundRules {
   std::string local_app_text;  // for messages
   milliseconds handshake_timeout{10'000};
   milliseconds local_connect_timeout{1'000};
-  bool proxy_header = false;     // the app is told who calls (proxy_header.h)
-  milliseconds idle_timeout{0};  // 0: none
+  bool proxy_header = false;          // the app is told who calls (proxy_header.h)
+  milliseconds idle_timeout{0};       // 0: none
+  std::shared_ptr<InboundCaps> caps;  // null: nobody counts
 };
 
 // UpstreamRules: how to reach one upstream.
@@ -78,6 +80,7 @@ struct UpstreamRules {
   bool resumes = true;                   // TLS sessions, by tickets
   std::shared_ptr<LastUse> use;          // noted at each connection of the app; null: nobody asks
   std::shared_ptr<RetryBudget> retries;  // of all workers; null: not limited
+  std::shared_ptr<UpstreamCaps> caps;    // null: nobody counts
 };
 
 // LivePolicy: what becomes of connections that live.

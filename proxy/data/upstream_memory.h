@@ -7,6 +7,7 @@
 
 #include <memory>
 
+#include "proxy/data/caps.h"
 #include "proxy/data/endpoint_history.h"
 #include "proxy/data/outliers.h"
 #include "proxy/data/retry_budget.h"
@@ -19,6 +20,7 @@ struct UpstreamMemory {
   const std::shared_ptr<Outliers> outliers = std::make_shared<Outliers>();
   const std::shared_ptr<Kept> kept = std::make_shared<Kept>();
   const std::shared_ptr<RetryBudget> retries = std::make_shared<RetryBudget>();
+  const std::shared_ptr<UpstreamCaps> caps = std::make_shared<UpstreamCaps>();
 };
 
 }  // namespace mooring::data

@@ -97,6 +97,13 @@ Advice Inbound(CloseReason reason) {
     case CloseReason::kLocalConnectFailed:
       return {"The app did not take the connection.",
               "Does it run? `ss -ltnp` shows who listens at the address in the detail."};
+    case CloseReason::kOverLimit:
+      return {
+          "A limit that is set was reached: of callers (max_inbound_connections), of SOURCE's own "
+          "(max_connections_per_identity), of the process (max_total_connections), or of one "
+          "address (rate_per_address); the detail names it.",
+          "`mooring status` (LIMIT) shows each with its use. Does SOURCE leave connections open, "
+          "or is the limit too low?"};
     case CloseReason::kOutOfResources:
       return {"Memory, descriptors, ports or epoll watches ran out.",
               "`mooring status` (admission) shows limits and use; the log names the limit."};
@@ -181,6 +188,13 @@ Advice Outbound(CloseReason reason) {
     case CloseReason::kStale:
       return {"The agent has not confirmed roots or endpoints for longer than max_stale.",
               "`mooring status`: what does the agent answer?"};
+    case CloseReason::kOverLimit:
+      return {
+          "A limit that is set was reached: of connections to DESTINATION (max_connections), of "
+          "those that have no instance yet (max_pending), or of the process "
+          "(max_total_connections); the detail names it.",
+          "`mooring status` (LIMIT) shows each with its use. Does the app leave connections open, "
+          "or is the limit too low? Consul's entries set it as UpstreamConfig Limits."};
     case CloseReason::kNoEndpoint:
       return {"DESTINATION has no healthy instance.",
               "`consul watch -type=service -service=DESTINATION`, or its checks in Consul's UI."};
