@@ -71,6 +71,8 @@ struct UpstreamSettings {
   unsigned eject_enforced = 100;     // of ejections that are due, percent
   unsigned eject_share = 100;        // of the endpoints, percent
   std::optional<NoEndpoint> no_endpoint;
+  std::optional<unsigned> max_connections;  // absent: no limit; 0: none is let in
+  std::optional<unsigned> max_pending;      // the same, of those that have no instance yet
   std::string from;  // where `listen` was written, for messages: "-upstream db"; empty: not here
   bool any_case = false;  // accept the identity that the catalog spells with other letter case
 
@@ -139,7 +141,10 @@ struct ServiceSettings {
   NoEndpoint no_endpoint = NoEndpoint::kRefuse;
   milliseconds local_connect_timeout{1'000};  // to the local app
   bool proxy_protocol = false;                // tell the local app who calls
-  milliseconds idle_timeout{0};               // no byte either way; 0: none
+  // Of callers that were let in; absent: no limit.
+  std::optional<unsigned> max_inbound_connections;
+  std::optional<unsigned> max_connections_per_identity;  // the same, of one SPIFFE ID
+  milliseconds idle_timeout{0};                          // no byte either way; 0: none
   // the same on the public listener; absent: idle_timeout
   std::optional<milliseconds> local_idle_timeout;
 
@@ -200,6 +205,12 @@ struct Settings {
   // a connection that is silent so long between exchanges is idle; 0: none is
   milliseconds drain_quiet{200};
   unsigned workers = 1;
+
+  // By number of connections (data/caps.h); absent: no limit.
+  std::optional<unsigned> max_total_connections;  // of both directions
+  // Of one address to the public listeners: connections a second, and at once.
+  std::optional<unsigned> rate_per_address;
+  std::optional<unsigned> burst_per_address;  // absent: as rate_per_address
 
   // What connections may hold (data/limits.h). Absent: made of memory_limit, and that of the
   // control group's or the machine's.

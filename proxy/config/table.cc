@@ -19,6 +19,8 @@ constexpr unsigned kMostOneIn = 1'000'000;
 constexpr unsigned kMostAttempts = 100;
 constexpr unsigned kMostFailures = 1'000;
 constexpr unsigned kPercent = 100;
+constexpr unsigned kMostConnections = 10'000'000;
+constexpr unsigned kMostRate = 1'000'000;
 
 constexpr kind::Word<LogLevel> kLogLevel{&Settings::log_level, ParseLogLevel, LogLevelText,
                                          "level"};
@@ -196,6 +198,25 @@ constexpr Setting kTable[] = {
      .says = "Begin each connection to the service with a header of the PROXY protocol, version 2: "
              "the caller's address, and its SPIFFE ID as TLV 0xE0. The service has to expect it "
              "(nginx: proxy_protocol, HAProxy: accept-proxy)."},
+
+    {.in = In::kPublicListener,
+     .key = "max_inbound_connections",
+     .value = kind::Number{&ServiceSettings::max_inbound_connections, 1, kMostConnections},
+     .flag = "max-inbound-connections",
+     .config_key = "max_inbound_connections",
+     .of = Of::kEachService,
+     .change = Change::kRunning,
+     .sample = "500",
+     .says = "How many callers that were let in the service may have at once; beyond it the next "
+             "is refused (over_limit). Without it: no limit."},
+    {.in = In::kPublicListener,
+     .key = "max_connections_per_identity",
+     .value = kind::Number{&ServiceSettings::max_connections_per_identity, 1, kMostConnections},
+     .flag = "max-connections-per-identity",
+     .of = Of::kEachService,
+     .sample = "100",
+     .says = "The same, of callers with one SPIFFE ID: of one calling service, whatever its "
+             "instances. Without it: no limit."},
 
     {.in = In::kPublicListener,
      .value = kind::Duration{&ServiceSettings::local_idle_timeout, Zero::kAllowed},
@@ -416,6 +437,24 @@ constexpr Setting kTable[] = {
      .change = Change::kRunning,
      .sample = "refuse",
      .says = "As no_endpoint below, for this upstream alone. Without it: that one."},
+    {.in = In::kUpstreams,
+     .key = "max_connections",
+     .value = kind::Number{&UpstreamSettings::max_connections, 0, kMostConnections},
+     .config_key = "limits.max_connections",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .sample = "100",
+     .says = "How many connections the app may have to it at once; beyond it the next is reset at "
+             "once (over_limit). 0 lets none in. Without it: no limit."},
+    {.in = In::kUpstreams,
+     .key = "max_pending",
+     .value = kind::Number{&UpstreamSettings::max_pending, 0, kMostConnections},
+     .config_key = "limits.max_pending_requests",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .sample = "20",
+     .says = "The same, of those for which no instance has been found yet: what may wait while "
+             "instances are slow or gone. Without it: no limit."},
     {.in = In::kUpstreams,
      .key = "any_case",
      .value = kind::Switch{&UpstreamSettings::any_case},
@@ -824,6 +863,29 @@ constexpr Setting kTable[] = {
      .says = "Threads that carry connections. One serves about 1 GB/s; more pay where there are "
              "more cores than busy processes, and cost up to 15 % CPU where there are not "
              "(bench/NOTES.md)."},
+
+    {.begins = "Limits by number",
+     .key = "max_total_connections",
+     .value = kind::Number{&Settings::max_total_connections, 1, kMostConnections},
+     .flag = "max-total-connections",
+     .sample = "5000",
+     .says = "How many connections of both directions and all services there may be at once; "
+             "beyond it the next is reset at once (over_limit). Without it: no limit, and where "
+             "memory or descriptors run short clients wait."},
+    {.key = "rate_per_address",
+     .value = kind::Number{&Settings::rate_per_address, 1, kMostRate},
+     .flag = "rate-per-address",
+     .sample = "50",
+     .says = "How many connections a second one source address may open to the public listeners, "
+             "looked at before any handshake; an IPv6 address counts as its /64. Beyond it the "
+             "next is reset at once (over_limit). Without it: no limit. Callers behind one NAT are "
+             "one address."},
+    {.key = "burst_per_address",
+     .value = kind::Number{&Settings::burst_per_address, 1, kMostRate},
+     .flag = "burst-per-address",
+     .sample = "100",
+     .says = "With {rate-per-address}: how many it may open at once after a pause. Without it: as "
+             "many as in a second."},
 
     {.begins = "Memory",
      .key = "memory_limit",

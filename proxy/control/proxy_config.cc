@@ -44,7 +44,8 @@ class Reader final {
         value = config::DurationText(*read);
       }
       const auto* number = std::get_if<config::kind::Number>(&setting.value);
-      if (IsNested(key) && number != nullptr && number->least > 0 && value == "0") continue;
+      const bool consuls = IsNested(key) || key == "max_inbound_connections";
+      if (consuls && number != nullptr && number->least > 0 && value == "0") continue;
       const Status status = config::ReadValue(setting.value, value, {}, target);
       if (status) continue;
       const std::string& why = status.error().message;
@@ -156,12 +157,12 @@ std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams,
     upstream.attempt_delay = upstream.attempt_delay.value_or(settings.attempt_delay);
     upstream.early_close = upstream.early_close.value_or(settings.early_close);
     upstream.probe_interval = upstream.probe_interval.value_or(settings.probe_interval);
-    upstream.no_endpoint = upstream.no_endpoint.value_or(settings.no_endpoint);
     upstream.balance = upstream.balance.value_or(settings.balance);
     upstream.prefer_near = upstream.prefer_near.value_or(settings.prefer_near);
     upstream.eject_after = upstream.eject_after.value_or(settings.eject_after);
     upstream.eject_time = upstream.eject_time.value_or(settings.eject_time);
     upstream.eject_longest = upstream.eject_longest.value_or(settings.eject_longest);
+    upstream.no_endpoint = upstream.no_endpoint.value_or(settings.no_endpoint);
     named.push_back({std::move(listener), std::move(upstream)});
   }
   return named;
@@ -213,7 +214,8 @@ std::optional<config::UpstreamSettings> ToUpstream(const authz::UpstreamDocument
   config::ServiceSettings service;
   reader.Settings(config::In::kUpstreams, {process, service, &upstream});
   reader.Protocol();
-  reader.Disobey("limits", "Mooring does not limit an upstream's connections");
+  for (const char* key : {"limits.max_concurrent_requests", "limits.MaxConcurrentRequests"})
+    reader.Disobey(key, "a layer 4 proxy sees no requests; the other limits are obeyed");
   reader.Ignore("balance_outbound_connections");
   reader.IgnorePrefix("mesh_gateway");
   // Gateways are for traffic between datacenters; a query may lead to another one.
@@ -279,6 +281,7 @@ void Take(const config::ServiceSettings& settings, ProxyConfig* config) {
   config->handshake_timeout = settings.handshake_timeout;
   config->local_connect_timeout = settings.local_connect_timeout;
   config->proxy_protocol = settings.proxy_protocol;
+  config->max_inbound_connections = settings.max_inbound_connections;
   config->inbound_idle_timeout = settings.local_idle_timeout.value_or(settings.idle_timeout);
   config->connect_timeout = settings.connect_timeout;
   config->idle_timeout = settings.idle_timeout;
@@ -320,8 +323,6 @@ ProxyConfig FromDocument(const authz::ProxyDocument& document,
         "local_request_timeout_ms", "xds_fetch_timeout_ms", "prometheus_bind_addr"}) {
     reader.Ignore(key);
   }
-  reader.Disobey("max_inbound_connections",
-                 "Mooring does not limit a service's connections by number");
   for (const char* prefix : {"telemetry", "envoy_", "mesh_gateway"}) reader.IgnorePrefix(prefix);
   for (const char* key : {"statsd_url", "dogstatsd_url"}) reader.Ignore(key);
   if (reader.Text("upstreams") != nullptr) {

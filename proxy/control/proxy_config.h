@@ -34,6 +34,7 @@ struct ProxyConfig {
   milliseconds handshake_timeout{};
   milliseconds local_connect_timeout{};
   bool proxy_protocol = false;
+  std::optional<unsigned> max_inbound_connections;
   milliseconds inbound_idle_timeout{};
   milliseconds connect_timeout{};
   milliseconds idle_timeout{};

@@ -312,6 +312,7 @@ void UpstreamSource::Publish() {
   rules->ejection = EjectionOf(settings_);
   rules->outliers = memory_->outliers;
   rules->kept = memory_->kept;
+  rules->caps = memory_->caps;
   if (rules_ && rules_->known == rules->known && rules_->endpoints == rules->endpoints &&
       data::Same(rules_->identity, rules->identity) && rules_->stale == rules->stale) {
     return;

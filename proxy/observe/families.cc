@@ -134,6 +134,17 @@ const Family kAcceptPauses{"mooring_accept_pauses_total", Kind::kCounter,
 const Family kHandshakesShed{"mooring_handshakes_shed_total", Kind::kCounter,
                              "Callers without proof that were ended to make room for others.",
                              "service"};
+const Family kLimit{"mooring_connections_limit", Kind::kGauge,
+                    "How many connections a setting allows at once, where one does; with "
+                    "rate_per_address: a second.",
+                    "service, listener, limit"};
+const Family kLimitUsed{
+    "mooring_connections_limit_used", Kind::kGauge,
+    "How many of them there are; of max_connections_per_identity by the identity that has most.",
+    "service, listener, limit"};
+const Family kLimitRefused{"mooring_over_limit_total", Kind::kCounter,
+                           "Connections that were refused because of such a limit.",
+                           "service, listener, limit"};
 
 const Family kBuild{"mooring_build_info", Kind::kGauge, "Always 1; which program this is.",
                     "version"};
@@ -216,7 +227,7 @@ const Family kEnvoyOverload{"envoy_listener_downstream_cx_overload_reject", Kind
                             kEnvoyListener};
 const Family kEnvoyOverflow{
     "envoy_listener_downstream_global_cx_overflow", Kind::kCounter,
-    "Always 0: clients beyond the number of connections wait in the kernel's queue.",
+    "Always 0: connections beyond a limit that is set are in mooring_over_limit_total.",
     kEnvoyListener};
 const Family kEnvoyLive{"envoy_server_live", Kind::kGauge,
                         "1 while the service is served, 0 once it drains.", kEnvoySource};
@@ -261,6 +272,9 @@ std::span<const Family* const> Families() {
                                    &kAgentErrors,
                                    &kAcceptPauses,
                                    &kHandshakesShed,
+                                   &kLimit,
+                                   &kLimitUsed,
+                                   &kLimitRefused,
                                    &kBuild,
                                    &kStart,
                                    &kCpu,

@@ -28,7 +28,8 @@ extern const Family kOpened, kClosed, kOpen, kReceived, kSent, kAuthorizations, 
 // Of every service of the process.
 extern const Family kReady, kHandshakes, kEndpointState, kEndpointAttempts, kEndpointFailures,
     kEndpointInFlight, kEjected, kEjections, kProbes, kListenerRefusing, kAttemptsFailed,
-    kLeafExpiry, kWatchAge, kAgentErrors, kAcceptPauses, kHandshakesShed;
+    kLeafExpiry, kWatchAge, kAgentErrors, kAcceptPauses, kHandshakesShed, kLimit, kLimitUsed,
+    kLimitRefused;
 // Of the process.
 extern const Family kBuild, kStart, kCpu, kResident, kMaxFiles, kBuffer, kBufferLimit,
     kAgentConnections, kLoopLag, kLogDropped, kLogLeftOut, kAccessLogDropped;

@@ -31,6 +31,9 @@ data::Limits LimitsOf(const config::Settings& settings, std::size_t memory) {
   if (settings.max_handshakes) limits.handshakes = *settings.max_handshakes;
   if (settings.buffer_memory)
     limits.buffer_memory = std::min(*settings.buffer_memory, limits.memory);
+  limits.connections = settings.max_total_connections;
+  limits.rate_per_address = settings.rate_per_address;
+  limits.burst_per_address = settings.burst_per_address;
   limits.agent_connections = control::ConnectionBudget::Limit(
       settings.agent.max_connections, static_cast<unsigned>(settings.services.size()));
   return limits;
@@ -86,7 +89,19 @@ std::string Sidecar::AdmissionJson() const {
   const auto descriptors = [this](data::ListenerKind kind) {
     return admission_->connections(kind) * data::kDescriptorsEach;
   };
+  const data::Cap& all = *admission_->all();
+  nlohmann::json connections{{"limit", nullptr}, {"open", all.count()}, {"refused", all.refused()}};
+  if (const auto most = all.limit()) connections["limit"] = *most;
+  nlohmann::json rate;
+  if (const data::AddressRate* each = admission_->address_rate()) {
+    rate = {{"a_second", each->rate()},
+            {"burst", each->burst()},
+            {"addresses", each->remembered()},
+            {"refused", each->refused()}};
+  }
   return nlohmann::json{
+      {"connections", connections},
+      {"rate_per_address", rate},
       {"memory", {{"limit", limits.memory}, {"connection", data::kConnectionCost}}},
       {"buffers", {{"limit", limits.buffer_memory}, {"held", admission_->buffers().kept()}}},
       {"handshakes",

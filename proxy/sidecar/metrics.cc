@@ -45,6 +45,22 @@ void AddLog(Exposition* out, const log::Log::Report& report) {
   out->Add(family::kLogLeftOut, {}, left_out);
 }
 
+// What is limited of the process; of a service service_limits.cc has it.
+void AddLimits(Exposition* out, data::Admission& admission) {
+  const data::Cap& all = *admission.all();
+  if (const auto most = all.limit()) {
+    const observe::Labels labels{{"limit", "max_total_connections"}};
+    out->Add(family::kLimit, labels, *most);
+    out->Add(family::kLimitUsed, labels, all.count());
+    out->Add(family::kLimitRefused, labels, all.refused());
+  }
+  if (const data::AddressRate* rate = admission.address_rate()) {
+    const observe::Labels labels{{"limit", "rate_per_address"}};
+    out->Add(family::kLimit, labels, std::int64_t{rate->rate()});
+    out->Add(family::kLimitRefused, labels, rate->refused());
+  }
+}
+
 double InSeconds(net::milliseconds time) { return std::chrono::duration<double>(time).count(); }
 
 }  // namespace
@@ -62,6 +78,7 @@ std::string Sidecar::MetricsText(const std::string& service, observe::Format for
           std::chrono::duration<double>(started_wall_.time_since_epoch()).count());
   AddProcess(&out);
   if (admission_) {
+    AddLimits(&out, *admission_);
     out.Add(family::kBuffer, {}, static_cast<std::int64_t>(admission_->buffers().kept()));
     out.Add(family::kBufferLimit, {},
             static_cast<std::int64_t>(admission_->limits().buffer_memory));

@@ -54,7 +54,10 @@ Service::Service(const Shared& shared, log::Log& log, const config::ServiceSetti
                [this] {
                  if (!quitting_) Publish();
                }),
-      publish_again_(loop_, [this] { Changed(); }) {}
+      publish_again_(loop_, [this] { Changed(); }) {
+  if (settings_.max_connections_per_identity)
+    caps_->each = std::make_shared<data::IdentityCap>(*settings_.max_connections_per_identity);
+}
 
 Service::~Service() = default;
 
@@ -104,6 +107,7 @@ void Service::Apply(control::ProxyConfig config) {
                                                              [this] { Changed(); });
     intentions_->Start();
   }
+  caps_->connections.SetLimit(config_->max_inbound_connections);
   FollowLocalApp();
   ApplyUpstreams();
   if (first && config_->public_listen) ProbePublic();
@@ -170,6 +174,10 @@ void Service::ApplyUpstreams() {
     }
   }
   upstreams_ = std::move(next);
+  for (const auto& [listener, source] : upstreams_) {
+    source->memory()->caps->connections.SetLimit(source->settings().max_connections);
+    source->memory()->caps->pending.SetLimit(source->settings().max_pending);
+  }
 }
 
 void Service::Publish() {
@@ -209,6 +217,7 @@ void Service::Publish() {
     inbound->local_connect_timeout = config_->local_connect_timeout;
     inbound->proxy_header = config_->proxy_protocol;
     inbound->idle_timeout = config_->inbound_idle_timeout;
+    inbound->caps = caps_;
     for (const data::Endpoint& place : local_app_->endpoints())
       inbound->local_app.push_back(place.address);
     next->inbound = std::move(inbound);

@@ -41,6 +41,7 @@
 #include "proxy/net/retry_pause.h"
 #include "proxy/observe/exposition.h"
 #include "proxy/sidecar/drain.h"
+#include "proxy/sidecar/limit_view.h"
 #include "proxy/state/store.h"
 
 namespace mooring::sidecar {
@@ -124,6 +125,7 @@ class Service final {
   const config::ServiceSettings& settings() const { return settings_; }
   log::Log& log() const { return log_; }
   std::int64_t HandshakesShed() const;
+  std::vector<LimitView> Limits() const;  // those that are set
   const std::shared_ptr<data::Traffic>& traffic() const { return traffic_; }
   // hosts are those on the workers; none before Begin.
   const std::vector<data::ServiceHost*>& hosts() const { return hosts_; }
@@ -215,6 +217,7 @@ class Service final {
   std::unique_ptr<control::Agent> agent_;
   std::vector<data::ServiceHost*> hosts_;  // one a worker
   const std::shared_ptr<data::Traffic> traffic_ = std::make_shared<data::Traffic>();
+  const std::shared_ptr<data::InboundCaps> caps_ = std::make_shared<data::InboundCaps>();
   std::optional<control::ProxyConfig> config_;
   // all that the service in config_ is made of is there; else it is made anew with the next
   // configuration

@@ -158,6 +158,12 @@ void Service::Measure(Exposition* out) const {
       out->Add(family::kListenerRefusing, {{"service", name}, {"listener", view.name}},
                std::int64_t{view.refuses_since ? 1 : 0});
   }
+  for (const LimitView& limit : Limits()) {
+    const Labels labels{{"service", name}, {"listener", limit.listener}, {"limit", limit.setting}};
+    out->Add(family::kLimit, labels, limit.most);
+    out->Add(family::kLimitUsed, labels, limit.used);
+    out->Add(family::kLimitRefused, labels, limit.refused);
+  }
   for (const control::Watch* watch : Watches()) AddWatch(out, name, watch, now);
 }
 

@@ -70,10 +70,17 @@ void Service::Outline(const admin::Slice& slice, json* status) const {
     out["watches"].push_back(ShortWatch(*watch, now));
   out["listeners"] = json::array();
   std::map<std::string, json> listening;  // of upstreams
+  std::map<std::string, json> limits;     // by listener
+  for (const LimitView& limit : Limits()) limits[limit.listener].push_back(LimitJson(limit));
+  const auto limits_of = [&limits](const std::string& listener) {
+    const auto found = limits.find(listener);
+    return found == limits.end() ? json::array() : found->second;
+  };
   if (listeners_) {
     for (const auto& view : listeners_->Views()) {
       json listener = ListenerJson(view, now);
       listener["error"] = authz::Shortened(view.error, kMostText);
+      listener["limits"] = limits_of(view.name);
       if (view.open && upstreams_.contains(view.name)) {
         listening[view.name] = std::move(listener);
       } else if (out["listeners"].size() < kMostListeners) {
@@ -103,6 +110,7 @@ void Service::Outline(const admin::Slice& slice, json* status) const {
              {"listener", *row.listener},
              {"address", listens ? port->second["address"] : json(nullptr)},
              {"refuses", listens ? port->second["refuses"] : json(nullptr)},
+             {"limits", limits_of(*row.listener)},
              {"spiffe_id", rules->identity ? json(rules->identity->Uri()) : json(nullptr)},
              {"trouble", authz::Shortened(row.trouble, kMostText)},
              {"endpoint_count", rules->endpoints.size()},

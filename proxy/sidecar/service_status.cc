@@ -150,6 +150,8 @@ void Service::Describe(json* status) const {
     for (const auto& view : listeners_->Views())
       out["listeners"].push_back(ListenerJson(view, now));
   }
+  out["limits"] = json::array();
+  for (const LimitView& limit : Limits()) out["limits"].push_back(LimitJson(limit));
   out["upstreams"] = json::array();
   out["watches"] = json::array();
   for (const control::Watch* watch : Watches()) out["watches"].push_back(WatchJson(*watch, now));

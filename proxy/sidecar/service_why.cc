@@ -123,6 +123,24 @@ void SayPort(json* steps, const control::ListenerSet::View& view, net::Monotonic
   }
 }
 
+// SayLimits: a limit that is reached is in the way of the next connection.
+void SayLimits(json* steps, const std::vector<LimitView>& limits, const std::string& listener) {
+  for (const LimitView& limit : limits) {
+    if (limit.listener != listener) continue;
+    const bool full = limit.used >= limit.most;
+    const bool of_one = !limit.identity.empty();
+    Say(steps, "a limit",
+        !full    ? kYes
+        : of_one ? kUnknown
+                 : kNo,
+        std::string(limit.setting) + ": " + std::to_string(limit.used) + " of " +
+            std::to_string(limit.most) + (of_one ? ", of " + limit.identity : "") + ", " +
+            std::to_string(limit.refused) + " refused until now",
+        full ? "Who has them? `mooring connections`. Raise the limit, if they are meant to be."
+             : "");
+  }
+}
+
 }  // namespace
 
 bool Service::HasUpstream(const std::string& name) const {
@@ -192,6 +210,7 @@ void Service::WhyInbound(const std::string& source, json* out) const {
       Say(&steps, "intentions", kNo, "not confirmed for longer than max_stale",
           "`mooring status`: what does the agent answer?");
   }
+  SayLimits(&steps, Limits(), kPublic);
   const std::string app = config_->local_app ? config_->local_app->Text() : std::string();
   const bool found = local_app_ && !local_app_->endpoints().empty();
   Say(&steps, "the app", found ? kUnknown : kNo,
@@ -210,6 +229,7 @@ void Service::WhyOutbound(const std::string& destination, json* out) const {
     for (const auto& view : listeners_->Views()) {
       if (view.name == listener) SayPort(&steps, view, loop_.now());
     }
+    SayLimits(&steps, Limits(), listener);
     if (!rules->known) {
       const std::string error = source->watch() ? source->watch()->state().last_error : "";
       Say(&steps, "its instances", kNo, "not known yet" + (error.empty() ? "" : ": " + error),

@@ -78,6 +78,15 @@ json ListenerJson(const control::ListenerSet::View& view, net::MonotonicTime now
   return out;
 }
 
+json LimitJson(const LimitView& limit) {
+  return {{"limit", limit.setting},
+          {"listener", limit.listener},
+          {"most", limit.most},
+          {"used", limit.used},
+          {"refused", limit.refused},
+          {"identity", limit.identity.empty() ? json(nullptr) : json(limit.identity)}};
+}
+
 json WatchJson(const control::Watch& watch, net::MonotonicTime now) {
   const control::Watch::State& state = watch.state();
   json out{{"name", watch.name()},

@@ -9,6 +9,7 @@
 #include "proxy/control/watch.h"
 #include "proxy/data/snapshot.h"
 #include "proxy/net/clock.h"
+#include "proxy/sidecar/limit_view.h"
 
 namespace mooring::sidecar {
 
@@ -18,6 +19,7 @@ std::string Written(const nlohmann::json& document);
 std::string WrittenInOneLine(const nlohmann::json& document);
 
 nlohmann::json ListenerJson(const control::ListenerSet::View& view, net::MonotonicTime now);
+nlohmann::json LimitJson(const LimitView& limit);
 nlohmann::json WatchJson(const control::Watch& watch, net::MonotonicTime now);
 
 // IsFailing: the last attempt there has failed, or it is ejected.

@@ -56,6 +56,24 @@ std::string AgentFacts(const json& status) {
   return out;
 }
 
+// ProcessLimits are those by number of connections that hold for all services; nothing if none is
+// set.
+std::string ProcessLimits(const json& status) {
+  const json admission = status.value("admission", json::object());
+  std::string out;
+  if (const json all = admission.value("connections", json());
+      all.is_object() && all.value("limit", json()).is_number()) {
+    out += "max_total_connections  " + Text(all, "open") + " of " + Text(all, "limit") + ", " +
+           Text(all, "refused") + " refused\n";
+  }
+  if (const json rate = admission.value("rate_per_address", json()); rate.is_object()) {
+    out += "rate_per_address  " + Text(rate, "a_second") + " a second, " + Text(rate, "burst") +
+           " at once, " + Text(rate, "addresses") + " addresses, " + Text(rate, "refused") +
+           " refused\n";
+  }
+  return out;
+}
+
 std::string Watches(const json& status) {
   TextTable table(std::vector<std::string>{"WATCH", "STATE", "ASKS", "SOURCE", "VERSION", "AGE",
                                            "ERRORS", "LAST ERROR"});
@@ -122,6 +140,18 @@ std::string Upstreams(const json& status) {
   return table.Draw();
 }
 
+// Limits are those by number of connections that are set; nothing if none is.
+std::string Limits(const json& status) {
+  const json limits = status.value("limits", json::array());
+  if (limits.empty()) return {};
+  TextTable table(std::vector<std::string>{"LIMIT", "LISTENER", "MOST", "USED", "REFUSED", "BY"});
+  for (const json& limit : limits) {
+    table.Add({Text(limit, "limit"), Text(limit, "listener"), Text(limit, "most"),
+               Text(limit, "used"), Text(limit, "refused"), Text(limit, "identity")});
+  }
+  return table.Draw();
+}
+
 std::string Connections(const json& status) {
   const json connections = status.value("connections", json::object());
   TextTable table(std::vector<std::string>{"CONNECTIONS", "ACTIVE", "TOTAL", "BYTES IN",
@@ -167,21 +197,22 @@ std::string Log(const json& status) {
 
 // Tables are those of one service.
 std::string Tables(const json& service) {
-  return Watches(service) + Listeners(service) + Upstreams(service) + Connections(service);
+  return Watches(service) + Listeners(service) + Upstreams(service) + Limits(service) +
+         Connections(service);
 }
 
 std::string OfOne(const json& status) {
   return "mooring " + Text(status, "version") + "  " + Text(status, "service") + "  " +
          Text(status, "state") + "  up " + Span(status.value("uptime_seconds", json())) + "\n" +
-         Reasons(status) + ServiceFacts(status) + AgentFacts(status) + "\n" + Tables(status) +
-         Log(status);
+         Reasons(status) + ServiceFacts(status) + AgentFacts(status) + ProcessLimits(status) +
+         "\n" + Tables(status) + Log(status);
 }
 
 std::string OfSeveral(const json& status, const json& services) {
   std::string out = "mooring " + Text(status, "version") + "  " + std::to_string(services.size()) +
                     " services  " + Text(status, "state") + "  up " +
                     Span(status.value("uptime_seconds", json())) + "\n";
-  out += AgentFacts(status) + "\n";
+  out += AgentFacts(status) + ProcessLimits(status) + "\n";
   TextTable table(std::vector<std::string>{"SERVICE", "STATE", "ACTIVE IN", "ACTIVE OUT",
                                            "NOT READY, OR DEGRADED"});
   for (const json& service : services) {

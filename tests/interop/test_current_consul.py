@@ -122,10 +122,12 @@ def test_what_central_entries_of_a_real_agent_set_and_we_do_not_do_is_said_once(
     agent.register({"ID": "web-1", "Name": "web", "Port": 1, "Connect": {"SidecarService": {
         "Port": free_port(), "Proxy": {"Upstreams": upstreams}}}})
     web = Mooring.connect_proxy(case, "-http-addr", agent.address, "-sidecar-for", "web-1", ready=False)
-    said = ["max_inbound_connections = 7", "upstream db Config: limits.MaxConnections = 3",
-            "upstream far: MeshGateway mode local", "MutualTLSMode permissive"]
+    said = ["upstream far: MeshGateway mode local", "MutualTLSMode permissive"]
     for words in said:
         web.wait_log(words)
+    limits = {(one["limit"], one["listener"]): one["most"] for one in web.status()["limits"]}
+    check.equal(limits, {("max_inbound_connections", "public"): 7, ("max_connections", "upstream:db"): 3,
+                         ("max_connections", "upstream:far@dc2"): 3}, "limits in force")
     agent.put("/v1/config", {"Kind": "proxy-defaults", "Name": "global", "MeshGateway": {"Mode": "local"},
                              "Config": {"local_connect_timeout_ms": 900}})
     check.within(lambda: next(w for w in web.status()["watches"] if w["name"] == "proxy_config")["updates"] >= 2,

@@ -215,6 +215,43 @@ TEST_CASE("proxy config: an upstream's tls_resumption beats that of the settings
   }
 }
 
+TEST_CASE("proxy config: limits are obeyed in both spellings, 0 included, and a bad one is named") {
+  auto document = Document();
+  // Where Consul writes this one, 0 is what is not said.
+  document.config = {{"max_inbound_connections", "0"}};
+  CHECK_FALSE(FromDocument(document, {}).max_inbound_connections);
+  CHECK(FromDocument(document, {}).warnings.empty());
+  document.config = {{"max_inbound_connections", "7"}};
+  authz::UpstreamDocument written, merged, none, bad;
+  written.name = "written";
+  written.config = {{"limits.max_connections", "3"}, {"limits.max_pending_requests", "2"}};
+  merged.name = "merged";
+  merged.config = {{"limits.MaxConnections", "0"},
+                   {"limits.MaxPendingRequests", "0"},
+                   {"limits.MaxConcurrentRequests", "9"}};
+  none.name = "none";
+  bad.name = "bad";
+  bad.config = {{"limits.MaxConnections", "-1"}, {"limits.max_pending_requests", "many"}};
+  document.upstreams = {written, merged, none, bad};
+  const ProxyConfig config = FromDocument(document, {});
+  CHECK(config.max_inbound_connections == 7U);
+  REQUIRE(config.upstreams.size() == 4);
+  CHECK(config.upstreams[0].settings.max_connections == 3U);
+  CHECK(config.upstreams[0].settings.max_pending == 2U);
+  CHECK(config.upstreams[1].settings.max_connections == 0U);
+  CHECK(config.upstreams[1].settings.max_pending == 0U);
+  for (const std::size_t i : {2U, 3U}) {
+    CHECK_FALSE(config.upstreams[i].settings.max_connections);
+    CHECK_FALSE(config.upstreams[i].settings.max_pending);
+  }
+  CHECK(
+      Warned(config, "upstream merged Config: limits.MaxConcurrentRequests = 9: a layer 4 proxy"));
+  CHECK(
+      Warned(config, "upstream bad Config: limits.MaxConnections = \"-1\": write a number from 0"));
+  CHECK(Warned(config, "limits.max_pending_requests = \"many\": write a number from 0"));
+  CHECK(config.warnings.size() == 3);
+}
+
 TEST_CASE("proxy config: http is carried as TCP with a warning") {
   auto document = Document();
   document.config = {{"protocol", "http"}};

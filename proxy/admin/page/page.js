@@ -205,13 +205,24 @@ const refused = new Table($('refused'), 'Newest first, with what decided', [
 ], (r) => r.id + ' ' + r.time, 'None that is remembered.');
 
 const upstreams = new Table($('upstreams'), 'Those in trouble come first', [
-  {head: 'Upstream', wide: true, show: (u) => line(u.name, !u.address ? 'not listening' : 'at ' + u.address + (u.refuses ? ', refuses for ' + span(u.refuses.seconds) : ''))},
+  {head: 'Upstream', wide: true, show: (u) => [...line(u.name, listens(u)), ...limitLines(u.limits)]},
   {head: 'State', show: (u) => u.trouble ? [mark('fair', 'in trouble'), ['under', u.trouble]] : [mark('good', 'ok')]},
   {head: 'Endpoints', wide: true, show: (u) => u.endpoints.length ? u.endpoints.flatMap(endpointLines)
       .concat(u.endpoint_count > u.endpoints.length ? [['under', 'and ' + number(u.endpoint_count - u.endpoints.length) + ' more']] : []) : '–'},
   {head: 'Proves to be', wide: true, show: (u) => u.spiffe_id || 'not known yet'},
   {head: 'Last confirmed', show: (u) => u.watch ? line(ago(u.watch.age_seconds), u.watch.last_error) : 'from the file'},
 ], (u) => u.listener, 'This service calls nobody.');
+
+function listens(u) {
+  if (!u.address) return 'not listening';
+  return 'at ' + u.address + (u.refuses ? ', refuses for ' + span(u.refuses.seconds) : '');
+}
+
+// limitLines: a limit by number of connections, where one is set.
+function limitLines(limits) {
+  return (limits || []).map((l) => ['under', `${l.limit} ${number(l.used)} of ${number(l.most)}` +
+      (l.refused ? ', ' + number(l.refused) + ' refused' : '') + (l.identity ? ', most by ' + l.identity : '')]);
+}
 
 function endpointLines(e) {
   const kind = {ok: 'good', failing: 'bad', ejected: 'bad', probation: 'fair'}[e.state] || 'plain';
@@ -251,7 +262,7 @@ const watches = new Table($('watches'), 'Documents of the agent that this servic
 const listeners = new Table($('listeners'), 'Listeners', [
   {head: 'Listener', show: (l) => l.name},
   {head: 'Address', show: (l) => l.address},
-  {head: 'State', show: (l) => [mark(l.state === 'open' ? 'good' : 'bad', l.state)]},
+  {head: 'State', show: (l) => [mark(l.state === 'open' ? 'good' : 'bad', l.state), ...limitLines(l.limits)]},
   {head: 'Error', wide: true, show: (l) => l.error || '–'},
 ], (l) => l.name, 'It has no listener but those of its upstreams.');
 
