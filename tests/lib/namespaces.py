@@ -4,9 +4,11 @@ alone, and ends with it. The test's thread enters them; threads and processes th
 
 import ctypes
 import os
+import shutil
 import subprocess
 
 from lib import check
+from lib.case import Process
 from lib.ports import free_port
 
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
@@ -78,3 +80,38 @@ def interface(address):
     for name in ("mn0", "mn1"):
         subprocess.run(["ip", "link", "set", name, "up"], check=True)
     subprocess.run(["ip", "address", "add", address, "dev", "mn0", *(["nodad"] if v6 else [])], check=True)
+
+
+def ip(*words):
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise check.Skip(f"no network namespaces here: ip {' '.join(words)}: {done.stderr.strip()}")
+
+
+class Neighbour:
+    """A machine next door: a network namespace behind a link of its own. It is 10.213.NUMBER.2, we are 10.213.NUMBER.1; no two
+    tests have the same number."""
+
+    def __init__(self, case, number):
+        if os.getuid() != 0 or shutil.which("ip") is None:
+            raise check.Skip("network namespaces need root and iproute2")
+        self.case = case
+        self.name = f"mooring-{os.getpid()}-{number}"
+        self.near = f"mrg{os.getpid() % 100000}{number}"
+        self.here, self.host = f"10.213.{number}.1", f"10.213.{number}.2"
+        ip("netns", "add", self.name)
+        case.undo(lambda: subprocess.run(["ip", "netns", "del", self.name], check=False) and None)
+        ip("link", "add", self.near, "type", "veth", "peer", "name", "far", "netns", self.name)
+        case.undo(lambda: subprocess.run(["ip", "link", "del", self.near], check=False, capture_output=True) and None)
+        ip("addr", "add", f"{self.here}/30", "dev", self.near)
+        ip("link", "set", self.near, "up")
+        ip("-n", self.name, "addr", "add", f"{self.host}/30", "dev", "far")
+        ip("-n", self.name, "link", "set", "far", "up")
+
+    def run(self, argv, name, **options):
+        """run starts a program there."""
+        return Process(self.case, ["ip", "netns", "exec", self.name, *argv], name, **options)
+
+    def die(self):
+        """die takes the link down: nobody answers any more."""
+        ip("link", "set", self.near, "down")

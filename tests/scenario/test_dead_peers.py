@@ -3,15 +3,14 @@
 Dead means here: in a network namespace behind a link that is taken down, so that nobody answers.
 """
 
-import os
 import re
 import shutil
 import subprocess
 import sys
 import threading
 
-from lib import apps, certs, check, tlspeer
-from lib.case import Process, reduced
+from lib import apps, certs, check, namespaces, tlspeer
+from lib.case import reduced
 from lib.check import Skip
 from lib.mooring import Mooring
 from lib.static import Static, identity_files
@@ -30,35 +29,14 @@ while True:
 """
 
 
-def ip(*words):
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Skip(f"no network namespaces here: ip {' '.join(words)}: {done.stderr.strip()}")
-
-
-class Far:
-    """A namespace with an echo application at 10.213.7.2:7007."""
+class Far(namespaces.Neighbour):
+    """A neighbour with an echo application at port 7007."""
 
     def __init__(self, case, number):
-        if os.getuid() != 0 or shutil.which("ip") is None:
-            raise Skip("network namespaces need root and iproute2")
-        self.name = f"mooring-{os.getpid()}-{number}"
-        self.near = f"mrg{os.getpid() % 100000}{number}"
-        net = f"10.213.{number}"
-        ip("netns", "add", self.name)
-        case.undo(lambda: subprocess.run(["ip", "netns", "del", self.name], check=False) and None)
-        ip("link", "add", self.near, "type", "veth", "peer", "name", "far", "netns", self.name)
-        case.undo(lambda: subprocess.run(["ip", "link", "del", self.near], check=False, capture_output=True) and None)
-        ip("addr", "add", f"{net}.1/30", "dev", self.near)
-        ip("link", "set", self.near, "up")
-        ip("-n", self.name, "addr", "add", f"{net}.2/30", "dev", "far")
-        ip("-n", self.name, "link", "set", "far", "up")
-        self.app = Process(case, ["ip", "netns", "exec", self.name, sys.executable, "-c", ECHO, f"{net}.2"], "far-app")
+        super().__init__(case, number)
+        self.app = self.run([sys.executable, "-c", ECHO, self.host], "far-app")
         check.within(lambda: "up" in self.app.stdout(), "the far application is up", 10)
-        self.address = f"{net}.2:7007"
-
-    def die(self):
-        ip("link", "set", self.near, "down")
+        self.address = f"{self.host}:7007"
 
 
 def kept(far):
