@@ -67,9 +67,11 @@ struct Instance {
   std::string id;               // service ID
   std::string claimed_service;  // what the entry says it serves; never used to build an identity
   Locality locality;            // Service.Locality
-  int weight = 1;               // Weights.Passing, or Weights.Warning if a check warns; 1 to 65535
-  bool warning = false;         // some check is warning, none critical
-  bool critical = false;        // some check is neither passing nor warning
+  // Weights.Passing, from 1 on, or Weights.Warning if a check warns; up to 65535. 0, which only a
+  // warning has: it wants no connection.
+  int weight = 1;
+  bool warning = false;   // some check is warning, none critical
+  bool critical = false;  // some check is neither passing nor warning
   // Critical, and by no verdict: an agent that has just started lists every check as critical, with
   // an empty output, until it has run (1.8 to 1.21), and so does an alias of such a check.
   // Maintenance is a verdict.

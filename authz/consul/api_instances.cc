@@ -42,7 +42,8 @@ void ReadHealth(const json::Object& entry, const json::Object& service, Instance
   if (instance.critical) instance.warning = false;
   const json::Object weights = service.Child("Weights");
   const std::int64_t weight = weights.Integer(instance.warning ? "Warning" : "Passing", 1);
-  instance.weight = static_cast<int>(std::clamp<std::int64_t>(weight, 1, kMaxWeight));
+  const std::int64_t least = instance.warning ? 0 : 1;  // as Consul takes them
+  instance.weight = static_cast<int>(std::clamp<std::int64_t>(weight, least, kMaxWeight));
 }
 
 // The service's address and its WAN form belong together, and so do the node's: mixing them would

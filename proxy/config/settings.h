@@ -73,6 +73,7 @@ struct UpstreamSettings {
   std::optional<NoEndpoint> no_endpoint;
   std::optional<unsigned> max_connections;  // absent: no limit; 0: none is let in
   std::optional<unsigned> max_pending;      // the same, of those that have no instance yet
+  std::optional<bool> passing_only;
   std::string from;  // where `listen` was written, for messages: "-upstream db"; empty: not here
   bool any_case = false;  // accept the identity that the catalog spells with other letter case
 
@@ -139,6 +140,7 @@ struct ServiceSettings {
   milliseconds eject_time{1'000};      // the first time; the n-th is n times as long
   milliseconds eject_longest{30'000};  // at most, but for what is added by chance
   NoEndpoint no_endpoint = NoEndpoint::kRefuse;
+  bool passing_only = false;                  // of an upstream's instances none whose checks warn
   milliseconds local_connect_timeout{1'000};  // to the local app
   bool proxy_protocol = false;                // tell the local app who calls
   // Of callers that were let in; absent: no limit.

@@ -456,6 +456,14 @@ constexpr Setting kTable[] = {
      .says = "The same, of those for which no instance has been found yet: what may wait while "
              "instances are slow or gone. Without it: no limit."},
     {.in = In::kUpstreams,
+     .key = "passing_only",
+     .value = kind::Switch{&UpstreamSettings::passing_only},
+     .config_key = "passing_only",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .sample = "false",
+     .says = "As passing_only below, for this upstream alone. Without it: that one."},
+    {.in = In::kUpstreams,
      .key = "any_case",
      .value = kind::Switch{&UpstreamSettings::any_case},
      .config_key = "any_case",
@@ -842,6 +850,13 @@ constexpr Setting kTable[] = {
      .flag = "idle-timeout",
      .of = Of::kEachService,
      .says = "End a connection after this long without a byte either way; 0 is never."},
+    {.key = "passing_only",
+     .value = kind::Switch{&ServiceSettings::passing_only},
+     .flag = "passing-only",
+     .of = Of::kEachService,
+     .says = "Of an upstream's instances, use none whose checks warn, as Consul's built-in proxy "
+             "does. Without it they are used, with the weight that their registration has for it "
+             "(Weights.Warning; 0 is none), as by Envoy."},
     {.key = "drain_delay",
      .value = kind::Duration{&Settings::drain_delay, Zero::kAllowed},
      .flag = "drain-delay",

@@ -23,7 +23,8 @@ std::vector<authz::Instance> HealthyInstances::Take(const std::vector<authz::Ins
   next_.reset();
   for (const authz::Instance& instance : listed) {
     Key key{instance.node, instance.id, instance.address, instance.port};
-    if (!instance.critical && !instance.warning) {
+    if (Spares(instance)) continue;
+    if (!instance.critical) {
       tried_[std::move(key)] = std::nullopt;
       healthy.push_back(instance);
       continue;

@@ -163,6 +163,7 @@ std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams,
     upstream.eject_time = upstream.eject_time.value_or(settings.eject_time);
     upstream.eject_longest = upstream.eject_longest.value_or(settings.eject_longest);
     upstream.no_endpoint = upstream.no_endpoint.value_or(settings.no_endpoint);
+    upstream.passing_only = upstream.passing_only.value_or(settings.passing_only);
     named.push_back({std::move(listener), std::move(upstream)});
   }
   return named;

@@ -92,6 +92,7 @@ UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
             log_.Warn("control", "endpoint not resolved, will retry",
                       {{"upstream", settings_.name}, {"error", error}});
           }),
+      healthy_(settings_.passing_only.value_or(false)),
       use_again_(loop, [this] { Use(); }) {
   if (settings_.endpoints.empty() && agent != nullptr) {
     const bool query = settings_.type == authz::UpstreamType::kPreparedQuery;
@@ -140,7 +141,9 @@ void UpstreamSource::Use() {
   use_again_.Stop();
   holding_on_ = false;
   if (settings_.type == authz::UpstreamType::kPreparedQuery) {
-    names_.Set(Places(*instances_));
+    std::vector<authz::Instance> filtered = *instances_;
+    std::erase_if(filtered, [this](const auto& instance) { return healthy_.Spares(instance); });
+    names_.Set(Places(filtered));
     return;
   }
   names_.Set(Places(healthy_.Take(*instances_, loop_.now())));

@@ -182,6 +182,8 @@ TEST_CASE("health: checks and weights by table") {
       {"[]", R"({"Passing":7.0})", false, false, 7},
       {"[]", R"({"Passing":"7"})", false, false, 7},
       {R"([{"Status":"warning"}])", R"({"Passing":10})", true, false, 1},
+      {R"([{"Status":"warning"}])", R"({"Passing":10,"Warning":0})", true, false, 0},
+      {R"([{"Status":"warning"}])", R"({"Passing":10,"Warning":-1})", true, false, 0},
   };
   for (const Row& row : rows) {
     CAPTURE(row.checks);

@@ -35,13 +35,36 @@ std::string Ids(const std::vector<authz::Instance>& instances) {
 
 const net::MonotonicTime kStart{std::chrono::hours(1)};
 
-TEST_CASE("healthy instances: only passing ones are tried") {
+TEST_CASE(
+    "healthy instances: those that pass or warn are tried, or, if wanted so, those that pass") {
+  const std::vector<authz::Instance> listed{
+      Named("a", Health::kPassing), Named("b", Health::kWarning), Named("c", Health::kUndecided),
+      Named("d", Health::kCritical), Named("e", Health::kPassing)};
   HealthyInstances healthy;
-  CHECK(Ids(healthy.Take({Named("a", Health::kPassing), Named("b", Health::kWarning),
-                          Named("c", Health::kUndecided), Named("d", Health::kCritical),
-                          Named("e", Health::kPassing)},
-                         kStart)) == "ae");
+  CHECK(Ids(healthy.Take(listed, kStart)) == "abe");
   CHECK_FALSE(healthy.Next());
+  HealthyInstances passing_only(true);
+  CHECK(Ids(passing_only.Take(listed, kStart)) == "ae");
+  CHECK_FALSE(passing_only.Next());
+}
+
+TEST_CASE("healthy instances: a warning with a weight of 0 is tried by nobody") {
+  authz::Instance warns = Named("a", Health::kWarning);
+  warns.weight = 0;
+  HealthyInstances healthy;
+  CHECK(Ids(healthy.Take({warns}, kStart)) == "");
+  // Nor on trust, once its checks have not run: it was not tried before.
+  CHECK(Ids(healthy.Take({Named("a", Health::kUndecided)}, kStart + 1s)) == "");
+}
+
+TEST_CASE("healthy instances: one that warned is tried while its checks have not run") {
+  for (const bool passing_only : {false, true}) {
+    CAPTURE(passing_only);
+    HealthyInstances healthy(passing_only);
+    healthy.Take({Named("a", Health::kWarning)}, kStart);
+    CHECK(Ids(healthy.Take({Named("a", Health::kUndecided)}, kStart + 1s)) ==
+          (passing_only ? "" : "a"));
+  }
 }
 
 TEST_CASE(

@@ -192,6 +192,27 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("proxy config: an upstream's passing_only beats that of the settings") {
+  authz::ProxyDocument document = Document();
+  for (const char* text : {"true", "false", "", "perhaps"}) {
+    authz::UpstreamDocument upstream;
+    upstream.name = "db" + std::to_string(document.upstreams.size());
+    upstream.bind_port = 9191;
+    if (*text != '\0') upstream.config = {{"passing_only", text}};
+    document.upstreams.push_back(upstream);
+  }
+  for (const bool all : {false, true}) {
+    config::ServiceSettings settings;
+    settings.passing_only = all;
+    const ProxyConfig config = FromDocument(document, settings);
+    REQUIRE(config.upstreams.size() == 4);
+    CHECK(config.upstreams[0].settings.passing_only == true);
+    CHECK(config.upstreams[1].settings.passing_only == false);
+    CHECK(config.upstreams[2].settings.passing_only == all);
+    CHECK(config.upstreams[3].settings.passing_only == all);
+  }
+}
+
 TEST_CASE("proxy config: an upstream's tls_resumption beats that of the settings") {
   auto document = Document();
   for (const char* text : {"off", "on", "maybe", ""}) {

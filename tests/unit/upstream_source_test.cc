@@ -254,6 +254,30 @@ TEST_CASE("upstream source: how connections are spread and who is ejected stands
   CHECK(rules.kept == world.source->memory()->kept);
 }
 
+TEST_CASE(
+    "upstream source: an instance that warns is used with its warning weight, unless passing ones "
+    "alone are wanted") {
+  for (const bool query : {false, true}) {
+    for (const bool passing_only : {false, true}) {
+      CAPTURE(query);
+      CAPTURE(passing_only);
+      World world([&](config::UpstreamSettings* settings) {
+        if (query) settings->type = authz::UpstreamType::kPreparedQuery;
+        settings->passing_only = passing_only;
+      });
+      nlohmann::json list = nlohmann::json::array({Instance(1), Instance(2), Instance(3)});
+      for (const std::size_t warns : {std::size_t{1}, std::size_t{2}}) {
+        list[warns]["Checks"] = {{{"Status", "warning"}}};
+        list[warns]["Service"]["Weights"] = {{"Passing", 9}, {"Warning", warns == 1 ? 4 : 0}};
+      }
+      const nlohmann::json answer = {{"Service", "db"}, {"Datacenter", "dc1"}, {"Nodes", list}};
+      world.answer = test::Ok(query ? answer.dump() : list.dump(), Index(7));
+      world.AwaitPorts(passing_only ? std::vector{1} : std::vector{1, 2});
+      if (!passing_only) CHECK(world.source->Rules()->endpoints[1].weight == 4);
+    }
+  }
+}
+
 TEST_CASE("upstream source: endpoints of the file need nobody's answer") {
   test::Clock clock;
   test::AtDesk here([](const std::string&) { return std::string(); });
