@@ -66,7 +66,8 @@ struct Instance {
   std::uint16_t wan_port = 0;
   std::string id;               // service ID
   std::string claimed_service;  // what the entry says it serves; never used to build an identity
-  Locality locality;            // Service.Locality
+  // Service.Locality, else Node.Locality, else the zone that the node's Meta names (`zone`)
+  Locality locality;
   // Weights.Passing, from 1 on, or Weights.Warning if a check warns; up to 65535. 0, which only a
   // warning has: it wants no connection.
   int weight = 1;
@@ -128,6 +129,7 @@ struct ProxyDocument {
   std::string local_service_socket_path;
   std::string mode;  // "", direct, transparent
   OpaqueConfig config;
+  Locality locality;                        // of the registration; Consul 1.17 and later
   std::vector<UpstreamDocument> upstreams;  // without those named "*" or without port and socket
   bool exposes_paths = false;               // Expose.Checks or Expose.Paths set: cannot be honoured
 };
@@ -178,5 +180,13 @@ struct ServiceChecks {
   std::optional<std::string> maintenance;  // its reason, while the instance is in maintenance
 };
 Result<ServiceChecks> ParseServiceChecks(std::string_view body, std::string_view instance_id);
+
+// ParseAgentNode: the node of the agent that answers GET /v1/agent/checks, for every check there is
+// of its own node. Empty: it has none, or shows us none.
+Result<std::string> ParseAgentNode(std::string_view body);
+
+// ParseNodeLocality: where GET /v1/catalog/node/:node says that the node is, by its Locality, else
+// by the zone that its Meta names (`zone`). An empty body stands for no such node.
+Result<Locality> ParseNodeLocality(std::string_view body);
 
 }  // namespace mooring::authz

@@ -68,6 +68,14 @@ void ReadAddresses(const json::Object& node, const json::Object& service, Instan
   }
 }
 
+// A node's Meta is what operators had before Consul knew localities.
+Locality LocalityOf(const json::Object& node) {
+  const json::Object told = node.Child("Locality");
+  Locality locality{told.Text("Region"), told.Text("Zone")};
+  if (locality == Locality{}) locality.zone = node.Child("Meta").Text("zone");
+  return locality;
+}
+
 std::optional<Instance> ReadInstance(const json::Object& entry) {
   const json::Object node = entry.Child("Node");
   const json::Object service = entry.Child("Service");
@@ -84,6 +92,7 @@ std::optional<Instance> ReadInstance(const json::Object& entry) {
   instance.id = service.Text("ID");
   const json::Object locality = service.Child("Locality");
   instance.locality = {locality.Text("Region"), locality.Text("Zone")};
+  if (instance.locality == Locality{}) instance.locality = LocalityOf(node);
   instance.claimed_service =
       native ? service.Text("Service") : service.Child("Proxy").Text("DestinationServiceName");
   ReadAddresses(node, service, instance);
@@ -107,6 +116,14 @@ Result<std::vector<Instance>> ParseInstances(std::string_view body) {
   std::vector<Instance> instances = ReadInstances(document.Entries());
   if (document.error()) return *document.error();
   return instances;
+}
+
+Result<Locality> ParseNodeLocality(std::string_view body) {
+  if (body.empty()) return Locality{};
+  json::Document document("catalog's node", body);
+  Locality locality = LocalityOf(document.Root().Child("Node"));
+  if (document.error()) return *document.error();
+  return locality;
 }
 
 Result<QueryAnswer> ParseQuery(std::string_view body) {

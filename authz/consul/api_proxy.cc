@@ -1,4 +1,5 @@
-// Registrations: the proxy's own configuration, and the sidecars of a service.
+// Registrations: the proxy's own configuration, the sidecars of a service, checks of the agent's
+// node.
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -74,6 +75,8 @@ Result<ProxyDocument> ParseProxy(std::string_view body) {
   }
   proxy.address = root.Text("Address");
   proxy.port = root.Port("Port");
+  const json::Object locality = root.Child("Locality");
+  proxy.locality = {locality.Text("Region"), locality.Text("Zone")};
   ReadProxyFields(root.Child("Proxy"), proxy);
   if (document.error()) return *document.error();
   return proxy;
@@ -118,6 +121,17 @@ Result<ServiceChecks> ParseServiceChecks(std::string_view body, std::string_view
   }
   if (document.error()) return *document.error();
   return found;
+}
+
+Result<std::string> ParseAgentNode(std::string_view body) {
+  if (body.empty()) return std::string();
+  json::Document document("check list", body);
+  std::string node;
+  for (const auto& [key, check] : document.Root().MembersAsObjects()) {
+    if (node.empty()) node = check.Text("Node");
+  }
+  if (document.error()) return *document.error();
+  return node;
 }
 
 }  // namespace mooring::authz

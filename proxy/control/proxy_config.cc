@@ -305,6 +305,7 @@ ProxyConfig FromDocument(const authz::ProxyDocument& document,
   ProxyConfig config;
   config.service = document.destination_service;
   config.proxy_id = document.id;
+  config.locality = document.locality;
   Reader reader(document.config, "Proxy.Config", &config.warnings);
   config::Settings process;
   config::ServiceSettings told = settings;

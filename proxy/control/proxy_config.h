@@ -36,6 +36,7 @@ struct ProxyConfig {
   bool proxy_protocol = false;
   std::optional<unsigned> max_inbound_connections;
   milliseconds inbound_idle_timeout{};
+  authz::Locality locality;  // where the registration says that we are
   milliseconds connect_timeout{};
   milliseconds idle_timeout{};
   std::vector<NamedUpstream> upstreams;

@@ -122,6 +122,12 @@ void UpstreamSource::SetOwnIdentity(const std::string& trust_domain, const authz
   Publish();
 }
 
+void UpstreamSource::SetPlace(const Place& place) {
+  if (place_ == place) return;
+  place_ = place;
+  if (instances_ && !holding_on_) Use();
+}
+
 void UpstreamSource::Take(std::vector<authz::Instance> instances, const http::Response& response) {
   const bool hold_on = HoldOn(instances);
   instances_ = std::move(instances);
@@ -146,10 +152,18 @@ void UpstreamSource::Use() {
     names_.Set(Places(filtered));
     return;
   }
+  listed_ = {};
+  for (const authz::Instance& instance : *instances_)
+    ++listed_[static_cast<std::size_t>(NearnessOf(instance))];
   names_.Set(Places(healthy_.Take(*instances_, loop_.now())));
+  Publish();
   if (const auto next = healthy_.Next()) {
     use_again_.Start(std::chrono::ceil<milliseconds>(*next - loop_.now()));
   }
+}
+
+data::Nearness UpstreamSource::NearnessOf(const authz::Instance& instance) const {
+  return own_ ? control::NearnessOf(instance, place_, own_->datacenter) : data::Nearness::kFar;
 }
 
 std::vector<EndpointNames::Wanted> UpstreamSource::Places(
@@ -171,6 +185,7 @@ std::vector<EndpointNames::Wanted> UpstreamSource::Places(
     if (!seen.emplace(address.host, address.port).second) continue;
     data::Endpoint endpoint;
     endpoint.weight = instance.weight;
+    endpoint.nearness = NearnessOf(instance);
     endpoint.instance = std::make_shared<const data::Instance>(
         data::Instance{instance.id, instance.node, instance.datacenter, instance.locality});
     places.push_back({std::move(address), std::move(endpoint)});
@@ -307,6 +322,7 @@ void UpstreamSource::Publish() {
   rules->probe_interval = settings_.probe_interval.value_or(rules->probe_interval);
   rules->retries = memory_->retries;
   rules->idle_timeout = idle_timeout_;
+  rules->listed = listed_;
   rules->stale = watch_ && watch_->TooOld();
   rules->resumes = settings_.tls_resumption.value_or(true);
   rules->use = use_;
@@ -317,7 +333,8 @@ void UpstreamSource::Publish() {
   rules->kept = memory_->kept;
   rules->caps = memory_->caps;
   if (rules_ && rules_->known == rules->known && rules_->endpoints == rules->endpoints &&
-      data::Same(rules_->identity, rules->identity) && rules_->stale == rules->stale) {
+      data::Same(rules_->identity, rules->identity) && rules_->stale == rules->stale &&
+      rules_->listed == rules->listed) {
     return;
   }
   // until then those of before are not forgotten

@@ -2,12 +2,15 @@
 //
 // Three kinds: a service (watched through health/connect), a prepared query (polled, it cannot be
 // waited on), endpoints given in the file. A service's answer has all instances;
-// healthy_instances.h says which are tried. A query is filtered by Consul. Host names are resolved
+// healthy_instances.h says which are tried, own_place.h how near they are. A query is filtered by
+// Consul. Host names are resolved
 // here, so that workers see IP addresses only. The identity is made of the upstream's own name (a
 // query: the Service of its answer), our trust domain, namespace and partition, and the answering
 // datacenter; never of what a catalog entry says of itself. Loop thread only.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,6 +22,7 @@
 #include "proxy/control/agent.h"
 #include "proxy/control/endpoint_names.h"
 #include "proxy/control/healthy_instances.h"
+#include "proxy/control/own_place.h"
 #include "proxy/control/watch.h"
 #include "proxy/data/snapshot.h"
 #include "proxy/data/upstream_memory.h"
@@ -40,6 +44,8 @@ class UpstreamSource final {
   void Start();
   // SetOwnIdentity gives the trust domain in force and our own ID; called at every change.
   void SetOwnIdentity(const std::string& trust_domain, const authz::ServiceId& own);
+  // SetPlace says where we are; called at every change.
+  void SetPlace(const Place& place);
 
   // CheckAge notes it in the rules when the endpoints have become older than max_stale, or fresh
   // again; to be called about once a second.
@@ -69,6 +75,7 @@ class UpstreamSource final {
   // a little.
   bool HoldOn(const std::vector<authz::Instance>& instances);
   void Use();  // makes the endpoints of instances_
+  data::Nearness NearnessOf(const authz::Instance& instance) const;
   void NoteSpelling(const std::vector<authz::Instance>& instances);
   void NotePeer(const std::string& peer);
   // Places are where the instances listen, as seen from our datacenter.
@@ -92,7 +99,9 @@ class UpstreamSource final {
   bool holding_on_ = false;
   std::string trust_domain_;
   std::optional<authz::ServiceId> own_;
+  Place place_;
   std::optional<std::vector<authz::Instance>> instances_;  // the agent's last answer
+  std::array<std::size_t, data::kNearnesses> listed_{};    // by nearness
   bool translated_ = false;  // the agent has put WAN addresses in already
   // of our name in the catalog, where it differs from ours in letter case
   std::string spelling_;

@@ -109,6 +109,7 @@ void Service::Apply(control::ProxyConfig config) {
   }
   caps_->connections.SetLimit(config_->max_inbound_connections);
   FollowLocalApp();
+  FollowOwnPlace();
   ApplyUpstreams();
   if (first && config_->public_listen) ProbePublic();
   whole_ = true;
@@ -151,6 +152,17 @@ void Service::FollowLocalApp() {
       });
   local_app_->Set(std::vector{*config_->local_app});
   local_app_address_ = config_->local_app;
+}
+
+void Service::FollowOwnPlace() {
+  const bool wanted =
+      std::any_of(config_->upstreams.begin(), config_->upstreams.end(),
+                  [](const auto& upstream) { return upstream.settings.endpoints.empty(); });
+  if (agent_ && wanted && !own_place_) {
+    own_place_ = std::make_unique<control::OwnPlace>(loop_, log_, *agent_, [this] { Changed(); });
+    own_place_->Start();
+  }
+  if (own_place_) own_place_->SetRegistered(config_->locality);
 }
 
 void Service::ApplyUpstreams() {
@@ -201,6 +213,9 @@ void Service::Publish() {
       static_intentions_for_ = own.ns;
       static_intentions_ = StaticIntentions(*settings_.intentions, own.ns);
     }
+  }
+  if (own_place_) {
+    for (auto& [name, source] : upstreams_) source->SetPlace(own_place_->place());
   }
   if (settings_.intentions) {
     next->intentions = static_intentions_;

@@ -29,6 +29,7 @@
 #include "proxy/control/listener_set.h"
 #include "proxy/control/maintenance.h"
 #include "proxy/control/mesh_source.h"
+#include "proxy/control/own_place.h"
 #include "proxy/control/proxy_config.h"
 #include "proxy/control/registration.h"
 #include "proxy/control/service_defaults.h"
@@ -165,6 +166,7 @@ class Service final {
   void ProbePublic();
   void FollowLocalApp();
   void ApplyUpstreams();
+  void FollowOwnPlace();
 
   // Watches are all that there are now; OwnWatches those without the upstreams'.
   std::vector<const control::Watch*> Watches() const;
@@ -232,6 +234,8 @@ class Service final {
   std::unique_ptr<control::IntentionSource> intentions_;
   std::shared_ptr<const authz::IntentionSet> static_intentions_;
   std::string static_intentions_for_;  // the namespace that they were made for
+  // asked for where an upstream's instances come from the agent
+  std::unique_ptr<control::OwnPlace> own_place_;
   std::map<std::string, std::unique_ptr<control::UpstreamSource>> upstreams_;
   std::unique_ptr<control::ListenerSet> listeners_;
   std::unique_ptr<control::Registration> registration_;

@@ -90,6 +90,7 @@ void Service::Open() {
     OpenAll();
   } catch (...) {  // no memory, most likely: nothing of it stays, and Tick tries again
     upstreams_.clear();
+    own_place_.reset();
     local_app_.reset();
     local_app_address_.reset();
     intentions_.reset();

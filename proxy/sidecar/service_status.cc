@@ -67,6 +67,9 @@ std::vector<const control::Watch*> Service::OwnWatches() const {
   if (mesh_) all.push_back(&mesh_->watch());
   if (defaults_) all.push_back(&defaults_->watch());
   for (const control::Watch* watch :
+       own_place_ ? own_place_->Watches() : std::vector<const control::Watch*>{})
+    all.push_back(watch);
+  for (const control::Watch* watch :
        identity_ ? identity_->Watches() : std::vector<const control::Watch*>{})
     all.push_back(watch);
   for (const control::Watch* watch :

@@ -218,6 +218,46 @@ TEST_CASE("health: a field of the wrong type refuses the answer and is named") {
                  "[0].Service.Proxy must be an object, not text"));
 }
 
+TEST_CASE(
+    "health: where an instance is, by its locality, its node's, or the zone of that one's Meta") {
+  struct Row {
+    const char* node;
+    const char* service;
+    Locality locality;
+  };
+  const std::vector<Row> rows = {
+      {"", "", {}},
+      {R"(,"Meta":{"zone":"z1"})", "", {"", "z1"}},
+      {R"(,"Meta":null,"Locality":{"Region":"eu","Zone":"z2"})", "", {"eu", "z2"}},
+      {R"(,"Meta":{"zone":"z1"},"Locality":{"Region":"eu","Zone":"z2"})", "", {"eu", "z2"}},
+      {R"(,"Meta":{"zone":"z1"})", R"(,"Locality":{"Region":"eu","Zone":"z3"})", {"eu", "z3"}},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.node);
+    CAPTURE(row.service);
+    const std::string node = R"({"Node":"n","Address":"10.0.0.9")" + std::string(row.node) + "}";
+    const auto instances =
+        ParseInstances(R"([{"Node":)" + node + R"(,"Service":{"Kind":"connect-proxy","Port":1)" +
+                       row.service + "}}]");
+    REQUIRE(instances.has_value());
+    CHECK(instances->front().locality == row.locality);
+    if (*row.service != '\0') continue;
+    const auto of_node = ParseNodeLocality(R"({"Node":)" + node + R"(,"Services":{}})");
+    REQUIRE(of_node.has_value());
+    CHECK(*of_node == row.locality);
+  }
+  CHECK(*ParseNodeLocality("null") == Locality{});
+  CHECK(*ParseNodeLocality("") == Locality{});
+  CHECK_FALSE(ParseNodeLocality("[]").has_value());
+}
+
+TEST_CASE("checks: the agent's node is that of any of them") {
+  CHECK(*ParseAgentNode(R"({"a":{"CheckID":"a"},"b":{"CheckID":"b","Node":"n1"}})") == "n1");
+  CHECK(*ParseAgentNode("{}") == "");
+  CHECK(*ParseAgentNode("") == "");
+  CHECK_FALSE(ParseAgentNode("[]").has_value());
+}
+
 TEST_CASE("query: the service and the datacenter that answered are read") {
   const auto answer = ParseQuery(R"({"Service":"db","Nodes":[)" + kEntry +
                                  R"(],"DNS":{"TTL":""},"Datacenter":"dc2","Failovers":1,

@@ -278,6 +278,31 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("upstream source: endpoints say how near they are, and the rules how many are listed") {
+  World world;
+  nlohmann::json list = nlohmann::json::array({Instance(1), Instance(2), Instance(3), Instance(4)});
+  list[1]["Node"]["Node"] = list[2]["Node"]["Node"] = "n2";
+  list[2]["Service"]["Locality"] = {{"Region", "eu"}, {"Zone", "z1"}};
+  list[3]["Node"] = {
+      {"Node", "n3"}, {"Address", "127.0.0.1"}, {"Datacenter", "dc1"}, {"Meta", {{"zone", "z1"}}}};
+  list[3]["Checks"] = {{{"Status", "critical"}, {"Output", "refused"}}};
+  world.answer = test::Ok(list.dump(), Index(7));
+  world.AwaitPorts({1, 2, 3});
+  const auto near = [&] {
+    std::vector<data::Nearness> all;
+    for (const data::Endpoint& endpoint : world.source->Rules()->endpoints)
+      all.push_back(endpoint.nearness);
+    return all;
+  };
+  using data::Nearness;
+  CHECK(near() == std::vector{Nearness::kFar, Nearness::kFar, Nearness::kFar});
+  world.source->SetOwnIdentity("td.consul", kOwn);
+  world.source->SetPlace({"n1", {"eu", "z1"}});
+  CHECK(near() == std::vector{Nearness::kNode, Nearness::kZone, Nearness::kFar});
+  CHECK(world.Ports() == std::vector{1, 3, 2});
+  CHECK(world.source->Rules()->listed == std::array<std::size_t, data::kNearnesses>{1, 2, 1});
+}
+
 TEST_CASE("upstream source: endpoints of the file need nobody's answer") {
   test::Clock clock;
   test::AtDesk here([](const std::string&) { return std::string(); });

@@ -230,6 +230,7 @@ function endpointLines(e) {
   if (e.instance) facts.push(e.instance.node + '/' + e.instance.id);
   if (e.state_seconds !== null) facts.push('for ' + span(e.state_seconds));
   if (e.ejected_seconds_left !== null) facts.push(span(e.ejected_seconds_left) + ' more');
+  if (e.nearness !== 'far') facts.push('own ' + e.nearness);
   facts.push(many(e.in_flight, 'connection', 'connections'));
   if (e.connect_seconds !== null) facts.push('connects in ' + brief(e.connect_seconds));
   if (e.failures) facts.push(number(e.failures) + ' of ' + number(e.attempts) + ' attempts failed');
