@@ -15,10 +15,10 @@ struct AttemptFailure {
   std::string detail;  // more of it, in words; one line
 
   // IsItsFault: it is the endpoint's. A shortage of ours is not, nor what we do not know, nor an
-  // intention.
+  // intention, nor that it has left the catalog.
   bool IsItsFault() const {
     return reason != CloseReason::kOutOfResources && reason != CloseReason::kNotReady &&
-           reason != CloseReason::kDenied;
+           reason != CloseReason::kDenied && reason != CloseReason::kDeparted;
   }
 };
 

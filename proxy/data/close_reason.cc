@@ -11,6 +11,7 @@ const char* CloseReasonName(CloseReason reason) {
     case CloseReason::kDrained: return "drained";
     case CloseReason::kDrainTimeout: return "drain_timeout";
     case CloseReason::kMaxConnectionAge: return "max_connection_age";
+    case CloseReason::kDeparted: return "departed";
     case CloseReason::kRevoked: return "revoked";
     case CloseReason::kRootRemoved: return "root_removed";
     case CloseReason::kProbe: return "probe";
@@ -57,6 +58,7 @@ bool IsFailure(CloseReason reason) {
     case CloseReason::kDrained:
     case CloseReason::kDrainTimeout:
     case CloseReason::kMaxConnectionAge:
+    case CloseReason::kDeparted:
     case CloseReason::kProbe: return false;
     default: return true;
   }

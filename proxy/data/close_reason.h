@@ -16,6 +16,7 @@ enum class CloseReason {
   kDrained,       // closed by a drain, between exchanges
   kDrainTimeout,  // still open at the end of the drain time
   kMaxConnectionAge,
+  kDeparted,     // its instance left the catalog, and on_departure is close
   kRevoked,      // live: intentions or the default came to forbid it
   kRootRemoved,  // live: the peer's chain leads to no root that is trusted now
   kProbe,        // connected and left without a byte

@@ -46,10 +46,10 @@ void Live::Sweep() {
   relay_.CheckPeers();
 }
 
-bool Live::EndIfQuiet(net::milliseconds quiet) {
+bool Live::EndIfQuiet(net::milliseconds quiet, CloseReason reason) {
   if (relay_.ended()) return true;
   if (!relay_.BetweenExchanges(client_, quiet)) return false;
-  relay_.End(CloseReason::kDrained);
+  relay_.End(reason);
   return true;
 }
 

@@ -64,7 +64,7 @@ class Live final {
   void Sweep();
   void Attach(std::shared_ptr<Tap> tap) { relay_.Attach(std::move(tap)); }
   // EndIfQuiet and Cut are as Connection has them.
-  bool EndIfQuiet(net::milliseconds quiet);
+  bool EndIfQuiet(net::milliseconds quiet, CloseReason reason = CloseReason::kDrained);
   void Cut(CloseReason reason) noexcept { relay_.Cut(reason); }
 
  private:

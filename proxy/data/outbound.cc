@@ -50,6 +50,8 @@ void Outbound::OnSnapshot(Judge& judge, net::MonotonicTime changed) {
       if (const auto objection = judge.OfInstance(*peer_->session(), Moment::kLive)) {
         peer_->SendAlert(objection->alert);
         TryAnother(objection->reason, objection->detail);
+      } else if (const std::string* why = WhyDeparted()) {
+        TryAnother(CloseReason::kDeparted, *why);
       }
       return;
     case Stage::kRelay: break;
@@ -58,6 +60,25 @@ void Outbound::OnSnapshot(Judge& judge, net::MonotonicTime changed) {
   if (stage_ != Stage::kRelay) return;  // it has ended at once
   live_->OnSnapshot([&](Moment moment) { return judge.OfInstance(*peer_->session(), moment); },
                     changed);
+  if (stage_ == Stage::kRelay) FollowDeparture(changed);
+}
+
+const std::string* Outbound::WhyDeparted() const {
+  const auto upstream = host_.UpstreamOf(upstream_);
+  if (!upstream || !upstream->rules()->departed) return nullptr;
+  return upstream->rules()->departed->Of(record_.instance.get());
+}
+
+void Outbound::FollowDeparture(net::MonotonicTime changed) {
+  const std::string* why = WhyDeparted();
+  if (why == nullptr || farewell_) {
+    if (why == nullptr) farewell_.reset();
+    return;
+  }
+  record_.detail = *why;
+  const net::milliseconds grace = host_.UpstreamOf(upstream_)->rules()->departure_grace;
+  farewell_.emplace(host_.loop(), *live_, host_.snapshot()->live.quiet, changed + grace);
+  farewell_->Look();
 }
 
 void Outbound::OnObjection(const Objection& objection) {
@@ -76,6 +97,10 @@ void Outbound::OnFound(std::unique_ptr<net::Stream> proven) {
   proven_at_ = host_.loop().now();
   peer_ = std::move(proven);
   search_->Describe(&record_);
+  if (const std::string* why = WhyDeparted()) {  // while it was dialled
+    TryAnother(CloseReason::kDeparted, *why);
+    return;
+  }
   record_.tls = peer_->session()->facts();
   const authz::ServiceId& instance = peer_->session()->judgement().id;
   record_.identity = instance.Uri();
@@ -197,6 +222,8 @@ void Outbound::OnBroken(net::Stream& stream) {
 }
 
 void Outbound::OnLiveOver(CloseReason reason) noexcept {
+  if (farewell_) farewell_->Stop();
+  if (farewell_ && reason != CloseReason::kDeparted) record_.detail.clear();
   ReportFound();
   if (reason == CloseReason::kPeerAlert) SayAlert();
   Over(reason);

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "proxy/data/connection.h"
+#include "proxy/data/farewell.h"
 #include "proxy/data/host.h"
 #include "proxy/data/live.h"
 #include "proxy/data/search.h"
@@ -65,6 +66,10 @@ class Outbound final : public Connection,
   void StartRelay(std::optional<net::Stream::ReadResult> first);
   // ReportFound says, where early_close is set, what came of the instance that was found.
   void ReportFound() noexcept;
+  // WhyDeparted is why the instance in use has left, by the newest snapshot; null: it has not.
+  const std::string* WhyDeparted() const;
+  // FollowDeparture has a live session end for it, or go on if the instance is back.
+  void FollowDeparture(net::MonotonicTime changed);
 
   // Of the live part: an objection ends it with an alert to the instance.
   bool IsSettled() noexcept override { return BeforeEvent(); }
@@ -85,6 +90,8 @@ class Outbound final : public Connection,
   std::optional<net::Timer> early_;     // until ReportFound; nearly never there
   std::unique_ptr<net::Stream> peer_;   // from kProven on
   std::optional<Live> live_;
+  // of an instance that has left; made for that: nearly no connection has one
+  std::optional<Farewell> farewell_;
 };
 
 }  // namespace mooring::data

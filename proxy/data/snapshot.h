@@ -15,6 +15,7 @@
 #include "authz/intention.h"
 #include "proxy/data/balance.h"
 #include "proxy/data/caps.h"
+#include "proxy/data/departed.h"
 #include "proxy/data/ejection.h"
 #include "proxy/data/endpoint.h"
 #include "proxy/data/last_use.h"
@@ -81,6 +82,9 @@ struct UpstreamRules {
   std::shared_ptr<LastUse> use;          // noted at each connection of the app; null: nobody asks
   std::shared_ptr<RetryBudget> retries;  // of all workers; null: not limited
   std::shared_ptr<UpstreamCaps> caps;    // null: nobody counts
+  // who has left, and how long their sessions may still owe answers; null: nobody, or they are kept
+  std::shared_ptr<const Departed> departed;
+  milliseconds departure_grace{1'000};
 };
 
 // LivePolicy: what becomes of connections that live.
@@ -88,6 +92,8 @@ struct LivePolicy {
   bool cut_revoked = true;       // those that intentions, default or roots come to forbid
   milliseconds revoke_grace{0};  // from the change to the cut
   milliseconds max_age{0};       // 0: none
+  // one that is silent so long between two exchanges is idle; 0: none is
+  milliseconds quiet{200};
 };
 
 // TooOld says whether a connection that has lived since then has reached its largest age.

@@ -110,6 +110,7 @@ Advice Inbound(CloseReason reason) {
     case CloseReason::kInternalError:
       return {"A mistake of ours, which this connection has paid for.",
               "The log has a line at ERROR: please report it."};
+    case CloseReason::kDeparted:
     case CloseReason::kNoEndpoint:
     case CloseReason::kConnectRefused:
     case CloseReason::kConnectTimeout:
@@ -133,6 +134,12 @@ Advice Outbound(CloseReason reason) {
     case CloseReason::kIdleTimeout:
       return {"No byte passed for as long as idle_timeout says.",
               "Raise idle_timeout (0 is none; an upstream may have its own)."};
+    case CloseReason::kDeparted:
+      return {
+          "Its instance left the catalog or lost the tag that `select` wants, as the detail "
+          "says, and on_departure is close.",
+          "`mooring status` shows the instances of DESTINATION now; a longer departure_grace "
+          "gives exchanges more time."};
     case CloseReason::kRevoked:
     case CloseReason::kDenied:
       return {"DESTINATION's side denies SOURCE.", "`consul intention check SOURCE DESTINATION`."};

@@ -199,6 +199,7 @@ void Service::Publish() {
   next->live.cut_revoked = settings_.on_revoke == config::OnRevoke::kClose;
   next->live.revoke_grace = settings_.revoke_grace;
   next->live.max_age = settings_.max_connection_age;
+  next->live.quiet = process_.drain_quiet;
   next->identity = identity_->Current();
   next->roots_stale = identity_->RootsTooOld();
   if (next->identity) {

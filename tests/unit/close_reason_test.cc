@@ -33,6 +33,7 @@ TEST_CASE(
   CHECK_FALSE(data::IsFailure(CloseReason::kDone));
   CHECK_FALSE(data::IsFailure(CloseReason::kIdleTimeout));
   CHECK_FALSE(data::IsFailure(CloseReason::kProbe));
+  CHECK_FALSE(data::IsFailure(CloseReason::kDeparted));
   CHECK(data::IsFailure(CloseReason::kDenied));
   CHECK(data::IsFailure(CloseReason::kRevoked));
   CHECK(data::IsFailure(CloseReason::kConnectRefused));

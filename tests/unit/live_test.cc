@@ -3,17 +3,11 @@
 #include "proxy/data/live.h"
 
 #include <doctest/doctest.h>
-#include <sys/socket.h>
 
 #include <chrono>
-#include <memory>
 #include <optional>
-#include <string>
-#include <string_view>
-#include <utility>
 
-#include "tests/unit/fake_host.h"
-#include "tests/unit/relay_fixture.h"
+#include "tests/unit/live_fixture.h"
 
 namespace {
 
@@ -21,51 +15,7 @@ using namespace mooring;
 using data::CloseReason;
 using data::Moment;
 using data::Objection;
-
-// Served is a live part between two plaintext legs, with the test for a connection around it.
-class Served final : public data::Live::Owner {
- public:
-  explicit Served(data::ListenerKind kind) {
-    test::Sockets app;
-    test::Sockets mesh;
-    app_end = std::move(app.far);
-    mesh_end = std::move(mesh.far);
-    record.kind = kind;
-    app_leg.emplace(host.loop(), std::move(app.leg), nullptr);
-    mesh_leg.emplace(host.loop(), std::move(mesh.leg), nullptr);
-    host.Know(data::LivePolicy{});
-    live.emplace(host, *this, record, *app_leg, *mesh_leg, net::milliseconds{0}, host.loop().now());
-    live->Start();
-  }
-  bool IsSettled() noexcept override { return settled; }
-  void OnObjection(const Objection& objection) override {
-    objected = objection.detail;
-    live->Cut(objection.reason);
-  }
-  void OnLiveOver(CloseReason reason) noexcept override { ended = reason; }
-
-  void Say(int from, int to, std::string_view text) {
-    REQUIRE(send(from, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()));
-    std::string got(text.size(), '\0');
-    std::size_t have = 0;
-    while (have < got.size()) {
-      test::Turn(host.loop());
-      const ssize_t more = recv(to, got.data() + have, got.size() - have, MSG_DONTWAIT);
-      if (more > 0) have += static_cast<std::size_t>(more);
-    }
-    CHECK(got == text);
-  }
-  data::DirectionStats& counters() { return host.counters(record.kind); }
-
-  test::FakeHost host;
-  data::Record record;
-  net::UniqueFd app_end, mesh_end;
-  std::optional<net::Stream> app_leg, mesh_leg;
-  std::optional<data::Live> live;
-  bool settled = true;
-  std::string objected;
-  std::optional<CloseReason> ended;
-};
+using test::Served;
 
 data::LivePolicy WithGrace(int milliseconds) {
   data::LivePolicy policy;

@@ -192,7 +192,7 @@ const pairs = new Table($('talk'), 'Pairs of services; rates are of the last ten
   {head: 'Answers, p50', number: true, show: (p) => line(brief(p.p50), p.p99 === null ? '' : 'p99 ' + brief(p.p99))},
 ], (p) => keyOf(p.flow), 'Nobody has talked to anybody yet.');
 
-const ORDINARY = new Set(['done', 'tls_truncated', 'reset', 'idle_timeout', 'drained', 'drain_timeout', 'max_connection_age', 'probe']);
+const ORDINARY = new Set(['done', 'tls_truncated', 'reset', 'idle_timeout', 'drained', 'drain_timeout', 'max_connection_age', 'departed', 'probe']);
 const failures = (flow) => Object.entries(flow.closed).filter(([reason]) => !ORDINARY.has(reason))
     .sort((a, b) => b[1] - a[1]).slice(0, 2).map(([reason, count]) => reason + ' ' + number(count));
 
