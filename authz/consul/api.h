@@ -64,15 +64,19 @@ struct Instance {
   // Service.Address is empty. Empty and 0 if there is none.
   std::string wan_address;
   std::uint16_t wan_port = 0;
-  std::string id;               // service ID
+  std::string id;  // service ID
+  // of the app's own entry: Proxy.DestinationServiceID, which a proxy may leave out; a native one's
+  // is `id`
+  std::string app_id;
   std::string claimed_service;  // what the entry says it serves; never used to build an identity
   // Service.Locality, else Node.Locality, else the zone that the node's Meta names (`zone`)
   Locality locality;
   // Weights.Passing, from 1 on, or Weights.Warning if a check warns; up to 65535. 0, which only a
   // warning has: it wants no connection.
   int weight = 1;
-  bool warning = false;   // some check is warning, none critical
-  bool critical = false;  // some check is neither passing nor warning
+  bool maintenance = false;  // an operator has taken it, or its node, out
+  bool warning = false;      // some check is warning, none critical
+  bool critical = false;     // some check is neither passing nor warning
   // Critical, and by no verdict: an agent that has just started lists every check as critical, with
   // an empty output, until it has run (1.8 to 1.21), and so does an alias of such a check.
   // Maintenance is a verdict.
@@ -83,6 +87,14 @@ struct Instance {
 // Entries without a usable address or port, of a peer, and of kinds other than connect-proxy or
 // native are left out.
 Result<std::vector<Instance>> ParseInstances(std::string_view body);
+
+// AppInstance is one entry of GET /v1/health/service/:service: an app, with or without a sidecar.
+struct AppInstance {
+  std::string node;
+  std::string id;
+  bool tagged = false;  // it carries the tag that was asked for; letter case ignored, as by Consul
+};
+Result<std::vector<AppInstance>> ParseAppInstances(std::string_view body, std::string_view tag);
 
 // QueryAnswer: GET /v1/query/:id/execute?connect=true.
 struct QueryAnswer {

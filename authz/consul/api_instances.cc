@@ -5,6 +5,7 @@
 
 #include "authz/consul/api.h"
 #include "authz/consul/json_reader.h"
+#include "authz/text.h"
 
 namespace mooring::authz {
 namespace {
@@ -18,10 +19,14 @@ std::uint16_t UsablePort(const json::Object& object) {
   return port > 0 && port <= 65535 ? static_cast<std::uint16_t>(port) : std::uint16_t{0};
 }
 
-// HasVerdict: a critical check has run, or is somebody's order.
-bool HasVerdict(const json::Object& check) {
+// IsMaintenance: the check is somebody's order.
+bool IsMaintenance(const json::Object& check) {
   const std::string id = check.Text("CheckID");
-  if (id == "_node_maintenance" || id.starts_with("_service_maintenance:")) return true;
+  return id == "_node_maintenance" || id.starts_with("_service_maintenance:");
+}
+
+// HasRun: a critical check has looked.
+bool HasRun(const json::Object& check) {
   return check.Text("Type") != "alias" && !check.Text("Output").empty();
 }
 
@@ -35,7 +40,8 @@ void ReadHealth(const json::Object& entry, const json::Object& service, Instance
       continue;
     }
     instance.critical = true;
-    verdict = verdict || HasVerdict(check);
+    instance.maintenance = instance.maintenance || IsMaintenance(check);
+    verdict = verdict || instance.maintenance || HasRun(check);
     if (instance.check_interval.empty()) instance.check_interval = check.Text("Interval");
   }
   instance.undecided = instance.critical && !verdict;
@@ -90,11 +96,13 @@ std::optional<Instance> ReadInstance(const json::Object& entry) {
   instance.node = node.Text("Node");
   instance.datacenter = node.Text("Datacenter");
   instance.id = service.Text("ID");
+  const json::Object proxy = service.Child("Proxy");
+  instance.app_id = native ? instance.id : proxy.Text("DestinationServiceID");
   const json::Object locality = service.Child("Locality");
   instance.locality = {locality.Text("Region"), locality.Text("Zone")};
   if (instance.locality == Locality{}) instance.locality = LocalityOf(node);
   instance.claimed_service =
-      native ? service.Text("Service") : service.Child("Proxy").Text("DestinationServiceName");
+      native ? service.Text("Service") : proxy.Text("DestinationServiceName");
   ReadAddresses(node, service, instance);
   ReadHealth(entry, service, instance);
   if (instance.address.empty() || instance.port == 0) return std::nullopt;
@@ -114,6 +122,21 @@ std::vector<Instance> ReadInstances(const std::vector<json::Object>& entries) {
 Result<std::vector<Instance>> ParseInstances(std::string_view body) {
   json::Document document("health answer", body);
   std::vector<Instance> instances = ReadInstances(document.Entries());
+  if (document.error()) return *document.error();
+  return instances;
+}
+
+Result<std::vector<AppInstance>> ParseAppInstances(std::string_view body, std::string_view tag) {
+  json::Document document("health answer", body);
+  std::vector<AppInstance> instances;
+  for (const json::Object& entry : document.Entries()) {
+    const json::Object service = entry.Child("Service");
+    const std::vector<std::string> tags = service.Texts("Tags");
+    const bool tagged = std::any_of(tags.begin(), tags.end(), [tag](const std::string& one) {
+      return EqualIgnoringCase(one, tag);
+    });
+    instances.push_back({entry.Child("Node").Text("Node"), service.Text("ID"), tagged});
+  }
   if (document.error()) return *document.error();
   return instances;
 }

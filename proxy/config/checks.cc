@@ -110,6 +110,16 @@ std::string NoEndpointText(const NoEndpoint& policy) {
   return policy == NoEndpoint::kRefuse ? "refuse" : "reset";
 }
 
+Result<OnDeparture> ParseOnDeparture(std::string_view text) {
+  if (text == "close") return OnDeparture::kClose;
+  if (text == "keep") return OnDeparture::kKeep;
+  return Invalid("\"" + authz::Shortened(text) + "\" is neither close nor keep");
+}
+
+std::string OnDepartureText(const OnDeparture& policy) {
+  return policy == OnDeparture::kClose ? "close" : "keep";
+}
+
 Result<bool> ParseOnOff(std::string_view text) {
   if (text == "on") return true;
   if (text == "off") return false;
@@ -135,6 +145,16 @@ std::string BalanceText(const Balance& balance) {
     if (balance == known) return std::string(name);
   }
   return {};
+}
+
+Status CheckTag(std::string_view tag) {
+  if (tag.empty()) return Invalid("\"\" is no tag; name one, or leave it out");
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; };
+  if (tag.front() == ' ' || tag.back() == ' ' || std::any_of(tag.begin(), tag.end(), is_control)) {
+    return Invalid("\"" + authz::Shortened(tag) +
+                   "\" has blanks around it or control characters, as no tag has");
+  }
+  return Ok();
 }
 
 Status CheckToken(std::string_view token) {

@@ -26,10 +26,12 @@ Status CheckDialled(const net::Address& address);
 // (the listener's is used), no wildcard.
 Result<std::string> ParseAdvertise(std::string_view text);
 
-// ParseOnRevoke reads close or keep, ParseNoEndpoint refuse or reset, ParseOnOff on or off; the
-// others write them.
+// ParseOnRevoke and ParseOnDeparture read close or keep, ParseNoEndpoint refuse or reset,
+// ParseOnOff on or off; the others write them.
 Result<OnRevoke> ParseOnRevoke(std::string_view text);
 std::string OnRevokeText(const OnRevoke& policy);
+Result<OnDeparture> ParseOnDeparture(std::string_view text);
+std::string OnDepartureText(const OnDeparture& policy);
 Result<NoEndpoint> ParseNoEndpoint(std::string_view text);
 std::string NoEndpointText(const NoEndpoint& policy);
 Result<bool> ParseOnOff(std::string_view text);
@@ -42,6 +44,10 @@ std::string BalanceText(const Balance& balance);
 // CheckToken refuses what cannot be an ACL token: control characters, a byte order mark, bytes
 // beyond ASCII. Empty is none. The message repeats nothing of it.
 Status CheckToken(std::string_view token);
+
+// CheckTag refuses what can be no tag: nothing, and what has blanks around it or control
+// characters.
+Status CheckTag(std::string_view tag);
 
 // CheckMaxStale refuses a limit that would pass without any outage; 0 is no limit.
 Status CheckMaxStale(milliseconds limit);

@@ -47,6 +47,9 @@ enum class Balance { kLeastConnections, kLeastTime, kRoundRobin, kRandom, kStick
 // instance: its port refuses, or takes the connection and resets it.
 enum class NoEndpoint { kRefuse, kReset };
 
+// OnDeparture says what becomes of live sessions to an instance that has left the catalog.
+enum class OnDeparture { kKeep, kClose };
+
 struct UpstreamSettings {
   authz::UpstreamType type = authz::UpstreamType::kService;
   std::string name;
@@ -74,7 +77,10 @@ struct UpstreamSettings {
   std::optional<unsigned> max_connections;  // absent: no limit; 0: none is let in
   std::optional<unsigned> max_pending;      // the same, of those that have no instance yet
   std::optional<bool> passing_only;
-  std::string from;  // where `listen` was written, for messages: "-upstream db"; empty: not here
+  std::optional<OnDeparture> on_departure;
+  std::optional<milliseconds> departure_grace;
+  std::string select;  // the tag of the app's service that an instance must carry; empty: any
+  std::string from;    // where `listen` was written, for messages: "-upstream db"; empty: not here
   bool any_case = false;  // accept the identity that the catalog spells with other letter case
 
   bool operator==(const UpstreamSettings&) const = default;
@@ -140,7 +146,9 @@ struct ServiceSettings {
   milliseconds eject_time{1'000};      // the first time; the n-th is n times as long
   milliseconds eject_longest{30'000};  // at most, but for what is added by chance
   NoEndpoint no_endpoint = NoEndpoint::kRefuse;
-  bool passing_only = false;                  // of an upstream's instances none whose checks warn
+  bool passing_only = false;  // of an upstream's instances none whose checks warn
+  OnDeparture on_departure = OnDeparture::kKeep;
+  milliseconds departure_grace{1'000};        // from the departure to the cut
   milliseconds local_connect_timeout{1'000};  // to the local app
   bool proxy_protocol = false;                // tell the local app who calls
   // Of callers that were let in; absent: no limit.

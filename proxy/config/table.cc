@@ -30,6 +30,10 @@ constexpr kind::Word<NoEndpoint> kNoEndpoint{&ServiceSettings::no_endpoint, Pars
                                              NoEndpointText, "policy"};
 constexpr kind::Word<NoEndpoint> kUpstreamNoEndpoint{&UpstreamSettings::no_endpoint,
                                                      ParseNoEndpoint, NoEndpointText, "policy"};
+constexpr kind::Word<OnDeparture> kOnDeparture{&ServiceSettings::on_departure, ParseOnDeparture,
+                                               OnDepartureText, "policy"};
+constexpr kind::Word<OnDeparture> kUpstreamOnDeparture{&UpstreamSettings::on_departure,
+                                                       ParseOnDeparture, OnDepartureText, "policy"};
 constexpr kind::Word<bool> kResumption{&ServiceSettings::tls_resumption, ParseOnOff, OnOffText,
                                        "policy"};
 constexpr kind::Word<bool> kUpstreamResumption{&UpstreamSettings::tls_resumption, ParseOnOff,
@@ -464,6 +468,33 @@ constexpr Setting kTable[] = {
      .sample = "false",
      .says = "As passing_only below, for this upstream alone. Without it: that one."},
     {.in = In::kUpstreams,
+     .key = "select",
+     .value = kind::Text{&UpstreamSettings::select, "tag", CheckTag},
+     .config_key = "select",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .shown = Shown::kAlternative,
+     .sample = "primary",
+     .says = "of the instances that the agent knows, use those alone whose service carries this "
+             "tag now. It is followed when the service alone is registered again, as Patroni does; "
+             "a tag that comes and goes again is followed once it has stayed for 3 to 15 s."},
+    {.in = In::kUpstreams,
+     .key = "on_departure",
+     .value = kUpstreamOnDeparture,
+     .config_key = "on_departure",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .sample = "keep",
+     .says = "As on_departure below, for this upstream alone. Without it: that one."},
+    {.in = In::kUpstreams,
+     .key = "departure_grace",
+     .value = kind::Duration{&UpstreamSettings::departure_grace, Zero::kAllowed},
+     .config_key = "departure_grace_ms",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .sample = "1s",
+     .says = "As departure_grace below, for this upstream alone. Without it: that one."},
+    {.in = In::kUpstreams,
      .key = "any_case",
      .value = kind::Switch{&UpstreamSettings::any_case},
      .config_key = "any_case",
@@ -710,6 +741,19 @@ constexpr Setting kTable[] = {
      .flag = "revoke-grace",
      .of = Of::kEachService,
      .says = "With {on-revoke} close: how long they may go on."},
+    {.key = "on_departure",
+     .value = kOnDeparture,
+     .flag = "on-departure",
+     .of = Of::kEachService,
+     .says = "Live sessions to an upstream's instance that has left the catalog (critical, in "
+             "maintenance, deregistered, or without the tag of select): keep or close. close: each "
+             "ends between two exchanges, as in a drain. Not for prepared queries, whose answers "
+             "leave out others as well."},
+    {.key = "departure_grace",
+     .value = kind::Duration{&ServiceSettings::departure_grace, Zero::kAllowed},
+     .flag = "departure-grace",
+     .of = Of::kEachService,
+     .says = "With {on-departure} close: how long an exchange under way may take; then it is cut."},
     {.key = "max_connection_age",
      .value = kind::Duration{&ServiceSettings::max_connection_age, Zero::kAllowed},
      .flag = "max-connection-age",

@@ -245,6 +245,18 @@ class ServiceReader final {
       }
     }
 
+    for (const std::string_view key : {"query", "endpoints"}) {
+      if (!mapping.Has(key)) continue;
+      if (mapping.Has("select")) {
+        mapping.Report("select", "has no use beside " + std::string(key) +
+                                     ", which says itself which instances there are");
+      }
+      if (upstream.on_departure == OnDeparture::kClose) {
+        mapping.Report("on_departure", "close has no use beside " + std::string(key) +
+                                           ", of which no catalog says who has left");
+      }
+    }
+
     const auto key = [](const UpstreamSettings& u) {
       return std::tie(u.type, u.name, u.datacenter);
     };

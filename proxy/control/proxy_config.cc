@@ -164,6 +164,8 @@ std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams,
     upstream.eject_longest = upstream.eject_longest.value_or(settings.eject_longest);
     upstream.no_endpoint = upstream.no_endpoint.value_or(settings.no_endpoint);
     upstream.passing_only = upstream.passing_only.value_or(settings.passing_only);
+    upstream.on_departure = upstream.on_departure.value_or(settings.on_departure);
+    upstream.departure_grace = upstream.departure_grace.value_or(settings.departure_grace);
     named.push_back({std::move(listener), std::move(upstream)});
   }
   return named;
@@ -214,6 +216,13 @@ std::optional<config::UpstreamSettings> ToUpstream(const authz::UpstreamDocument
   config::Settings process;
   config::ServiceSettings service;
   reader.Settings(config::In::kUpstreams, {process, service, &upstream});
+  if (upstream.type == authz::UpstreamType::kPreparedQuery) {
+    if (!upstream.select.empty())
+      reader.Warn("select has no effect on a prepared query, which has tags of its own");
+    if (upstream.on_departure == config::OnDeparture::kClose)
+      reader.Warn("on_departure has no effect on a prepared query");
+    upstream.select.clear();
+  }
   reader.Protocol();
   for (const char* key : {"limits.max_concurrent_requests", "limits.MaxConcurrentRequests"})
     reader.Disobey(key, "a layer 4 proxy sees no requests; the other limits are obeyed");

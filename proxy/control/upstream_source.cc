@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "authz/text.h"
+#include "proxy/control/answer_headers.h"
 #include "proxy/net/name_service.h"
 
 namespace mooring::control {
@@ -18,6 +19,11 @@ constexpr milliseconds kPollQuery{10'000};
 // tried that much longer: they prove who they are, and a dead one costs a failed attempt.
 constexpr milliseconds kBelieveEmpty{2'000};
 constexpr std::size_t kMostSni = 255;  // of a name in SNI, as BoringSSL has it
+// Whose sessions end by the catalog's word waits for it before all others, however little it is
+// used.
+constexpr std::chrono::hours kAhead{24 * 365};
+constexpr milliseconds kForgetDeparted{60'000};  // beyond the grace
+constexpr std::size_t kMostSaid = 8;             // instances, in one line of the log
 
 std::string NameOf(const config::UpstreamSettings& upstream) {
   std::string name = upstream.name;
@@ -41,7 +47,8 @@ Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale
   } else {
     options.path = "/v1/health/connect/" + authz::PercentEncoded(upstream.name);
     options.query = dc;
-    options.last_used = [use] { return use->at(); };
+    const bool keen = upstream.on_departure == config::OnDeparture::kClose;
+    options.last_used = [use, keen] { return keen ? use->at() + kAhead : use->at(); };
   }
   if (stale) options.query += options.query.empty() ? "stale" : "&stale";
   options.needs = "service:read on \"" + upstream.name + "\" and node:read";
@@ -69,6 +76,32 @@ data::EjectionRules EjectionOf(const config::UpstreamSettings& upstream) {
   rules.enforced = upstream.eject_enforced;
   rules.share = upstream.eject_share;
   return rules;
+}
+
+// The tags are those of the app's own entries, whose health is none of theirs.
+Watch::Options TagsOptions(const config::UpstreamSettings& upstream, bool stale,
+                           const std::shared_ptr<data::LastUse>& use) {
+  Watch::Options options = WatchOptions(upstream, stale, use);
+  options.name = "tags:" + NameOf(upstream);
+  options.path = "/v1/health/service/" + authz::PercentEncoded(upstream.name);
+  return options;
+}
+
+Absence::Answer AnswerOf(const Watch& watch, const http::Response& response, bool empty) {
+  return {empty, watch.AfterLoss(), HeaderSays(response, kFilteredHeader, "true")};
+}
+
+// NewlyLeft names, for a line of the log, those that had not left before.
+std::string NewlyLeft(const data::Departed& departed, const data::Departed* before) {
+  std::string text;
+  std::size_t count = 0;
+  for (const auto& [key, why] : departed.why) {
+    if (before != nullptr && before->why.contains(key)) continue;
+    if (++count > kMostSaid) continue;
+    text += (text.empty() ? "" : ", ") + key.first + "/" + key.second + ": " + why;
+  }
+  if (count > kMostSaid) text += ", and " + std::to_string(count - kMostSaid) + " more";
+  return text;
 }
 
 }  // namespace
@@ -100,6 +133,12 @@ UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
                    [this, query](const http::Response& response) {
                      return query ? TakeQuery(response) : TakeInstances(response);
                    });
+    if (!query && !settings_.select.empty()) {
+      tags_watch_.emplace(loop, log, *agent, TagsOptions(settings_, agent->stale(), use_),
+                          [this](const http::Response& response) { return TakeTags(response); });
+    }
+    if (!query && settings_.on_departure == config::OnDeparture::kClose)
+      departures_.emplace(Grace() + kForgetDeparted);
   }
   Publish();
 }
@@ -107,6 +146,7 @@ UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
 void UpstreamSource::Start() {
   if (watch_) {
     watch_->Start();
+    if (tags_watch_) tags_watch_->Start();
   } else {
     names_.Set(settings_.endpoints);
   }
@@ -130,6 +170,7 @@ void UpstreamSource::SetPlace(const Place& place) {
 
 void UpstreamSource::Take(std::vector<authz::Instance> instances, const http::Response& response) {
   const bool hold_on = HoldOn(instances);
+  absence_.Note(AnswerOf(*watch_, response, instances.empty()), loop_.now());
   instances_ = std::move(instances);
   translated_ = response.Header("x-consul-translate-addresses") != nullptr;
   if (hold_on) {
@@ -152,18 +193,45 @@ void UpstreamSource::Use() {
     names_.Set(Places(filtered));
     return;
   }
+  if (tags_watch_ && !tagged_.known()) return;
+  const net::MonotonicTime now = loop_.now();
+  tagged_.Settle(now);
+  std::vector<authz::Instance> healthy = healthy_.Take(*instances_, now);
+  std::erase_if(healthy, [this](const auto& instance) { return !Chosen(instance); });
   listed_ = {};
-  for (const authz::Instance& instance : *instances_)
-    ++listed_[static_cast<std::size_t>(NearnessOf(instance))];
-  names_.Set(Places(healthy_.Take(*instances_, loop_.now())));
-  Publish();
-  if (const auto next = healthy_.Next()) {
-    use_again_.Start(std::chrono::ceil<milliseconds>(*next - loop_.now()));
+  for (const authz::Instance& instance : *instances_) {
+    if (Chosen(instance)) ++listed_[static_cast<std::size_t>(NearnessOf(instance))];
   }
+  FollowDepartures(now);
+  names_.Set(Places(healthy));
+  Publish();
+  std::optional<net::MonotonicTime> next;
+  for (const auto& due : {healthy_.Next(), tagged_.Next(now), absence_.Next(now),
+                          departures_ ? departures_->Next() : std::nullopt}) {
+    if (due) next = next ? std::min(*next, *due) : *due;
+  }
+  if (next) use_again_.Start(std::chrono::ceil<milliseconds>(*next - now));
+}
+
+bool UpstreamSource::Chosen(const authz::Instance& instance) const {
+  return !tags_watch_ || tagged_.Has(instance);
 }
 
 data::Nearness UpstreamSource::NearnessOf(const authz::Instance& instance) const {
   return own_ ? control::NearnessOf(instance, place_, own_->datacenter) : data::Nearness::kFar;
+}
+
+void UpstreamSource::FollowDepartures(net::MonotonicTime now) {
+  if (!departures_) return;
+  const auto before = std::exchange(
+      departed_, departures_->Take(
+                     *instances_, [this](const auto& instance) { return Chosen(instance); },
+                     settings_.select, absence_.Counts(now), now));
+  if (!departed_ || data::Same(departed_, before)) return;
+  const std::string left = NewlyLeft(*departed_, before.get());
+  if (left.empty()) return;
+  log_.Info("control", "instances have left; sessions to them end",
+            {{"upstream", settings_.name}, {"instances", left}, {"grace_ms", Grace().count()}});
 }
 
 std::vector<EndpointNames::Wanted> UpstreamSource::Places(
@@ -193,9 +261,31 @@ std::vector<EndpointNames::Wanted> UpstreamSource::Places(
   return places;
 }
 
+std::vector<const Watch*> UpstreamSource::Watches() const {
+  std::vector<const Watch*> watches;
+  for (const auto* watch : {&watch_, &tags_watch_}) {
+    if (*watch) watches.push_back(&**watch);
+  }
+  return watches;
+}
+
 bool UpstreamSource::Answered() const {
-  return !watch_ || watch_->state().source != Watch::State::Source::kNone ||
-         !watch_->state().refusal.empty();
+  const auto watches = Watches();
+  return std::all_of(watches.begin(), watches.end(), [](const Watch* watch) {
+    return watch->state().source != Watch::State::Source::kNone || !watch->state().refusal.empty();
+  });
+}
+
+bool UpstreamSource::SeesAtOnce() const {
+  const auto watches = Watches();
+  return std::all_of(watches.begin(), watches.end(),
+                     [](const Watch* watch) { return watch->Blocks(); });
+}
+
+bool UpstreamSource::TooOld() const {
+  const auto watches = Watches();
+  return std::any_of(watches.begin(), watches.end(),
+                     [](const Watch* watch) { return watch->TooOld(); });
 }
 
 std::string UpstreamSource::TooLongToDial() const {
@@ -210,10 +300,11 @@ std::string UpstreamSource::TooLongToDial() const {
 
 std::string UpstreamSource::Complaint() const {
   if (std::string too_long = TooLongToDial(); !too_long.empty()) return too_long;
-  if (!watch_) return {};
-  if (!watch_->state().refusal.empty()) return watch_->state().refusal;
-  if (watch_->state().filtered)
-    return "the answer was filtered by ACLs: " + watch_->needs() + " is missing";
+  for (const Watch* watch : Watches()) {
+    if (!watch->state().refusal.empty()) return watch->state().refusal;
+    if (watch->state().filtered)
+      return "the answer was filtered by ACLs: " + watch->needs() + " is missing";
+  }
   if (!peer_.empty())
     return "the query has failed over to peer " + peer_ +
            ", whose instances cannot be called from here";
@@ -224,7 +315,7 @@ std::string UpstreamSource::Complaint() const {
 }
 
 void UpstreamSource::CheckAge() {
-  if (watch_ && rules_->stale != watch_->TooOld()) Publish();
+  if (rules_->stale != TooOld()) Publish();
 }
 
 Status UpstreamSource::TakeInstances(const http::Response& response) {
@@ -232,6 +323,14 @@ Status UpstreamSource::TakeInstances(const http::Response& response) {
   if (!instances) return instances.error();
   NoteSpelling(*instances);
   Take(std::move(*instances), response);
+  return Ok();
+}
+
+Status UpstreamSource::TakeTags(const http::Response& response) {
+  const auto apps = authz::ParseAppInstances(response.body, settings_.select);
+  if (!apps) return apps.error();
+  tagged_.Note(*apps, AnswerOf(*tags_watch_, response, apps->empty()), loop_.now());
+  if (instances_ && !holding_on_) Use();
   return Ok();
 }
 
@@ -323,7 +422,9 @@ void UpstreamSource::Publish() {
   rules->retries = memory_->retries;
   rules->idle_timeout = idle_timeout_;
   rules->listed = listed_;
-  rules->stale = watch_ && watch_->TooOld();
+  rules->departed = departed_;
+  rules->departure_grace = Grace();
+  rules->stale = TooOld();
   rules->resumes = settings_.tls_resumption.value_or(true);
   rules->use = use_;
   rules->balance = BalanceOf(settings_);
@@ -334,7 +435,7 @@ void UpstreamSource::Publish() {
   rules->caps = memory_->caps;
   if (rules_ && rules_->known == rules->known && rules_->endpoints == rules->endpoints &&
       data::Same(rules_->identity, rules->identity) && rules_->stale == rules->stale &&
-      rules_->listed == rules->listed) {
+      rules_->listed == rules->listed && data::Same(rules_->departed, rules->departed)) {
     return;
   }
   // until then those of before are not forgotten

@@ -1,9 +1,10 @@
 // UpstreamSource: the healthy instances of one upstream and the identity they must prove.
 //
 // Three kinds: a service (watched through health/connect), a prepared query (polled, it cannot be
-// waited on), endpoints given in the file. A service's answer has all instances;
-// healthy_instances.h says which are tried, own_place.h how near they are. A query is filtered by
-// Consul. Host names are resolved
+// waited on), endpoints given in the file. A service's answer has all instances: of those that
+// carry the tag that is wanted (tagged_instances.h, by a watch of its own), healthy_instances.h
+// says which are tried, own_place.h how near they are, departures.h who has left. A query is
+// filtered by Consul. Host names are resolved
 // here, so that workers see IP addresses only. The identity is made of the upstream's own name (a
 // query: the Service of its answer), our trust domain, namespace and partition, and the answering
 // datacenter; never of what a catalog entry says of itself. Loop thread only.
@@ -19,10 +20,13 @@
 
 #include "authz/consul/api.h"
 #include "proxy/config/settings.h"
+#include "proxy/control/absence.h"
 #include "proxy/control/agent.h"
+#include "proxy/control/departures.h"
 #include "proxy/control/endpoint_names.h"
 #include "proxy/control/healthy_instances.h"
 #include "proxy/control/own_place.h"
+#include "proxy/control/tagged_instances.h"
 #include "proxy/control/watch.h"
 #include "proxy/data/snapshot.h"
 #include "proxy/data/upstream_memory.h"
@@ -56,6 +60,18 @@ class UpstreamSource final {
   const EndpointNames& names() const { return names_; }
   const std::shared_ptr<data::UpstreamMemory>& memory() const { return memory_; }
   const Watch* watch() const { return watch_ ? &*watch_ : nullptr; }
+  // Watches are that one and the one for tags.
+  std::vector<const Watch*> Watches() const;
+  // tagged is who carries the tag that is wanted; null: none is wanted.
+  const TaggedInstances* tagged() const { return tags_watch_ ? &tagged_ : nullptr; }
+  // FollowsDepartures: sessions to an instance that has left end. SeesAtOnce: a change is heard of
+  // when it happens, not at the next poll.
+  bool FollowsDepartures() const { return departures_.has_value(); }
+  bool SeesAtOnce() const;
+  // Grace is how long an exchange with an instance that has left may take.
+  net::milliseconds Grace() const {
+    return settings_.departure_grace.value_or(data::UpstreamRules{}.departure_grace);
+  }
   // Answered: the agent has said who the instances are, or that it will not say; static endpoints
   // need nobody's answer.
   bool Answered() const;
@@ -69,13 +85,17 @@ class UpstreamSource final {
  private:
   Status TakeInstances(const http::Response& response);
   Status TakeQuery(const http::Response& response);
+  Status TakeTags(const http::Response& response);
   void Publish();
   void Take(std::vector<authz::Instance> instances, const http::Response& response);
   // HoldOn: this answer, the first after an outage, lists nobody where there was somebody; it waits
   // a little.
   bool HoldOn(const std::vector<authz::Instance>& instances);
   void Use();  // makes the endpoints of instances_
+  bool Chosen(const authz::Instance& instance) const;
   data::Nearness NearnessOf(const authz::Instance& instance) const;
+  void FollowDepartures(net::MonotonicTime now);
+  bool TooOld() const;  // an answer that this goes by
   void NoteSpelling(const std::vector<authz::Instance>& instances);
   void NotePeer(const std::string& peer);
   // Places are where the instances listen, as seen from our datacenter.
@@ -92,16 +112,22 @@ class UpstreamSource final {
   const OnChange on_change_;
   const std::shared_ptr<data::LastUse> use_ = std::make_shared<data::LastUse>();
   std::optional<Watch> watch_;
+  std::optional<Watch> tags_watch_;
   EndpointNames names_;
   HealthyInstances healthy_;
-  // an empty list is believed now, or instances without a verdict have had their time
+  TaggedInstances tagged_;
+  Absence absence_;
+  std::optional<Departures> departures_;  // none: sessions are kept
+  std::shared_ptr<const data::Departed> departed_;
+  // something is due by time alone: an empty list is believed now, instances without a verdict have
+  // had their time, a word that was held back acts
   net::Timer use_again_;
   bool holding_on_ = false;
   std::string trust_domain_;
   std::optional<authz::ServiceId> own_;
   Place place_;
   std::optional<std::vector<authz::Instance>> instances_;  // the agent's last answer
-  std::array<std::size_t, data::kNearnesses> listed_{};    // by nearness
+  std::array<std::size_t, data::kNearnesses> listed_{};    // of those that are wanted, by nearness
   bool translated_ = false;  // the agent has put WAN addresses in already
   // of our name in the catalog, where it differs from ours in letter case
   std::string spelling_;

@@ -26,7 +26,10 @@ std::string Trouble(const control::UpstreamSource& source) {
   const data::UpstreamRules& rules = *source.Rules();
   if (!rules.known) return "its instances are not known yet";
   if (rules.stale) return "what is known of its instances is too old";
-  if (rules.endpoints.empty()) return "no healthy instance";
+  if (rules.endpoints.empty()) {
+    const std::string& tag = source.settings().select;
+    return tag.empty() ? "no healthy instance" : "no healthy instance with the tag " + tag;
+  }
   if (EjectedOf(rules) == rules.endpoints.size()) return "every instance is ejected: all are tried";
   if (std::all_of(rules.endpoints.begin(), rules.endpoints.end(), IsFailing))
     return "the last attempt at each instance has failed";
@@ -115,6 +118,7 @@ void Service::Outline(const admin::Slice& slice, json* status) const {
              {"trouble", authz::Shortened(row.trouble, kMostText)},
              {"endpoint_count", rules->endpoints.size()},
              {"endpoints", EndpointsJson(*rules, kMostEndpoints, now)},
+             {"catalog", CatalogJson(*row.source, kMostEndpoints)},
              {"watch", nullptr}};
     if (row.source->watch() != nullptr) one["watch"] = ShortWatch(*row.source->watch(), now);
     list.push_back(std::move(one));

@@ -82,7 +82,7 @@ std::vector<const control::Watch*> Service::OwnWatches() const {
 std::vector<const control::Watch*> Service::Watches() const {
   std::vector<const control::Watch*> all = OwnWatches();
   for (const auto& [name, source] : upstreams_) {
-    if (source->watch() != nullptr) all.push_back(source->watch());
+    for (const control::Watch* watch : source->Watches()) all.push_back(watch);
   }
   return all;
 }
@@ -174,6 +174,7 @@ void Service::Describe(json* status) const {
          {"endpoints", endpoints},
          {"ejected", EjectedOf(*rules)},
          {"endpoint_details", EndpointsJson(*rules, kMostEndpoints, now)},
+         {"catalog", CatalogJson(*source, kMostEndpoints)},
          {"unresolved", source->names().Errors()}});
   }
 }

@@ -141,6 +141,28 @@ void SayLimits(json* steps, const std::vector<LimitView>& limits, const std::str
   }
 }
 
+// SayCatalog: which of the instances are meant, and who has left.
+void SayCatalog(json* steps, const control::UpstreamSource& source) {
+  if (const control::TaggedInstances* tagged = source.tagged(); tagged && tagged->known()) {
+    const std::size_t pending = tagged->pending();
+    std::string says = "those whose service carries the tag " + source.settings().select + " (of " +
+                       std::to_string(tagged->listed()) + ")";
+    if (pending > 0)
+      says += "; the last word on " + std::to_string(pending) +
+              " is held back, since it changes so often";
+    Say(steps, "which instances are meant", pending > 0 ? kUnknown : kYes, says,
+        pending > 0 ? "Who sets that tag, and why so often?" : "");
+  }
+  const auto departed = source.Rules()->departed;
+  if (!departed) return;
+  std::size_t said = 0;
+  for (const auto& [instance, why] : departed->why) {
+    if (++said > kMostInstances) break;
+    Say(steps, "an instance that has left", kYes,
+        instance.first + "/" + instance.second + ": " + why + "; sessions to it end");
+  }
+}
+
 }  // namespace
 
 bool Service::HasUpstream(const std::string& name) const {
@@ -237,13 +259,16 @@ void Service::WhyOutbound(const std::string& destination, json* out) const {
       continue;
     }
     if (rules->identity) Say(&steps, "whom it must prove to be", kYes, rules->identity->Uri());
+    SayCatalog(&steps, *source);
     if (rules->stale)
       Say(&steps, "its instances", kNo, "not confirmed for longer than max_stale",
           "`mooring status`: what does the agent answer?");
     if (rules->endpoints.empty()) {
       const observe::Advice none =
           observe::AdviceOn(data::CloseReason::kNoEndpoint, data::ListenerKind::kUpstream);
-      Say(&steps, "its instances", kNo, "none is healthy",
+      const std::string& tag = source->settings().select;
+      Say(&steps, "its instances", kNo,
+          tag.empty() ? "none is healthy" : "none is healthy and carries the tag " + tag,
           observe::WithNames(none.next, config_->service, destination));
       continue;
     }

@@ -120,6 +120,27 @@ json WatchJson(const control::Watch& watch, net::MonotonicTime now) {
   return out;
 }
 
+json CatalogJson(const control::UpstreamSource& source, std::size_t most) {
+  json departed = json::array();
+  if (const auto gone = source.Rules()->departed) {
+    for (const auto& [instance, why] : gone->why) {
+      if (departed.size() < most)
+        departed.push_back({{"node", instance.first}, {"id", instance.second}, {"why", why}});
+    }
+  }
+  json out{{"select", nullptr},
+           {"on_departure", source.FollowsDepartures() ? "close" : "keep"},
+           {"sees_changes", source.SeesAtOnce() ? "at once" : "within 3 s"},
+           {"departed", std::move(departed)}};
+  if (const control::TaggedInstances* tagged = source.tagged()) {
+    out["select"] = {{"tag", source.settings().select},
+                     {"known", tagged->known()},
+                     {"listed", tagged->listed()},
+                     {"held_back", tagged->pending()}};
+  }
+  return out;
+}
+
 json InstanceJson(const data::Instance* instance) {
   if (instance == nullptr) return nullptr;
   return {{"id", instance->id}, {"node", instance->node}, {"datacenter", instance->datacenter}};

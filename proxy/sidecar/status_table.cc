@@ -125,17 +125,26 @@ std::string Failing(const json& upstream) {
   return says;
 }
 
+// Follows is what is to be said of how the catalog is followed: the tag, and who has left.
+std::string Follows(const json& upstream) {
+  const json catalog = upstream.value("catalog", json::object());
+  const json select = catalog.value("select", json());
+  const std::size_t left = catalog.value("departed", json::array()).size();
+  return (select.is_object() ? " with tag " + Text(select, "tag") : std::string()) +
+         (left == 0 ? std::string() : ", " + std::to_string(left) + " left");
+}
+
 std::string Upstreams(const json& status) {
   const json upstreams = status.value("upstreams", json::array());
   if (upstreams.empty()) return {};
   TextTable table(std::vector<std::string>{"UPSTREAM", "ENDPOINTS", "IDENTITY"});
   for (const json& upstream : upstreams) {
-    table.Add(
-        {Text(upstream, "name"),
-         upstream.value("known", false)
-             ? std::to_string(upstream.value("endpoints", json::array()).size()) + Failing(upstream)
-             : std::string("not known yet"),
-         Text(upstream, "spiffe_id")});
+    table.Add({Text(upstream, "name"),
+               upstream.value("known", false)
+                   ? std::to_string(upstream.value("endpoints", json::array()).size()) +
+                         Follows(upstream) + Failing(upstream)
+                   : std::string("not known yet"),
+               Text(upstream, "spiffe_id")});
   }
   return table.Draw();
 }

@@ -251,6 +251,41 @@ TEST_CASE(
   CHECK_FALSE(ParseNodeLocality("[]").has_value());
 }
 
+TEST_CASE("health: which app an instance stands for, and what maintenance is") {
+  const auto of = [](const std::string& service, const std::string& checks = "[]") {
+    const auto instances =
+        ParseInstances(R"([{"Node":{"Address":"10.0.0.9"},"Service":{"Port":1,)" + service +
+                       R"(},"Checks":)" + checks + "}]");
+    REQUIRE(instances.has_value());
+    REQUIRE(instances->size() == 1);
+    return instances->front();
+  };
+  CHECK(of(R"("Kind":"connect-proxy","ID":"p","Proxy":{"DestinationServiceID":"db-1"})").app_id ==
+        "db-1");
+  CHECK(of(R"("Kind":"connect-proxy","ID":"p","Proxy":{"DestinationServiceName":"db"})").app_id ==
+        "");
+  CHECK(of(R"("ID":"db-1","Connect":{"Native":true})").app_id == "db-1");
+  const std::string proxy = R"("Kind":"connect-proxy")";
+  CHECK(of(proxy, R"([{"Status":"critical","CheckID":"_node_maintenance"}])").maintenance);
+  CHECK(of(proxy, R"([{"Status":"critical","CheckID":"_service_maintenance:p"}])").maintenance);
+  CHECK_FALSE(of(proxy, R"([{"Status":"critical","Output":"refused"}])").maintenance);
+}
+
+TEST_CASE("health: the apps of a service, with or without a tag") {
+  const auto apps = ParseAppInstances(
+      R"([{"Node":{"Node":"n"},"Service":{"ID":"a","Tags":["v1","Primary"]}},
+          {"Node":{"Node":"n"},"Service":{"ID":"b","Tags":["primary-2"]}},
+          {"Node":{"Node":"m"},"Service":{"ID":"a","Tags":null}}])",
+      "primary");
+  REQUIRE(apps.has_value());
+  REQUIRE(apps->size() == 3);
+  CHECK(((*apps)[0].node == "n" && (*apps)[0].id == "a" && (*apps)[0].tagged));
+  CHECK_FALSE((*apps)[1].tagged);
+  CHECK(((*apps)[2].node == "m" && !(*apps)[2].tagged));
+  CHECK(ParseAppInstances("[]", "primary")->empty());
+  CHECK_FALSE(ParseAppInstances(R"([{"Service":{"Tags":"primary"}}])", "primary").has_value());
+}
+
 TEST_CASE("checks: the agent's node is that of any of them") {
   CHECK(*ParseAgentNode(R"({"a":{"CheckID":"a"},"b":{"CheckID":"b","Node":"n1"}})") == "n1");
   CHECK(*ParseAgentNode("{}") == "");

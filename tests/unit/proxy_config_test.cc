@@ -85,7 +85,10 @@ TEST_CASE(
     if (std::holds_alternative<config::kind::Number>(setting.value)) good = "7";
     if (std::holds_alternative<config::kind::Duration>(setting.value)) good = "7000";
     if (key == "no_endpoint") good = "reset";
-    for (const std::string& value : {good, std::string("soon")}) {
+    if (std::holds_alternative<config::kind::Word<config::OnDeparture>>(setting.value))
+      good = "close";
+    const std::string bad = key == "select" ? " padded" : "soon";
+    for (const std::string& value : {good, bad}) {
       INFO(key << " = " << value);
       auto document = Document();
       authz::UpstreamDocument upstream;
@@ -94,8 +97,8 @@ TEST_CASE(
       (setting.in == config::In::kUpstreams ? upstream.config : document.config) = {{key, value}};
       document.upstreams = {upstream};
       const ProxyConfig config = FromDocument(document, {});
-      CHECK(config.warnings.size() == (value == "soon" ? 1 : 0));
-      if (value == "soon") CHECK(Warned(config, key + " = "));
+      CHECK(config.warnings.size() == (value == bad ? 1 : 0));
+      if (value == bad) CHECK(Warned(config, key + " = "));
     }
   }
   auto document = Document();
@@ -190,6 +193,21 @@ TEST_CASE(
     CHECK(Warned(config, "the default holds"));
     CHECK(config.upstreams[0].settings == WithUpstream({}).upstreams[0].settings);
   }
+}
+
+TEST_CASE("proxy config: a prepared query selects by tags of its own, and says of nobody he left") {
+  authz::ProxyDocument document = Document();
+  authz::UpstreamDocument query;
+  query.type = authz::UpstreamType::kPreparedQuery;
+  query.name = "db";
+  query.bind_port = 9191;
+  query.config = {{"select", "primary"}, {"on_departure", "close"}};
+  document.upstreams = {query};
+  const ProxyConfig config = FromDocument(document, {});
+  REQUIRE(config.upstreams.size() == 1);
+  CHECK(config.upstreams[0].settings.select.empty());
+  CHECK(Warned(config, "select has no effect on a prepared query"));
+  CHECK(Warned(config, "on_departure has no effect on a prepared query"));
 }
 
 TEST_CASE("proxy config: an upstream's passing_only beats that of the settings") {

@@ -100,6 +100,9 @@ void CheckDefaults(const Settings& settings) {
   CHECK(settings.allow_core == defaults.allow_core);
   CHECK(settings.services[0].tls_resumption == defaults.services[0].tls_resumption);
   CHECK(settings.services[0].tls_groups == defaults.services[0].tls_groups);
+  CHECK(settings.services[0].passing_only == defaults.services[0].passing_only);
+  CHECK(settings.services[0].on_departure == defaults.services[0].on_departure);
+  CHECK(settings.services[0].departure_grace == defaults.services[0].departure_grace);
 }
 
 std::vector<std::string_view> AllKeys() {
@@ -158,6 +161,9 @@ TEST_CASE("reference file: the defaults in comments are right, and are the defau
   CHECK(settings.services[0].upstreams[0].probe_interval == ServiceSettings().probe_interval);
   CHECK(settings.services[0].upstreams[0].idle_timeout == ServiceSettings().idle_timeout);
   CHECK(settings.services[0].upstreams[0].tls_resumption == ServiceSettings().tls_resumption);
+  CHECK(settings.services[0].upstreams[0].passing_only == ServiceSettings().passing_only);
+  CHECK(settings.services[0].upstreams[0].on_departure == ServiceSettings().on_departure);
+  CHECK(settings.services[0].upstreams[0].departure_grace == ServiceSettings().departure_grace);
 }
 
 TEST_CASE("reference file: every key is there, right below a comment of its own") {

@@ -45,7 +45,10 @@ Sample SampleOf(const Setting& setting) {
       return {"33MiB",
               {std::to_string(kind.range.least - 1), std::to_string(kind.range.most + 1), "lots"}};
     }
-    Sample operator()(const kind::Text&) const { return {"some", {}}; }
+    Sample operator()(const kind::Text&) const {
+      if (setting.key == "select") return {"some", {"' padded'", "''"}};
+      return {"some", {}};
+    }
     Sample operator()(const kind::Name&) const { return {"some", {"a/b"}}; }
     Sample operator()(const kind::File&) const { return {"/some/file", {}}; }
     Sample operator()(const kind::Address&) const { return {"127.0.0.9:77", {"77", "a:77777"}}; }
@@ -54,6 +57,7 @@ Sample SampleOf(const Setting& setting) {
     Sample operator()(const kind::Word<OnRevoke>&) const { return {"keep", {"maybe"}}; }
     Sample operator()(const kind::Word<Balance>&) const { return {"sticky", {"fair"}}; }
     Sample operator()(const kind::Word<NoEndpoint>&) const { return {"reset", {"close"}}; }
+    Sample operator()(const kind::Word<OnDeparture>&) const { return {"close", {"maybe"}}; }
     Sample operator()(const kind::Word<LogLevel>&) const { return {"WARN", {"loud"}}; }
     Sample operator()(const kind::Word<log::Format>&) const { return {"json", {"xml"}}; }
     Sample operator()(const kind::Word<std::string>&) const {

@@ -4,83 +4,24 @@
 
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <vector>
 
-#include "tests/unit/agent_desk.h"
-#include "tests/unit/test_clock.h"
+#include "tests/unit/upstream_fixture.h"
 
 namespace mooring::control {
 namespace {
 
 using namespace std::chrono_literals;
-using test::Blocks;
 using test::Desk;
 using test::Index;
 using test::Says;
 
-constexpr char kHealth[] = "/v1/health/connect/db";
-constexpr char kQuery[] = "/v1/query/db/execute";
-constexpr net::milliseconds kSlack{1'000};  // of the machine, whose time passes as well
-const authz::ServiceId kOwn{"td.consul", "", "default", "dc1", "web"};
-
-nlohmann::json Instance(int port, const std::string& service = "db") {
-  return {{"Node", {{"Node", "n1"}, {"Address", "127.0.0.1"}, {"Datacenter", "dc1"}}},
-          {"Service",
-           {{"Kind", "connect-proxy"},
-            {"ID", "db-" + std::to_string(port)},
-            {"Port", port},
-            {"Proxy", {{"DestinationServiceName", service}}}}},
-          {"Checks", nlohmann::json::array()}};
-}
-
-std::string List(const std::vector<int>& ports) {
-  nlohmann::json list = nlohmann::json::array();
-  for (const int port : ports) list.push_back(Instance(port));
-  return list.dump();
-}
-
-// World is an upstream at an agent that says `answer` where it is not asked to wait.
-struct World {
-  explicit World(const std::function<void(config::UpstreamSettings*)>& set = {}) {
-    config::UpstreamSettings settings;
-    settings.name = "db";
-    if (set) set(&settings);
-    source = std::make_unique<UpstreamSource>(here.loop, here.log, here.agent.get(), settings, 5s,
-                                              0s, std::make_shared<data::UpstreamMemory>(),
-                                              [this] { ++changes; });
-    source->Start();
-  }
-  std::vector<int> Ports() const {
-    std::vector<int> ports;
-    for (const data::Endpoint& endpoint : source->Rules()->endpoints)
-      ports.push_back(endpoint.address.port());
-    return ports;
-  }
-  void Await(const std::function<bool()>& done) { clock.RunUntil(here.loop, done); }
-  void AwaitPorts(const std::vector<int>& ports) {
-    Await([&] { return source->Rules()->known && Ports() == ports; });
-  }
-  void Pass(net::milliseconds time) {
-    bool over = false;
-    net::Timer timer(here.loop, [&] { over = true; });
-    timer.Start(time);
-    Await([&] { return over; });
-  }
-  // Tell ends the wait for a change by this answer, once somebody waits.
-  void Tell(const std::string& text) {
-    const std::size_t waits = here.desk.Asked("index=");
-    if (waits == told) Await([&] { return here.desk.Asked("index=") > told; });
-    told = here.desk.Asked("index=");
-    here.desk.Say(kHealth, text);
-  }
-
-  test::Clock clock;
-  std::string answer = test::Ok(List({1}), Index(7));
-  int changes = 0;
-  std::size_t told = 0;
-  test::AtDesk here{
-      [this](const std::string& target) { return Blocks(target) ? std::string() : answer; }};
-  std::unique_ptr<UpstreamSource> source;
-};
+using test::Instance;
+using test::kOwn;
+using test::kQuery;
+using test::kSlack;
+using test::List;
+using World = test::UpstreamWorld;
 
 TEST_CASE(
     "upstream source: instances become endpoints, with an identity to prove once our own is "
@@ -276,31 +217,6 @@ TEST_CASE(
       if (!passing_only) CHECK(world.source->Rules()->endpoints[1].weight == 4);
     }
   }
-}
-
-TEST_CASE("upstream source: endpoints say how near they are, and the rules how many are listed") {
-  World world;
-  nlohmann::json list = nlohmann::json::array({Instance(1), Instance(2), Instance(3), Instance(4)});
-  list[1]["Node"]["Node"] = list[2]["Node"]["Node"] = "n2";
-  list[2]["Service"]["Locality"] = {{"Region", "eu"}, {"Zone", "z1"}};
-  list[3]["Node"] = {
-      {"Node", "n3"}, {"Address", "127.0.0.1"}, {"Datacenter", "dc1"}, {"Meta", {{"zone", "z1"}}}};
-  list[3]["Checks"] = {{{"Status", "critical"}, {"Output", "refused"}}};
-  world.answer = test::Ok(list.dump(), Index(7));
-  world.AwaitPorts({1, 2, 3});
-  const auto near = [&] {
-    std::vector<data::Nearness> all;
-    for (const data::Endpoint& endpoint : world.source->Rules()->endpoints)
-      all.push_back(endpoint.nearness);
-    return all;
-  };
-  using data::Nearness;
-  CHECK(near() == std::vector{Nearness::kFar, Nearness::kFar, Nearness::kFar});
-  world.source->SetOwnIdentity("td.consul", kOwn);
-  world.source->SetPlace({"n1", {"eu", "z1"}});
-  CHECK(near() == std::vector{Nearness::kNode, Nearness::kZone, Nearness::kFar});
-  CHECK(world.Ports() == std::vector{1, 3, 2});
-  CHECK(world.source->Rules()->listed == std::array<std::size_t, data::kNearnesses>{1, 2, 1});
 }
 
 TEST_CASE("upstream source: endpoints of the file need nobody's answer") {

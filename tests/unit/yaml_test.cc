@@ -328,6 +328,12 @@ TEST_CASE("yaml: an upstream that cannot work is refused") {
   CHECK(OneInUpstream("service: b, listen: 127.0.0.1:1, endpoints: ['c:0']", "cannot be dialled"));
   CHECK(OneInUpstream("query: b, listen: 127.0.0.1:1, endpoints: ['c:1']",
                       "endpoints: cannot stand beside query"));
+  CHECK(OneInUpstream("query: b, listen: 127.0.0.1:1, select: primary",
+                      "select: has no use beside query"));
+  CHECK(OneInUpstream("service: b, listen: 127.0.0.1:1, endpoints: ['c:1'], select: primary",
+                      "select: has no use beside endpoints"));
+  CHECK(OneInUpstream("query: b, listen: 127.0.0.1:1, on_departure: close",
+                      "on_departure: close has no use beside query"));
   CHECK(OneInUpstream("service: b, listen: 127.0.0.1:1, spiffe_id: 'spiffe://X/y'", "spiffe_id: "));
   CHECK(OneInUpstream("service: b, listen: 127.0.0.1:1, socket_mode: '0600'",
                       "belongs to an address of unix"));

@@ -205,7 +205,8 @@ const refused = new Table($('refused'), 'Newest first, with what decided', [
 ], (r) => r.id + ' ' + r.time, 'None that is remembered.');
 
 const upstreams = new Table($('upstreams'), 'Those in trouble come first', [
-  {head: 'Upstream', wide: true, show: (u) => [...line(u.name, listens(u)), ...limitLines(u.limits)]},
+  {head: 'Upstream', wide: true, show: (u) => [...line(u.name, [listens(u), u.catalog.select && 'tag ' + u.catalog.select.tag,
+    u.catalog.departed.length && number(u.catalog.departed.length) + ' left'].filter(Boolean).join(' · ')), ...limitLines(u.limits)]},
   {head: 'State', show: (u) => u.trouble ? [mark('fair', 'in trouble'), ['under', u.trouble]] : [mark('good', 'ok')]},
   {head: 'Endpoints', wide: true, show: (u) => u.endpoints.length ? u.endpoints.flatMap(endpointLines)
       .concat(u.endpoint_count > u.endpoints.length ? [['under', 'and ' + number(u.endpoint_count - u.endpoints.length) + ' more']] : []) : '–'},
