@@ -43,13 +43,15 @@ class Envoy:
     Faults: certificate=False shows none; identity=(cert_pem, key_pem) another leaf; roots=PEM others;
     expect=URI demands that server identity; alpn=[...]; sni=NAME. tags=True names and tags its statistics as Consul
     1.21 has them. eject_one=True lets outlier detection eject an endpoint where ten percent of them are less than one.
+    eds=True reads the endpoints from a file, which set_endpoints rewrites as a control plane would.
     """
 
     kind = "envoy"
 
     def __init__(self, case, consul, service, app=None, upstream=None, endpoints=None, tls=None, alpn=None,
                  certificate=True, identity=None, roots=None, expect=None, sni=None, listen=None,
-                 intentions=True, tags=False, eject_one=False):
+                 intentions=True, tags=False, eject_one=False, eds=False):
+        self.eds = eds
         self.case, self.consul, self.service, self.tags = case, consul, service, tags
         self.outliers = {"always_eject_one_host": True} if eject_one else {}
         self.identity, self.roots = identity, roots
@@ -58,6 +60,7 @@ class Envoy:
         self.folder = case.directory / f"envoy-{service}-{self.port}"
         self.folder.mkdir()
         self._written, self._version = {}, 0
+        self._cluster = None
         self.refresh()
         common = {"tls_params": {}}
         if tls:
@@ -109,20 +112,28 @@ class Envoy:
         self._write("roots", {"validation_context": {
             "trusted_ca": {"inline_string": self.roots or self.consul.roots_pem()}}})
 
-    def _write(self, name, secret):
-        if self._written.get(name) == secret:
+    def _write(self, name, resource, kind="extensions.transport_sockets.tls.v3.Secret"):
+        if self._written.get(name) == resource:
             return
         self._version += 1
         scratch = self.folder / f".{name}.new"
         with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            named = {} if "cluster_name" in resource else {"name": name}
             json.dump({"version_info": str(self._version),
-                       "resources": [{"@type": TLS + "Secret", "name": name, **secret}]}, file)
+                       "resources": [{"@type": TYPE + kind, **named, **resource}]}, file)
         os.rename(scratch, self.folder / f"{name}.json")
-        self._written[name] = secret
+        self._written[name] = resource
 
     def _secret(self, name):
-        return {"name": name, "sds_config": {"resource_api_version": "V3", "path_config_source": {
-            "path": str(self.folder / f"{name}.json"), "watched_directory": {"path": str(self.folder)}}}}
+        return {"name": name, "sds_config": self._file(name)}
+
+    def _file(self, name):
+        return {"resource_api_version": "V3", "path_config_source": {
+            "path": str(self.folder / f"{name}.json"), "watched_directory": {"path": str(self.folder)}}}
+
+    def set_endpoints(self, addresses):
+        """set_endpoints has the upstream's instances be these from now on."""
+        self._write("endpoints", assignment(self._cluster, addresses), "config.endpoint.v3.ClusterLoadAssignment")
 
     # Listeners and clusters.
 
@@ -176,6 +187,11 @@ class Envoy:
                    "load_assignment": assignment(sni, addresses),
                    "transport_socket": {"name": "tls", "typed_config": {
                        "@type": TLS + "UpstreamTlsContext", "common_tls_context": common, "sni": sni}}}
+        if self.eds:
+            self._cluster = sni
+            self.set_endpoints(addresses)
+            del cluster["load_assignment"]
+            cluster.update(type="EDS", eds_cluster_config={"eds_config": self._file("endpoints")})
         return listener, cluster
 
     # What it says of itself.

@@ -25,10 +25,10 @@ def programs():
 
 
 class Postgres:
-    """A server on 127.0.0.1, at a port of ours. It refuses to run as root: then it runs as the user that its package
-    made, or as nobody."""
+    """A server on 127.0.0.1, at a port of ours, or a hot standby that follows another of them (replica_of). It refuses to
+    run as root: then it runs as the user that its package made, or as nobody."""
 
-    def __init__(self, case):
+    def __init__(self, case, replica_of=None):
         self.programs = programs()
         if not self.programs:
             raise check.Skip("no PostgreSQL; tests/setup --postgres installs it")
@@ -37,15 +37,19 @@ class Postgres:
         case.undo(lambda: shutil.rmtree(self.directory, ignore_errors=True))
         as_user = self._user()
         data = self.directory / "data"
-        made = subprocess.run([self.programs / "initdb", "-D", data, "-A", "trust", "-U", USER, "--no-sync",
-                               "--locale=C", "--encoding=UTF8"], capture_output=True, text=True, cwd=self.directory,
+        if replica_of:
+            words = ["pg_basebackup", "-D", data, "-h", "127.0.0.1", "-p", str(replica_of.port), "-U", USER, "--no-sync",
+                     "--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast"]
+        else:
+            words = ["initdb", "-D", data, "-A", "trust", "-U", USER, "--no-sync", "--locale=C", "--encoding=UTF8"]
+        made = subprocess.run([self.programs / words[0], *words[1:]], capture_output=True, text=True, cwd=self.directory,
                               check=False, **as_user)
-        check.equal(made.returncode, 0, f"initdb: {made.stdout}{made.stderr}")
+        check.equal(made.returncode, 0, f"{words[0]}: {made.stdout}{made.stderr}")
         self.process = Process(case, [self.programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", self.port,
                                       "-k", self.directory, "-c", "fsync=off", "-c", "max_connections=200"],
                                "postgres", cwd=self.directory, **as_user)
         case.undo(self._stop)
-        self.process.wait_log("database system is ready to accept connections", 20)
+        self.process.wait_log("database system is ready to accept (read-only )?connections", 20)
 
     def _user(self):
         if os.geteuid() != 0:
@@ -65,6 +69,10 @@ class Postgres:
     def pgbench(self, port, *words):
         """pgbench is a command line for that port, the server's own or a sidecar's."""
         return [self.programs / "pgbench", *words, "-h", "127.0.0.1", "-p", str(port), "-U", USER, DATABASE]
+
+    def promote(self):
+        """promote makes a standby a primary."""
+        check.equal(self.query("select pg_promote()"), [("t",)], "pg_promote")
 
     def query(self, text):
         """query asks the server itself, past all sidecars."""
