@@ -2,6 +2,11 @@
 
 namespace mooring::data {
 
+AttemptFailure ClosedEarly() {
+  return {CloseReason::kClosedEarly,
+          "it proved itself and closed, within early_close and without a byte"};
+}
+
 void ReportFailure(Host& host, const std::string& listener, Upstream& upstream, const Lease& lease,
                    net::MonotonicTime began, const AttemptFailure& failure) {
   const std::string endpoint = lease.endpoint().address.Text();

@@ -22,6 +22,9 @@ struct AttemptFailure {
   }
 };
 
+// ClosedEarly is that of an instance that has proven itself and ended it within early_close.
+AttemptFailure ClosedEarly();
+
 // ReportFailure tells the log, the counters, the endpoint's history and the balancer of an attempt
 // for a client, which began then. `listener` is the upstream's. Loop thread.
 void ReportFailure(Host& host, const std::string& listener, Upstream& upstream, const Lease& lease,

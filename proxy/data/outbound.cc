@@ -9,12 +9,6 @@
 #include "proxy/data/leg_failure.h"
 
 namespace mooring::data {
-namespace {
-
-constexpr char kClosedEarly[] =
-    "it proved itself and closed, within early_close and without a byte";
-
-}  // namespace
 
 Outbound::Outbound(Host& host, std::string upstream, net::UniqueFd&& app,
                    const net::SocketAddress& peer)
@@ -152,7 +146,8 @@ void Outbound::OnFirstAnswer() {
     case net::Stream::ReadStatus::kTruncated: break;
   }
   if (result.status != net::Stream::ReadStatus::kData && IsEarly()) {
-    TryAnother(CloseReason::kClosedEarly, kClosedEarly);
+    const AttemptFailure failure = ClosedEarly();
+    TryAnother(failure.reason, failure.detail);
   } else {
     StartRelay(result);
   }
@@ -202,8 +197,7 @@ void Outbound::ReportFound() noexcept {
     return;
   }
   try {
-    ReportFailure(host_, upstream_, *found_->upstream, found_->lease, found_->began,
-                  {CloseReason::kClosedEarly, kClosedEarly});
+    ReportFailure(host_, upstream_, *found_->upstream, found_->lease, found_->began, ClosedEarly());
   } catch (...) {  // no memory for a line
   }
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "proxy/data/leg_failure.h"
+
 namespace mooring::data {
 namespace {
 
@@ -26,11 +28,27 @@ void Probe::Begin() {
 }
 
 void Probe::OnProven(Attempt& attempt) {
-  upstream_->ReportProbe(attempt.lease(), LoadBalancer::Outcome::kProven, attempt.began(),
-                         attempt.proven_at());
-  // Closing a socket that holds unread bytes, such as tickets, would be a reset.
+  stage_ = Stage::kProven;
   proven_ = attempt.TakeStream();
   proven_->SetObserver(this);
+  const net::milliseconds early = upstream_->rules()->early_close;
+  if (early.count() == 0) {
+    Succeed();
+    return;
+  }
+  time_.Start(std::min(early, kLongest));
+  if (proven_->BufferedInput()) OnReadable(*proven_);
+}
+
+void Probe::ReportProven() noexcept {
+  upstream_->ReportProbe(attempt_.lease(), LoadBalancer::Outcome::kProven, attempt_.began(),
+                         attempt_.proven_at());
+}
+
+void Probe::Succeed() {
+  stage_ = Stage::kClosing;
+  ReportProven();
+  // Closing a socket that holds unread bytes, such as tickets, would be a reset.
   proven_->Finish();
   proven_->BeginDiscard();
   time_.Start(kClosing);
@@ -53,18 +71,47 @@ void Probe::OnFailed(Attempt& attempt, const AttemptFailure& failure) {
 }
 
 void Probe::OnReadable(net::Stream& stream) {
-  if (stream.Discard()) owner_.OnOver(*this);
+  if (stage_ == Stage::kClosing) {
+    if (stream.Discard()) owner_.OnOver(*this);
+    return;
+  }
+  if (stage_ != Stage::kProven) return;
+  switch (stream.Read().status) {
+    case net::Stream::ReadStatus::kAgain: return;
+    case net::Stream::ReadStatus::kData: Succeed(); return;
+    case net::Stream::ReadStatus::kFailed:
+      OnFailed(attempt_, {ReasonOf(stream, Reached::kProven), DetailOf(stream, Reached::kProven)});
+      return;
+    case net::Stream::ReadStatus::kEnd:
+    case net::Stream::ReadStatus::kTruncated: OnFailed(attempt_, ClosedEarly()); return;
+  }
 }
 
 void Probe::OnDrained(net::Stream&) {}
 
-void Probe::OnBroken(net::Stream&) { owner_.OnOver(*this); }
+void Probe::OnBroken(net::Stream& stream) {
+  if (stage_ == Stage::kProven) {
+    OnBrokenOff(stream);
+  } else {
+    owner_.OnOver(*this);
+  }
+}
 
-void Probe::OnTimeOver() {
-  if (proven_) {
+void Probe::OnBrokenOff(net::Stream& stream) {
+  AttemptFailure failure{ReasonOf(stream, Reached::kProven), DetailOf(stream, Reached::kProven)};
+  if (failure.reason == CloseReason::kDenied) {  // there is nothing wrong with it
+    ReportProven();
     owner_.OnOver(*this);
   } else {
-    OnFailed(attempt_, attempt_.Expire("in time"));
+    OnFailed(attempt_, failure);
+  }
+}
+
+void Probe::OnTimeOver() {
+  switch (stage_) {
+    case Stage::kTrying: OnFailed(attempt_, attempt_.Expire("in time")); return;
+    case Stage::kProven: Succeed(); return;
+    case Stage::kClosing: owner_.OnOver(*this); return;
   }
 }
 

@@ -1,8 +1,9 @@
 // Probe: one attempt at an endpoint that no client waits for. Its result is whether the endpoint
 // proves who it is.
 //
-// What was proven is ended at once, cleanly and without a byte. The sidecar there sees a caller who
-// comes and goes, and so does its app. Owned by Probes; its loop's thread.
+// What was proven is ended cleanly and without a byte: at once, or where early_close is set after
+// that time, for who ends it before has failed. The sidecar there sees a caller who comes and goes,
+// and so does its app. Owned by Probes; its loop's thread.
 #pragma once
 
 #include <memory>
@@ -41,13 +42,20 @@ class Probe final : public Attempt::Owner, public net::StreamObserver {
   void OnBroken(net::Stream& stream) override;
 
   void OnTimeOver();
+  void ReportProven() noexcept;
+  // Succeed reports the proof, and ends what was proven.
+  void Succeed();
+  // OnBrokenOff: what was proven has failed, before its time was over.
+  void OnBrokenOff(net::Stream& stream);
 
   Host& host_;
   Owner& owner_;
   const std::shared_ptr<Upstream> upstream_;
-  net::Timer time_;  // for the proof, then for the peer's own close
+  enum class Stage { kTrying, kProven, kClosing };
+  Stage stage_ = Stage::kTrying;
+  net::Timer time_;  // of the stage: for the proof, early_close, for the peer's own close
   Attempt attempt_;
-  std::unique_ptr<net::Stream> proven_;  // while it closes
+  std::unique_ptr<net::Stream> proven_;  // from kProven on
 };
 
 }  // namespace mooring::data

@@ -112,6 +112,27 @@ TEST_CASE("probe: one that fails ejects once more, and no attempt of a client is
             .value() == 0);
 }
 
+TEST_CASE("probe: where early_close is set, who ends it before has failed") {
+  test::Sidecars sidecars;
+  test::Clock clock;
+  World world(sidecars.IdentityOf(sidecars.web_leaf),
+              {net::SocketAddress::LocalOf(sidecars.in.get()), Refusing()});
+  auto rules = std::make_shared<UpstreamRules>(*world.upstream->rules());
+  rules->early_close = 100ms;
+  world.upstream->Use(rules);
+  bool good = true;
+  SUBCASE("its app is there") {}
+  SUBCASE("its app is not") {
+    good = false;
+    sidecars.TellService(Refusing());
+  }
+  world.Eject(clock);
+  CHECK(world.probes().BeginDue(world.upstream));
+  test::RunUntil(world.loop(), [&] { return world.History(0).in_flight() == 0; });
+  CHECK(world.History(0).ejection().out() != good);
+  CHECK(world.History(0).ejection().probes_failed() == (good ? 0 : 1));
+}
+
 TEST_CASE("probes: so many are under way at most, and none is after their end") {
   test::Sidecars sidecars;
   auto silent = net::Listen(test::Loopback());

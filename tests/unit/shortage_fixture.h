@@ -127,9 +127,10 @@ struct Sidecars {
     snapshot->upstreams["db"] = std::move(rules);
     return snapshot;
   }
-  void TellService() {
+  void TellService() { TellService(app.address()); }
+  void TellService(const net::SocketAddress& local_app) {
     auto rules = std::make_shared<data::InboundRules>();
-    rules->local_app = {app.address()};
+    rules->local_app = {local_app};
     auto snapshot = std::make_shared<data::Snapshot>();
     snapshot->identity = IdentityOf(db_leaf);
     snapshot->intentions = std::make_shared<const authz::IntentionSet>();
