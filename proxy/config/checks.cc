@@ -1,6 +1,7 @@
 #include "proxy/config/checks.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <filesystem>
 #include <string_view>
 #include <utility>
@@ -10,12 +11,43 @@
 namespace mooring::config {
 namespace {
 
-constexpr std::pair<std::string_view, Balance> kBalances[] = {
-    {"least_connections", Balance::kLeastConnections},
-    {"least_time", Balance::kLeastTime},
-    {"round_robin", Balance::kRoundRobin},
-    {"random", Balance::kRandom},
-    {"sticky", Balance::kSticky}};
+// Names are the words for the values of a setting, as people write them.
+template <typename T, std::size_t N>
+using Names = std::pair<std::string_view, T>[N];
+
+template <typename T, std::size_t N>
+Result<T> ValueOf(const Names<T, N>& names, std::string_view text) {
+  std::string all;
+  for (std::size_t i = 0; i < N; ++i) {
+    if (text == names[i].first) return names[i].second;
+    all += i == 0 ? "" : i + 1 < N ? ", " : N == 2 ? " nor " : " and ";
+    all += names[i].first;
+  }
+  return Invalid("\"" + authz::Shortened(text) + (N == 2 ? "\" is neither " : "\" is none of ") +
+                 all);
+}
+
+template <typename T, std::size_t N>
+std::string NameOf(const Names<T, N>& names, const T& value) {
+  for (const auto& [name, known] : names) {
+    if (value == known) return std::string(name);
+  }
+  return {};
+}
+
+constexpr Names<OnRevoke, 2> kOnRevoke = {{"close", OnRevoke::kClose}, {"keep", OnRevoke::kKeep}};
+constexpr Names<NoEndpoint, 2> kNoEndpoint = {{"refuse", NoEndpoint::kRefuse},
+                                              {"reset", NoEndpoint::kReset}};
+constexpr Names<OnDeparture, 2> kOnDeparture = {{"close", OnDeparture::kClose},
+                                                {"keep", OnDeparture::kKeep}};
+constexpr Names<bool, 2> kOnOff = {{"on", true}, {"off", false}};
+constexpr Names<log::Format, 2> kLogFormats = {{"text", log::Format::kText},
+                                               {"json", log::Format::kJson}};
+constexpr Names<Balance, 5> kBalances = {{"least_connections", Balance::kLeastConnections},
+                                         {"least_time", Balance::kLeastTime},
+                                         {"round_robin", Balance::kRoundRobin},
+                                         {"random", Balance::kRandom},
+                                         {"sticky", Balance::kSticky}};
 
 bool StaysHere(const net::Address& address) {
   return address.IsLoopback() || address.host == "localhost";  // RFC 6761 6.3
@@ -90,62 +122,25 @@ Result<std::string> ParseAdvertise(std::string_view text) {
   return host;
 }
 
-Result<OnRevoke> ParseOnRevoke(std::string_view text) {
-  if (text == "close") return OnRevoke::kClose;
-  if (text == "keep") return OnRevoke::kKeep;
-  return Invalid("\"" + authz::Shortened(text) + "\" is neither close nor keep");
-}
+Result<OnRevoke> ParseOnRevoke(std::string_view text) { return ValueOf(kOnRevoke, text); }
 
-std::string OnRevokeText(const OnRevoke& policy) {
-  return policy == OnRevoke::kClose ? "close" : "keep";
-}
+std::string OnRevokeText(const OnRevoke& policy) { return NameOf(kOnRevoke, policy); }
 
-Result<NoEndpoint> ParseNoEndpoint(std::string_view text) {
-  if (text == "refuse") return NoEndpoint::kRefuse;
-  if (text == "reset") return NoEndpoint::kReset;
-  return Invalid("\"" + authz::Shortened(text) + "\" is neither refuse nor reset");
-}
+Result<NoEndpoint> ParseNoEndpoint(std::string_view text) { return ValueOf(kNoEndpoint, text); }
 
-std::string NoEndpointText(const NoEndpoint& policy) {
-  return policy == NoEndpoint::kRefuse ? "refuse" : "reset";
-}
+std::string NoEndpointText(const NoEndpoint& policy) { return NameOf(kNoEndpoint, policy); }
 
-Result<OnDeparture> ParseOnDeparture(std::string_view text) {
-  if (text == "close") return OnDeparture::kClose;
-  if (text == "keep") return OnDeparture::kKeep;
-  return Invalid("\"" + authz::Shortened(text) + "\" is neither close nor keep");
-}
+Result<OnDeparture> ParseOnDeparture(std::string_view text) { return ValueOf(kOnDeparture, text); }
 
-std::string OnDepartureText(const OnDeparture& policy) {
-  return policy == OnDeparture::kClose ? "close" : "keep";
-}
+std::string OnDepartureText(const OnDeparture& policy) { return NameOf(kOnDeparture, policy); }
 
-Result<bool> ParseOnOff(std::string_view text) {
-  if (text == "on") return true;
-  if (text == "off") return false;
-  return Invalid("\"" + authz::Shortened(text) + "\" is neither on nor off");
-}
+Result<bool> ParseOnOff(std::string_view text) { return ValueOf(kOnOff, text); }
 
-std::string OnOffText(const bool& on) { return on ? "on" : "off"; }
+std::string OnOffText(const bool& on) { return NameOf(kOnOff, on); }
 
-Result<Balance> ParseBalance(std::string_view text) {
-  std::string names;
-  for (const auto& [name, balance] : kBalances) {
-    if (text == name) return balance;
-    names += (names.empty()                               ? ""
-              : balance == std::rbegin(kBalances)->second ? " and "
-                                                          : ", ") +
-             std::string(name);
-  }
-  return Invalid("\"" + authz::Shortened(text) + "\" is none of " + names);
-}
+Result<Balance> ParseBalance(std::string_view text) { return ValueOf(kBalances, text); }
 
-std::string BalanceText(const Balance& balance) {
-  for (const auto& [name, known] : kBalances) {
-    if (balance == known) return std::string(name);
-  }
-  return {};
-}
+std::string BalanceText(const Balance& balance) { return NameOf(kBalances, balance); }
 
 Status CheckTag(std::string_view tag) {
   if (tag.empty()) return Invalid("\"\" is no tag; name one, or leave it out");
@@ -191,15 +186,9 @@ Status CheckAdmin(const Settings& settings, std::string_view metrics, std::strin
                  std::string(metrics) + "; " + std::string(allow) + " allows it");
 }
 
-Result<log::Format> ParseLogFormat(std::string_view text) {
-  if (text == "text") return log::Format::kText;
-  if (text == "json") return log::Format::kJson;
-  return Invalid("\"" + authz::Shortened(text) + "\" is neither text nor json");
-}
+Result<log::Format> ParseLogFormat(std::string_view text) { return ValueOf(kLogFormats, text); }
 
-std::string LogFormatText(const log::Format& format) {
-  return format == log::Format::kJson ? "json" : "text";
-}
+std::string LogFormatText(const log::Format& format) { return NameOf(kLogFormats, format); }
 
 Result<std::string> ParseAccessLog(std::string_view text) {
   if (text == "off" || text == "stdout" || text == "journald" ||
