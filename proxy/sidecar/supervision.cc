@@ -80,11 +80,12 @@ void Supervision::Tell(bool ready, const std::string& state) {
   if (first) add("READY=1");
   if (state != told_) add("STATUS=" + OneLine(state));
   const bool waits = ends_ || (!ready && !ready_);
-  if (waits && (!asked_at_ || loop_.now() - *asked_at_ >= kAskEvery)) add(kMoreTime);
+  const bool asks = waits && (!asked_at_ || loop_.now() - *asked_at_ >= kAskEvery);
+  if (asks) add(kMoreTime);
   if (lines.empty() || !socket_.Send(lines)) return;  // it is said again a moment later
   ready_ = ready_ || first;
   told_ = state;
-  if (waits && lines.ends_with(kMoreTime)) asked_at_ = loop_.now();
+  if (asks) asked_at_ = loop_.now();
 }
 
 void Supervision::Ends() {
