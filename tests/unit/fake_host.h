@@ -11,6 +11,21 @@
 
 namespace mooring::test {
 
+// EndpointsAt are endpoints at these addresses that have to prove to be `identity`. They have no
+// histories yet.
+inline std::vector<data::Endpoint> EndpointsAt(
+    const std::vector<net::SocketAddress>& addresses,
+    const std::shared_ptr<const authz::ServiceId>& identity) {
+  std::vector<data::Endpoint> endpoints;
+  for (const net::SocketAddress& address : addresses) {
+    data::Endpoint endpoint;
+    endpoint.address = address;
+    endpoint.identity = identity;
+    endpoints.push_back(std::move(endpoint));
+  }
+  return endpoints;
+}
+
 class FakeHost : public data::Host {
  public:
   virtual ~FakeHost() = default;

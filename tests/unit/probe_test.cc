@@ -32,12 +32,7 @@ class World final : public test::FakeHost {
     rules->identity = std::make_shared<const authz::ServiceId>(tls::ends::Service("db"));
     rules->probe_interval = probe_interval;
     rules->outliers = std::make_shared<Outliers>();
-    for (const net::SocketAddress& address : addresses) {
-      Endpoint endpoint;
-      endpoint.address = address;
-      endpoint.identity = rules->identity;
-      rules->endpoints.push_back(std::move(endpoint));
-    }
+    rules->endpoints = test::EndpointsAt(addresses, rules->identity);
     histories_.Attach(&rules->endpoints);
     auto snapshot = std::make_shared<Snapshot>();
     snapshot->identity = identity;

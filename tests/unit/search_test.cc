@@ -49,12 +49,7 @@ class World final : public test::FakeHost, public Search::Owner {
     rules->attempts = attempts;
     rules->retries = retries;
     rules->identity = std::make_shared<const authz::ServiceId>(tls::ends::Service("db"));
-    for (const net::SocketAddress& address : addresses) {
-      Endpoint endpoint;
-      endpoint.address = address;
-      endpoint.identity = rules->identity;
-      rules->endpoints.push_back(std::move(endpoint));
-    }
+    rules->endpoints = test::EndpointsAt(addresses, rules->identity);
     histories.Attach(&rules->endpoints);
     auto snapshot = std::make_shared<Snapshot>();
     snapshot->identity = identity;
