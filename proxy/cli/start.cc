@@ -15,6 +15,7 @@
 
 #include "proxy/cli/memory_guard.h"
 #include "proxy/log/log.h"
+#include "proxy/net/inherited.h"
 #include "proxy/net/loop.h"
 #include "proxy/sidecar/sidecar.h"
 
@@ -34,6 +35,8 @@ void GrowStack() {
 }
 
 int Run(config::Settings settings) {
+  net::Inherited inherited;
+  inherited.AddFromManager();
   const bool guarded = settings.allow_core || GuardMemory();
   const std::string refused = guarded ? std::string() : std::strerror(errno);
   log::Log log(settings.log_level, settings.log_json);
@@ -50,7 +53,7 @@ int Run(config::Settings settings) {
   {
     net::Loop loop;
     {
-      sidecar::Sidecar sidecar(loop, log, std::move(settings));
+      sidecar::Sidecar sidecar(loop, log, std::move(settings), std::move(inherited));
       code = sidecar.Run();
     }
     // Nobody handles them any more, and all that is left is the rest of the log, which takes a

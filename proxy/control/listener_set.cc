@@ -15,33 +15,55 @@ namespace mooring::control {
 namespace {
 constexpr net::RetryPause::Bounds kRetryBind{net::milliseconds(250), net::milliseconds(2'000)};
 
-bool CanRefuse(const net::Address& address) {
-  return address.kind != net::Address::Kind::kUnix && address.port != 0;
-}
-
 }  // namespace
 
+// GivenBack returns an inherited socket that could not be put to use: the next try finds it again.
+class ListenerSet::GivenBack final {
+ public:
+  GivenBack(net::Inherited& to, net::Inherited::Socket socket)
+      : to_(to), socket_(std::move(socket)) {}
+  ~GivenBack() {
+    if (socket_.inherited) to_.Return(std::move(socket_));
+  }
+  GivenBack(const GivenBack&) = delete;
+  GivenBack& operator=(const GivenBack&) = delete;
+  const net::Inherited::Socket* operator->() const { return &socket_; }
+  net::Inherited::Socket Keep() { return std::move(socket_); }
+
+ private:
+  net::Inherited& to_;
+  net::Inherited::Socket socket_;
+};
+
+bool ListenerSet::Entry::CanRefuse() const {
+  return wanted.address.kind != net::Address::Kind::kUnix && wanted.address.port != 0 &&
+         !socket.HeldByUnit();
+}
+
+void ListenerSet::Entry::RemoveFile() const {
+  if (socket.fd && wanted.address.kind == net::Address::Kind::kUnix && !socket.HeldByUnit())
+    unlink(wanted.address.path.c_str());
+}
+
 bool ListenerSet::Entry::AsWanted() const {
-  return refuses_since.has_value() == !refuses_for.empty() || !CanRefuse(wanted.address);
+  const bool refuse = !refuses_for.empty() && CanRefuse();
+  return refuses_since.has_value() == refuse;
 }
 
 ListenerSet::ListenerSet(net::Loop& loop, log::Log& log,
-                         const std::vector<data::ServiceHost*>& hosts, OnFailed on_failed,
-                         std::function<void()> on_open)
+                         const std::vector<data::ServiceHost*>& hosts, net::Inherited& inherited,
+                         OnFailed on_failed, std::function<void()> on_open)
     : loop_(loop),
       log_(log),
       hosts_(hosts),
+      inherited_(inherited),
       on_failed_(std::move(on_failed)),
       on_open_(std::move(on_open)),
       resolver_(loop),
       retry_(loop, [this] { Retry(); }) {}
 
 ListenerSet::~ListenerSet() {
-  for (auto& [name, entry] : entries_) {
-    if (entry.fd && entry.wanted.address.kind == net::Address::Kind::kUnix) {
-      unlink(entry.wanted.address.path.c_str());
-    }
-  }
+  for (const auto& [name, entry] : entries_) entry.RemoveFile();
 }
 
 void ListenerSet::Update(const std::map<std::string, Wanted>& wanted) {
@@ -98,11 +120,12 @@ void ListenerSet::Resolved(const std::string& name, std::uint64_t id,
 
 Status ListenerSet::Bind(const std::string& name, const std::vector<net::SocketAddress>& found,
                          Entry* entry) {
-  auto fd = net::ListenAny(entry->wanted.address, found);
-  if (!fd) return fd.error();
+  auto opened = inherited_.Open(entry->wanted.address, found);
+  if (!opened) return opened.error();
+  GivenBack socket(inherited_, std::move(*opened));
   std::vector<net::UniqueFd> shares;
   for (std::size_t i = 0; i < hosts_.size(); ++i) {
-    net::UniqueFd share(fcntl(fd->get(), F_DUPFD_CLOEXEC, 0));
+    net::UniqueFd share(fcntl(socket->fd.get(), F_DUPFD_CLOEXEC, 0));
     if (!share) {
       return Error{ErrorCode::kUnavailable, "cannot listen on " + entry->wanted.address.Text() +
                                                 ": " + std::strerror(errno)};
@@ -111,16 +134,22 @@ Status ListenerSet::Bind(const std::string& name, const std::vector<net::SocketA
   }
   // All that needs memory comes first: a listener that is open for some workers only, or for none,
   // would look open.
-  std::string bound_to = net::SocketAddress::LocalOf(fd->get()).Text();
+  std::string bound_to = net::SocketAddress::LocalOf(socket->fd.get()).Text();
   std::vector<std::unique_ptr<net::Task>> tasks;
   for (std::size_t i = 0; i < hosts_.size(); ++i) {
     tasks.push_back(hosts_[i]->MakeListenerTask(name, entry->wanted.kind, std::move(shares[i])));
   }
-  entry->fd = std::move(*fd);
+  entry->socket = socket.Keep();
   entry->error.clear();
   entry->bound = std::move(bound_to);
   for (std::size_t i = 0; i < hosts_.size(); ++i) hosts_[i]->Post(std::move(tasks[i]));
+  // One that has refused until now does so on, or takes clients again: Follow.
+  if (!net::Listens(entry->socket.fd.get())) entry->refuses_since = loop_.now();
   log_.Info("control", "listener open", {{"name", name}, {"address", entry->bound}});
+  if (entry->socket.inherited) {
+    log_.Info("control", "its socket was passed to us",
+              {{"name", name}, {"as", entry->socket.name}});
+  }
   return Ok();
 }
 
@@ -133,11 +162,11 @@ void ListenerSet::Refuse(const std::string& name, const std::string& why) {
 }
 
 Status ListenerSet::Follow(const std::string& name, Entry* entry) {
-  if (!entry->fd) return Ok();
+  if (!entry->socket.fd) return Ok();
   if (entry->AsWanted()) {
     // nothing has to be done
   } else if (!entry->refuses_since) {
-    if (const Status refuses = net::RefuseAt(entry->fd.get()); !refuses) return refuses;
+    if (const Status refuses = net::RefuseAt(entry->socket.fd.get()); !refuses) return refuses;
     entry->refuses_since = loop_.now();
     log_.Warn("control", "listener refuses",
               {{"name", name}, {"address", entry->bound}, {"why", entry->refuses_for}});
@@ -145,7 +174,7 @@ Status ListenerSet::Follow(const std::string& name, Entry* entry) {
     // All that needs memory comes first: what listens and is not looked at would be a dead port.
     std::vector<std::unique_ptr<net::Task>> tasks;
     for (data::ServiceHost* host : hosts_) tasks.push_back(host->MakeResumeTask(name));
-    if (const Status listens = net::ListenAgain(entry->fd.get()); !listens) return listens;
+    if (const Status listens = net::ListenAgain(entry->socket.fd.get()); !listens) return listens;
     for (std::size_t i = 0; i < hosts_.size(); ++i) hosts_[i]->Post(std::move(tasks[i]));
     entry->refuses_since.reset();
     log_.Info("control", "listener takes connections again",
@@ -163,7 +192,7 @@ void ListenerSet::Failed(const std::string& name, Entry* entry, const Error& err
 }
 
 void ListenerSet::Close(const std::string& name, Entry* entry) {
-  if (!entry->fd) return;
+  if (!entry->socket.fd) return;
   // All that needs memory here comes first: what is counted is released.
   std::vector<std::shared_ptr<std::unique_ptr<net::Task>>> tasks;
   for (std::size_t i = 0; i < hosts_.size(); ++i) {
@@ -172,9 +201,10 @@ void ListenerSet::Close(const std::string& name, Entry* entry) {
           if (const auto left = releases.lock(); left && --*left == 0) Retry();
         })));
   }
-  if (entry->wanted.address.kind == net::Address::Kind::kUnix)
-    unlink(entry->wanted.address.path.c_str());
-  entry->fd.Reset();
+  entry->RemoveFile();
+  // A socket unit's stays open there. Whoever connects meanwhile waits for a listener to want it.
+  if (entry->socket.HeldByUnit()) inherited_.Return(std::move(entry->socket));
+  entry->socket = {};
   for (std::size_t i = 0; i < hosts_.size(); ++i) {
     // Runs on the worker; the count is looked at on our loop alone, and only while this object
     // lives.
@@ -188,7 +218,7 @@ void ListenerSet::Close(const std::string& name, Entry* entry) {
 void ListenerSet::Retry() {
   bool all_open = true;
   for (auto& [name, entry] : entries_) {
-    if (!entry.fd) {
+    if (!entry.socket.fd) {
       all_open = false;
       Open(name, &entry);
     } else if (const Status turned = Follow(name, &entry); !turned) {
@@ -220,9 +250,7 @@ void ListenerSet::CloseKind(data::ListenerKind kind, std::function<void()> done)
       ++it;
       continue;
     }
-    if (entry.fd && entry.wanted.address.kind == net::Address::Kind::kUnix) {
-      unlink(entry.wanted.address.path.c_str());
-    }
+    entry.RemoveFile();
     *left += hosts_.size();
     for (data::ServiceHost* host : hosts_) host->PostCloseListener(name, release);
     it = entries_.erase(it);
@@ -232,7 +260,7 @@ void ListenerSet::CloseKind(data::ListenerKind kind, std::function<void()> done)
 
 bool ListenerSet::IsOpen(const std::string& name) const {
   const auto found = entries_.find(name);
-  return found != entries_.end() && found->second.fd;
+  return found != entries_.end() && found->second.socket.fd;
 }
 
 std::optional<net::Address> ListenerSet::AddressOf(const std::string& name) const {
@@ -248,30 +276,31 @@ std::string ListenerSet::ErrorOf(const std::string& name) const {
 
 bool ListenerSet::AllOpen() const {
   return std::all_of(entries_.begin(), entries_.end(),
-                     [](const auto& each) { return static_cast<bool>(each.second.fd); });
+                     [](const auto& each) { return static_cast<bool>(each.second.socket.fd); });
 }
 
 bool ListenerSet::Settled() const {
-  return std::all_of(entries_.begin(), entries_.end(),
-                     [](const auto& each) { return each.second.fd || !each.second.error.empty(); });
+  return std::all_of(entries_.begin(), entries_.end(), [](const auto& each) {
+    return each.second.socket.fd || !each.second.error.empty();
+  });
 }
 
 bool ListenerSet::NoneCanOpen() const {
   return !entries_.empty() && std::all_of(entries_.begin(), entries_.end(), [](const auto& each) {
-    return !each.second.fd && !each.second.error.empty();
+    return !each.second.socket.fd && !each.second.error.empty();
   });
 }
 
 std::uint16_t ListenerSet::BoundPort(const std::string& name) const {
   const auto found = entries_.find(name);
-  if (found == entries_.end() || !found->second.fd) return 0;
-  return net::SocketAddress::LocalOf(found->second.fd.get()).port();
+  if (found == entries_.end() || !found->second.socket.fd) return 0;
+  return net::SocketAddress::LocalOf(found->second.socket.fd.get()).port();
 }
 
 std::vector<ListenerSet::View> ListenerSet::Views() const {
   std::vector<View> views;
   for (const auto& [name, entry] : entries_) {
-    const bool open = static_cast<bool>(entry.fd);
+    const bool open = static_cast<bool>(entry.socket.fd);
     views.push_back({name, open ? entry.bound : entry.wanted.address.Text(), open, entry.error,
                      entry.refuses_since ? entry.refuses_for : std::string(), entry.refuses_since});
   }

@@ -1,6 +1,7 @@
 // ListenerSet: the listening sockets that should be open, and those that are.
 //
-// Sockets are opened here, on the control thread, and shared with the workers. A change opens,
+// Sockets are opened here, or taken of those that were inherited, on the control thread, and shared
+// with the workers. A change opens,
 // moves and closes only what differs. One that cannot be bound is tried again, every two seconds at
 // last, and harms no other. One that is to turn its clients away does so by its socket, which stays
 // bound (net/refusing_port.h). What that means for whoever wants them is the owner's to say, who
@@ -17,6 +18,7 @@
 #include "proxy/data/service_host.h"
 #include "proxy/log/log.h"
 #include "proxy/net/address.h"
+#include "proxy/net/inherited.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/resolver.h"
 #include "proxy/net/retry_pause.h"
@@ -46,7 +48,7 @@ class ListenerSet final {
   using OnFailed = std::function<void(const std::string& name, const Error& error)>;
 
   ListenerSet(net::Loop& loop, log::Log& log, const std::vector<data::ServiceHost*>& hosts,
-              OnFailed on_failed, std::function<void()> on_open);
+              net::Inherited& inherited, OnFailed on_failed, std::function<void()> on_open);
   ~ListenerSet();
   ListenerSet(const ListenerSet&) = delete;
   ListenerSet& operator=(const ListenerSet&) = delete;
@@ -56,8 +58,8 @@ class ListenerSet final {
 
   // Refuse has an open listener refuse whoever connects, for the reason `why`, or take clients
   // again, where it is empty. One that opens later opens so. A listener that is gone or moves
-  // forgets it. A unix socket and a port that the kernel chose cannot do that: they go on taking
-  // clients. What is under way goes on.
+  // forgets it. A unix socket, a port that the kernel chose and a socket unit's cannot do that:
+  // they go on taking clients. What is under way goes on.
   void Refuse(const std::string& name, const std::string& why);
 
   // CloseKind stops accepting on all listeners of a kind for good, after what the kernel has queued
@@ -79,9 +81,10 @@ class ListenerSet final {
   std::vector<View> Views() const;
 
  private:
+  class GivenBack;
   struct Entry {
     Wanted wanted;
-    net::UniqueFd fd;
+    net::Inherited::Socket socket;
     std::string bound;
     std::string error;        // of the last try; empty: open, or not tried yet
     std::string refuses_for;  // what is wanted; empty: it takes clients
@@ -91,6 +94,9 @@ class ListenerSet final {
 
     // AsWanted: while it is open it refuses or takes clients, whichever is wanted.
     bool AsWanted() const;
+    bool CanRefuse() const;
+    // RemoveFile takes the path of a unix socket away, where the socket goes with us.
+    void RemoveFile() const;
   };
 
   void Open(const std::string& name, Entry* entry);
@@ -108,6 +114,7 @@ class ListenerSet final {
   net::Loop& loop_;
   log::Log& log_;
   const std::vector<data::ServiceHost*>& hosts_;
+  net::Inherited& inherited_;
   const OnFailed on_failed_;
   const std::function<void()> on_open_;
   net::Resolver resolver_;

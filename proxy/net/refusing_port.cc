@@ -73,6 +73,12 @@ class Guard final {
 
 }  // namespace
 
+bool Listens(int fd) {
+  int listens = 0;
+  socklen_t length = sizeof listens;
+  return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) == 0 && listens != 0;
+}
+
 Status RefuseAt(int fd) {
   if (!Set(fd, SO_REUSEADDR, 0)) return Failed(fd, "refuse", errno);
   if (shutdown(fd, SHUT_RD) == 0) return Ok();

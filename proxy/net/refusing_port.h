@@ -27,4 +27,7 @@ Status RefuseAt(int fd);
 // ListenAgain undoes it. On an error the socket refuses as before, and the port is ours.
 Status ListenAgain(int fd);
 
+// Listens: it does not refuse.
+bool Listens(int fd);
+
 }  // namespace mooring::net

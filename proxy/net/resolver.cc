@@ -29,14 +29,13 @@ Resolver::~Resolver() = default;
 
 void Resolver::Resolve(const Address& address, Callback callback) {
   if (address.kind == Address::Kind::kUnix || address.IsIpLiteral()) {
-    loop_.Defer([alive = std::weak_ptr<bool>(alive_), address, callback = std::move(callback)] {
-      if (alive.expired()) return;
-      auto literal = SocketAddress::FromLiteral(address);
-      if (!literal) {
-        callback(literal.error());
-      } else {
-        callback(std::vector<SocketAddress>{*literal});
-      }
+    // Made now: an answer that there is no memory for later would never come.
+    auto literal = SocketAddress::FromLiteral(address);
+    auto found = literal ? Result<std::vector<SocketAddress>>(std::vector{*literal})
+                         : Result<std::vector<SocketAddress>>(literal.error());
+    loop_.Defer([alive = std::weak_ptr<bool>(alive_), found = std::move(found),
+                 callback = std::move(callback)]() mutable {
+      if (!alive.expired()) callback(std::move(found));
     });
     return;
   }

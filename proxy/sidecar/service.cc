@@ -121,9 +121,11 @@ void Service::ProbePublic() {
   // holds it is worth knowing at the start.
   const net::Address address = *config_->public_listen;
   probe_ = std::make_unique<net::Resolver>(loop_);
-  ListenOnce(*probe_, address, [this, address](const Result<net::UniqueFd>& opened) {
+  ListenOnce(*probe_, shared_.inherited, address, [this, address](auto opened) {
     if (!opened) {
       CannotStart(Placed(kPublic, opened.error().message));
+    } else if (opened->inherited) {
+      shared_.inherited.Return(std::move(*opened));
     } else if (address.kind == net::Address::Kind::kUnix) {
       unlink(address.path.c_str());
     }

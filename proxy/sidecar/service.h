@@ -37,6 +37,7 @@
 #include "proxy/control/watch.h"
 #include "proxy/data/service_host.h"
 #include "proxy/log/log.h"
+#include "proxy/net/inherited.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/resolver.h"
 #include "proxy/net/retry_pause.h"
@@ -73,6 +74,7 @@ class Service final {
   struct Shared {
     net::Loop& loop;
     const config::Settings& settings;         // the process's part of them
+    net::Inherited& inherited;                // listening sockets that are there already
     std::shared_ptr<state::DiskThread> disk;  // null: no state is kept
     control::AgentLink* link = nullptr;       // null: no service needs the agent
     net::MonotonicTime started_at{};          // the process

@@ -114,7 +114,7 @@ void Service::Open() {
 
 void Service::OpenAll() {
   listeners_ = std::make_unique<ListenerSet>(
-      loop_, log_, hosts_,
+      loop_, log_, hosts_, shared_.inherited,
       [this](const std::string& name, const Error& error) { OnListenerFailed(name, error); },
       [this] {
         cannot_start_.clear();

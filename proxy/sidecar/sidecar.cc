@@ -18,10 +18,12 @@ constexpr milliseconds kEndAnyway{5'000};
 
 }  // namespace
 
-Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings)
+Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings,
+                 net::Inherited inherited)
     : loop_(loop),
       log_(log),
       settings_(std::move(settings)),
+      inherited_(std::move(inherited)),
       started_at_(loop.now()),
       tick_(loop, [this] { Tick(); }),
       end_anyway_(loop, [this] { Exit(0); }) {
@@ -67,7 +69,19 @@ void Sidecar::Tick() {
     loop_.Attend(this, [&service] { service->Tick(); });
   }
   loop_.Attend(this, [this] { SayAccessLog(); });
+  loop_.Attend(this, [this] { SayLeft(); });
   loop_.Attend(this, [this] { TellManager(); });
+}
+
+void Sidecar::SayLeft() {
+  // Until all is ready it may be wanted yet.
+  if (left_said_ || draining_ || !NotReady().empty()) return;
+  for (const std::string& one : inherited_.Left()) {
+    log_.Warn("sidecar", "a socket that was passed to us is not used",
+              {{"why", one + " is no listener's address: whoever connects there waits; take it out "
+                             "of the socket unit, or have a listener there"}});
+  }
+  left_said_ = true;
 }
 
 void Sidecar::TellManager() {

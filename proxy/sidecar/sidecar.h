@@ -19,6 +19,7 @@
 #include "proxy/data/lister.h"
 #include "proxy/data/worker.h"
 #include "proxy/log/log.h"
+#include "proxy/net/inherited.h"
 #include "proxy/net/lag_meter.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/resolver.h"
@@ -32,7 +33,8 @@ namespace mooring::sidecar {
 
 class Sidecar final : public net::Keeper, public Service::Owner {
  public:
-  Sidecar(net::Loop& loop, log::Log& log, config::Settings settings);
+  // `inherited` is what the process was given at its start.
+  Sidecar(net::Loop& loop, log::Log& log, config::Settings settings, net::Inherited inherited);
   ~Sidecar();
   Sidecar(const Sidecar&) = delete;
   Sidecar& operator=(const Sidecar&) = delete;
@@ -118,17 +120,20 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   bool WorkersTurn(net::milliseconds within) const;
   void OnHangup();
   void SayAccessLog();  // what is missing there
+  void SayLeft();       // which inherited socket nobody wants
 
   net::Loop& loop_;
   log::Log& log_;
   const config::Settings settings_;
+  net::Inherited inherited_;
   bool draining_ = false;
+  bool left_said_ = false;
   bool exiting_ = false;
   int exit_code_ = 0;
   const net::MonotonicTime started_at_;
   const std::chrono::system_clock::time_point started_wall_ = std::chrono::system_clock::now();
 
-  Service::Shared shared_{loop_, settings_, nullptr, nullptr, started_at_};
+  Service::Shared shared_{loop_, settings_, inherited_, nullptr, nullptr, started_at_};
   std::unique_ptr<net::Resolver> resolver_;
   std::shared_ptr<data::Admission> admission_;
   std::vector<std::unique_ptr<log::Log>> service_logs_;

@@ -22,6 +22,8 @@ constexpr milliseconds kStdoutTime{1'000};
 Status Sidecar::Prepare() {
   for (const std::string& warning : settings_.warnings)
     log_.Warn("config", "configuration", {{"warning", warning}});
+  for (const std::string& complaint : inherited_.complaints())
+    log_.Warn("sidecar", "a socket that was passed to us is not used", {{"why", complaint}});
   (void)net::RaiseFileLimit();
   if (Status opened = OpenAccounts(); !opened) return opened;
   if (std::any_of(services_.begin(), services_.end(),
@@ -109,7 +111,7 @@ void Sidecar::OpenAdmin() {
 }
 
 void Sidecar::OpenAdmin(const net::Address& address, admin::Admin::Port port) {
-  ListenOnce(*resolver_, address, [this, port](Result<net::UniqueFd> opened) {
+  ListenOnce(*resolver_, inherited_, address, [this, port](Result<net::Inherited::Socket> opened) {
     if (exiting_) return;
     const bool all = port == admin::Admin::Port::kAdmin;
     if (!opened) {
@@ -117,7 +119,7 @@ void Sidecar::OpenAdmin(const net::Address& address, admin::Admin::Port port) {
       return;
     }
     auto& open = all ? admin_ : metrics_;
-    open = std::make_unique<admin::Admin>(loop_, std::move(*opened), port, settings_.admin_host,
+    open = std::make_unique<admin::Admin>(loop_, std::move(opened->fd), port, settings_.admin_host,
                                           AdminSources());
     log_.Info("control", "listener open",
               {{"name", all ? "admin" : "metrics"}, {"address", open->address()}});

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "proxy/net/listener.h"
+#include "proxy/net/refusing_port.h"
 #include "tests/unit/failing_new.h"
 #include "tests/unit/http_fixture.h"
 #include "tests/unit/test_clock.h"
@@ -64,7 +65,11 @@ struct World {
   std::vector<data::ServiceHost*> hosts;
   std::vector<std::string> failed;
   int opened = 0;
-  ListenerSet set{loop, log, hosts,
+  net::Inherited inherited;
+  ListenerSet set{loop,
+                  log,
+                  hosts,
+                  inherited,
                   [this](const std::string& name, const Error&) { failed.push_back(name); },
                   [this] { ++opened; }};
 };
@@ -257,6 +262,74 @@ TEST_CASE("listener set: closing a kind ends its listeners for good, and says wh
   world.Await([&] { return done; });
   CHECK(world.set.Views().empty());
   CHECK(net::Listen(Loopback(port)));
+}
+
+TEST_CASE("listener set: a socket that was inherited is used in place of a new one") {
+  World world;
+  Holder given;
+  const int number = given.fd.get();
+  world.inherited.Add(std::move(given.fd));
+  world.Update({{"a", given.port}});
+  world.Await([&] { return world.set.Settled(); });
+  CHECK(world.set.IsOpen("a"));
+  CHECK(net::SocketAddress::LocalOf(number).port() == given.port);
+  CHECK(world.inherited.Left().empty());
+  world.Update({});
+  CHECK(net::Listen(Loopback(given.port)));
+}
+
+TEST_CASE(
+    "listener set: the socket of a unit never refuses, and outlives its listener for the next") {
+  World world;
+  Holder given;
+  world.inherited.Add(std::move(given.fd), "a.socket");
+  world.Update({{"a", given.port}});
+  world.set.Refuse("a", "nobody is there");
+  world.Await([&] { return world.set.IsOpen("a"); });
+  CHECK(Connect(given.port) == 0);
+  world.Update({});
+  CHECK(world.inherited.Left().size() == 1);
+  CHECK(Connect(given.port) == 0);
+  world.Update({{"b", given.port}});
+  world.Await([&] { return world.set.IsOpen("b"); });
+  CHECK(world.inherited.Left().empty());
+}
+
+TEST_CASE("listener set: one that is inherited refusing goes on so, or takes clients again") {
+  World world;
+  const std::uint16_t one = FreePort(), two = FreePort();
+  for (const std::uint16_t port : {one, two}) {
+    net::UniqueFd fd = *net::Listen(Loopback(port));
+    REQUIRE(net::RefuseAt(fd.get()));
+    world.inherited.Add(std::move(fd));
+  }
+  world.Update({{"one", one}, {"two", two}});
+  world.set.Refuse("two", "nobody is there");
+  world.Await([&] { return world.set.AllOpen(); });
+  CHECK(Connect(one) == 0);
+  CHECK(Connect(two) == ECONNREFUSED);
+  world.set.Refuse("two", "");
+  CHECK(Connect(two) == 0);
+}
+
+TEST_CASE("listener set: memory that is short never loses an inherited socket") {
+  std::size_t failed = 1;
+  for (std::size_t n = 1; failed > 0; ++n) {
+    CAPTURE(n);
+    World world;
+    Holder given;
+    world.inherited.Add(std::move(given.fd));
+    world.Update({{"a", given.port}});
+    test::FailingNew::Arm(n, 1);
+    try {
+      world.Await([&] { return world.set.IsOpen("a"); });
+    } catch (const std::bad_alloc&) {
+    }
+    failed = test::FailingNew::Lift().failed;
+    CHECK((world.set.IsOpen("a") || world.inherited.Left().size() == 1));
+    world.Await([&] { return world.set.IsOpen("a"); });
+    CHECK(world.failed.empty());
+  }
 }
 
 }  // namespace

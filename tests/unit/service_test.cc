@@ -70,7 +70,8 @@ struct World final : Service::Owner, net::Keeper {
   bool armed = false;
   const config::Settings settings = OneService();
   test::AtDesk here{[this](const std::string& target) { return Answer(target); }};
-  const Service::Shared shared{here.loop, settings, nullptr, here.link.get()};
+  net::Inherited inherited;
+  const Service::Shared shared{here.loop, settings, inherited, nullptr, here.link.get()};
   Service service{shared, here.log, settings.services.front(), *this};
 };
 
@@ -142,7 +143,8 @@ struct Waiting final : Service::Owner {
   std::string text;
   const config::Settings settings = OneService();
   test::AtDesk here{[](const std::string&) { return test::Says(500, "not yet"); }};
-  const Service::Shared shared{here.loop, settings, nullptr, here.link.get()};
+  net::Inherited inherited;
+  const Service::Shared shared{here.loop, settings, inherited, nullptr, here.link.get()};
   std::optional<log::Log> log;
   std::optional<Service> service;
 };

@@ -1,0 +1,72 @@
+// Inherited: listening sockets that this process was given at its start, by the service manager
+// (sd_listen_fds(3): socket units, and its descriptor store) or by its predecessor. Whoever is to
+// listen looks here before it binds.
+//
+// A socket is taken for exactly the address that is wanted, however wide it could be read: what is
+// bound to every interface is not what was to be seen on one. The one exception is 0.0.0.0, for
+// which a socket at [::] does that takes IPv4, too: it is what `ListenStream=8443` makes. Control
+// loop only.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "authz/result.h"
+#include "proxy/net/address.h"
+#include "proxy/net/socket.h"
+
+namespace mooring::net {
+
+class Inherited final {
+ public:
+  // What a listening socket is, besides its descriptor.
+  struct Socket {
+    UniqueFd fd;
+    std::string name;        // by which the manager has it; empty: it does not
+    bool inherited = false;  // or opened just now
+
+    // HeldByUnit: a socket unit has it as well and goes on when we end. It must find the socket
+    // listening then, so this one does not refuse (refusing_port.h), and its file stays.
+    bool HeldByUnit() const;
+  };
+
+  // The first descriptor that a manager passes.
+  static constexpr int kFirst = 3;
+
+  // Add takes a listening socket, or one that refuses for now (refusing_port.h). It becomes
+  // close-on-exec and nonblocking. What is neither is closed, and a complaint.
+  void Add(UniqueFd fd, std::string name = {});
+  // AddFromManager takes what $LISTEN_FDS counts, if $LISTEN_PID is this process, and removes these
+  // variables and $LISTEN_FDNAMES. Before there are other threads: it changes the environment.
+  void AddFromManager(int first = kFirst);
+
+  // Take gives the one at the first of the addresses that `wanted` stands for; kNotFound: there is
+  // none, or it has been taken. Never for port 0. Errors of another code are for the operator: what
+  // is there must not be used as it is. It may refuse for now.
+  Result<Socket> Take(const Address& wanted, const std::vector<SocketAddress>& found);
+  // Open is Take, or else a new socket (ListenAny).
+  Result<Socket> Open(const Address& wanted, const std::vector<SocketAddress>& found);
+
+  // Return has one that was taken given to whoever wants it next. It needs no memory if it was
+  // taken from here.
+  void Return(Socket socket) noexcept;
+
+  // Left is what nobody has taken, and complaints are what could not be: for messages.
+  std::vector<std::string> Left() const;
+  const std::vector<std::string>& complaints() const { return complaints_; }
+
+ private:
+  struct Given {
+    UniqueFd fd;
+    std::string name;
+    SocketAddress at;
+  };
+  std::vector<Given> given_;
+  std::vector<std::string> complaints_;
+};
+
+// KeptName is the name by which the manager's descriptor store has the socket of a listener
+// (sd_notify(3), FDNAME=), and no socket unit has any of its own.
+std::string KeptName(const Address& wanted);
+
+}  // namespace mooring::net
