@@ -28,7 +28,8 @@ class ListenerSet::GivenBack final {
   GivenBack(const GivenBack&) = delete;
   GivenBack& operator=(const GivenBack&) = delete;
   const net::Inherited::Socket* operator->() const { return &socket_; }
-  net::Inherited::Socket Keep() { return std::move(socket_); }
+  net::Inherited::Socket* get() { return &socket_; }
+  net::Inherited::Socket Use() { return std::move(socket_); }
 
  private:
   net::Inherited& to_;
@@ -38,11 +39,6 @@ class ListenerSet::GivenBack final {
 bool ListenerSet::Entry::CanRefuse() const {
   return wanted.address.kind != net::Address::Kind::kUnix && wanted.address.port != 0 &&
          !socket.HeldByUnit();
-}
-
-void ListenerSet::Entry::RemoveFile() const {
-  if (socket.fd && wanted.address.kind == net::Address::Kind::kUnix && !socket.HeldByUnit())
-    unlink(wanted.address.path.c_str());
 }
 
 bool ListenerSet::Entry::AsWanted() const {
@@ -63,7 +59,9 @@ ListenerSet::ListenerSet(net::Loop& loop, log::Log& log,
       retry_(loop, [this] { Retry(); }) {}
 
 ListenerSet::~ListenerSet() {
-  for (const auto& [name, entry] : entries_) entry.RemoveFile();
+  for (auto& [name, entry] : entries_) {
+    if (!entry.socket.Kept()) inherited_.LetGo(entry.wanted.address, std::move(entry.socket));
+  }
 }
 
 void ListenerSet::Update(const std::map<std::string, Wanted>& wanted) {
@@ -139,7 +137,11 @@ Status ListenerSet::Bind(const std::string& name, const std::vector<net::SocketA
   for (std::size_t i = 0; i < hosts_.size(); ++i) {
     tasks.push_back(hosts_[i]->MakeListenerTask(name, entry->wanted.kind, std::move(shares[i])));
   }
-  entry->socket = socket.Keep();
+  if (!inherited_.Keep(entry->wanted.address, socket.get())) {
+    log_.Warn("control", "the service manager does not keep a socket for the next start",
+              {{"name", name}});
+  }
+  entry->socket = socket.Use();
   entry->error.clear();
   entry->bound = std::move(bound_to);
   for (std::size_t i = 0; i < hosts_.size(); ++i) hosts_[i]->Post(std::move(tasks[i]));
@@ -201,15 +203,14 @@ void ListenerSet::Close(const std::string& name, Entry* entry) {
           if (const auto left = releases.lock(); left && --*left == 0) Retry();
         })));
   }
-  entry->RemoveFile();
   // A socket unit's stays open there. Whoever connects meanwhile waits for a listener to want it.
-  if (entry->socket.HeldByUnit()) inherited_.Return(std::move(entry->socket));
-  entry->socket = {};
+  inherited_.LetGo(entry->wanted.address, std::exchange(entry->socket, {}));
   for (std::size_t i = 0; i < hosts_.size(); ++i) {
     // Runs on the worker; the count is looked at on our loop alone, and only while this object
     // lives.
     hosts_[i]->PostCloseListener(
-        name, [&loop = loop_, task = std::move(tasks[i])] { loop.Post(std::move(*task)); });
+        name, data::Queued::kTaken,
+        [&loop = loop_, task = std::move(tasks[i])] { loop.Post(std::move(*task)); });
     ++*releases_;  // only now: there may have been no memory to post it
   }
   log_.Info("control", "listener closed", {{"name", name}, {"address", entry->bound}});
@@ -233,7 +234,7 @@ void ListenerSet::TryAgain() {
   if (!retry_.running()) retry_.Start(pause_.Failed(kRetryBind, loop_.now()));
 }
 
-void ListenerSet::CloseKind(data::ListenerKind kind, std::function<void()> done) {
+void ListenerSet::CloseKind(data::ListenerKind kind, Kept kept, std::function<void()> done) {
   // Each worker empties the queue before it lets go; the last descriptor to go closes the socket.
   // One more share is this function's own, so that `done` runs once, whatever is open.
   auto left = std::make_shared<std::atomic<std::size_t>>(1);
@@ -250,12 +251,21 @@ void ListenerSet::CloseKind(data::ListenerKind kind, std::function<void()> done)
       ++it;
       continue;
     }
-    entry.RemoveFile();
+    const bool stays = entry.socket.HeldByUnit() || (entry.socket.Kept() && kept == Kept::kStay);
+    const auto queued =
+        stays && entry.socket.KeptForSure() ? data::Queued::kLeft : data::Queued::kTaken;
+    if (!stays) inherited_.LetGo(entry.wanted.address, std::move(entry.socket));
     *left += hosts_.size();
-    for (data::ServiceHost* host : hosts_) host->PostCloseListener(name, release);
+    for (data::ServiceHost* host : hosts_) host->PostCloseListener(name, queued, release);
     it = entries_.erase(it);
   }
   release();
+}
+
+bool ListenerSet::InUnit(data::ListenerKind kind) const {
+  return std::any_of(entries_.begin(), entries_.end(), [kind](const auto& each) {
+    return each.second.wanted.kind == kind && each.second.socket.HeldByUnit();
+  });
 }
 
 bool ListenerSet::IsOpen(const std::string& name) const {

@@ -62,9 +62,14 @@ class ListenerSet final {
   // they go on taking clients. What is under way goes on.
   void Refuse(const std::string& name, const std::string& why);
 
-  // CloseKind stops accepting on all listeners of a kind for good, after what the kernel has queued
-  // has been taken. `done` runs on this loop.
-  void CloseKind(data::ListenerKind kind, std::function<void()> done);
+  // CloseKind stops accepting on all listeners of a kind for good. Those of a socket that is kept
+  // for the next process (net/inherited.h) leave it listening, so that whoever comes waits there,
+  // or, of our own, do not. What the kernel has queued is taken before, unless it is sure to be
+  // kept there. `done` runs on this loop.
+  enum class Kept { kStay, kGo };
+  void CloseKind(data::ListenerKind kind, Kept kept, std::function<void()> done);
+  // InUnit: a socket unit has a listener of that kind.
+  bool InUnit(data::ListenerKind kind) const;
 
   bool IsOpen(const std::string& name) const;
   // as wanted; nothing if it is not wanted
@@ -95,8 +100,6 @@ class ListenerSet final {
     // AsWanted: while it is open it refuses or takes clients, whichever is wanted.
     bool AsWanted() const;
     bool CanRefuse() const;
-    // RemoveFile takes the path of a unix socket away, where the socket goes with us.
-    void RemoveFile() const;
   };
 
   void Open(const std::string& name, Entry* entry);

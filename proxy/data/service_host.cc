@@ -141,12 +141,12 @@ void ServiceHost::Open(Opening& opening) {
   entry = {opening.kind, std::move(acceptor)};
 }
 
-void ServiceHost::PostCloseListener(std::string name, std::function<void()> done) {
-  loop_.Post([this, name = std::move(name), done = std::move(done)] {
+void ServiceHost::PostCloseListener(std::string name, Queued queued, std::function<void()> done) {
+  loop_.Post([this, name = std::move(name), queued, done = std::move(done)] {
     opening_.remove_if([&](const Opening& opening) { return opening.name == name; });
     if (const auto found = acceptors_.find(name); found != acceptors_.end()) {
       if (found->second.acceptor) {
-        found->second.acceptor->AcceptWaiting();
+        if (queued == Queued::kTaken) found->second.acceptor->AcceptWaiting();
         admission_.AddListeners(found->second.kind, -kDescriptorsEach);
       }
       acceptors_.erase(found);

@@ -42,6 +42,9 @@
 
 namespace mooring::data {
 
+// Queued is what becomes of the clients that the kernel has greeted for a listener that closes.
+enum class Queued { kTaken, kLeft };
+
 class ServiceHost final : public Host, public Upstream::Observer {
  public:
   // Shared is what the services have in common on one worker. It outlives them.
@@ -76,9 +79,10 @@ class ServiceHost final : public Host, public Upstream::Observer {
   // MakeResumeTask is for a listener whose socket listens again (net/refusing_port.h): to be posted
   // once it does.
   std::unique_ptr<net::Task> MakeResumeTask(std::string name);
-  // PostCloseListener takes what the kernel has queued and stops accepting; live connections go on.
+  // PostCloseListener stops accepting; live connections go on. What the kernel has queued is taken
+  // before, or left to the next process that has the socket.
   // `done` runs on the worker's thread.
-  void PostCloseListener(std::string name, std::function<void()> done);
+  void PostCloseListener(std::string name, Queued queued, std::function<void()> done);
 
   // The end of connections (drain.h says how). `done` runs on the worker's thread once awaited()
   // counts them.

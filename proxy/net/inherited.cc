@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
@@ -22,6 +23,7 @@ namespace mooring::net {
 namespace {
 
 constexpr std::string_view kKept = "mooring@";
+constexpr std::size_t kLongestName = 255;  // sd_notify(3)
 constexpr char kPassed[] = "a descriptor that was passed to us";
 
 int Option(int fd, int level, int name) {
@@ -193,6 +195,46 @@ Result<Inherited::Socket> Inherited::Open(const Address& wanted,
                      ", which is not what is wanted";
   }
   return error;
+}
+
+bool Inherited::Keep(const Address& wanted, Socket* socket) const {
+  const bool comes_back = wanted.kind == Address::Kind::kUnix || wanted.port != 0;
+  if (store_ == nullptr || socket->Kept() || !comes_back) return true;
+  std::string name = KeptName(wanted);
+  // One that refuses hangs up, and stays in the store all the same.
+  if (name.size() > kLongestName ||
+      !store_->Send("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, socket->fd.get()))
+    return false;
+  socket->name = std::move(name);
+  return true;
+}
+
+void Inherited::Forget(const std::string& name) const noexcept {
+  if (store_ == nullptr) return;
+  char lines[kLongestName + 64];
+  const int length = std::snprintf(lines, sizeof lines, "FDSTOREREMOVE=1\nFDNAME=%s", name.c_str());
+  (void)store_->Send({lines, static_cast<std::size_t>(length)});
+}
+
+void Inherited::LetGo(const Address& wanted, Socket socket) noexcept {
+  if (socket.HeldByUnit()) {
+    Return(std::move(socket));
+    return;
+  }
+  if (!socket.fd) return;
+  if (socket.Kept()) Forget(socket.name);
+  if (wanted.kind == Address::Kind::kUnix) (void)unlink(wanted.path.c_str());
+}
+
+std::vector<std::string> Inherited::LetGoUnused() {
+  std::vector<std::string> gone;
+  std::erase_if(given_, [&](const Given& each) {
+    if (!each.name.starts_with(kKept)) return false;
+    gone.push_back(each.at.Text());
+    Forget(each.name);
+    return true;
+  });
+  return gone;
 }
 
 std::vector<std::string> Inherited::Left() const {

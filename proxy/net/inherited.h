@@ -4,8 +4,12 @@
 //
 // A socket is taken for exactly the address that is wanted, however wide it could be read: what is
 // bound to every interface is not what was to be seen on one. The one exception is 0.0.0.0, for
-// which a socket at [::] does that takes IPv4, too: it is what `ListenStream=8443` makes. Control
-// loop only.
+// which a socket at [::] does that takes IPv4, too: it is what `ListenStream=8443` makes.
+//
+// What we open ourselves can be the manager's to keep, too (FDSTORE=1): then whoever connects while
+// no process is there waits in the kernel's queue for the next. In systemd 252 its store outlives a
+// restart and ends with a stop, and has room for FileDescriptorStoreMax= sockets, 0 by default; we
+// are not told. Control loop only.
 #pragma once
 
 #include <string>
@@ -13,6 +17,7 @@
 
 #include "authz/result.h"
 #include "proxy/net/address.h"
+#include "proxy/net/notify_socket.h"
 #include "proxy/net/socket.h"
 
 namespace mooring::net {
@@ -28,6 +33,9 @@ class Inherited final {
     // HeldByUnit: a socket unit has it as well and goes on when we end. It must find the socket
     // listening then, so this one does not refuse (refusing_port.h), and its file stays.
     bool HeldByUnit() const;
+    // Kept: it may live on when we end. KeptForSure: it does, for the manager has had it before.
+    bool Kept() const { return !name.empty(); }
+    bool KeptForSure() const { return inherited && Kept(); }
   };
 
   // The first descriptor that a manager passes.
@@ -47,6 +55,17 @@ class Inherited final {
   // Open is Take, or else a new socket (ListenAny).
   Result<Socket> Open(const Address& wanted, const std::vector<SocketAddress>& found);
 
+  // UseStore has Keep give sockets to `manager`, which outlives this.
+  void UseStore(const NotifySocket& manager) { store_ = manager.there() ? &manager : nullptr; }
+  // Keep has the manager keep a socket of ours, which was opened for `wanted`. False: there is a
+  // manager, and it could not be told.
+  bool Keep(const Address& wanted, Socket* socket) const;
+  // LetGo closes what nobody wants here any more: the store forgets it, and of a unit's it is
+  // Return. `wanted` is where it was: the file of a unix socket goes, too.
+  void LetGo(const Address& wanted, Socket socket) noexcept;
+  // LetGoUnused lets go of what came out of the store and nobody has taken, and says which.
+  std::vector<std::string> LetGoUnused();
+
   // Return has one that was taken given to whoever wants it next. It needs no memory if it was
   // taken from here.
   void Return(Socket socket) noexcept;
@@ -61,6 +80,9 @@ class Inherited final {
     std::string name;
     SocketAddress at;
   };
+  void Forget(const std::string& name) const noexcept;
+
+  const NotifySocket* store_ = nullptr;
   std::vector<Given> given_;
   std::vector<std::string> complaints_;
 };

@@ -32,9 +32,23 @@ NotifySocket::NotifySocket(const std::string& address) {
   fd_ = std::move(fd);
 }
 
-bool NotifySocket::Send(std::string_view lines) const noexcept {
-  return there() && send(fd_.get(), lines.data(), lines.size(), MSG_NOSIGNAL) ==
-                        static_cast<ssize_t>(lines.size());
+bool NotifySocket::Send(std::string_view lines, int fd) const noexcept {
+  if (!there()) return false;
+  iovec text{const_cast<char*>(lines.data()), lines.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
+  msghdr message{};
+  message.msg_iov = &text;
+  message.msg_iovlen = 1;
+  if (fd >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof fd);
+    std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+  }
+  return sendmsg(fd_.get(), &message, MSG_NOSIGNAL) == static_cast<ssize_t>(lines.size());
 }
 
 }  // namespace mooring::net

@@ -16,9 +16,9 @@ class NotifySocket final {
   // there: somebody is to be told. complaint: an address that we cannot reach; empty: none.
   bool there() const { return fd_.get() >= 0; }
   const std::string& complaint() const { return complaint_; }
-  // Send tells lines of NAME=value together. It does not wait: where the manager does not read, it
-  // is not told. Any thread.
-  bool Send(std::string_view lines) const noexcept;
+  // Send tells lines of NAME=value together, and gives a duplicate of `fd` with them, unless that
+  // is negative. It does not wait: where the manager does not read, it is not told. Any thread.
+  bool Send(std::string_view lines, int fd = -1) const noexcept;
 
  private:
   UniqueFd fd_;

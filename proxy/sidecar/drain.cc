@@ -9,6 +9,7 @@ namespace {
 
 using data::ListenerKind;
 using net::milliseconds;
+using Kept = control::ListenerSet::Kept;
 
 constexpr milliseconds kStep{25};
 constexpr milliseconds kHurry{1'500};
@@ -84,11 +85,14 @@ void Drain::Step() {
 
 void Drain::ClosePublic() {
   phase_ = Phase::kPublicClosing;
-  listeners_.CloseKind(ListenerKind::kPublic, [this] {
+  // Where another instance takes over, whoever still comes is to go there, not to wait for us.
+  const bool away = departure_ && departure_->away();
+  const bool seen_open = listeners_.InUnit(ListenerKind::kPublic);
+  listeners_.CloseKind(ListenerKind::kPublic, away ? Kept::kGo : Kept::kStay, [this, seen_open] {
     if (phase_ != Phase::kPublicClosing) return;
     phase_ = Phase::kUnseen;
     AwaitRest(ListenerKind::kPublic);
-    if (departure_) {
+    if (departure_ && !seen_open) {
       departure_->AwaitUnseen([this] { CloseUpstreams(); });
     } else {
       CloseUpstreams();
@@ -98,7 +102,7 @@ void Drain::ClosePublic() {
 
 void Drain::CloseUpstreams() {
   if (phase_ != Phase::kUnseen) return;
-  listeners_.CloseKind(ListenerKind::kUpstream, [this] {
+  listeners_.CloseKind(ListenerKind::kUpstream, Kept::kStay, [this] {
     if (phase_ != Phase::kUnseen) return;
     phase_ = Phase::kUpstreamClosing;
     log_.Info("sidecar", "listeners closed", {{"connections", Active()}});
@@ -138,7 +142,7 @@ void Drain::Hurry() {
   hurry_.Start(kHurry);
   for (data::ServiceHost* host : hosts_) host->PostCutAll();
   for (const ListenerKind kind : {ListenerKind::kPublic, ListenerKind::kUpstream})
-    listeners_.CloseKind(kind, [] {});
+    listeners_.CloseKind(kind, Kept::kStay, [] {});
   if (phase_ != Phase::kLeaving) Leave();
 }
 

@@ -5,7 +5,8 @@
 //      accepting. Meanwhile we leave the catalog, if another instance can take over
 //      (control/departure.h).
 //   2. What has come since gets `quiet` more, then the public listeners close, behind what waits in
-//   their queue.
+//   their queue. A socket that the service manager keeps goes on listening for the next process
+//   (net/inherited.h), unless another instance has taken over.
 //   3. Out of the catalog, the upstream listeners go on until nobody is sent to the closed port any
 //   more.
 //   4. The upstream listeners close, what has come since ends, and we deregister.

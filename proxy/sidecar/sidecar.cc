@@ -76,6 +76,8 @@ void Sidecar::Tick() {
 void Sidecar::SayLeft() {
   // Until all is ready it may be wanted yet.
   if (left_said_ || draining_ || !NotReady().empty()) return;
+  for (const std::string& one : inherited_.LetGoUnused())
+    log_.Info("sidecar", "a socket of the last run is not wanted any more", {{"address", one}});
   for (const std::string& one : inherited_.Left()) {
     log_.Warn("sidecar", "a socket that was passed to us is not used",
               {{"why", one + " is no listener's address: whoever connects there waits; take it out "

@@ -22,6 +22,7 @@ constexpr milliseconds kStdoutTime{1'000};
 Status Sidecar::Prepare() {
   for (const std::string& warning : settings_.warnings)
     log_.Warn("config", "configuration", {{"warning", warning}});
+  inherited_.UseStore(supervision_.socket());
   for (const std::string& complaint : inherited_.complaints())
     log_.Warn("sidecar", "a socket that was passed to us is not used", {{"why", complaint}});
   (void)net::RaiseFileLimit();
@@ -118,6 +119,7 @@ void Sidecar::OpenAdmin(const net::Address& address, admin::Admin::Port port) {
       Fatal((all ? settings_.admin_from : settings_.metrics_from) + ": " + opened.error().message);
       return;
     }
+    (void)inherited_.Keep(all ? *settings_.admin : *settings_.metrics, &*opened);
     auto& open = all ? admin_ : metrics_;
     open = std::make_unique<admin::Admin>(loop_, std::move(opened->fd), port, settings_.admin_host,
                                           AdminSources());

@@ -39,6 +39,7 @@ class Supervision final {
   void Ends();
 
   bool there() const { return socket_.there(); }
+  const net::NotifySocket& socket() const { return socket_; }
   const std::string& complaint() const { return socket_.complaint(); }
 
  private:

@@ -1,37 +1,14 @@
-"""Listening sockets that a service manager passes (sd_listen_fds(3)): what the units of examples/systemd do."""
+"""Listening sockets that a service manager passes (sd_listen_fds(3)), and those that it keeps for the next start (sd_notify(3), FDSTORE=1)."""
 
 import contextlib
-import os
 import shutil
 import socket
 
-from lib import check, ports
+from lib import apps, check, ports, tlspeer
+from lib.manager import Manager, passed
 from lib.static import Static
 
 EXPECTED_SECONDS = 3
-
-# What a manager does between fork and exec: the sockets are 3 and on, and the process is told that they are for it.
-PASS = """
-import os, sys
-count, names, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(count), LISTEN_FDNAMES=names)
-os.execvp(command[0], command)
-"""
-
-
-def passed(sockets, names):
-    """passed is how Static starts its mooring with these sockets, which go to descriptors 3 and on."""
-    sockets = list(sockets)
-
-    def place():
-        copies = [os.dup(each.fileno()) for each in sockets]
-        high = [os.dup2(each, 900 + i) for i, each in enumerate(copies)]
-        for i, each in enumerate(high):
-            os.dup2(each, 3 + i)
-    keep = tuple(range(3, 3 + len(sockets)))
-    return {"wrap": ("/usr/bin/python3", "-c", PASS, str(len(sockets)), ":".join(names)),
-            "process": {"preexec_fn": place, "pass_fds": keep}}
-
 
 def listening(case, host="127.0.0.1"):
     """listening is a socket as a manager makes them, on a port of our own."""
@@ -53,7 +30,7 @@ def test_a_socket_that_was_passed_is_served_and_never_bound_anew(case):
     static = Static(case, public={"address": "127.0.0.1:%d" % public.getsockname()[1]},
                     upstream={"listen": "127.0.0.1:%d" % upstream.getsockname()[1]},
                     admin={"address": "127.0.0.1:%d" % admin.getsockname()[1]}, metrics={"address": f"unix:{path}"},
-                    **passed(sockets.values(), sockets))
+                    **passed(sockets))
     log = static.mooring.process.log()
     for name in ("public.socket", "db.socket"):
         check.true(f"as={name}" in log, log)
@@ -72,7 +49,7 @@ def test_a_socket_that_was_passed_is_served_and_never_bound_anew(case):
 def test_what_is_passed_and_cannot_be_used_is_named(case):
     stray, datagrams = listening(case), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     case.undo(datagrams.close)
-    static = Static(case, **passed((stray, datagrams), ("stray.socket", "udp.socket")))
+    static = Static(case, **passed({"stray.socket": stray, "udp.socket": datagrams}))
     process = static.mooring.process
     process.wait_log(r"a socket that was passed to us is not used: .*127.0.0.1:%d \(stray.socket\)" % stray.getsockname()[1])
     process.wait_log(r"a socket that was passed to us is not used: .*\(udp.socket\) is no stream socket")
@@ -82,7 +59,7 @@ def test_what_is_passed_and_cannot_be_used_is_named(case):
 def test_a_socket_for_every_interface_is_not_taken_for_one(case):
     wide = listening(case, "0.0.0.0")
     port = wide.getsockname()[1]
-    static = Static(case, ready=False, public={"address": f"127.0.0.1:{port}"}, **passed((wide,), ("wide.socket",)))
+    static = Static(case, ready=False, public={"address": f"127.0.0.1:{port}"}, **passed({"wide.socket": wide}))
     static.mooring.expect_exit = 1
     check.equal(static.mooring.process.wait(10), 1, "exit code")
     log = static.mooring.process.log()
@@ -100,3 +77,53 @@ def test_real_socket_activation_serves_what_came_before_the_process(case):
     static.public = ("127.0.0.1", port)
     static.serves()
     static.mooring.process.wait_log("as=public.socket")
+
+
+def starts(case, manager, public, upstream, **settings):
+    """starts runs a mooring under this manager, with what its store has."""
+    store = {name: sockets[0] for name, sockets in manager.store.items()}
+    return Static(case, env=manager.variables, public={"address": f"127.0.0.1:{public}"}, upstream={"listen": f"127.0.0.1:{upstream}"},
+                  **(passed(store) if store else {}), **settings)
+
+
+def restart_refuses_nobody(case, end):
+    manager, public, upstream = Manager(case), ports.free_port(), ports.free_port()
+    first = starts(case, manager, public, upstream)
+    first.serves()
+    check.within(lambda: manager.listen(0.05) and len(manager.store) == 2, "both sockets are in the store", 5)
+    end(first)
+    # Nobody is there; the kernel answers all the same.
+    caller = tlspeer.connect(case, ("127.0.0.1", public), first.web, first.roots)
+    client = apps.Client(case, ("127.0.0.1", upstream))
+    second = starts(case, manager, public, upstream, authority=first.authority)
+    check.true("its socket was passed to us" in second.mooring.process.log(), second.mooring.process.log())
+    caller.handshake()
+    check.equal(caller.send(b"ping").receive(4), b"ping", "echo to who came between the two")
+    server = second.endpoint.accept(second.db, second.roots)
+    server.handshake()
+    server.send(b"pong")
+    check.equal(client.receive(4), b"pong", "what the instance says to who came between the two")
+    manager.listen(0.1)
+    check.equal((len(manager.store), manager.forgotten), (2, []), "sockets in the store, and those it forgot")
+
+
+def test_row_73_with_a_descriptor_store_a_restart_refuses_nobody(case):
+    restart_refuses_nobody(case, lambda static: static.mooring.stop())
+
+
+def test_row_73_nor_does_one_after_a_kill(case):
+    def kill(static):
+        static.mooring.kill()
+    restart_refuses_nobody(case, kill)
+
+
+def test_what_the_store_has_and_no_listener_wants_any_more_refuses(case):
+    manager, public, upstream, moved = Manager(case), ports.free_port(), ports.free_port(), ports.free_port()
+    first = starts(case, manager, public, upstream)
+    check.within(lambda: manager.listen(0.05) and len(manager.store) == 2, "both sockets are in the store", 5)
+    first.mooring.stop()
+    second = starts(case, manager, public, moved)
+    second.mooring.process.wait_log(f"a socket of the last run is not wanted any more: address=127.0.0.1:{upstream}")
+    check.within(lambda: manager.listen(0.05) and manager.forgotten, "the store is told to forget it", 5)
+    check.equal(sorted(name.rpartition("%3A")[2] for name in manager.store), sorted([str(public), str(moved)]), "the store")
+    check.true(not ports.listening(upstream), "nobody listens where the upstream was")

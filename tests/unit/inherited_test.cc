@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -207,6 +208,97 @@ TEST_CASE("inherited: what is passed to another process, or is no number, is nam
     REQUIRE(inherited.complaints().size() == 1);
     CHECK(inherited.complaints().front().find(each.says) != std::string::npos);
   }
+}
+
+// Store is a manager that keeps what it is told.
+struct Store {
+  Store() {
+    const SocketAddress at = *SocketAddress::FromLiteral(ParseAddress("unix:" + Path()).value());
+    REQUIRE(bind(fd.get(), at.raw(), at.length()) == 0);
+  }
+  std::string Path() const { return folder.path() + "/notify"; }
+  // Next is the next message, and the descriptor that came with it.
+  std::string Next(UniqueFd* given) {
+    char text[512], control[CMSG_SPACE(sizeof(int))] = {};
+    iovec into{text, sizeof text};
+    msghdr message{};
+    message.msg_iov = &into;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    const ssize_t size = recvmsg(fd.get(), &message, MSG_DONTWAIT);
+    if (size < 0) return {};
+    if (const cmsghdr* rights = CMSG_FIRSTHDR(&message); rights != nullptr) {
+      int number = -1;
+      std::memcpy(&number, CMSG_DATA(rights), sizeof number);
+      *given = UniqueFd(number);
+    }
+    return {text, static_cast<std::size_t>(size)};
+  }
+  const test::TempDir folder;
+  const UniqueFd fd{socket(AF_UNIX, SOCK_DGRAM, 0)};
+};
+
+TEST_CASE("inherited: what we open is the manager's to keep, and a later process takes it") {
+  Store store;
+  const NotifySocket manager(store.Path());
+  Inherited first;
+  first.UseStore(manager);
+  const std::uint16_t port = PortOf(Bound("127.0.0.1").get());  // was free a moment ago
+  auto opened = Opened(first, Loopback(port));
+  REQUIRE(opened);
+  REQUIRE(first.Keep(Loopback(port), &*opened));
+  CHECK(opened->Kept());
+  CHECK_FALSE(opened->HeldByUnit());
+  CHECK_FALSE(opened->KeptForSure());
+  UniqueFd kept;
+  CHECK(store.Next(&kept) == "FDSTORE=1\nFDPOLL=0\nFDNAME=" + KeptName(Loopback(port)));
+  CHECK(PortOf(kept.get()) == port);
+  REQUIRE(first.Keep(Loopback(port), &*opened));  // once is enough
+  CHECK(store.Next(&kept).empty());
+
+  opened->fd.Reset();
+  Inherited second;
+  second.UseStore(manager);
+  second.Add(std::move(kept), KeptName(Loopback(port)));
+  auto taken = Taken(second, Loopback(port));
+  REQUIRE(taken);
+  CHECK(taken->KeptForSure());
+  REQUIRE(second.Keep(Loopback(port), &*taken));
+  CHECK(store.Next(&kept).empty());
+  second.LetGo(Loopback(port), std::move(*taken));
+  CHECK(store.Next(&kept) == "FDSTOREREMOVE=1\nFDNAME=" + KeptName(Loopback(port)));
+  CHECK(Listen(Loopback(port)));
+}
+
+TEST_CASE("inherited: what the store had and nobody wants any more leaves it") {
+  Store store;
+  const NotifySocket manager(store.Path());
+  Inherited inherited;
+  inherited.UseStore(manager);
+  inherited.Add(Bound("127.0.0.1"), KeptName(Loopback(80)));
+  UniqueFd unit = Bound("127.0.0.1");
+  const std::string unit_at = SocketAddress::LocalOf(unit.get()).Text();
+  inherited.Add(std::move(unit), "unit");
+  CHECK(inherited.LetGoUnused().size() == 1);
+  UniqueFd none;
+  CHECK(store.Next(&none) == "FDSTOREREMOVE=1\nFDNAME=" + KeptName(Loopback(80)));
+  CHECK(inherited.Left() == std::vector{unit_at + " (unit)"});
+}
+
+TEST_CASE("inherited: a port of the kernel's choice, and all without a manager, end with us") {
+  Store store;
+  const NotifySocket manager(store.Path());
+  Inherited with, without;
+  with.UseStore(manager);
+  auto any = Opened(with, Loopback(0));
+  REQUIRE(with.Keep(Loopback(0), &*any));
+  CHECK_FALSE(any->Kept());
+  auto alone = Opened(without, Loopback(0));
+  REQUIRE(without.Keep(Loopback(PortOf(alone->fd.get())), &*alone));
+  CHECK_FALSE(alone->Kept());
+  UniqueFd none;
+  CHECK(store.Next(&none).empty());
 }
 
 TEST_CASE("inherited: a name of the store is no unit's, and every address has its own") {

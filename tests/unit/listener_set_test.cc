@@ -254,11 +254,12 @@ TEST_CASE("listener set: closing a kind ends its listeners for good, and says wh
   world.Await([&] { return world.set.AllOpen(); });
   const std::uint16_t port = world.set.BoundPort("a");
   bool done = false;
-  world.set.CloseKind(data::ListenerKind::kPublic, [&] { done = true; });
+  world.set.CloseKind(data::ListenerKind::kPublic, ListenerSet::Kept::kStay, [&] { done = true; });
   world.Await([&] { return done; });
   CHECK(world.set.IsOpen("a"));
   done = false;
-  world.set.CloseKind(data::ListenerKind::kUpstream, [&] { done = true; });
+  world.set.CloseKind(data::ListenerKind::kUpstream, ListenerSet::Kept::kStay,
+                      [&] { done = true; });
   world.Await([&] { return done; });
   CHECK(world.set.Views().empty());
   CHECK(net::Listen(Loopback(port)));
