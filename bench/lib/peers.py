@@ -124,8 +124,10 @@ class Envoy(FromCache):
     def start(self, place):
         for side, listen, target, own, other in place.sides():
             config = place.write(f"{side}.json", self._config(place.certificates, side, listen, target, own, other))
-            place.start(side, [self.find(), "-c", config, "--concurrency", self.concurrency, "--disable-hot-restart",
-                               "-l", "error"])
+            place.start(side, [*self.command(config), "--disable-hot-restart"])
+
+    def command(self, config):
+        return [self.find(), "-c", config, "--concurrency", self.concurrency, "-l", "error"]
 
     # Towards the other side Envoy keeps one session to resume, by default and as Consul sets it up.
     def _config(self, files, side, listen, target, own, other):
@@ -205,12 +207,12 @@ class Consul(FromCache):
         return (*self._files, self._expected)
 
 
-class Haproxy(FromPath):
+class Haproxy(FromCache):
     name = "haproxy"
     programs = ("haproxy",)
-    comes_with = "apt install haproxy"
     note = "2 threads, buffers of 64 KiB"
     version_argument = "-v"
+    more_global = ""  # lines of the section `global`; {folder} and {side} stand for the place's
 
     def start(self, place):
         for side, listen, target, own, _ in place.sides():
@@ -226,7 +228,7 @@ class Haproxy(FromPath):
   ssl-default-server-options ssl-min-ver TLSv1.3
   ssl-default-bind-ciphersuites {CIPHER}
   ssl-default-server-ciphersuites {CIPHER}
-defaults
+{self.more_global.format(folder=place.folder, side=side)}defaults
   mode tcp
   timeout connect 5s
   timeout client 10m
@@ -245,6 +247,7 @@ class Nginx(FromPath):
     comes_with = "apt install nginx libnginx-mod-stream"
     note = "stream module, 2 workers, buffers of 64 KiB"
     version_argument = "-v"
+    listens, daemon = "reuseport backlog=4096", "off"
     modules = ("/usr/lib/nginx/modules/ngx_stream_module.so", "/usr/lib64/nginx/modules/ngx_stream_module.so")
 
     def start(self, place):
@@ -260,7 +263,7 @@ class Nginx(FromPath):
     proxy_ssl_verify on; proxy_ssl_name {HOST}; proxy_ssl_server_name on; proxy_ssl_protocols TLSv1.3;
     proxy_ssl_conf_command Ciphersuites {CIPHER}; proxy_ssl_session_reuse on;"""
             load = "".join(f"load_module {path};\n" for path in self.modules if os.path.exists(path))
-            config = place.write(f"{side}.conf", f"""{load}daemon off;
+            config = place.write(f"{side}.conf", f"""{load}daemon {self.daemon};
 worker_processes 2;
 worker_rlimit_nofile {2 * connections_allowed()};
 pid {place.folder}/{side}.pid;
@@ -268,7 +271,7 @@ error_log {place.log(side)} warn;
 events {{ worker_connections {2 * connections_allowed()}; }}
 stream {{
   server {{
-    listen {local(listen)}{' ssl' if side == 'in' else ''} reuseport backlog=4096;
+    listen {local(listen)}{' ssl' if side == 'in' else ''} {self.listens};
     proxy_pass {local(target)};
     proxy_buffer_size 64k;
     tcp_nodelay on;

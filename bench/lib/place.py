@@ -71,6 +71,10 @@ class Place:
         self._roots.setdefault(group, []).append(process)
         return process
 
+    def last(self, group):
+        """last is the process that was added to the group last."""
+        return self._roots[group][-1]
+
     def log(self, group):
         return self.folder / f"{group}.log"
 
@@ -89,3 +93,16 @@ class Place:
 
     def roots(self):
         return {group: [process.pid for process in processes] for group, processes in self._roots.items()}
+
+
+class OneSide:
+    """A Place of which a peer sees one side."""
+
+    def __init__(self, place, side):
+        self._place, self._side = place, side
+
+    def sides(self):
+        return [known for known in self._place.sides() if known[0] == self._side]
+
+    def __getattr__(self, name):
+        return getattr(self._place, name)
