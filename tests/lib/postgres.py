@@ -28,7 +28,7 @@ class Postgres:
     """A server on 127.0.0.1, at a port of ours, or a hot standby that follows another of them (replica_of). It refuses to
     run as root: then it runs as the user that its package made, or as nobody."""
 
-    def __init__(self, case, replica_of=None):
+    def __init__(self, case, replica_of=None, connections=200):
         self.programs = programs()
         if not self.programs:
             raise check.Skip("no PostgreSQL; tests/setup --postgres installs it")
@@ -46,7 +46,7 @@ class Postgres:
                               check=False, **as_user)
         check.equal(made.returncode, 0, f"{words[0]}: {made.stdout}{made.stderr}")
         self.process = Process(case, [self.programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", self.port,
-                                      "-k", self.directory, "-c", "fsync=off", "-c", "max_connections=200"],
+                                      "-k", self.directory, "-c", "fsync=off", "-c", f"max_connections={connections}"],
                                "postgres", cwd=self.directory, **as_user)
         case.undo(self._stop)
         self.process.wait_log("database system is ready to accept (read-only )?connections", 20)
@@ -87,6 +87,18 @@ class ServerError(Exception):
     """What the server said instead of an answer."""
 
 
+def startup():
+    """startup is what a session begins with."""
+    words = f"user\0{USER}\0database\0{DATABASE}\0\0".encode()
+    return struct.pack(">II", 8 + len(words), 3 << 16) + words
+
+
+def query(text):
+    """query is the message of one statement."""
+    words = text.encode() + b"\0"
+    return b"Q" + struct.pack(">I", 4 + len(words)) + words
+
+
 class Session:
     """One session. A lost connection is an OSError; the session is then of no use any more."""
 
@@ -95,8 +107,7 @@ class Session:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._read = self._socket.makefile("rb")
         try:
-            words = f"user\0{USER}\0database\0{DATABASE}\0\0".encode()
-            self._socket.sendall(struct.pack(">II", 8 + len(words), 3 << 16) + words)
+            self._socket.sendall(startup())
             self._until_ready()
         except BaseException:
             self.close()
@@ -104,8 +115,7 @@ class Session:
 
     def query(self, text):
         """query is one statement: its rows, as tuples of texts."""
-        words = text.encode() + b"\0"
-        self._socket.sendall(b"Q" + struct.pack(">I", 4 + len(words)) + words)
+        self._socket.sendall(query(text))
         return self._until_ready()
 
     def _exactly(self, length):

@@ -1,0 +1,77 @@
+"""A pool of PostgreSQL sessions through two sidecars, of which one or the other is restarted: no transaction is cut whose pauses are
+shorter than drain_quiet, and no row is lost. tests/field/postgres shows other clients, beside Consul's proxy."""
+
+from field.restarts import rarely
+from field.service import Instance
+from lib import check, postgres
+from lib.case import slowness
+from lib.consul import Consul
+from lib.crowd import say
+from lib.postgres_pool import BEGINNING, RESTING, TABLE, WORKING, Pool
+
+EXPECTED_SECONDS = 40
+QUIET = 1.0  # drain_quiet, seconds: well above the pauses, as a machine that is busy makes them longer
+PAUSES, RESTS = (0.02, 0.1), (1.5, 3.0)  # seconds between two statements, and between two transactions
+
+
+class Course:
+    """PostgreSQL behind two sidecars, and a pool in front of them."""
+
+    def __init__(self, case, size, *flags):
+        consul = Consul(case)
+        self.server = postgres.Postgres(case, connections=size + 50)
+        self.server.query(TABLE)
+        flags = ["-drain-quiet", f"{QUIET:g}s", *flags]
+        self.db = Instance(case, consul, "postgres", app=self.server, checks=rarely, flags=flags)
+        self.web = Instance(case, consul, "app", upstreams=[self.db.service], checks=rarely, flags=flags)
+        for instance in (self.db, self.web):
+            instance.start()
+        for instance in (self.db, self.web):
+            instance.wait_listening()
+        self.db.wait_passing()
+        address = self.web.port_of(self.db.service)
+        check.within(lambda: postgres.Session(address).close() or True, "PostgreSQL answers through the sidecars", 15 * slowness())
+        self.pool = Pool(case, address, size, PAUSES, RESTS)
+
+    def busy(self):
+        """busy waits until each session has had time for a transaction."""
+        self.pool.wait_ready()
+        there = len(self.pool.rows)
+        check.within(lambda: self.pool.look() and len(self.pool.rows) >= there + self.pool.size, "transactions are committed",
+                     60 * slowness(), step=0.1)
+
+    def whole(self):
+        """whole asserts that each row is there whose commit was answered."""
+        there = {int(row[0]) for row in self.server.query("select id from pooled")}
+        check.equal(sorted(set(self.pool.rows) - there), [], "rows whose commit was answered, and are not there")
+        check.true(self.pool.rows, "rows were committed")
+
+
+def unharmed(record, what):
+    check.equal(record.counted(WORKING), {}, f"transactions that were cut, {what}; the pool itself was late by {record.late:.2f} s")
+
+
+def test_five_restarts_of_either_side_cut_no_transaction_of_500_pooled_sessions(case):
+    course = Course(case, case.scale(60, 500))
+    for number in range(case.scale(1, 5)):
+        for instance in (course.db, course.web):
+            course.busy()
+            unharmed(course.pool.taken(), "while nothing was restarted")
+            instance.terminate()
+            instance.wait_exit()
+            instance.start()
+            instance.wait_listening()
+            course.busy()
+            record = course.pool.taken()
+            unharmed(record, f"restart {number + 1} of {instance.id}")
+            # Most twice: in the drain, and at its end, until which the old process takes the new ones.
+            resting, beginning = len(record.where(RESTING)), len(record.where(BEGINNING))
+            check.true(resting + beginning >= course.pool.size, f"every session was closed: {resting} while they rested, {beginning} "
+                       f"as a begin was on its way, of {course.pool.size}")
+            say(f"restart {number + 1} of {instance.id}: {resting} sessions closed while they rested, {beginning} as a begin was on its "
+                f"way; {len(record.rows)} transactions, the pool late by {record.late:.2f} s")
+    unharmed(course.pool.finish(), "at the end")
+    course.whole()
+
+
+test_five_restarts_of_either_side_cut_no_transaction_of_500_pooled_sessions.limit = 400
