@@ -10,14 +10,13 @@
 #include <string_view>
 
 #include "proxy/cli/commands.h"
+#include "proxy/config/environment.h"
 #include "proxy/config/flags.h"
 #include "proxy/config/reference.h"
 #include "proxy/dev/dev.h"
 #include "proxy/log/escape.h"
 #include "proxy/observe/reference.h"
 #include "proxy/version.h"
-
-extern char** environ;
 
 namespace {
 
@@ -131,12 +130,7 @@ int main(int argc, char** argv) {
   int words = 0;
   if (const Command* command = Take(argc, argv, 1, &words)) {
     Invocation invocation;
-    for (char** entry = environ; *entry != nullptr; ++entry) {
-      if (const char* equals = std::strchr(*entry, '='); equals != nullptr) {
-        const std::string_view name(*entry, static_cast<std::size_t>(equals - *entry));
-        invocation.environment.emplace(name, equals + 1);
-      }
-    }
+    invocation.environment = mooring::config::OwnEnvironment();
     const int first = 1 + words;
     for (int i = first; i < argc; ++i) invocation.arguments.emplace_back(argv[i]);
     invocation.argv = argc > first ? argv + first : nullptr;

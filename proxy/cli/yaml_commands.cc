@@ -1,51 +1,17 @@
 // `mooring proxy -config FILE` and `mooring validate FILE`: both read the file by the same steps.
-#include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include "proxy/cli/commands.h"
 #include "proxy/cli/read_line.h"
 #include "proxy/cli/start.h"
-#include "proxy/config/file.h"
-#include "proxy/config/yaml.h"
-#include "proxy/control/identity_source.h"
+#include "proxy/control/settings_file.h"
 #include "proxy/log/escape.h"
 
 namespace mooring::cli {
 namespace {
-
-// Missing adds a problem for each file that the one at hand names and that cannot be read.
-void Missing(const std::vector<config::NamedFile>& files, std::vector<config::Problem>* problems) {
-  for (const config::NamedFile& file : files) {
-    Status good = Ok();
-    if (file.folder) {
-      std::error_code error;
-      const std::filesystem::directory_iterator opened(file.path, error);
-      if (error) good = Invalid(file.path + ": " + error.message());
-    } else if (const auto text = config::ReadFile(file.path); !text) {
-      good = text.error();
-    }
-    if (!good)
-      problems->push_back(
-          {file.line, file.column, file.key + ": cannot be read: " + good.error().message});
-  }
-  config::SortByPlace(problems);
-}
-
-// HoldsToken: a token stands in the file itself, and is not of the environment or of a file of its
-// own.
-bool HoldsToken(const std::string& text, const config::Settings& settings) {
-  const auto holds = [&text](const std::string& token) {
-    return !token.empty() && text.find(token) != std::string::npos;
-  };
-  return holds(settings.agent.token) ||
-         std::any_of(settings.services.begin(), settings.services.end(),
-                     [&](const auto& service) { return holds(service.token); });
-}
 
 enum class Files { kLater, kNow };
 
@@ -53,15 +19,14 @@ enum class Files { kLater, kNow };
 // it looks, now, whether they are there.
 std::optional<config::Settings> Load(const std::string& path, const Invocation& invocation,
                                      Files files) {
-  auto text = config::ReadFile(path);
-  if (!text) {
+  auto read = control::ReadSettingsFile(path, invocation.environment);
+  if (!read) {
     std::fprintf(stderr, "==> cannot read the configuration: %s\n",
-                 log::Plain(text.error().message).c_str());
+                 log::Plain(read.error().message).c_str());
     return std::nullopt;
   }
-  const std::string base = std::filesystem::absolute(path).parent_path().string();
-  config::ParsedYaml parsed = config::ParseYaml(*text, base, invocation.environment);
-  if (files == Files::kNow) Missing(parsed.files, &parsed.problems);
+  config::ParsedYaml parsed = *std::move(read);
+  if (files == Files::kNow) control::CheckNamedFiles(&parsed);
   if (!parsed.problems.empty()) {
     if (files == Files::kLater && parsed.settings.log_json) {
       for (const config::Problem& problem : parsed.problems) CannotStart(true, problem.Text(path));
@@ -73,11 +38,6 @@ std::optional<config::Settings> Load(const std::string& path, const Invocation& 
       std::fprintf(stderr, "%s\n", log::Plain(problem.Text(path)).c_str());
     }
     return std::nullopt;
-  }
-  if (HoldsToken(*text, parsed.settings)) {
-    if (const std::string warning = config::OpenToOthers(path); !warning.empty()) {
-      parsed.settings.warnings.push_back("it holds a token, and " + warning);
-    }
   }
   return std::move(parsed.settings);
 }
@@ -126,13 +86,6 @@ int Validate(const Invocation& invocation) {
   const std::string& path = line.given.operands.front();
   auto settings = Load(path, invocation, Files::kNow);
   if (!settings) return 1;
-  for (const config::ServiceSettings& service : settings->services) {
-    if (!service.identity) continue;
-    if (Status good = control::CheckFileIdentity(*service.identity); !good) {
-      std::fprintf(stderr, "==> identity: %s\n", log::Plain(good.error().message).c_str());
-      return 1;
-    }
-  }
   for (const std::string& warning : settings->warnings)
     std::printf("warning: %s\n", log::Plain(warning).c_str());
   std::printf("%s is valid\n", log::Plain(path).c_str());

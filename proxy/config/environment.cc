@@ -1,9 +1,21 @@
 #include "proxy/config/environment.h"
 
+#include <unistd.h>
+
 #include <utility>
 #include <variant>
 
 namespace mooring::config {
+
+Environment OwnEnvironment() {
+  Environment environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    if (const std::size_t equals = text.find('='); equals != std::string_view::npos)
+      environment.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return environment;
+}
 
 std::string EnvironmentValue(const Environment& environment, std::string_view name) {
   const auto found = environment.find(std::string(name));

@@ -1,7 +1,7 @@
 // What the environment says: the CONSUL_* variables of Consul's own tools, and systemd's state
 // directory. Shared by flags and YAML.
 //
-// Reads nothing but the environment it is given. Pure.
+// But for OwnEnvironment it reads nothing but the environment it is given.
 #pragma once
 
 #include <functional>
@@ -16,6 +16,9 @@
 namespace mooring::config {
 
 using Environment = std::map<std::string, std::string>;
+
+// OwnEnvironment is this process's, as it is now.
+Environment OwnEnvironment();
 
 // EnvironmentValue is the variable's value; empty if it is not set, which Consul takes for the
 // same.

@@ -58,7 +58,25 @@ template <typename T>
 std::optional<T> Look(const Place<T>& place, const Target& target) {
   return std::visit(
       [&]<typename Member, typename Owner>(Member Owner::*member) -> std::optional<T> {
+        if constexpr (std::is_same_v<Owner, FileIdentity>) {
+          if (!target.service.identity) return std::nullopt;
+        }
         return OwnerIn<Owner>(target).*member;
+      },
+      place);
+}
+
+// Copy gives `to` what `from` has there, if only that it has been left out. The three files of an
+// identity go together.
+template <typename T>
+void Copy(const Place<T>& place, const Target& from, const Target& to) {
+  std::visit(
+      [&]<typename Member, typename Owner>(Member Owner::*member) {
+        if constexpr (std::is_same_v<Owner, FileIdentity>) {
+          to.service.identity = from.service.identity;
+        } else {
+          OwnerIn<Owner>(to).*member = OwnerIn<Owner>(from).*member;
+        }
       },
       place);
 }

@@ -4,6 +4,13 @@
 
 namespace mooring::config {
 
+std::string UpstreamSettings::Name() const {
+  std::string text = name;
+  if (type == authz::UpstreamType::kPreparedQuery) text += ".query";
+  if (!datacenter.empty()) text += "@" + datacenter;
+  return text;
+}
+
 bool ServiceSettings::NeedsAgent() const {
   if (HeldByAgent()) return true;
   if (!identity || register_self) return true;

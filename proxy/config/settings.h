@@ -83,6 +83,9 @@ struct UpstreamSettings {
   std::string from;    // where `listen` was written, for messages: "-upstream db"; empty: not here
   bool any_case = false;  // accept the identity that the catalog spells with other letter case
 
+  // Name is what it is called where several are told apart: "db", "db.query", "db@dc2".
+  std::string Name() const;
+
   bool operator==(const UpstreamSettings&) const = default;
 };
 
@@ -228,6 +231,8 @@ struct Settings {
   std::optional<unsigned> max_handshakes;       // under way, on the public listeners
   std::optional<std::size_t> handshake_memory;  // bytes
   std::optional<std::size_t> buffer_memory;     // bytes
+
+  std::string file;  // the YAML file that they are from, absolute; empty: flags
 
   std::vector<std::string> warnings;  // said once in the log at start
 

@@ -38,6 +38,10 @@ enum class Of { kProcess, kService, kEachService };
 // registration that the agent holds says it.
 enum class Change { kAtStart, kRunning };
 
+// Applies says what a reload of the file does with another value: takes it up while the proxy runs,
+// or leaves the old one in force and says that it needs an upgrade, which a restart does, too.
+enum class Applies { kUpgrade, kLive };
+
 // Shown says how the reference file has it: in force, as a comment that shows the default, or as
 // one that another key excludes.
 enum class Shown { kInForce, kDefault, kAlternative };
@@ -53,6 +57,7 @@ struct Setting {
   std::string_view config_key{};
   Of of = Of::kProcess;
   Change change = Change::kAtStart;
+  Applies applies = Applies::kUpgrade;
   bool consul = false;  // `consul connect proxy` has this flag
   bool held = false;    // the agent holds it where the service is named by proxy_id or sidecar_for
   bool secret = false;  // never shown

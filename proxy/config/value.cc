@@ -179,14 +179,36 @@ std::string ShowValue(const Value& value, const Target& target) {
             return Shown(kind.place, target,
                          [](const net::Address& address) { return address.Text(); });
           },
-          [&](const kind::AgentAddress&) { return target.process.agent.address.Text(); },
+          [&](const kind::AgentAddress&) {
+            const AgentSettings& agent = target.process.agent;
+            return (agent.https ? "https://" : "") + agent.address.Text() + agent.path_prefix;
+          },
           [&]<typename T>(const kind::Word<T>& kind) {
             return Shown<T>(kind.place, target, kind.show);
           },
           [&](const kind::Words& kind) { return Shown(kind.place, target, kind.show); },
+          [&](const kind::Special& kind) {
+            return kind.show == nullptr ? std::string() : kind.show(target);
+          },
           [](const auto&) { return std::string(); },
       },
       value);
+}
+
+void CopyValue(const Value& value, const Target& from, const Target& to) {
+  std::visit(Overloaded{
+                 [&](const kind::AgentAddress&) {
+                   const AgentSettings& agent = from.process.agent;
+                   to.process.agent.address = agent.address;
+                   to.process.agent.https = agent.https;
+                   to.process.agent.path_prefix = agent.path_prefix;
+                 },
+                 [](const kind::Special&) {},
+                 [](const kind::Section&) {},
+                 [](const kind::List&) {},
+                 [&](const auto& kind) { Copy(kind.place, from, to); },
+             },
+             value);
 }
 
 }  // namespace mooring::config

@@ -92,9 +92,10 @@ struct Words {
   std::string_view type;
 };
 
-// Special is read by code of its own, which knows it by its key.
+// Special is read by code of its own, which knows it by its key; `show` (special.h) writes it.
 struct Special {
   std::string_view type;
+  std::string (*show)(const Target& target) = nullptr;
 };
 
 // Section is a mapping and List a list of mappings, whose keys have entries of their own.
@@ -131,5 +132,8 @@ std::string RangeOf(const Value& value);
 
 // ShowValue is the text of the value that is in its place now; empty if there is none.
 std::string ShowValue(const Value& value, const Target& target);
+
+// CopyValue gives `to` the value that `from` has. Not for Special, Section and List.
+void CopyValue(const Value& value, const Target& from, const Target& to);
 
 }  // namespace mooring::config

@@ -144,9 +144,7 @@ std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams,
   std::vector<NamedUpstream> named;
   std::set<std::string> taken;
   for (config::UpstreamSettings& upstream : upstreams) {
-    std::string listener = "upstream:" + upstream.name;
-    if (upstream.type == authz::UpstreamType::kPreparedQuery) listener += ".query";
-    if (!upstream.datacenter.empty()) listener += "@" + upstream.datacenter;
+    std::string listener = "upstream:" + upstream.Name();
     // The same upstream twice, on two addresses.
     if (!taken.insert(listener).second) {
       listener += "#" + upstream.listen.Text();
