@@ -51,14 +51,20 @@ bool MeshSource::IsAbsent(const http::Response& response) {
 Status MeshSource::Take(const http::Response& response) {
   auto mesh = authz::ParseMesh(response.body);
   if (!mesh) return mesh.error();
-  auto accepting = tls::Narrow(widest_.accepting, mesh->incoming, "TLS.Incoming");
-  auto dialling = tls::Narrow(widest_.dialling, mesh->outgoing, "TLS.Outgoing");
+  if (Status narrowed = Narrow(*mesh); !narrowed) return narrowed;
+  exists_ = mesh->exists;
+  entry_ = *std::move(mesh);
+  return Ok();
+}
+
+Status MeshSource::Narrow(const authz::MeshTls& entry) {
+  auto accepting = tls::Narrow(widest_.accepting, entry.incoming, "TLS.Incoming");
+  auto dialling = tls::Narrow(widest_.dialling, entry.outgoing, "TLS.Outgoing");
   if (!accepting || !dialling) {
     complaint_ = (accepting ? dialling : accepting).error().message;
     return Invalid(complaint_ + "; what held before holds");
   }
   complaint_.clear();
-  exists_ = mesh->exists;
   tls::Offers offers{*std::move(accepting), *std::move(dialling)};
   if (offers == offers_) return Ok();
   log_.Info("control", "TLS is offered as the mesh config entry has it",
@@ -66,6 +72,11 @@ Status MeshSource::Take(const http::Response& response) {
   offers_ = std::move(offers);
   on_change_();
   return Ok();
+}
+
+void MeshSource::SetWidest(tls::Offers widest) {
+  widest_ = std::move(widest);
+  (void)Narrow(entry_.value_or(authz::MeshTls{}));  // what is wrong with it is a complaint
 }
 
 }  // namespace mooring::control

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "authz/consul/api.h"
@@ -29,6 +30,9 @@ class MeshSource final {
 
   void Start() { watch_.Start(); }
 
+  // SetWidest is for another offer of our own; the entry is applied to it as to the one before.
+  void SetWidest(tls::Offers widest);
+
   const tls::Offers& offers() const { return offers_; }
   bool exists() const { return exists_; }  // there is an entry
   // complaint is why the entry as it is now is not in force; empty if it is.
@@ -38,9 +42,12 @@ class MeshSource final {
  private:
   bool IsAbsent(const http::Response& response);
   Status Take(const http::Response& response);
+  // Narrow puts in force what an entry leaves of the widest. An error is that nothing is left.
+  Status Narrow(const authz::MeshTls& entry);
 
   log::Log& log_;
-  const tls::Offers widest_;
+  tls::Offers widest_;
+  std::optional<authz::MeshTls> entry_;  // as it was last good
   const std::function<void()> on_change_;
   tls::Offers offers_;
   bool exists_ = false;

@@ -32,6 +32,7 @@ class Registration final {
     // empty: the agent's node address, which the cluster reaches this machine by
     std::string address;
     std::uint16_t port = 0;
+    bool operator==(const Entry&) const = default;
   };
 
   Registration(net::Loop& loop, log::Log& log, Agent& agent, Entry entry);
@@ -53,6 +54,7 @@ class Registration final {
   const std::string& last_error() const { return last_error_; }  // of the last try; empty: none
 
   const std::string& id() const { return entry_.id; }
+  const Entry& entry() const { return entry_; }
 
   // Suspend makes the check critical, so that nobody is sent here any more. `done` hears whether
   // the agent has taken it, within two seconds. If not, heartbeats go on, unless the entry is

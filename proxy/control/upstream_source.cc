@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "authz/text.h"
@@ -25,17 +26,10 @@ constexpr std::chrono::hours kAhead{24 * 365};
 constexpr milliseconds kForgetDeparted{60'000};  // beyond the grace
 constexpr std::size_t kMostSaid = 8;             // instances, in one line of the log
 
-std::string NameOf(const config::UpstreamSettings& upstream) {
-  std::string name = upstream.name;
-  if (upstream.type == authz::UpstreamType::kPreparedQuery) name += ".query";
-  if (!upstream.datacenter.empty()) name += "@" + upstream.datacenter;
-  return name;
-}
-
 Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale,
                             const std::shared_ptr<data::LastUse>& use) {
   Watch::Options options;
-  options.name = "upstream:" + NameOf(upstream);
+  options.name = "upstream:" + upstream.Name();
   const std::string dc = upstream.datacenter.empty()
                              ? std::string()
                              : "dc=" + authz::PercentEncoded(upstream.datacenter);
@@ -82,7 +76,7 @@ data::EjectionRules EjectionOf(const config::UpstreamSettings& upstream) {
 Watch::Options TagsOptions(const config::UpstreamSettings& upstream, bool stale,
                            const std::shared_ptr<data::LastUse>& use) {
   Watch::Options options = WatchOptions(upstream, stale, use);
-  options.name = "tags:" + NameOf(upstream);
+  options.name = "tags:" + upstream.Name();
   options.path = "/v1/health/service/" + authz::PercentEncoded(upstream.name);
   return options;
 }
@@ -150,6 +144,23 @@ void UpstreamSource::Start() {
   } else {
     names_.Set(settings_.endpoints);
   }
+}
+
+bool UpstreamSource::Use(const config::UpstreamSettings& next, milliseconds connect_timeout,
+                         milliseconds idle_timeout) {
+  const auto asked = [](const config::UpstreamSettings& each) {
+    return std::tie(each.type, each.name, each.datacenter, each.endpoints, each.select,
+                    each.passing_only, each.on_departure, each.departure_grace);
+  };
+  if (asked(next) != asked(settings_)) return false;
+  const milliseconds connect = next.connect_timeout.value_or(connect_timeout);
+  const milliseconds idle = next.idle_timeout.value_or(idle_timeout);
+  const bool same = next == settings_ && connect == connect_timeout_ && idle == idle_timeout_;
+  settings_ = next;
+  connect_timeout_ = connect;
+  idle_timeout_ = idle;
+  if (!same) Publish(/*anyway=*/true);
+  return true;
 }
 
 void UpstreamSource::SetOwnIdentity(const std::string& trust_domain, const authz::ServiceId& own) {
@@ -404,9 +415,9 @@ std::shared_ptr<const authz::ServiceId> UpstreamSource::IdentityToProve() const 
   return std::make_shared<const authz::ServiceId>(std::move(id));
 }
 
-void UpstreamSource::Publish() {
+void UpstreamSource::Publish(bool anyway) {
   auto rules = std::make_shared<data::UpstreamRules>();
-  rules->name = NameOf(settings_);
+  rules->name = settings_.Name();
   rules->known = names_.known();
   rules->identity = IdentityToProve();
   rules->endpoints = names_.endpoints();
@@ -433,7 +444,7 @@ void UpstreamSource::Publish() {
   rules->outliers = memory_->outliers;
   rules->kept = memory_->kept;
   rules->caps = memory_->caps;
-  if (rules_ && rules_->known == rules->known && rules_->endpoints == rules->endpoints &&
+  if (!anyway && rules_ && rules_->known == rules->known && rules_->endpoints == rules->endpoints &&
       data::Same(rules_->identity, rules->identity) && rules_->stale == rules->stale &&
       rules_->listed == rules->listed && data::Same(rules_->departed, rules->departed)) {
     return;

@@ -46,6 +46,10 @@ class UpstreamSource final {
   UpstreamSource& operator=(const UpstreamSource&) = delete;
 
   void Start();
+  // Use takes up other settings of the same upstream, with what is known of its instances. False:
+  // the agent would be asked for something else by them, so that another object is needed.
+  bool Use(const config::UpstreamSettings& next, net::milliseconds connect_timeout,
+           net::milliseconds idle_timeout);
   // SetOwnIdentity gives the trust domain in force and our own ID; called at every change.
   void SetOwnIdentity(const std::string& trust_domain, const authz::ServiceId& own);
   // SetPlace says where we are; called at every change.
@@ -86,7 +90,8 @@ class UpstreamSource final {
   Status TakeInstances(const http::Response& response);
   Status TakeQuery(const http::Response& response);
   Status TakeTags(const http::Response& response);
-  void Publish();
+  // Publish tells of rules that are other ones; `anyway`: by other settings.
+  void Publish(bool anyway = false);
   void Take(std::vector<authz::Instance> instances, const http::Response& response);
   // HoldOn: this answer, the first after an outage, lists nobody where there was somebody; it waits
   // a little.
@@ -105,9 +110,9 @@ class UpstreamSource final {
 
   net::Loop& loop_;
   log::Log& log_;
-  const config::UpstreamSettings settings_;
-  const net::milliseconds connect_timeout_;
-  const net::milliseconds idle_timeout_;
+  config::UpstreamSettings settings_;
+  net::milliseconds connect_timeout_;
+  net::milliseconds idle_timeout_;
   const std::shared_ptr<data::UpstreamMemory> memory_;
   const OnChange on_change_;
   const std::shared_ptr<data::LastUse> use_ = std::make_shared<data::LastUse>();

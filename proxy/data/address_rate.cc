@@ -9,10 +9,20 @@
 namespace mooring::data {
 
 AddressRate::AddressRate(unsigned rate, unsigned burst, std::size_t remembered)
-    : rate_(rate),
-      burst_(burst),
-      most_(remembered),
-      each_(std::chrono::duration_cast<Nanoseconds>(std::chrono::seconds(1)) / rate) {}
+    : most_(remembered) {
+  Set(rate, burst);
+}
+
+void AddressRate::Set(unsigned rate, unsigned burst) noexcept {
+  std::map<Key, Bucket> buckets;  // end after the lock
+  std::list<Key> heard;
+  const std::lock_guard lock(mutex_);
+  rate_.store(rate, std::memory_order_relaxed);
+  burst_ = burst;
+  each_ = std::chrono::duration_cast<Nanoseconds>(std::chrono::seconds(1)) / std::max(rate, 1U);
+  buckets_.swap(buckets);
+  heard_.swap(heard);
+}
 
 std::optional<AddressRate::Key> AddressRate::KeyOf(const net::SocketAddress& peer) {
   if (peer.family() == AF_INET)
@@ -55,6 +65,7 @@ bool AddressRate::May(const net::SocketAddress& peer, net::MonotonicTime now) no
   const std::optional<Key> key = KeyOf(peer);
   if (!key) return true;
   const std::lock_guard lock(mutex_);
+  if (!limited()) return true;
   try {
     Bucket& bucket = BucketOf(*key, now);
     const net::MonotonicTime then = std::max(bucket.full_at, now) + each_;
@@ -66,6 +77,11 @@ bool AddressRate::May(const net::SocketAddress& peer, net::MonotonicTime now) no
   }
   ++refused_;
   return false;
+}
+
+unsigned AddressRate::burst() const {
+  const std::lock_guard lock(mutex_);
+  return burst_;
 }
 
 std::int64_t AddressRate::refused() const {

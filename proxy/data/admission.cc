@@ -7,13 +7,38 @@
 namespace mooring::data {
 
 Admission::Admission(const Limits& limits, unsigned workers)
-    : limits_(limits), workers_(workers), buffers_(limits.buffer_memory) {
-  all_->SetLimit(limits.connections);
-  if (limits.rate_per_address) {
-    rate_.emplace(*limits.rate_per_address,
-                  limits.burst_per_address.value_or(*limits.rate_per_address));
-  }
+    : workers_(workers), buffers_(limits.buffer_memory) {
+  SetLimits(limits);
   ReadFileLimit();
+}
+
+void Admission::SetLimits(const Limits& limits) noexcept {
+  memory_.store(limits.memory, std::memory_order_relaxed);
+  handshakes_limit_.store(limits.handshakes, std::memory_order_relaxed);
+  handshake_memory_.store(limits.handshake_memory, std::memory_order_relaxed);
+  agent_connections_.store(limits.agent_connections, std::memory_order_relaxed);
+  buffers_.SetLimit(limits.buffer_memory);
+  all_->SetLimit(limits.connections);
+  const unsigned rate = limits.rate_per_address.value_or(0);
+  const unsigned burst = limits.burst_per_address.value_or(rate);
+  // Whoever is remembered stays so, unless it is another rate.
+  if (rate != rate_.rate() || burst != rate_.burst()) rate_.Set(rate, burst);
+}
+
+Limits Admission::limits() const {
+  Limits limits;
+  limits.memory = memory_.load(std::memory_order_relaxed);
+  limits.handshakes = handshakes_limit_.load(std::memory_order_relaxed);
+  limits.handshake_memory = handshake_memory();
+  limits.buffer_memory = static_cast<std::size_t>(buffers_.limit());
+  limits.agent_connections =
+      static_cast<unsigned>(agent_connections_.load(std::memory_order_relaxed));
+  if (const auto most = all_->limit()) limits.connections = static_cast<unsigned>(*most);
+  if (rate_.limited()) {
+    limits.rate_per_address = rate_.rate();
+    limits.burst_per_address = rate_.burst();
+  }
+  return limits;
 }
 
 void Admission::ReadFileLimit() {
@@ -24,7 +49,7 @@ Shares Admission::shares() const {
   return Shares::Of(file_limit_.load(std::memory_order_relaxed), workers_,
                     listeners_[Index(ListenerKind::kPublic)].load(std::memory_order_relaxed),
                     listeners_[Index(ListenerKind::kUpstream)].load(std::memory_order_relaxed),
-                    limits_.agent_connections);
+                    agent_connections_.load(std::memory_order_relaxed));
 }
 
 bool Admission::DescriptorsFit(ListenerKind kind) const {
@@ -47,7 +72,8 @@ Room Admission::Ask(ListenerKind kind) {
       connections(ListenerKind::kPublic) + connections(ListenerKind::kUpstream);
   const std::int64_t held =
       all * static_cast<std::int64_t>(kConnectionCost) + handshake_bytes() + buffers_.kept();
-  if (held >= static_cast<std::int64_t>(limits_.memory)) return Room::kNoMemory;
+  if (held >= static_cast<std::int64_t>(memory_.load(std::memory_order_relaxed)))
+    return Room::kNoMemory;
   if (kind == ListenerKind::kPublic && !HandshakesFit()) return Room::kNoHandshakes;
   return Room::kYes;
 }
@@ -58,8 +84,8 @@ void Admission::AddHandshakes(std::int64_t number, std::int64_t bytes) {
 }
 
 bool Admission::HandshakesFit() const {
-  return handshakes() < static_cast<std::int64_t>(limits_.handshakes) &&
-         handshake_bytes() < static_cast<std::int64_t>(limits_.handshake_memory);
+  const auto most = static_cast<std::int64_t>(handshakes_limit_.load(std::memory_order_relaxed));
+  return handshakes() < most && handshake_bytes() < static_cast<std::int64_t>(handshake_memory());
 }
 
 void Admission::AddListeners(ListenerKind kind, std::int64_t number) {

@@ -39,12 +39,16 @@ class Admission final {
  public:
   Admission(const Limits& limits, unsigned workers);
 
-  const Limits& limits() const { return limits_; }
+  // limits are those in force. SetLimits is the control thread's: they hold for who asks from then
+  // on, and end nobody. `agent_connections` is a number of connections to the agent, too.
+  Limits limits() const;
+  void SetLimits(const Limits& limits) noexcept;
+  std::size_t handshake_memory() const { return handshake_memory_.load(std::memory_order_relaxed); }
   net::MemoryMeter& buffers() { return buffers_; }
   // all counts the connections of the process; its limit is that of Limits.
   const std::shared_ptr<Cap>& all() const { return all_; }
-  AddressRate* address_rate() { return rate_ ? &*rate_ : nullptr; }  // null: not limited
-  Shares shares() const;                                             // as of now
+  AddressRate* address_rate() { return rate_.limited() ? &rate_ : nullptr; }  // null: not limited
+  Shares shares() const;                                                      // as of now
 
   // Ask says whether one more fits. The limit on open files is looked at again before it says no.
   Room Ask(ListenerKind kind);
@@ -80,11 +84,14 @@ class Admission final {
   bool DescriptorsFit(ListenerKind kind) const;
   void ReadFileLimit();
 
-  const Limits limits_;
   const std::int64_t workers_;
+  std::atomic<std::size_t> memory_{0};
+  std::atomic<std::size_t> handshakes_limit_{0};
+  std::atomic<std::size_t> handshake_memory_{0};
+  std::atomic<std::int64_t> agent_connections_{0};
   net::MemoryMeter buffers_;
   const std::shared_ptr<Cap> all_ = std::make_shared<Cap>();
-  std::optional<AddressRate> rate_;
+  AddressRate rate_;
   std::atomic<std::int64_t> file_limit_{0};
   std::atomic<std::uint64_t> next_id_{1};
   std::atomic<std::int64_t> connections_[2]{};

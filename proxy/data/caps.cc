@@ -39,11 +39,9 @@ std::optional<OverLimit> AtAccept(Admission& admission, ListenerKind kind,
 std::optional<OverLimit> AtIdentity(const std::shared_ptr<InboundCaps>& caps,
                                     std::string_view identity, Places* places) {
   if (!caps) return std::nullopt;
-  if (caps->each) {
-    std::optional<IdentityCap::Place> place = caps->each->Enter(identity);
-    if (!place) return OverLimit{"max_connections_per_identity", caps->each->limit()};
-    places->identity = std::move(*place);
-  }
+  std::optional<IdentityCap::Place> place = caps->each->Enter(identity);
+  if (!place) return OverLimit{"max_connections_per_identity", caps->each->limit().value_or(0)};
+  places->identity = std::move(*place);
   const auto over =
       Enter(Part(caps, &InboundCaps::connections), "max_inbound_connections", &places->service);
   if (over) places->identity.Return();

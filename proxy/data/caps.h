@@ -27,7 +27,7 @@ struct UpstreamCaps {
 // InboundCaps are those of one service, on callers that were let in: strangers take nobody's place.
 struct InboundCaps {
   Cap connections;
-  std::shared_ptr<IdentityCap> each;  // of one SPIFFE ID; null: not limited, nor counted
+  std::shared_ptr<IdentityCap> each = std::make_shared<IdentityCap>();  // of one SPIFFE ID
 };
 
 // Places is what a connection holds of the caps, from where it was let in.

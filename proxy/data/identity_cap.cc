@@ -27,9 +27,11 @@ void IdentityCap::Place::Return() noexcept {
 }
 
 std::optional<IdentityCap::Place> IdentityCap::Enter(std::string_view identity) {
+  const std::optional<std::int64_t> most = limit();
+  if (!most) return Place();
   const std::lock_guard lock(mutex_);
   auto found = counts_.find(identity);
-  if ((found == counts_.end() ? 0 : found->second) >= most_) {
+  if ((found == counts_.end() ? 0 : found->second) >= *most) {
     ++refused_;
     return std::nullopt;
   }

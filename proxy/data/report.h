@@ -20,7 +20,7 @@ namespace mooring::data {
 struct Report {
   enum class What { kStart, kAlive, kEnd };
   What what = What::kEnd;
-  unsigned service = 0;  // of the process's, in the order in which a worker got them
+  unsigned service = 0;  // its number (observe/recorder.h)
   net::MonotonicTime at{};
   Record record;
 };

@@ -53,6 +53,7 @@ ServiceHost::~ServiceHost() {
 void ServiceHost::Begin() { sweep_.Start(net::kLivenessCheck); }
 
 void ServiceHost::End() {
+  admission_.Forget(this);  // nobody wakes it any more
   acceptors_.clear();
   CutAll();
   prober_.Stop();

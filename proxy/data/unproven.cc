@@ -33,8 +33,7 @@ Unproven::Ended Unproven::Holds(Connection* connection, std::size_t bytes) {
   if (!connection->unproven_) return 0;
   const auto now = static_cast<std::int64_t>(kHandshakeCost + bytes);
   admission_.AddHandshakes(0, now - std::exchange(connection->handshake_bytes_, now));
-  if (admission_.handshake_bytes() <=
-      static_cast<std::int64_t>(admission_.limits().handshake_memory))
+  if (admission_.handshake_bytes() <= static_cast<std::int64_t>(admission_.handshake_memory()))
     return 0;
   Connection* largest = nullptr;  // of the older ones
   std::size_t looked_at = 0;

@@ -1,5 +1,7 @@
 #include "proxy/data/worker.h"
 
+#include <algorithm>
+#include <new>
 #include <utility>
 
 #include "proxy/net/thread.h"
@@ -20,11 +22,37 @@ Worker::~Worker() {
   }
 }
 
-ServiceHost& Worker::AddService(log::Log& log, std::shared_ptr<Traffic> traffic, Reports* reports) {
+ServiceHost& Worker::AddService(log::Log& log, ServiceHost::Accounts accounts) {
   services_.push_back(std::make_unique<ServiceHost>(
-      ServiceHost::Shared{loop_, *admission_, unproven_, heap_}, log,
-      ServiceHost::Accounts{std::move(traffic), reports, static_cast<unsigned>(services_.size())}));
+      ServiceHost::Shared{loop_, *admission_, unproven_, heap_}, log, std::move(accounts)));
   return *services_.back();
+}
+
+void Worker::PostAddService(log::Log& log, ServiceHost::Accounts accounts,
+                            std::function<void(ServiceHost*)> done) {
+  loop_.Post([this, &log, accounts = std::move(accounts), done = std::move(done)] {
+    ServiceHost* added = nullptr;
+    try {
+      added = &AddService(log, accounts);
+      added->Begin();
+    } catch (const std::bad_alloc&) {
+      if (added != nullptr) services_.pop_back();
+      added = nullptr;
+    }
+    done(added);
+  });
+}
+
+void Worker::PostRemoveService(ServiceHost* service, std::function<void()> done) {
+  // Whoever has waited for room may have been woken just now, by another thread: that is behind
+  // this task, and before the second one.
+  loop_.Post([this, service, done = std::move(done)] {
+    service->End();
+    loop_.Post([this, service, done] {
+      std::erase_if(services_, [service](const auto& each) { return each.get() == service; });
+      done();
+    });
+  });
 }
 
 void Worker::Start() {

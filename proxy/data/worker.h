@@ -1,11 +1,12 @@
 // Worker: one thread with one loop, and a ServiceHost on it for each service that the process
 // represents.
 //
-// Owned by the control thread, which makes the services before Start. What a service does there,
-// and which of it may be called from where, says service_host.h.
+// Owned by the control thread, which makes the services, before Start or while it runs. What a
+// service does there, and which of it may be called from where, says service_host.h.
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -28,13 +29,17 @@ class Worker final : public net::Keeper {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // AddService makes room for one more service, before Start. It is the worker's and lives as long.
-  // `log` is the service's, and outlives the worker, as `reports` does. `traffic` is what the
-  // service's hosts on all workers count in. Reports call the service by the number of those before
-  // it.
-  ServiceHost& AddService(log::Log& log, std::shared_ptr<Traffic> traffic = nullptr,
-                          Reports* reports = nullptr);
+  // AddService makes room for one more service, before Start. It is the worker's, and lives as long
+  // unless it is removed. `log` is the service's, and outlives it, as what is in `accounts` does.
+  ServiceHost& AddService(log::Log& log, ServiceHost::Accounts accounts = {});
   ServiceHost& service(std::size_t i) { return *services_[i]; }  // in the order of AddService
+
+  // PostAddService is the same after Start. `done` runs on this loop, with null where there was no
+  // memory. PostRemoveService cuts what is left of it (kDrainTimeout) and destroys it, behind all
+  // that has been posted to it; nobody may post any more.
+  void PostAddService(log::Log& log, ServiceHost::Accounts accounts,
+                      std::function<void(ServiceHost*)> done);
+  void PostRemoveService(ServiceHost* service, std::function<void()> done);
 
   void Start();  // starts the thread; throws as net::StartThread does
 
@@ -53,7 +58,7 @@ class Worker final : public net::Keeper {
   Unproven unproven_{loop_, *admission_};
   HeapTrim heap_{loop_};
   net::LagMeter lag_{loop_};
-  std::vector<std::unique_ptr<ServiceHost>> services_;
+  std::vector<std::unique_ptr<ServiceHost>> services_;  // from Start on this loop only
 };
 
 }  // namespace mooring::data

@@ -51,9 +51,9 @@ class QueueSink final : public spdlog::sinks::sink {
 
 // Front is the Core with spdlog's logger before the queue. spdlog is named in this file alone.
 struct Front final : Core {
-  Front(int fd, Format line_format, Level level)
-      : Core(fd, line_format), logger("mooring", std::make_shared<QueueSink>(queue)) {
-    logger.set_level(ToSpdlog(level));
+  Front(int fd, Format line_format, Level least)
+      : Core(fd, line_format, least), logger("mooring", std::make_shared<QueueSink>(queue)) {
+    logger.set_level(spdlog::level::trace);  // Log::Enabled has decided
     // By itself it would print what goes wrong to standard error, and wait for the reader.
     logger.set_error_handler([](const std::string&) {});
   }
@@ -64,13 +64,11 @@ struct Front final : Core {
 }  // namespace
 
 Log::Log(Level level, bool json, int fd)
-    : level_(level),
-      core_(std::make_shared<Front>(fd, json ? Format::kJson : Format::kText, level)) {
+    : core_(std::make_shared<Front>(fd, json ? Format::kJson : Format::kText, level)) {
   writer_.emplace(core_);
 }
 
-Log::Log(const Log& whole, Field mark)
-    : level_(whole.level_), core_(whole.core_), mark_(std::move(mark)) {}
+Log::Log(const Log& whole, Field mark) : core_(whole.core_), mark_(std::move(mark)) {}
 
 void Log::Write(Level level, Literal module, Literal message, Fields fields) noexcept {
   if (!Enabled(level)) return;

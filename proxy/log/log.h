@@ -41,7 +41,9 @@ class Log final {
   // failure is why nothing can be written (no thread to be had), an errno value, or 0.
   int failure() const { return writer_ ? writer_->failure() : 0; }
 
-  bool Enabled(Level level) const { return level >= level_; }
+  bool Enabled(Level level) const { return level >= core_->level.load(std::memory_order_relaxed); }
+  // SetLevel holds for the whole, with all logs into the same lines.
+  void SetLevel(Level level) noexcept { core_->level.store(level, std::memory_order_relaxed); }
   void Write(Level level, Literal module, Literal message, Fields fields = {}) noexcept;
   void Debug(Literal module, Literal message, Fields fields = {}) noexcept {
     Write(Level::kDebug, module, message, fields);
@@ -83,7 +85,6 @@ class Log final {
   Report report() const { return {core_->queue.Dropped(), core_->rations.Totals()}; }
 
  private:
-  const Level level_;
   const std::shared_ptr<Core> core_;
   const std::optional<Field> mark_;
   std::optional<Writer> writer_;  // the whole's

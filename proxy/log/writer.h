@@ -7,6 +7,7 @@
 // signals are blocked in it.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <memory>
@@ -24,9 +25,10 @@ namespace mooring::log {
 // Core is what the threads that log and the writer share. It lives as long as the longest of them:
 // a writer that is stuck in the kernel may outlive the Log.
 struct Core {
-  Core(int fd, Format line_format) : format(line_format), output(fd) {}
+  Core(int fd, Format line_format, Level least) : format(line_format), level(least), output(fd) {}
 
   const Format format;
+  std::atomic<Level> level;  // what is less is not written
   Queue queue;
   Rations rations;
   Output output;  // the writer's

@@ -19,11 +19,14 @@ class MemoryMeter final {
 
   void Add(std::int64_t bytes) { kept_.fetch_add(bytes, std::memory_order_relaxed); }
   std::int64_t kept() const { return kept_.load(std::memory_order_relaxed); }
-  std::int64_t limit() const { return limit_; }
-  bool IsTight() const { return kept() >= limit_; }
+  std::int64_t limit() const { return limit_.load(std::memory_order_relaxed); }
+  void SetLimit(std::size_t limit) {
+    limit_.store(static_cast<std::int64_t>(limit), std::memory_order_relaxed);
+  }
+  bool IsTight() const { return kept() >= limit(); }
 
  private:
-  const std::int64_t limit_;
+  std::atomic<std::int64_t> limit_;
   std::atomic<std::int64_t> kept_{0};
 };
 

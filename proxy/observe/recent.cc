@@ -44,6 +44,17 @@ void AppendList(std::string* out, const std::vector<Kept>& accounts) {
 
 }  // namespace
 
+void Recent::Add(unsigned service) {
+  const std::lock_guard lock(mutex_);
+  services_[service];
+}
+
+void Recent::Remove(unsigned service) {
+  decltype(services_)::node_type gone;  // ends after the lock
+  const std::lock_guard lock(mutex_);
+  gone = services_.extract(service);
+}
+
 void Recent::Keep(Kept account) {
   const auto put = [&account](Ring* ring, std::size_t most) {
     ring->push_front(account);
@@ -51,7 +62,9 @@ void Recent::Keep(Kept account) {
   };
   Kept first, second;  // what falls out ends after the lock
   const std::lock_guard lock(mutex_);
-  OfService& service = services_.at(account->report.service);
+  const auto found = services_.find(account->report.service);
+  if (found == services_.end()) return;
+  OfService& service = found->second;
   if (service.ended.size() >= kEnded) first = service.ended.back();
   if (service.failed.size() >= kFailed) second = service.failed.back();
   put(&service.ended, kEnded);
@@ -63,9 +76,8 @@ Recent::Answer Recent::Ask(const Question& question) const {
   Answer answer;
   {
     const std::lock_guard lock(mutex_);
-    for (std::size_t i = 0; i < services_.size(); ++i) {
-      if (question.service && *question.service != i) continue;
-      const OfService& service = services_[i];
+    for (const auto& [number, service] : services_) {
+      if (question.service && *question.service != number) continue;
       answer.ended.insert(answer.ended.end(), service.ended.begin(), service.ended.end());
       answer.failed.insert(answer.failed.end(), service.failed.begin(), service.failed.end());
     }

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -23,13 +24,15 @@ class Recent final {
   static constexpr std::size_t kEnded = 256;   // of each service
   static constexpr std::size_t kFailed = 128;  // of each service
 
-  explicit Recent(std::size_t services) : services_(services) {}
+  // Add has one more service: those that are called by this number in reports. Remove forgets it.
+  void Add(unsigned service);
+  void Remove(unsigned service);
 
-  // Keep keeps one that has ended. It may throw std::bad_alloc.
+  // Keep keeps one that has ended, if its service is there. It may throw std::bad_alloc.
   void Keep(std::shared_ptr<const Account> account);
 
   struct Question {
-    std::optional<std::size_t> service{};  // absent: all of them
+    std::optional<unsigned> service{};  // absent: all of them
     // in the peer's address, source, destination, SPIFFE ID or reason; empty: any
     std::string_view match{};
     std::size_t offset = 0;      // of each list, the newest left out
@@ -47,7 +50,7 @@ class Recent final {
   };
 
   mutable std::mutex mutex_;
-  std::vector<OfService> services_;
+  std::map<unsigned, OfService> services_;  // guarded by mutex_
 };
 
 // RecentJson is the document of /recent; `missing` is how many reports nobody had time for.

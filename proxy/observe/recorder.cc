@@ -8,15 +8,31 @@
 
 namespace mooring::observe {
 
-Recorder::Recorder(const data::Reports::Wanted& wanted, std::vector<std::string> services,
-                   AccessLog* access_log)
-    : services_(std::move(services)),
-      access_log_(access_log),
+Recorder::Recorder(const data::Reports::Wanted& wanted, AccessLog* access_log)
+    : access_log_(access_log),
       reports_(wanted),
-      recent_(services_.size()),
       thread_(net::StartThread("recorder", "what connections report", [this] { Run(); })) {}
 
 Recorder::~Recorder() { Close(); }
+
+unsigned Recorder::AddService(const std::string& name) {
+  unsigned number = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    number = next_++;
+    services_.emplace(number, name);
+  }
+  recent_.Add(number);
+  return number;
+}
+
+void Recorder::RemoveService(unsigned number) {
+  {
+    const std::lock_guard lock(mutex_);
+    services_.erase(number);
+  }
+  recent_.Remove(number);
+}
 
 void Recorder::Close() noexcept {
   if (!thread_.joinable()) return;
@@ -44,7 +60,13 @@ void Recorder::Run() noexcept {
 }
 
 void Recorder::Take(data::Report&& report, std::chrono::system_clock::time_point time) {
-  const std::string& service = services_.at(report.service);
+  std::string service;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = services_.find(report.service);
+    if (found == services_.end()) return;
+    service = found->second;
+  }
   const auto account = std::make_shared<Account>(MakeAccount(std::move(report), time, service));
   if (access_log_ != nullptr) access_log_->Write(account.get());
   account->one_in = 1;

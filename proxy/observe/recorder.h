@@ -4,7 +4,9 @@
 // It waits for nobody but the workers, and so ends at once.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -17,13 +19,16 @@ namespace mooring::observe {
 
 class Recorder final {
  public:
-  // `services` are what the process's are called, in the order of the reports' numbers.
   // `access_log` may be null; it outlives this. Throws std::system_error where there is no thread.
-  Recorder(const data::Reports::Wanted& wanted, std::vector<std::string> services,
-           AccessLog* access_log);
+  Recorder(const data::Reports::Wanted& wanted, AccessLog* access_log);
   ~Recorder();  // Close
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
+
+  // AddService is the number that reports are to call a service by, of that name; no other gets it.
+  // Reports of one that has been removed are dropped. Control thread.
+  unsigned AddService(const std::string& name);
+  void RemoveService(unsigned number);
 
   data::Reports* reports() { return &reports_; }
   const Recent& recent() const { return recent_; }
@@ -37,7 +42,10 @@ class Recorder final {
   void Run() noexcept;
   void Take(data::Report&& report, std::chrono::system_clock::time_point time);
 
-  const std::vector<std::string> services_;
+  std::mutex mutex_;                          // of what follows
+  std::map<unsigned, std::string> services_;  // their names, by number
+  unsigned next_ = 0;
+
   AccessLog* const access_log_;
   data::Reports reports_;
   Recent recent_;

@@ -35,21 +35,26 @@ Status Sidecar::OpenAccounts() {
                                               settings.refused_one_in);
     wanted = {.starts = settings.at_start, .every = settings.every};
   }
-  std::vector<std::string> names;
-  for (const auto& service : services_) names.push_back(service->name());
-  recorder_ = std::make_unique<observe::Recorder>(wanted, std::move(names), access_log_.get());
+  recorder_ = std::make_unique<observe::Recorder>(wanted, access_log_.get());
+  for (const auto& service : services_) service->SetNumber(recorder_->AddService(service->name()));
   return Ok();
 }
 
 void Sidecar::OnHangup() {
-  if (!access_log_ || !settings_.access_log.to.starts_with('/')) {
-    log_.Info("sidecar", "SIGHUP: nothing to do; files and agent are watched all the time");
-    return;
+  // Whatever becomes of the settings: who rotates logs has moved the file away.
+  if (access_log_ && settings_.access_log.to.starts_with('/')) {
+    access_log_->Reopen();
+    log_.Info("sidecar", "SIGHUP: the access log is being opened again");
   }
-  access_log_->Reopen();
-  log_.Info(
-      "sidecar",
-      "SIGHUP: the access log is being opened again; files and agent are watched all the time");
+  if (draining_) {
+    log_.Info("sidecar", "SIGHUP: the settings stay as they are; this process ends");
+  } else if (settings_.file.empty()) {
+    log_.Info("sidecar",
+              "SIGHUP: there is no file of settings to read again, this process was started by "
+              "flags; other files and the agent are watched all the time");
+  } else {
+    (void)Reload("SIGHUP");
+  }
 }
 
 Result<std::string> Sidecar::RecentJson(const std::string& service,
@@ -57,10 +62,8 @@ Result<std::string> Sidecar::RecentJson(const std::string& service,
   if (!slice.sort.empty()) return Invalid("sort: these have one order, the newest first");
   observe::Recent::Question question{
       .service = std::nullopt, .match = slice.match, .offset = slice.offset, .limit = slice.limit};
-  const Service* const asked = service.empty() ? nullptr : Find(service);
-  for (std::size_t i = 0; i < services_.size(); ++i) {
-    if (services_[i].get() == asked) question.service = i;
-  }
+  if (const Service* const asked = service.empty() ? nullptr : Find(service))
+    question.service = asked->number();
   return observe::RecentJson(recorder_->recent().Ask(question), recorder_->missing());
 }
 

@@ -41,6 +41,10 @@ data::Limits LimitsOf(const config::Settings& settings, std::size_t memory) {
 
 }  // namespace
 
+data::Limits Sidecar::LimitsInForce() const {
+  return LimitsOf(settings_, LimitOf(settings_).bytes);
+}
+
 // StartWorkers is content with fewer than configured, but not with none.
 Status Sidecar::StartWorkers() {
   const MemoryLimit memory = LimitOf(settings_);
@@ -66,7 +70,8 @@ Status Sidecar::StartWorkers() {
     try {
       auto worker = std::make_unique<data::Worker>(admission_);
       for (const auto& service : services_)
-        worker->AddService(service->log(), service->traffic(), recorder_->reports());
+        worker->AddService(service->log(),
+                           {service->traffic(), recorder_->reports(), service->number()});
       worker->Start();
       workers_.push_back(std::move(worker));
     } catch (const std::system_error& error) {
@@ -82,7 +87,7 @@ Status Sidecar::StartWorkers() {
 }
 
 std::string Sidecar::AdmissionJson() const {
-  const data::Limits& limits = admission_->limits();
+  const data::Limits limits = admission_->limits();
   const data::Shares shares = admission_->shares();
   std::int64_t shed = 0;
   for (const auto& service : services_) shed += service->HandshakesShed();

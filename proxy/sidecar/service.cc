@@ -55,8 +55,7 @@ Service::Service(const Shared& shared, log::Log& log, const config::ServiceSetti
                  if (!quitting_) Publish();
                }),
       publish_again_(loop_, [this] { Changed(); }) {
-  if (settings_.max_connections_per_identity)
-    caps_->each = std::make_shared<data::IdentityCap>(*settings_.max_connections_per_identity);
+  caps_->each->SetLimit(settings_.max_connections_per_identity);
 }
 
 Service::~Service() = default;
@@ -132,8 +131,9 @@ void Service::ProbePublic() {
   });
 }
 
-tls::Offers Service::Offers() const {
-  if (mesh_) return mesh_->offers();
+tls::Offers Service::Offers() const { return mesh_ ? mesh_->offers() : OwnOffers(); }
+
+tls::Offers Service::OwnOffers() const {
   tls::Offers own;
   own.accepting.tickets = settings_.tls_resumption;
   own.accepting.groups = settings_.tls_groups;
@@ -172,7 +172,9 @@ void Service::ApplyUpstreams() {
   std::map<std::string, std::unique_ptr<control::UpstreamSource>> next;
   for (const control::NamedUpstream& upstream : config_->upstreams) {
     const auto old = upstreams_.find(upstream.listener);
-    if (old != upstreams_.end() && old->second->settings() == upstream.settings) continue;
+    if (old != upstreams_.end() &&
+        old->second->Use(upstream.settings, config_->connect_timeout, config_->idle_timeout))
+      continue;
     auto memory =
         old != upstreams_.end() ? old->second->memory() : std::make_shared<data::UpstreamMemory>();
     auto source = std::make_unique<control::UpstreamSource>(
@@ -223,7 +225,11 @@ void Service::Publish() {
   if (settings_.intentions) {
     next->intentions = static_intentions_;
     next->fallback = settings_.intentions->fallback;
+  } else if (former_intentions_ && intentions_ && !intentions_->Missing().empty()) {
+    next->intentions = former_intentions_;
+    next->fallback = former_fallback_;
   } else if (intentions_) {
+    former_intentions_.reset();
     next->intentions = intentions_->Current();
     next->fallback = intentions_->Fallback();
     next->intentions_stale = intentions_->TooOld();

@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -98,6 +99,17 @@ class Service final {
   // workers, which outlive it. What could not be prepared is tried again by Tick.
   Status Prepare();
   void Begin(std::vector<data::ServiceHost*> hosts);
+  // ExpectHosts: they come later, and a drain is not the end before.
+  void ExpectHosts() { expects_hosts_ = true; }
+  bool ExpectsHosts() const { return expects_hosts_; }
+
+  // A reload (service_reload.cc). PrepareFor makes what these settings need and is not there. Use
+  // takes them up, and the process's as they are now; they are of the same service.
+  Status PrepareFor(const config::ServiceSettings& next);
+  void Use(const config::ServiceSettings& next);
+  // number is what reports call it.
+  unsigned number() const { return number_; }
+  void SetNumber(unsigned number) { number_ = number; }
 
   // What keeps /ready at 503, and what works less than it should without keeping us from serving.
   std::vector<std::string> NotReady() const;
@@ -145,6 +157,9 @@ class Service final {
   void HurryDrain();
   // DrainBegun: its steps follow each other. Not where there was no memory to begin it.
   bool DrainBegun() const { return drain_ || (draining_ && !begun_); }
+  // drained: the last step of its drain is done. TakeHosts ends all that it has to do with them.
+  bool drained() const { return drained_; }
+  std::vector<data::ServiceHost*> TakeHosts();
   bool registered() const { return registration_ != nullptr; }
   void Deregister(std::function<void()> done);
   void Quit() { quitting_ = true; }
@@ -157,6 +172,8 @@ class Service final {
 
   // The start, in order.
   Status TryPrepare();
+  Status MakeAgent(const config::ServiceSettings& settings);
+  void OpenMesh();
   void Open();
   void OpenAll();
   Status OpenStore();
@@ -169,6 +186,10 @@ class Service final {
   void FollowLocalApp();
   void ApplyUpstreams();
   void FollowOwnPlace();
+
+  // What a reload has changed.
+  void FollowOffers(const config::ServiceSettings& before);
+  void FollowIntentions(const config::ServiceSettings& before);
 
   // Watches are all that there are now; OwnWatches those without the upstreams'.
   std::vector<const control::Watch*> Watches() const;
@@ -187,6 +208,8 @@ class Service final {
   // SayWaiting says every 30 s what is missing, until it has been ready.
   void SayWaiting();
   void CheckReady();
+  void FollowRegistration(bool inbound);
+  void Unregister();
   void CheckLeaf();
   void CheckAges();                                  // against max_stale
   std::vector<std::string> InboundNotReady() const;  // what keeps callers from being served
@@ -198,12 +221,14 @@ class Service final {
   }
 
   tls::Offers Offers() const;  // of TLS: as the mesh has it, or our own
+  tls::Offers OwnOffers() const;
+  void SayDrained();
 
   const Shared& shared_;
   net::Loop& loop_;
   log::Log& log_;
   const config::Settings& process_;
-  const config::ServiceSettings& settings_;
+  config::ServiceSettings settings_;
   Owner& owner_;
   const std::string name_;
   std::string cannot_start_;  // why; empty: it can, as far as is known
@@ -216,12 +241,16 @@ class Service final {
   net::MonotonicTime waiting_said_at_{};
   bool draining_ = false;
   bool quitting_ = false;
+  bool expects_hosts_ = false;
+  bool drained_ = false;
+  unsigned number_ = 0;
 
   std::unique_ptr<state::Store> store_;  // outlives the watches, which unfollow it at their end
   std::unique_ptr<control::Agent> agent_;
   std::vector<data::ServiceHost*> hosts_;  // one a worker
   const std::shared_ptr<data::Traffic> traffic_ = std::make_shared<data::Traffic>();
   const std::shared_ptr<data::InboundCaps> caps_ = std::make_shared<data::InboundCaps>();
+  std::optional<authz::ProxyDocument> document_;  // its registration, where that is asked for
   std::optional<control::ProxyConfig> config_;
   // all that the service in config_ is made of is there; else it is made anew with the next
   // configuration
@@ -236,11 +265,15 @@ class Service final {
   std::unique_ptr<control::IntentionSource> intentions_;
   std::shared_ptr<const authz::IntentionSet> static_intentions_;
   std::string static_intentions_for_;  // the namespace that they were made for
+  // of the file before, until the agent has said who may call; null: there are none
+  std::shared_ptr<const authz::IntentionSet> former_intentions_;
+  authz::DefaultPolicy former_fallback_ = authz::DefaultPolicy::kDeny;
   // asked for where an upstream's instances come from the agent
   std::unique_ptr<control::OwnPlace> own_place_;
   std::map<std::string, std::unique_ptr<control::UpstreamSource>> upstreams_;
   std::unique_ptr<control::ListenerSet> listeners_;
   std::unique_ptr<control::Registration> registration_;
+  std::list<std::unique_ptr<control::Registration>> unregistering_;  // taken out by a reload
   std::unique_ptr<control::Maintenance> maintenance_;
   std::optional<net::Address> local_app_address_;
   std::unique_ptr<control::EndpointNames> local_app_;

@@ -19,10 +19,10 @@ void Add(std::vector<LimitView>* limits, const char* setting, const std::string&
 std::vector<LimitView> Service::Limits() const {
   std::vector<LimitView> limits;
   Add(&limits, "max_inbound_connections", kPublic, caps_->connections);
-  if (const auto& each = caps_->each) {
-    auto [identity, count] = each->Largest();
-    limits.push_back({"max_connections_per_identity", kPublic, each->limit(), count,
-                      each->refused(), std::move(identity)});
+  if (const auto most = caps_->each->limit()) {
+    auto [identity, count] = caps_->each->Largest();
+    limits.push_back({"max_connections_per_identity", kPublic, *most, count, caps_->each->refused(),
+                      std::move(identity)});
   }
   for (const auto& [listener, source] : upstreams_) {
     const data::UpstreamCaps& caps = *source->memory()->caps;

@@ -1,6 +1,7 @@
 // Service: whether it can serve. Our entry in the catalog depends on the inbound side alone; /ready
 // asks for a first answer about every upstream besides, whatever it says, and for an entry that was
 // not refused.
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -101,23 +102,43 @@ std::vector<std::string> Service::Degraded() const {
   return reasons;
 }
 
+// FollowRegistration keeps the entry that the settings want. One of another ID is taken out; one of
+// the same ID is written over.
+void Service::FollowRegistration(bool inbound) {
+  if (registration_ && !settings_.register_self) Unregister();
+  if (!inbound || !settings_.register_self) return;
+  control::Registration::Entry entry;
+  entry.service = config_->service;
+  entry.id = config_->service + "-proxy" +
+             (settings_.register_id.empty() ? std::string() : "-" + settings_.register_id);
+  entry.port = listeners_->BoundPort(kPublic);
+  entry.address = !settings_.advertise.empty()           ? settings_.advertise
+                  : config_->public_listen->IsWildcard() ? std::string()
+                                                         : config_->public_listen->host;
+  if (registration_ && registration_->entry() == entry) return;
+  auto next = std::make_unique<control::Registration>(loop_, log_, *agent_, entry);
+  if (registration_ && registration_->id() != entry.id) Unregister();
+  registration_ = std::move(next);
+  registration_->OnChange([this] { CheckReady(); });
+  registration_->Start();
+}
+
+void Service::Unregister() {
+  unregistering_.push_back(std::move(registration_));
+  control::Registration* const old = unregistering_.back().get();
+  old->OnChange({});
+  old->Remove([this, old] {
+    loop_.Post([this, old] {
+      std::erase_if(unregistering_, [old](const auto& each) { return each.get() == old; });
+    });
+  });
+}
+
 void Service::CheckReady() {
   if (draining_ || quitting_) return;
   const bool inbound = InboundNotReady().empty();
   if (inbound && ListenersDone()) started_ = true;
-  if (inbound && settings_.register_self && !registration_) {
-    control::Registration::Entry entry;
-    entry.service = config_->service;
-    entry.id = config_->service + "-proxy" +
-               (settings_.register_id.empty() ? std::string() : "-" + settings_.register_id);
-    entry.port = listeners_->BoundPort(kPublic);
-    entry.address = !settings_.advertise.empty()           ? settings_.advertise
-                    : config_->public_listen->IsWildcard() ? std::string()
-                                                           : config_->public_listen->host;
-    registration_ = std::make_unique<control::Registration>(loop_, log_, *agent_, std::move(entry));
-    registration_->OnChange([this] { CheckReady(); });
-    registration_->Start();
-  }
+  FollowRegistration(inbound);
   if (inbound && maintenance_) maintenance_->Undo();
   const std::vector<std::string> reasons = NotReady();
   if (std::exchange(ready_, reasons.empty()) == reasons.empty()) return;

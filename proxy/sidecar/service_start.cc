@@ -44,10 +44,7 @@ Status Service::TryPrepare() {
           settings_.token_file +
           ": a pipe is read at the start alone, and nothing came out of it then; start anew");
     }
-    auto agent = control::Agent::Make(*shared_.link, TokenOf(process_.agent, settings_));
-    if (!agent) return Invalid("Error connecting to Consul agent: " + agent.error().message);
-    agent_ = std::move(*agent);
-    agent_->SetMaxStale(process_.max_stale);
+    if (Status made = MakeAgent(settings_); !made) return made;
   }
   if (settings_.NeedsAgent()) {
     if (Status opened = store_ ? Ok() : OpenStore(); !opened) return opened;
@@ -62,8 +59,18 @@ Status Service::TryPrepare() {
   return Ok();
 }
 
+Status Service::MakeAgent(const config::ServiceSettings& settings) {
+  auto agent = control::Agent::Make(*shared_.link, TokenOf(process_.agent, settings));
+  if (!agent) return Invalid("Error connecting to Consul agent: " + agent.error().message);
+  agent_ = std::move(*agent);
+  agent_->SetMaxStale(process_.max_stale);
+  return Ok();
+}
+
 void Service::Begin(std::vector<data::ServiceHost*> hosts) {
   hosts_ = std::move(hosts);
+  expects_hosts_ = false;
+  if (draining_) return;
   begun_at_ = waiting_said_at_ = loop_.now();
   if (unprepared_.empty()) Open();
 }
@@ -120,12 +127,7 @@ void Service::OpenAll() {
         cannot_start_.clear();
         CheckReady();
       });
-  if (agent_) {
-    mesh_ = std::make_unique<control::MeshSource>(loop_, log_, *agent_, Offers(), [this] {
-      if (identity_) identity_->SetOffers(mesh_->offers());
-    });
-    mesh_->Start();
-  }
+  if (agent_) OpenMesh();
   if (!settings_.proxy_id.empty()) {
     WatchConfig(settings_.proxy_id);
   } else if (!settings_.sidecar_for.empty()) {
@@ -133,6 +135,13 @@ void Service::OpenAll() {
   } else {
     Apply(control::FromSettings(settings_));
   }
+}
+
+void Service::OpenMesh() {
+  mesh_ = std::make_unique<control::MeshSource>(loop_, log_, *agent_, OwnOffers(), [this] {
+    if (identity_) identity_->SetOffers(mesh_->offers());
+  });
+  mesh_->Start();
 }
 
 Status Service::OpenStore() {
@@ -244,6 +253,7 @@ void Service::WatchConfig(const std::string& proxy_id) {
         auto document = authz::ParseProxy(response.body);
         if (!document) return document.error();
         Apply(control::FromDocument(*document, settings_));
+        document_ = *std::move(document);
         return Ok();
       });
   maintenance_ = std::make_unique<control::Maintenance>(loop_, log_, *agent_, proxy_id);

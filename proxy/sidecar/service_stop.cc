@@ -10,7 +10,7 @@ void Service::BeginDrain() {
   draining_ = true;
   if (find_proxy_) find_proxy_->Stop();
   if (!begun_) {
-    loop_.Post([this] { owner_.OnDrained(*this); });
+    loop_.Post([this] { SayDrained(); });
     return;
   }
   std::unique_ptr<control::Departure> departure;
@@ -23,8 +23,18 @@ void Service::BeginDrain() {
   }
   drain_.emplace(loop_, log_, hosts_, *listeners_, std::move(departure),
                  Drain::Limits{process_.drain_delay, process_.drain_time, process_.drain_quiet},
-                 [this] { owner_.OnDrained(*this); });
+                 [this] { SayDrained(); });
   drain_->Begin();
+}
+
+void Service::SayDrained() {
+  drained_ = true;
+  owner_.OnDrained(*this);
+}
+
+std::vector<data::ServiceHost*> Service::TakeHosts() {
+  Quit();
+  return std::exchange(hosts_, {});
 }
 
 void Service::HurryDrain() {

@@ -44,6 +44,7 @@ Sidecar::~Sidecar() {
   admin_.reset();
   metrics_.reset();
   services_.clear();
+  leaving_.clear();
   workers_.clear();
   CloseAccounts();
 }
@@ -65,6 +66,7 @@ int Sidecar::Run() {
 
 void Sidecar::Tick() {
   tick_.Start(kTick);  // first: it goes on whatever becomes of this one
+  loop_.Attend(this, [this] { Bury(); });
   for (const auto& service : services_) {
     loop_.Attend(this, [&service] { service->Tick(); });
   }
@@ -91,9 +93,13 @@ void Sidecar::TellManager() {
   const std::vector<std::string> missing = NotReady();
   if (draining_) {
     std::int64_t awaited = 0;
-    for (const auto& worker : workers_) {
-      for (std::size_t i = 0; i < services_.size(); ++i) awaited += worker->service(i).active();
-    }
+    const auto add = [&awaited](const auto& services) {
+      for (const auto& service : services) {
+        for (const data::ServiceHost* host : service->hosts()) awaited += host->active();
+      }
+    };
+    add(services_);
+    add(leaving_);
     supervision_.Tell(false, "draining: " + std::to_string(awaited) + " connections are open");
     return;
   }
@@ -113,12 +119,13 @@ bool Sidecar::WorkersTurn(milliseconds within) const {
 
 void Sidecar::OnCannotStart(Service& service, const std::string& message,
                             const std::vector<std::string>& more) {
-  if (services_.size() == 1) {
+  if (services_.size() == 1 && !reloaded_) {
     Fatal(message, more);
     return;
   }
   log_.Err("sidecar", "a service cannot be started, will retry",
            {{"service", service.name()}, {"error", message}});
+  if (reloaded_) return;
   std::vector<std::string> each;
   for (const auto& one : services_) {
     if (one->cannot_start().empty()) return;

@@ -8,6 +8,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@
 #include "proxy/observe/access_log.h"
 #include "proxy/observe/exposition.h"
 #include "proxy/observe/recorder.h"
+#include "proxy/sidecar/reload_outcome.h"
 #include "proxy/sidecar/service.h"
 #include "proxy/sidecar/supervision.h"
 
@@ -43,8 +45,23 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   // code. A fatal error has been printed on standard error, prefix `==> `.
   int Run();
 
+  // Reload reads the file again that the settings are from, and applies what can be applied while
+  // the process runs; nothing, if there is a mistake in it. `why` is who asks, for the log.
+  ReloadOutcome Reload(const std::string& why);
+
  private:
   struct Gathering;
+  struct Joining {  // a service, while the workers make a place for it
+    std::vector<data::ServiceHost*> hosts;
+    std::size_t awaited = 0;
+  };
+  struct Reloads {  // so far
+    std::optional<ReloadOutcome> last;
+    std::string why;
+    std::optional<std::chrono::system_clock::time_point> at;
+    std::uint64_t good = 0;
+    std::uint64_t refused = 0;
+  };
 
   // The start, in order.
   Status Prepare();
@@ -105,6 +122,23 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   // Of says which service a reason is of, where there are several.
   std::string Of(const Service& service, const std::string& reason) const;
 
+  // A reload, in order (reload.cc).
+  ReloadOutcome TakeUp(Result<config::Settings> file);
+  ReloadOutcome Compare(const config::Settings& file) const;  // what TakeUp would do
+  // PrepareFor makes what `next` needs and we have not. An error is that it cannot be made.
+  Status PrepareFor(const config::Settings& next);
+  void Apply();                                       // the settings in force
+  std::size_t PlaceOf(const Service& service) const;  // in the settings
+  void Engage(const config::ServiceSettings& settings);
+  void OnJoined(Service& service, std::vector<data::ServiceHost*> hosts);
+  void Dismiss(std::unique_ptr<Service> service);
+  void Forget(Service& service);
+  void Bury();
+  data::Worker* WorkerOf(data::ServiceHost& host) const;
+  void NoteReload(const std::string& why, const ReloadOutcome& outcome);
+  nlohmann::json ReloadJson() const;
+  data::Limits LimitsInForce() const;
+
   // The end, in order.
   void OnTerminate();
   // End is the part of both that is done once, and before the loop stops. False: it has been.
@@ -124,7 +158,9 @@ class Sidecar final : public net::Keeper, public Service::Owner {
 
   net::Loop& loop_;
   log::Log& log_;
-  const config::Settings settings_;
+  config::Settings settings_;  // in force; a reload replaces them
+  bool reloaded_ = false;      // there has been one: nothing ends the process any more
+  Reloads reload_;
   net::Inherited inherited_;
   bool draining_ = false;
   bool left_said_ = false;
@@ -145,7 +181,8 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   std::list<std::unique_ptr<control::Asker>> why_;      // what Consul is asked for /why
   // end before the workers, and before the link
   std::vector<std::unique_ptr<Service>> services_;
-  std::size_t drained_ = 0;  // services
+  std::list<std::unique_ptr<Service>> leaving_;  // that a reload has removed
+  std::vector<Service*> gone_;                   // of them, those whom no worker has any more
   std::unique_ptr<admin::Admin> admin_, metrics_;
   // for connections that are being answered
   const std::shared_ptr<std::size_t> questions_ = std::make_shared<std::size_t>(0);

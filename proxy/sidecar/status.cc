@@ -81,6 +81,7 @@ std::string Sidecar::StatusJson(const std::string& service) const {
   }
   if (admission_) out["admission"] = json::parse(AdmissionJson());
   out["log"] = LogJson(log_.report());
+  out["reload"] = ReloadJson();
   return Written(out);
 }
 

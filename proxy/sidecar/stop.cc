@@ -1,5 +1,6 @@
 // The process's end: from the signal to the exit code. The drain in between is each service's own
 // (drain.h).
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <utility>
@@ -22,6 +23,7 @@ void Sidecar::OnTerminate() {
     if (loop_.now() - terminated_at_ < kSameSignal) return;
     bool begun = true;  // not where there was no memory to begin it with
     for (const auto& service : services_) begun = begun && service->DrainBegun();
+    for (const auto& service : leaving_) begun = begun && service->DrainBegun();
     if (std::exchange(hurrying_, true) || !begun) {
       CloseAccounts();
       log_.Close();
@@ -30,6 +32,7 @@ void Sidecar::OnTerminate() {
     log_.Warn("sidecar", "another signal: ending at once");
     terminated_at_ = loop_.now();
     for (const auto& service : services_) service->HurryDrain();
+    for (const auto& service : leaving_) service->HurryDrain();
     return;
   }
   draining_ = true;
@@ -38,13 +41,22 @@ void Sidecar::OnTerminate() {
   for (const auto& service : services_) loop_.Attend(this, [&service] { service->BeginDrain(); });
 }
 
-void Sidecar::OnDrained(Service&) {
-  if (++drained_ == services_.size()) Exit(0);
+void Sidecar::OnDrained(Service& service) {
+  const auto is_drained = [](const auto& each) { return each->drained(); };
+  if (draining_) {
+    if (std::all_of(services_.begin(), services_.end(), is_drained) &&
+        std::all_of(leaving_.begin(), leaving_.end(), is_drained))
+      Exit(0);
+    return;
+  }
+  if (service.ExpectsHosts()) return;  // OnJoined goes on with it
+  loop_.Post([this, &service] { Forget(service); });
 }
 
 bool Sidecar::End(int code) {
   if (std::exchange(exiting_, true)) return false;
   for (const auto& service : services_) service->Quit();
+  for (const auto& service : leaving_) service->Quit();
   exit_code_ = code;
   return true;
 }

@@ -65,10 +65,10 @@ void Sidecar::Tap(admin::Admin::TapRequest asked, admin::Admin::DocumentDone don
       }));
   tapping_->tap = std::make_shared<data::Tap>(
       tapping_->asked.bytes, [&loop = loop_, over] { loop.Post(std::move(*over)); });
-  for (const auto& worker : workers_) {
-    for (std::size_t i = 0; i < services_.size(); ++i) {
+  for (const auto& service : services_) {
+    for (data::ServiceHost* host : service->hosts()) {
       ++tapping_->awaited;
-      worker->service(i).PostTap(
+      host->PostTap(
           tapping_->asked.id, tapping_->tap,
           [this, mine = std::weak_ptr<Tapping>(tapping_)](const data::ConnectionView* view) {
             loop_.Post([this, mine, view = view != nullptr ? std::optional(*view) : std::nullopt] {

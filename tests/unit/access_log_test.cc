@@ -196,7 +196,8 @@ TEST_CASE("access log: of the refused one in so many is written, the first of ea
 TEST_CASE("recorder: it keeps ends and writes all, and takes what is there before it ends") {
   const auto state = std::make_shared<Held::State>();
   observe::AccessLog access_log = Writes(state);
-  observe::Recorder recorder({}, {"payment"}, &access_log);
+  observe::Recorder recorder({}, &access_log);
+  (void)recorder.AddService("payment");
   Report start = Numbered(1);
   start.what = Report::What::kStart;
   start.record.reason.reset();

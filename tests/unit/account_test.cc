@@ -213,7 +213,8 @@ void Keep(observe::Recent* recent, unsigned service, int at, CloseReason reason,
 
 TEST_CASE(
     "recent: a flood of good ones pushes no refusal out, and nothing grows beyond its bound") {
-  observe::Recent recent(2);
+  observe::Recent recent;
+  for (const unsigned service : {0U, 1U}) recent.Add(service);
   Keep(&recent, 0, 1, CloseReason::kDenied, "mallory");
   for (int i = 2; i < 1'000; ++i) Keep(&recent, 0, i, CloseReason::kDone, "web");
   auto answer = recent.Ask({.service = 0, .limit = 10'000});
@@ -229,7 +230,8 @@ TEST_CASE(
 }
 
 TEST_CASE("recent: one asks for a service, for a part of a name, an address or a reason") {
-  observe::Recent recent(2);
+  observe::Recent recent;
+  for (const unsigned service : {0U, 1U}) recent.Add(service);
   Keep(&recent, 0, 1, CloseReason::kDenied, "mallory");
   Keep(&recent, 1, 2, CloseReason::kDone, "web");
   Keep(&recent, 0, 3, CloseReason::kDone, "api");

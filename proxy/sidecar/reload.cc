@@ -1,0 +1,261 @@
+// Sidecar::Reload: the settings' file is read again, checked whole, compared with what is in force,
+// and applied as far as that goes while the process runs. What one service does then is
+// service_reload.cc's.
+//
+// All that can refuse the file comes before the first change. A file that is not the one in force
+// but says the same changes nothing.
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "authz/rfc3339.h"
+#include "proxy/config/environment.h"
+#include "proxy/control/settings_file.h"
+#include "proxy/sidecar/sidecar.h"
+
+namespace mooring::sidecar {
+namespace {
+
+using config::Applies;
+using config::Settings;
+
+// OfFlags: there is no file to read again.
+constexpr char kOfFlags[] =
+    "this process was started by flags, so there is no file to read again; an upgrade or a restart "
+    "takes up other flags";
+
+// Least is the level that writes what either does.
+config::LogLevel Least(config::LogLevel one, config::LogLevel other) {
+  return std::min(one, other);
+}
+
+Result<Settings> ReadAgain(const std::string& file) {
+  auto parsed = control::ReadSettingsFile(file, config::OwnEnvironment());
+  if (!parsed) return parsed.error();
+  control::CheckNamedFiles(&*parsed);
+  if (parsed->problems.empty()) return std::move(parsed->settings);
+  std::string all;
+  for (const config::Problem& problem : parsed->problems)
+    all += (all.empty() ? "" : "\n") + problem.Text(file);
+  return Invalid(std::move(all));
+}
+
+}  // namespace
+
+ReloadOutcome Sidecar::Reload(const std::string& why) {
+  ReloadOutcome outcome;
+  if (settings_.file.empty()) {
+    outcome.status = Invalid(kOfFlags);
+  } else if (draining_ || exiting_) {
+    outcome.status = Invalid("this process ends, and takes up nothing new");
+  } else if (!recorder_ || workers_.empty()) {
+    outcome.status = Error{ErrorCode::kUnavailable, "this process has not started yet"};
+  } else {
+    outcome = TakeUp(ReadAgain(settings_.file));
+  }
+  NoteReload(why, outcome);
+  return outcome;
+}
+
+ReloadOutcome Sidecar::Compare(const Settings& file) const {
+  ReloadOutcome outcome;
+  for (config::Difference& each : config::DifferencesOf(settings_, file)) {
+    auto& list = each.applies == Applies::kLive ? outcome.applied : outcome.needs_upgrade;
+    list.push_back(std::move(each));
+  }
+  return outcome;
+}
+
+ReloadOutcome Sidecar::TakeUp(Result<Settings> file) {
+  if (!file) return {.status = file.error()};
+  ReloadOutcome outcome = Compare(*file);
+  const std::vector<std::string> warnings = file->warnings;
+  Settings next = config::InForce(settings_, *std::move(file));
+  if (Status prepared = PrepareFor(next); !prepared) return {.status = prepared.error()};
+
+  for (const std::string& warning : warnings) {
+    if (std::find(settings_.warnings.begin(), settings_.warnings.end(), warning) ==
+        settings_.warnings.end())
+      log_.Warn("config", "configuration", {{"warning", warning}});
+  }
+  // What is said of the change is said by either level.
+  log_.SetLevel(Least(settings_.log_level, next.log_level));
+  for (const config::Difference& each : outcome.applied)
+    log_.Info("config", "reload: applied", {{"change", each.Text()}});
+  for (const config::Difference& each : outcome.needs_upgrade)
+    log_.Warn("config", "reload: needs an upgrade", {{"change", each.Text()}});
+  reloaded_ = true;
+  settings_ = std::move(next);
+  if (!outcome.applied.empty()) Apply();
+  return outcome;
+}
+
+Status Sidecar::PrepareFor(const Settings& next) {
+  if (next.NeedsAgent() && !link_) {
+    auto link = control::AgentLink::Make(loop_, log_, next.agent);
+    if (!link) return Invalid("Error connecting to Consul agent: " + link.error().message);
+    link_ = std::move(*link);
+    shared_.link = link_.get();
+  }
+  for (const auto& service : services_) {
+    for (const config::ServiceSettings& each : next.services) {
+      if (!config::Same(each, service->settings())) continue;
+      if (Status prepared = service->PrepareFor(each); !prepared) return prepared;
+    }
+  }
+  return Ok();
+}
+
+void Sidecar::Apply() {
+  if (admission_) admission_->SetLimits(LimitsInForce());
+  // The ones that go come first: another one may want what they hold.
+  std::vector<std::unique_ptr<Service>> before = std::exchange(services_, {});
+  std::vector<const config::ServiceSettings*> added;
+  for (const config::ServiceSettings& each : settings_.services) {
+    const auto known = std::find_if(before.begin(), before.end(), [&](const auto& service) {
+      return service && config::Same(service->settings(), each);
+    });
+    if (known == before.end()) {
+      added.push_back(&each);
+    } else {
+      services_.push_back(std::move(*known));
+    }
+  }
+  for (auto& gone : before) {
+    if (gone) Dismiss(std::move(gone));
+  }
+  for (const auto& service : services_) {
+    for (const config::ServiceSettings& each : settings_.services) {
+      if (config::Same(each, service->settings())) {
+        loop_.Attend(this, [&] { service->Use(each); });
+        break;
+      }
+    }
+  }
+  for (const config::ServiceSettings* each : added) Engage(*each);
+  std::stable_sort(services_.begin(), services_.end(),
+                   [this](const auto& a, const auto& b) { return PlaceOf(*a) < PlaceOf(*b); });
+}
+
+std::size_t Sidecar::PlaceOf(const Service& service) const {
+  std::size_t place = 0;
+  while (place < settings_.services.size() &&
+         !config::Same(settings_.services[place], service.settings()))
+    ++place;
+  return place;
+}
+
+// Engage starts a service as at a start. It begins once each worker has made a place for it.
+void Sidecar::Engage(const config::ServiceSettings& settings) {
+  service_logs_.push_back(std::make_unique<log::Log>(log_, log::Field{"service", settings.Name()}));
+  log::Log& its_log = *service_logs_.back();
+  services_.push_back(std::make_unique<Service>(shared_, its_log, settings, *this));
+  Service& service = *services_.back();
+  service.SetNumber(recorder_->AddService(service.name()));
+  log_.Info("sidecar", "a service is added", {{"service", service.name()}});
+  if (const Status prepared = service.Prepare(); !prepared)
+    service.CannotStart(prepared.error().message);
+  const auto joining = std::make_shared<Joining>();
+  joining->awaited = workers_.size();
+  service.ExpectHosts();
+  for (const auto& worker : workers_) {
+    worker->PostAddService(its_log, {service.traffic(), recorder_->reports(), service.number()},
+                           [this, joining, &service](data::ServiceHost* host) {
+                             // The loop outlives the workers, and this object does as long as its
+                             // loop runs.
+                             loop_.Post([this, joining, &service, host] {
+                               if (host != nullptr) joining->hosts.push_back(host);
+                               if (--joining->awaited == 0)
+                                 OnJoined(service, std::move(joining->hosts));
+                             });
+                           });
+  }
+}
+
+void Sidecar::OnJoined(Service& service, std::vector<data::ServiceHost*> hosts) {
+  if (hosts.size() < workers_.size()) {
+    log_.Err("sidecar", "no memory for a service that was added on every worker",
+             {{"service", service.name()}, {"workers", hosts.size()}});
+  }
+  service.Begin(std::move(hosts));
+  if (service.drained()) OnDrained(service);
+}
+
+// Dismiss has a service leave as at a stop: by its own drain, after which nothing of it is left.
+void Sidecar::Dismiss(std::unique_ptr<Service> service) {
+  log_.Info("sidecar", "a service is removed; it drains", {{"service", service->name()}});
+  leaving_.push_back(std::move(service));
+  loop_.Attend(this, [this] { leaving_.back()->BeginDrain(); });
+}
+
+void Sidecar::Forget(Service& service) {
+  const std::vector<data::ServiceHost*> hosts = service.TakeHosts();
+  const auto left = std::make_shared<std::size_t>(hosts.size());
+  if (hosts.empty()) gone_.push_back(&service);
+  for (data::ServiceHost* host : hosts) {
+    data::Worker* const worker = WorkerOf(*host);
+    worker->PostRemoveService(host, [this, left, &service] {
+      loop_.Post([this, left, &service] {
+        if (--*left == 0) gone_.push_back(&service);
+      });
+    });
+  }
+}
+
+data::Worker* Sidecar::WorkerOf(data::ServiceHost& host) const {
+  for (const auto& worker : workers_) {
+    if (&worker->loop() == &host.loop()) return worker.get();
+  }
+  return workers_.front().get();
+}
+
+// Bury ends what a second ago had still been spoken of: by a question of /why, for one.
+void Sidecar::Bury() {
+  if (!why_.empty()) return;
+  for (Service* service : std::exchange(gone_, {})) {
+    const log::Log* const its_log = &service->log();
+    log_.Info("sidecar", "a removed service is gone", {{"service", service->name()}});
+    recorder_->RemoveService(service->number());
+    std::erase_if(leaving_, [service](const auto& each) { return each.get() == service; });
+    std::erase_if(service_logs_, [its_log](const auto& each) { return each.get() == its_log; });
+  }
+}
+
+void Sidecar::NoteReload(const std::string& why, const ReloadOutcome& outcome) {
+  if (!outcome.status) {
+    for (const std::string& line : LinesOf(outcome))
+      log_.Err("config", "reload: refused", {{"why", why}, {"problem", line}});
+  } else {
+    log_.Info("config",
+              outcome.applied.empty() && outcome.needs_upgrade.empty()
+                  ? log::Literal("reloaded; nothing is different")
+                  : log::Literal("reloaded"),
+              {{"why", why},
+               {"file", settings_.file},
+               {"applied", outcome.applied.size()},
+               {"need_upgrade", outcome.needs_upgrade.size()}});
+    log_.SetLevel(settings_.log_level);
+  }
+  auto& count = outcome.status ? reload_.good : reload_.refused;
+  ++count;
+  reload_.last = outcome;
+  reload_.why = why;
+  reload_.at = std::chrono::system_clock::now();
+}
+
+nlohmann::json Sidecar::ReloadJson() const {
+  nlohmann::json out{{"file", settings_.file},
+                     {"good", reload_.good},
+                     {"refused", reload_.refused},
+                     {"leaving", nlohmann::json::array()},
+                     {"last", nullptr}};
+  for (const auto& service : leaving_) out["leaving"].push_back(service->name());
+  if (!reload_.last) return out;
+  out["last"] = JsonOf(*reload_.last);
+  out["last"]["at"] = authz::Rfc3339(*reload_.at);
+  out["last"]["why"] = reload_.why;
+  return out;
+}
+
+}  // namespace mooring::sidecar
