@@ -11,6 +11,11 @@ namespace {
 
 constexpr std::size_t kConnections = 16;  // data/limits.cc keeps descriptors for them
 
+// A file of settings that is compared; nothing else comes with a body. As many of them are held as
+// there are connections.
+constexpr std::size_t kBody = std::size_t{256} << 10U;
+constexpr std::size_t kNoBody = 4096;
+
 // What stands in an answer is of this moment, and is what its type says.
 void Harden(http::ServerResponse* response) {
   response->headers["cache-control"] = "no-store";
@@ -32,7 +37,7 @@ Admin::Admin(net::Loop& loop, net::UniqueFd listening, Port port, const std::str
           loop, std::move(listening),
           http::ServerLimits{.connections = kConnections,
                              .own_name = port == Port::kAdmin ? std::optional(host) : std::nullopt,
-                             .body = 4096},
+                             .body = port == Port::kAdmin ? kBody : kNoBody},
           [this](const http::ServerRequest& request, http::Server::Reply reply) {
             Serve(request, reply);
           }) {}
@@ -44,6 +49,10 @@ void Admin::Serve(const http::ServerRequest& request, const http::Server::Reply&
                                                     : nullptr;
   const std::string* service = request.Query("service");
   const bool why = request.path == "/why";
+  if (port_ == Port::kAdmin && request.method == "POST" && request.path == "/diff") {
+    ServeDiff(request, reply);
+    return;
+  }
   if (port_ == Port::kAdmin && request.method == "GET" && request.path == "/tap") {
     ServeTap(request, reply);
     return;
@@ -81,6 +90,26 @@ void Admin::Serve(const http::ServerRequest& request, const http::Server::Reply&
     return;
   }
   list(service != nullptr ? *service : "", *slice, answer);
+}
+
+void Admin::ServeDiff(const http::ServerRequest& request, const http::Server::Reply& reply) const {
+  http::ServerResponse response;
+  Harden(&response);
+  const auto type = request.headers.find("content-type");
+  const std::string* file = request.Query("file");
+  if (type == request.headers.end() || type->second != "application/yaml" || file == nullptr ||
+      !file->starts_with('/')) {
+    response.status = 400;
+    response.body =
+        "a file of settings is expected, as application/yaml: POST /diff?file=/its/path\n";
+  } else if (auto json = sources_.diff(*file, request.body)) {
+    response.content_type = "application/json";
+    response.body = std::move(*json) + "\n";
+  } else {
+    response.status = 400;
+    response.body = json.error().message + "\n";
+  }
+  reply(std::move(response));
 }
 
 void Admin::ServeTap(const http::ServerRequest& request, const http::Server::Reply& reply) const {

@@ -6,6 +6,9 @@
 //   /connections, /traffic   who talks to whom, now and since the start
 //   /recent                  the last connections that have ended, refusals by themselves
 //   /why                     what would become of a call, ?source=NAME&destination=NAME
+//   /diff                    what a reload by the file in the request's body would change; a POST
+//   of
+//                            application/yaml, which no page of another site can send
 //   /tap                     the plaintext of one connection, where the file allows it
 //   /metrics                 for Prometheus
 //
@@ -63,6 +66,8 @@ class Admin final {
     std::function<void(const std::string& service, const Slice& slice, Done done)> recent;
     std::function<void(const std::string& source, const std::string& destination, Done done)> why;
     std::function<void(TapRequest request, DocumentDone done)> tap;
+    // `file` is what the text's file is called, and where its relative paths count from.
+    std::function<Result<std::string>(const std::string& file, const std::string& text)> diff;
     // `accept` is what the client has said of formats; empty: nothing
     std::function<Document(const std::string& service, const std::string& accept)> metrics;
   };
@@ -79,6 +84,7 @@ class Admin final {
 
  private:
   void Serve(const http::ServerRequest& request, const http::Server::Reply& reply) const;
+  void ServeDiff(const http::ServerRequest& request, const http::Server::Reply& reply) const;
   void ServeTap(const http::ServerRequest& request, const http::Server::Reply& reply) const;
   http::ServerResponse Answer(const http::ServerRequest& request) const;
   void AnswerReady(const std::string& service, http::ServerResponse* response) const;

@@ -25,6 +25,9 @@ Result<http::Response> AskAdmin(const net::Address& address, const std::string& 
 // AskDocument is the body of an answer that is good. Else the error says where it was asked, why it
 // did not answer, and what to look at; it is escaped.
 Result<std::string> AskDocument(const net::Address& address, const std::string& path);
+// PostDocument is the same of a question that is a document itself.
+Result<std::string> PostDocument(const net::Address& address, const std::string& path,
+                                 std::string body, const std::string& content_type);
 
 // PathWith is the path with a query of those values that are not empty.
 std::string PathWith(std::string path,

@@ -17,6 +17,7 @@ struct Invocation {
 int ConnectProxy(const Invocation& invocation);
 int Proxy(const Invocation& invocation);
 int Validate(const Invocation& invocation);
+int Diff(const Invocation& invocation);
 int ShowStatus(const Invocation& invocation);
 int Connections(const Invocation& invocation);
 int Top(const Invocation& invocation);
@@ -27,6 +28,7 @@ int Why(const Invocation& invocation);
 // The texts of -help.
 std::string ProxyUsage();
 std::string ValidateUsage();
+std::string DiffUsage();
 std::string StatusUsage();
 std::string ConnectionsUsage();
 std::string TopUsage();

@@ -38,6 +38,8 @@ constexpr Command kCommands[] = {
      mooring::cli::Proxy, mooring::cli::ProxyUsage},
     {"validate", "validate FILE.yaml", "check such a file and name every mistake in it",
      mooring::cli::Validate, mooring::cli::ValidateUsage},
+    {"diff", "diff FILE.yaml", "what a running proxy would change by a reload of that file",
+     mooring::cli::Diff, mooring::cli::DiffUsage},
     {"status", "status [flags]", "what a running proxy knows, and how old that is",
      mooring::cli::ShowStatus, mooring::cli::StatusUsage},
     {"connections", "connections [flags]", "the connections that it has now",

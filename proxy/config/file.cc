@@ -34,6 +34,18 @@ bool IsPipe(const std::string& path) {
   return stat(path.c_str(), &info) == 0 && S_ISFIFO(info.st_mode);
 }
 
+bool IsBeingWritten(const std::string& path) {
+  // The kernel gives a lease on reading where nobody writes (fcntl(2)). Whoever opens it meanwhile
+  // waits until it is given back, here.
+  const net::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd) return false;
+  if (fcntl(fd.get(), F_SETLEASE, F_RDLCK) == 0) {
+    (void)fcntl(fd.get(), F_SETLEASE, F_UNLCK);
+    return false;
+  }
+  return errno == EAGAIN;
+}
+
 std::string OpenToOthers(const std::string& path) {
   struct stat info {};
   if (stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode) || (info.st_mode & S_IROTH) == 0)

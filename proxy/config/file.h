@@ -20,6 +20,10 @@ struct FileLook {
 };
 FileLook LookAt(const std::string& path);
 
+// IsBeingWritten: somebody has it open for writing. Only who owns it, or may take leases, can know;
+// false for all others.
+bool IsBeingWritten(const std::string& path);
+
 // OpenToOthers is a warning where every user of the machine can read the file; empty if not.
 std::string OpenToOthers(const std::string& path);
 

@@ -24,15 +24,26 @@ constexpr std::string_view kHead =
     "# `mooring connect proxy` too, with `-` for `_`, and with -access-log before those of "
     "access_log. Relative paths count from\n"
     "# this file.\n"
+    "# A reload (SIGHUP, `mooring reload`) takes other values up while the proxy runs, but for "
+    "those "
+    "that say [upgrade]: they need\n"
+    "# an upgrade or a restart. `mooring diff FILE` shows before what a reload would do.\n"
     "#   address   host:port, \"[v6]:port\" (in quotes) or unix:/path; port 0 lets the kernel "
     "choose\n"
     "#   duration  500ms, 5s, 1m30s\n"
     "#   size      a number of bytes, or of KiB, MiB or GiB\n";
 
+// IsGroup: it has no value of its own.
+bool IsGroup(const Setting& setting) {
+  return std::holds_alternative<kind::Section>(setting.value) ||
+         std::holds_alternative<kind::List>(setting.value);
+}
+
 // Comment is the sentence above the key: "Or the name ..." where the key is another way to say the
 // one above it.
 std::string Comment(const Setting& setting) {
   std::string text = Sentence(setting, Form::kYaml);
+  if (setting.applies == Applies::kUpgrade && !IsGroup(setting)) text += " [upgrade]";
   const char first = text.front();
   if (std::islower(static_cast<unsigned char>(first)) == 0 || text.starts_with(setting.key))
     return text;

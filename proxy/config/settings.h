@@ -181,6 +181,7 @@ struct AccessLogSettings {
   unsigned refused_one_in = 1;  // of those that end for one reason without having been served
 
   bool on() const { return to != "off"; }
+  bool operator==(const AccessLogSettings&) const = default;
 };
 
 // Settings, the process's and each service's.
@@ -232,7 +233,8 @@ struct Settings {
   std::optional<std::size_t> handshake_memory;  // bytes
   std::optional<std::size_t> buffer_memory;     // bytes
 
-  std::string file;  // the YAML file that they are from, absolute; empty: flags
+  bool reload_on_change = false;  // not on a signal alone
+  std::string file;               // the YAML file that they are from, absolute; empty: flags
 
   std::vector<std::string> warnings;  // said once in the log at start
 

@@ -854,11 +854,13 @@ constexpr Setting kTable[] = {
      .consul = true,
      .says = "One JSON object a line."},
     {.key = "access_log",
+     .applies = Applies::kLive,
      .says = "One line a connection, at its end. Without it there is none."},
     {.in = In::kAccessLog,
      .key = "to",
      .value = kAccessLog,
      .flag = "access-log",
+     .applies = Applies::kLive,
      .says = "Where the access log goes: stdout, journald (with fields of its own), a file's "
              "absolute path (opened again on SIGHUP), or off. It holds up no traffic: what is not "
              "written in time is dropped and counted."},
@@ -866,21 +868,25 @@ constexpr Setting kTable[] = {
      .key = "format",
      .value = kAccessLogFormat,
      .flag = "access-log-format",
+     .applies = Applies::kLive,
      .says = "The form of a line, text or json; examples/metrics.md has the fields."},
     {.in = In::kAccessLog,
      .key = "at_start",
      .value = kind::Switch{&AccessLogSettings::at_start},
      .flag = "access-log-at-start",
+     .applies = Applies::kLive,
      .says = "A line when the first bytes may pass, too."},
     {.in = In::kAccessLog,
      .key = "every",
      .value = kind::Duration{&AccessLogSettings::every, Zero::kAllowed, CheckReportEvery},
      .flag = "access-log-every",
+     .applies = Applies::kLive,
      .says = "A line so often while a connection lives, 5s or more; 0 is never."},
     {.in = In::kAccessLog,
      .key = "refused_one_in",
      .value = kind::Number{&AccessLogSettings::refused_one_in, 1, kMostOneIn},
      .flag = "access-log-refused-one-in",
+     .applies = Applies::kLive,
      .says = "Of callers that were refused, by intentions, TLS or as probes, only one in so many "
              "is written, counted for each reason by itself."},
 
@@ -997,6 +1003,12 @@ constexpr Setting kTable[] = {
      .applies = Applies::kLive,
      .says = "After the signal to stop, a connection that has been silent this long between two "
              "exchanges is closed; 0 is never."},
+    {.key = "reload_on_change",
+     .value = kind::Switch{&Settings::reload_on_change},
+     .applies = Applies::kLive,
+     .says = "Reload this file by itself, once it has changed and nobody has touched it for 2 s. "
+             "false: on SIGHUP and by `mooring reload` alone, so that a change can be looked at "
+             "before (`mooring diff`), and what is written in part is never taken up."},
     {.key = "workers",
      .value = kind::Number{&Settings::workers, 1, kMostWorkers},
      .flag = "workers",
@@ -1034,6 +1046,7 @@ constexpr Setting kTable[] = {
      .key = "memory_limit",
      .value = kind::Size{&Settings::memory_limit, kMemoryLimit},
      .flag = "memory-limit",
+     .applies = Applies::kLive,
      .sample = "64MiB",
      .says = "What the process may use. Without it: the limit of its control group, or else a "
              "quarter of the machine's memory. It is divided between connections, handshakes and "
@@ -1041,17 +1054,20 @@ constexpr Setting kTable[] = {
     {.key = "max_handshakes",
      .value = kind::Number{&Settings::max_handshakes, 1, kMostHandshakes},
      .flag = "max-handshakes",
+     .applies = Applies::kLive,
      .sample = "400",
      .says = "Handshakes of callers under way at once; beyond it the oldest one ends. Without it: "
              "from {memory-limit}."},
     {.key = "handshake_memory",
      .value = kind::Size{&Settings::handshake_memory, kMemoryPart},
      .flag = "handshake-memory",
+     .applies = Applies::kLive,
      .sample = "11MiB",
      .says = "What these may hold together. Without it: a part of {memory-limit}."},
     {.key = "buffer_memory",
      .value = kind::Size{&Settings::buffer_memory, kMemoryPart},
      .flag = "buffer-memory",
+     .applies = Applies::kLive,
      .sample = "11MiB",
      .says = "Bytes read and not yet taken; above it, nothing is read that would have to be kept. "
              "Without it: a part of {memory-limit}."},

@@ -4,7 +4,7 @@
 
 namespace mooring::data {
 
-Reports::Reports(const Wanted& wanted) : wanted_(wanted), reports_(MakeBatch()) {}
+Reports::Reports(const Wanted& wanted) : reports_(MakeBatch()) { SetWanted(wanted); }
 
 std::vector<Report> Reports::MakeBatch() {
   std::vector<Report> batch;

@@ -6,6 +6,7 @@
 // dropped and counted. The lock is held for as long as it takes to move a record.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -42,7 +43,15 @@ class Reports final {
   Reports(const Reports&) = delete;
   Reports& operator=(const Reports&) = delete;
 
-  const Wanted& wanted() const { return wanted_; }
+  // SetWanted is for another thread than the connections'; it holds from then on.
+  Wanted wanted() const noexcept {
+    return {starts_.load(std::memory_order_relaxed),
+            net::milliseconds(every_ms_.load(std::memory_order_relaxed))};
+  }
+  void SetWanted(const Wanted& wanted) noexcept {
+    starts_.store(wanted.starts, std::memory_order_relaxed);
+    every_ms_.store(wanted.every.count(), std::memory_order_relaxed);
+  }
 
   // Any thread. Drop counts a report that there was no memory to make.
   void Note(Report&& report) noexcept;
@@ -58,7 +67,8 @@ class Reports final {
   static std::vector<Report> MakeBatch();
 
  private:
-  const Wanted wanted_;
+  std::atomic<bool> starts_{false};
+  std::atomic<std::int64_t> every_ms_{0};
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Report> reports_;

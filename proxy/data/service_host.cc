@@ -350,7 +350,7 @@ void ServiceHost::CountUnbegun(const std::string& name, ListenerKind kind,
 
 void ServiceHost::NoteLife(Report::What what, Record* record) noexcept {
   if (reports_ == nullptr) return;
-  const Reports::Wanted& wanted = reports_->wanted();
+  const Reports::Wanted wanted = reports_->wanted();
   const net::MonotonicTime now = loop_.now();
   const bool starts = what == Report::What::kStart;
   const bool due =

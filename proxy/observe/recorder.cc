@@ -34,6 +34,12 @@ void Recorder::RemoveService(unsigned number) {
   recent_.Remove(number);
 }
 
+void Recorder::Use(const data::Reports::Wanted& wanted, AccessLog* access_log) noexcept {
+  reports_.SetWanted(wanted);
+  const std::lock_guard lock(mutex_);
+  access_log_ = access_log;
+}
+
 void Recorder::Close() noexcept {
   if (!thread_.joinable()) return;
   reports_.Close();
@@ -68,7 +74,10 @@ void Recorder::Take(data::Report&& report, std::chrono::system_clock::time_point
     service = found->second;
   }
   const auto account = std::make_shared<Account>(MakeAccount(std::move(report), time, service));
-  if (access_log_ != nullptr) access_log_->Write(account.get());
+  {
+    const std::lock_guard lock(mutex_);
+    if (access_log_ != nullptr) access_log_->Write(account.get());
+  }
   account->one_in = 1;
   if (account->report.what == data::Report::What::kEnd) recent_.Keep(account);
 }

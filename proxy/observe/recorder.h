@@ -19,7 +19,8 @@ namespace mooring::observe {
 
 class Recorder final {
  public:
-  // `access_log` may be null; it outlives this. Throws std::system_error where there is no thread.
+  // `access_log` may be null; it outlives this, or another one takes its place (Use). Throws
+  // std::system_error where there is no thread.
   Recorder(const data::Reports::Wanted& wanted, AccessLog* access_log);
   ~Recorder();  // Close
   Recorder(const Recorder&) = delete;
@@ -29,6 +30,10 @@ class Recorder final {
   // Reports of one that has been removed are dropped. Control thread.
   unsigned AddService(const std::string& name);
   void RemoveService(unsigned number);
+
+  // Use has another access log written, or none; the one before is not used any more. `wanted` is
+  // what it needs. Control thread.
+  void Use(const data::Reports::Wanted& wanted, AccessLog* access_log) noexcept;
 
   data::Reports* reports() { return &reports_; }
   const Recent& recent() const { return recent_; }
@@ -45,8 +50,8 @@ class Recorder final {
   std::mutex mutex_;                          // of what follows
   std::map<unsigned, std::string> services_;  // their names, by number
   unsigned next_ = 0;
+  AccessLog* access_log_;
 
-  AccessLog* const access_log_;
   data::Reports reports_;
   Recent recent_;
   std::vector<data::Report> batch_ = data::Reports::MakeBatch();

@@ -23,21 +23,47 @@ Result<std::unique_ptr<observe::AccessTarget>> TargetOf(const std::string& to) {
   return observe::ToFile(to);
 }
 
+data::Reports::Wanted WantedFor(const config::AccessLogSettings& settings) {
+  if (!settings.on()) return {};
+  return {.starts = settings.at_start, .every = settings.every};
+}
+
+// OpenAccessLog is null where none is wanted.
+Result<std::unique_ptr<AccessLog>> OpenAccessLog(const config::AccessLogSettings& settings) {
+  if (!settings.on()) return std::unique_ptr<AccessLog>();
+  auto target = TargetOf(settings.to);
+  if (!target) return Invalid("access_log cannot be opened: " + target.error().message);
+  return std::make_unique<AccessLog>(*std::move(target), FormOf(settings), settings.to,
+                                     settings.refused_one_in);
+}
+
 }  // namespace
 
 Status Sidecar::OpenAccounts() {
-  const config::AccessLogSettings& settings = settings_.access_log;
-  data::Reports::Wanted wanted;
-  if (settings.on()) {
-    auto target = TargetOf(settings.to);
-    if (!target) return Invalid("access_log cannot be opened: " + target.error().message);
-    access_log_ = std::make_unique<AccessLog>(*std::move(target), FormOf(settings), settings.to,
-                                              settings.refused_one_in);
-    wanted = {.starts = settings.at_start, .every = settings.every};
-  }
-  recorder_ = std::make_unique<observe::Recorder>(wanted, access_log_.get());
+  auto opened = OpenAccessLog(settings_.access_log);
+  if (!opened) return opened.error();
+  access_log_ = *std::move(opened);
+  recorder_ =
+      std::make_unique<observe::Recorder>(WantedFor(settings_.access_log), access_log_.get());
   for (const auto& service : services_) service->SetNumber(recorder_->AddService(service->name()));
   return Ok();
+}
+
+Status Sidecar::PrepareAccessLog(const config::AccessLogSettings& next) {
+  next_access_log_.reset();
+  if (next == settings_.access_log) return Ok();
+  auto opened = OpenAccessLog(next);
+  if (!opened) return opened.error();
+  next_access_log_ = *std::move(opened);
+  return Ok();
+}
+
+// What is queued for the log before is still written, which takes a second at most.
+void Sidecar::SwitchAccessLog() {
+  if (!next_access_log_) return;
+  const std::unique_ptr<AccessLog> before =
+      std::exchange(access_log_, *std::exchange(next_access_log_, std::nullopt));
+  recorder_->Use(WantedFor(settings_.access_log), access_log_.get());
 }
 
 void Sidecar::OnHangup() {

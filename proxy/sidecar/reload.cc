@@ -6,13 +6,16 @@
 // but says the same changes nothing.
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "authz/rfc3339.h"
 #include "proxy/config/environment.h"
+#include "proxy/config/file.h"
 #include "proxy/control/settings_file.h"
 #include "proxy/sidecar/sidecar.h"
+#include "proxy/sidecar/status_parts.h"
 
 namespace mooring::sidecar {
 namespace {
@@ -30,15 +33,19 @@ config::LogLevel Least(config::LogLevel one, config::LogLevel other) {
   return std::min(one, other);
 }
 
+std::string TextOf(const std::vector<config::Problem>& problems, const std::string& file) {
+  std::string all;
+  for (const config::Problem& problem : problems)
+    all += (all.empty() ? "" : "\n") + problem.Text(file);
+  return all;
+}
+
 Result<Settings> ReadAgain(const std::string& file) {
   auto parsed = control::ReadSettingsFile(file, config::OwnEnvironment());
   if (!parsed) return parsed.error();
   control::CheckNamedFiles(&*parsed);
   if (parsed->problems.empty()) return std::move(parsed->settings);
-  std::string all;
-  for (const config::Problem& problem : parsed->problems)
-    all += (all.empty() ? "" : "\n") + problem.Text(file);
-  return Invalid(std::move(all));
+  return Invalid(TextOf(parsed->problems, file));
 }
 
 }  // namespace
@@ -52,10 +59,27 @@ ReloadOutcome Sidecar::Reload(const std::string& why) {
   } else if (!recorder_ || workers_.empty()) {
     outcome.status = Error{ErrorCode::kUnavailable, "this process has not started yet"};
   } else {
+    file_watch_.Note(config::LookAt(settings_.file));  // before: what changes meanwhile is news
     outcome = TakeUp(ReadAgain(settings_.file));
   }
   NoteReload(why, outcome);
   return outcome;
+}
+
+// The settings of a file that has changed are taken up where they say so themselves.
+void Sidecar::WatchFile() {
+  if (!settings_.reload_on_change || settings_.file.empty() || draining_ || exiting_) return;
+  const config::FileLook look = config::LookAt(settings_.file);
+  if (file_watch_.Look(look, config::IsBeingWritten(settings_.file), loop_.now()))
+    (void)Reload("the file has changed");
+}
+
+Result<std::string> Sidecar::DiffJson(const std::string& file, const std::string& text) const {
+  if (settings_.file.empty()) return Invalid(kOfFlags);
+  config::ParsedYaml parsed = config::ParseYaml(
+      text, std::filesystem::path(file).parent_path().string(), config::OwnEnvironment());
+  if (parsed.problems.empty()) return Written(JsonOf(Compare(parsed.settings)));
+  return Written(JsonOf({.status = Invalid(TextOf(parsed.problems, file))}));
 }
 
 ReloadOutcome Sidecar::Compare(const Settings& file) const {
@@ -104,11 +128,12 @@ Status Sidecar::PrepareFor(const Settings& next) {
       if (Status prepared = service->PrepareFor(each); !prepared) return prepared;
     }
   }
-  return Ok();
+  return PrepareAccessLog(next.access_log);
 }
 
 void Sidecar::Apply() {
   if (admission_) admission_->SetLimits(LimitsInForce());
+  SwitchAccessLog();
   // The ones that go come first: another one may want what they hold.
   std::vector<std::unique_ptr<Service>> before = std::exchange(services_, {});
   std::vector<const config::ServiceSettings*> added;

@@ -35,6 +35,8 @@ const char* NameOf(const ReloadOutcome& outcome) {
   return outcome.applied.empty() && outcome.needs_upgrade.empty() ? "unchanged" : "applied";
 }
 
+constexpr char kNeedsUpgrade[] = " (needs an upgrade)";
+
 }  // namespace
 
 std::vector<std::string> LinesOf(const ReloadOutcome& outcome) {
@@ -42,7 +44,7 @@ std::vector<std::string> LinesOf(const ReloadOutcome& outcome) {
   std::vector<std::string> lines;
   for (const config::Difference& each : outcome.applied) lines.push_back(each.Text());
   for (const config::Difference& each : outcome.needs_upgrade)
-    lines.push_back(each.Text() + " (needs an upgrade)");
+    lines.push_back(each.Text() + kNeedsUpgrade);
   return lines;
 }
 
@@ -51,6 +53,23 @@ json JsonOf(const ReloadOutcome& outcome) {
           {"problems", outcome.status ? json::array() : json(LinesOf(outcome))},
           {"applied", Differences(outcome.applied)},
           {"needs_upgrade", Differences(outcome.needs_upgrade)}};
+}
+
+Result<ToldOutcome> ReadOutcome(std::string_view text) {
+  try {
+    const json document = json::parse(text);
+    ToldOutcome told;
+    told.refused = document.at("outcome") == "refused";
+    for (const json& problem : document.at("problems")) told.lines.push_back(problem);
+    for (const json& each : document.at("applied")) told.lines.push_back(each.at("text"));
+    for (const json& each : document.at("needs_upgrade")) {
+      told.needs_upgrade = true;
+      told.lines.push_back(each.at("text").get<std::string>() + kNeedsUpgrade);
+    }
+    return told;
+  } catch (const json::exception&) {
+    return Invalid("the answer is no outcome of a reload; is that port mooring's admin port?");
+  }
 }
 
 }  // namespace mooring::sidecar

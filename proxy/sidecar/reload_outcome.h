@@ -4,6 +4,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "authz/result.h"
@@ -27,5 +28,14 @@ std::vector<std::string> LinesOf(const ReloadOutcome& outcome);
 // JsonOf is {"outcome": "applied", "unchanged" or "refused", "problems": [...], "applied": [...],
 // "needs_upgrade": [...]}, of differences as {"setting", "before", "after", "secret", "text"}.
 nlohmann::json JsonOf(const ReloadOutcome& outcome);
+
+// ToldOutcome is what a person is told of such a document.
+struct ToldOutcome {
+  std::vector<std::string> lines;  // LinesOf
+  bool refused = false;
+  bool needs_upgrade = false;  // some of it does
+};
+// ReadOutcome reads it again; an error is that it is none.
+Result<ToldOutcome> ReadOutcome(std::string_view json);
 
 }  // namespace mooring::sidecar

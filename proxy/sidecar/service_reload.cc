@@ -17,6 +17,10 @@ void Service::Use(const config::ServiceSettings& next) {
   if (agent_) agent_->SetMaxStale(process_.max_stale);
   caps_->each->SetLimit(settings_.max_connections_per_identity);
   if (!begun_) return;  // it begins by them
+  if (agent_ && !store_ && !process_.state_dir.empty()) {
+    if (const Status opened = OpenStore(); !opened)
+      log_.Warn("sidecar", "no state is kept", {{"error", opened.error().message}});
+  }
   FollowOffers(before);
   FollowIntentions(before);
   if (document_) {

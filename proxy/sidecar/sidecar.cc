@@ -28,6 +28,7 @@ Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings,
       tick_(loop, [this] { Tick(); }),
       end_anyway_(loop, [this] { Exit(0); }) {
   loop_.SetKeeper(this);
+  file_watch_.Note(config::LookAt(settings_.file));
   if (!settings_.state_dir.empty()) shared_.disk = std::make_shared<state::DiskThread>();
   for (const config::ServiceSettings& each : settings_.services) {
     if (settings_.services.size() > 1) {
@@ -67,6 +68,7 @@ int Sidecar::Run() {
 void Sidecar::Tick() {
   tick_.Start(kTick);  // first: it goes on whatever becomes of this one
   loop_.Attend(this, [this] { Bury(); });
+  loop_.Attend(this, [this] { WatchFile(); });
   for (const auto& service : services_) {
     loop_.Attend(this, [&service] { service->Tick(); });
   }

@@ -15,6 +15,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "proxy/admin/admin.h"
+#include "proxy/config/file_watch.h"
 #include "proxy/config/settings.h"
 #include "proxy/control/agent_link.h"
 #include "proxy/data/lister.h"
@@ -127,6 +128,8 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   ReloadOutcome Compare(const config::Settings& file) const;  // what TakeUp would do
   // PrepareFor makes what `next` needs and we have not. An error is that it cannot be made.
   Status PrepareFor(const config::Settings& next);
+  Status PrepareAccessLog(const config::AccessLogSettings& next);
+  void SwitchAccessLog();
   void Apply();                                       // the settings in force
   std::size_t PlaceOf(const Service& service) const;  // in the settings
   void Engage(const config::ServiceSettings& settings);
@@ -137,6 +140,9 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   data::Worker* WorkerOf(data::ServiceHost& host) const;
   void NoteReload(const std::string& why, const ReloadOutcome& outcome);
   nlohmann::json ReloadJson() const;
+  // DiffJson is the outcome that a reload by this text would have, as far as the text decides it.
+  Result<std::string> DiffJson(const std::string& file, const std::string& text) const;
+  void WatchFile();
   data::Limits LimitsInForce() const;
 
   // The end, in order.
@@ -161,6 +167,7 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   config::Settings settings_;  // in force; a reload replaces them
   bool reloaded_ = false;      // there has been one: nothing ends the process any more
   Reloads reload_;
+  config::FileWatch file_watch_;
   net::Inherited inherited_;
   bool draining_ = false;
   bool left_said_ = false;
@@ -173,7 +180,9 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   std::unique_ptr<net::Resolver> resolver_;
   std::shared_ptr<data::Admission> admission_;
   std::vector<std::unique_ptr<log::Log>> service_logs_;
-  std::unique_ptr<observe::AccessLog> access_log_;      // null: there is none
+  std::unique_ptr<observe::AccessLog> access_log_;  // null: there is none
+  // a reload has opened it; none: it stays as it is
+  std::optional<std::unique_ptr<observe::AccessLog>> next_access_log_;
   std::unique_ptr<observe::Recorder> recorder_;         // null until Prepare; outlives the workers
   std::vector<std::unique_ptr<data::Worker>> workers_;  // end before what their services log to
   std::unique_ptr<control::AgentLink> link_;            // null where no service needs the agent

@@ -98,6 +98,9 @@ admin::Admin::Sources Sidecar::AdminSources() {
   sources.tap = [this](admin::Admin::TapRequest request, admin::Admin::DocumentDone done) {
     Tap(std::move(request), std::move(done));
   };
+  sources.diff = [this](const std::string& file, const std::string& text) {
+    return DiffJson(file, text);
+  };
   sources.why = [this](const std::string& source, const std::string& destination,
                        admin::Admin::Sources::Done done) {
     Why(source, destination, std::move(done));

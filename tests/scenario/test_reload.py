@@ -1,5 +1,7 @@
 """A reload: the file is read again, checked whole, and applied while the process runs; nobody who is not meant notices."""
 
+import http.client
+import os
 import signal
 import socket
 
@@ -142,3 +144,60 @@ def test_services_come_and_go_and_the_others_do_not_notice(case):
         check.within(lambda: not it.last()["leaving"], "it is gone", 10)
         answers(peer)
     it.mooring.wait_ready()
+
+
+def test_a_file_that_changes_is_reloaded_by_itself_where_it_says_so_and_only_once_it_is_whole(case):
+    it = Reloaded(case)
+    it.settings["max_connection_age"] = "1h"
+    it.write()
+    check.stays(lambda: it.last()["last"] is None, "a change alone does nothing by default", 4)
+    it.settings["reload_on_change"] = True
+    it.reload()
+
+    # An editor that renames a whole file over the old one.
+    it.settings["max_connection_age"] = "2h"
+    it.write()
+    check.within(lambda: it.last()["good"] == 2, "it is reloaded", 10)
+    check.equal((it.last()["last"]["why"], texts(it.last()["last"]["applied"])), ("the file has changed", ["max_connection_age: 1h -> 2h"]), "why")
+
+    # One that writes in place, and pauses where what is there is a file of its own.
+    it.settings["max_connection_age"] = "3h"
+    text = yaml_text(it.settings) + "\n"
+    with open(it.path, "w", encoding="utf-8") as file:
+        for piece in (text[:len(text) // 3], text[len(text) // 3:-20], text[-20:]):
+            file.write(piece)
+            file.flush()
+            check.stays(lambda: it.last()["good"] == 2 and it.last()["refused"] == 0, "it is not whole", 3)
+    check.within(lambda: it.last()["good"] == 3, "it is reloaded once it is whole", 10)
+    check.equal(it.last()["refused"], 0, "nothing was refused meanwhile")
+
+    # A broken one is said once, and not every second.
+    it.write("colour: red\n")
+    check.within(lambda: it.last()["refused"] == 1, "it is refused", 10)
+    os.remove(it.path)
+    check.stays(lambda: it.last()["refused"] == 1, "it is refused once, and one that is away is no change", 4)
+
+
+def test_the_comparison_is_for_who_can_say_what_it_is(case):
+    it = Reloaded(case)
+    host, port = it.mooring.listener("admin")
+
+    def post(path, body, **headers):
+        connection = http.client.HTTPConnection(host, port, timeout=10)
+        connection.request("POST", path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+    text = yaml_text(it.settings)
+    check.equal(post("/diff?file=/x.yaml", text, **{"content-type": "application/yaml"})[0], 200, "as mooring diff asks")
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):  # what a page's form can send
+        check.equal(post("/diff?file=/x.yaml", text, **{"content-type": kind})[0], 400, kind)
+    check.equal(post("/diff?file=/x.yaml", text, **{"content-type": "application/yaml", "host": "evil.example"})[0], 403, "another name")
+    check.equal(it.mooring.admin("/diff")[0], 404, "GET")
+    flags = Mooring.connect_proxy(case, "-service", "x", "-upstream", "db:127.0.0.1:0", ready=False)
+    where = flags.listener("admin")
+    code, _, errors = run("diff", "-admin-addr", f"{where[0]}:{where[1]}", it.path)
+    check.true(code == 2 and "started by flags" in errors, f"{code} {errors}")
+    flags.process.send(signal.SIGHUP)
+    flags.wait_log("there is no file of settings to read again")
+    check.equal(run("diff", "-admin-addr", "127.0.0.1:1", it.path)[0], 2, "nobody is there")
