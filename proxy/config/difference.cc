@@ -10,12 +10,16 @@ bool IsOfProcess(const Setting& setting) { return setting.of == Of::kProcess; }
 bool IsOfUpstream(const Setting& setting) { return setting.in == In::kUpstreams; }
 bool IsOfService(const Setting& setting) { return !IsOfProcess(setting) && !IsOfUpstream(setting); }
 
+Applies AppliesNow(const Setting& setting, bool with_agent) {
+  return setting.in == In::kAgent && !with_agent ? Applies::kLive : setting.applies;
+}
+
 std::string OrNothing(const std::string& value) { return value.empty() ? "(none)" : value; }
 
 // Compare adds what is different between two of a kind. `where` stands before each path.
 template <typename Fits>
 void Compare(const Target& before, const Target& after, const std::string& where, const Fits& fits,
-             std::vector<Difference>* out) {
+             bool with_agent, std::vector<Difference>* out) {
   for (const Setting& setting : Table()) {
     // What no file can say is the environment's, or comes with a registration.
     if (!fits(setting) || setting.key.empty()) continue;
@@ -24,7 +28,8 @@ void Compare(const Target& before, const Target& after, const std::string& where
     if (was == is) continue;
     if (setting.secret) was = is = std::string();
     const std::string path = IsOfUpstream(setting) ? std::string(setting.key) : PathOf(setting);
-    out->push_back({where + path, std::move(was), std::move(is), setting.secret, setting.applies});
+    out->push_back({where + path, std::move(was), std::move(is), setting.secret,
+                    AppliesNow(setting, with_agent)});
   }
 }
 
@@ -59,7 +64,7 @@ void CompareUpstreams(ServiceSettings before, ServiceSettings after, const std::
       continue;
     }
     UpstreamSettings was = *found;
-    Compare({unused, before, &was}, {unused, after, &is}, place(is) + '.', IsOfUpstream, out);
+    Compare({unused, before, &was}, {unused, after, &is}, place(is) + '.', IsOfUpstream, true, out);
   }
 }
 
@@ -77,11 +82,12 @@ std::string Difference::Text() const {
   return setting + ": " + OrNothing(*before) + " -> " + OrNothing(*after);
 }
 
-std::vector<Difference> DifferencesOf(const Settings& before, const Settings& after) {
+std::vector<Difference> DifferencesOf(const Settings& before, const Settings& after,
+                                      bool with_agent) {
   std::vector<Difference> all;
   Settings was = before, is = after;  // a Target could change them
   ServiceSettings unused;
-  Compare({was, unused}, {is, unused}, "", IsOfProcess, &all);
+  Compare({was, unused}, {is, unused}, "", IsOfProcess, with_agent, &all);
   // Where there is one service and it stays, a file has its settings at top level.
   const bool one = was.services.size() == 1 && is.services.size() == 1 &&
                    Same(was.services.front(), is.services.front());
@@ -100,17 +106,18 @@ std::vector<Difference> DifferencesOf(const Settings& before, const Settings& af
     }
     ServiceSettings old = *found;
     const std::string where = one ? std::string() : place(service) + '.';
-    Compare({was, old}, {is, service}, where, IsOfService, &all);
+    Compare({was, old}, {is, service}, where, IsOfService, with_agent, &all);
     CompareUpstreams(old, service, where, &all);
   }
   return all;
 }
 
-Settings InForce(const Settings& running, Settings file) {
+Settings InForce(const Settings& running, Settings file, bool with_agent) {
   Settings was = running;  // a Target could change it
-  const auto keep = [](const Target& from, const Target& to, const auto& fits) {
+  const auto keep = [with_agent](const Target& from, const Target& to, const auto& fits) {
     for (const Setting& setting : Table()) {
-      if (fits(setting) && setting.applies == Applies::kUpgrade) CopyValue(setting.value, from, to);
+      if (fits(setting) && AppliesNow(setting, with_agent) == Applies::kUpgrade)
+        CopyValue(setting.value, from, to);
     }
   };
   ServiceSettings unused;

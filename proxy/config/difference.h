@@ -31,11 +31,14 @@ struct Difference {
 // DifferencesOf are in the table's order: the process's, then those of each service in the order of
 // `after`, behind those that are removed. No difference in the values of a process's own
 // environment is looked at.
-std::vector<Difference> DifferencesOf(const Settings& before, const Settings& after);
+// `with_agent`: the agent has been reached by `before`; where nothing has needed it, its settings
+// apply, too.
+std::vector<Difference> DifferencesOf(const Settings& before, const Settings& after,
+                                      bool with_agent = true);
 
 // InForce are the settings of `file` as far as they can take effect while `running` is in force:
 // what needs an upgrade is as it was.
-Settings InForce(const Settings& running, Settings file);
+Settings InForce(const Settings& running, Settings file, bool with_agent = true);
 
 // Same: they represent one service, however much else is different.
 bool Same(const ServiceSettings& one, const ServiceSettings& other);

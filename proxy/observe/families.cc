@@ -159,6 +159,14 @@ const Family kBufferLimit{"mooring_buffer_limit_bytes", Kind::kGauge,
                           "Above it nothing is read that would have to be kept.", ""};
 const Family kAgentConnections{"mooring_agent_connections", Kind::kGauge,
                                "Connections to the agent that are open.", ""};
+const Family kReloads{"mooring_reloads_total", Kind::kCounter,
+                      "How often the file of settings was read again, by result: applied (with "
+                      "nothing different, too) or refused.",
+                      "result"};
+const Family kReloadRefused{"mooring_reload_refused", Kind::kGauge,
+                            "1 while the last reload was refused, so that the file is not what is "
+                            "in force, else 0.",
+                            ""};
 const Family kLoopLag{"mooring_loop_lag_seconds", Kind::kGauge,
                       "The longest that a thread's loop has kept a timer waiting within the last "
                       "minute.",
@@ -283,6 +291,8 @@ std::span<const Family* const> Families() {
                                    &kBuffer,
                                    &kBufferLimit,
                                    &kAgentConnections,
+                                   &kReloads,
+                                   &kReloadRefused,
                                    &kLoopLag,
                                    &kLogDropped,
                                    &kLogLeftOut,

@@ -32,7 +32,8 @@ extern const Family kReady, kHandshakes, kEndpointState, kEndpointAttempts, kEnd
     kLimitRefused;
 // Of the process.
 extern const Family kBuild, kStart, kCpu, kResident, kMaxFiles, kBuffer, kBufferLimit,
-    kAgentConnections, kLoopLag, kLogDropped, kLogLeftOut, kAccessLogDropped;
+    kAgentConnections, kLoopLag, kReloads, kReloadRefused, kLogDropped, kLogLeftOut,
+    kAccessLogDropped;
 // The same under the names that Consul's UI and dashboards ask for: Envoy's, with Consul's tags.
 extern const Family kEnvoyTcpOpened, kEnvoyTcpReceived, kEnvoyTcpSent, kEnvoyTcpNoRoute,
     kEnvoyTcpReceivedKept, kEnvoyTcpSentKept, kEnvoyClusterOpened, kEnvoyClusterOpen,

@@ -86,6 +86,9 @@ std::string Sidecar::MetricsText(const std::string& service, observe::Format for
   if (link_) {
     out.Add(family::kAgentConnections, {}, static_cast<std::int64_t>(link_->connections().open()));
   }
+  out.Add(family::kReloads, {{"result", "applied"}}, static_cast<std::int64_t>(reload_.good));
+  out.Add(family::kReloads, {{"result", "refused"}}, static_cast<std::int64_t>(reload_.refused));
+  out.Add(family::kReloadRefused, {}, std::int64_t{reload_.last && !reload_.last->status ? 1 : 0});
   out.Add(family::kLoopLag, {{"loop", "control"}}, InSeconds(lag_.worst()));
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     const std::string name = "worker-" + std::to_string(i + 1);

@@ -28,6 +28,8 @@ constexpr char kOfFlags[] =
     "this process was started by flags, so there is no file to read again; an upgrade or a restart "
     "takes up other flags";
 
+constexpr std::size_t kMostProblems = 50;  // of a file, that are told
+
 // Least is the level that writes what either does.
 config::LogLevel Least(config::LogLevel one, config::LogLevel other) {
   return std::min(one, other);
@@ -35,8 +37,10 @@ config::LogLevel Least(config::LogLevel one, config::LogLevel other) {
 
 std::string TextOf(const std::vector<config::Problem>& problems, const std::string& file) {
   std::string all;
-  for (const config::Problem& problem : problems)
-    all += (all.empty() ? "" : "\n") + problem.Text(file);
+  for (std::size_t i = 0; i < problems.size() && i < kMostProblems; ++i)
+    all += (i == 0 ? "" : "\n") + problems[i].Text(file);
+  if (problems.size() > kMostProblems)
+    all += "\nand " + std::to_string(problems.size() - kMostProblems) + " more";
   return all;
 }
 
@@ -84,7 +88,7 @@ Result<std::string> Sidecar::DiffJson(const std::string& file, const std::string
 
 ReloadOutcome Sidecar::Compare(const Settings& file) const {
   ReloadOutcome outcome;
-  for (config::Difference& each : config::DifferencesOf(settings_, file)) {
+  for (config::Difference& each : config::DifferencesOf(settings_, file, link_ != nullptr)) {
     auto& list = each.applies == Applies::kLive ? outcome.applied : outcome.needs_upgrade;
     list.push_back(std::move(each));
   }
@@ -95,7 +99,7 @@ ReloadOutcome Sidecar::TakeUp(Result<Settings> file) {
   if (!file) return {.status = file.error()};
   ReloadOutcome outcome = Compare(*file);
   const std::vector<std::string> warnings = file->warnings;
-  Settings next = config::InForce(settings_, *std::move(file));
+  Settings next = config::InForce(settings_, *std::move(file), link_ != nullptr);
   if (Status prepared = PrepareFor(next); !prepared) return {.status = prepared.error()};
 
   for (const std::string& warning : warnings) {
@@ -173,9 +177,7 @@ std::size_t Sidecar::PlaceOf(const Service& service) const {
 
 // Engage starts a service as at a start. It begins once each worker has made a place for it.
 void Sidecar::Engage(const config::ServiceSettings& settings) {
-  service_logs_.push_back(std::make_unique<log::Log>(log_, log::Field{"service", settings.Name()}));
-  log::Log& its_log = *service_logs_.back();
-  services_.push_back(std::make_unique<Service>(shared_, its_log, settings, *this));
+  services_.push_back(std::make_unique<Service>(shared_, NewLog(settings.Name()), settings, *this));
   Service& service = *services_.back();
   service.SetNumber(recorder_->AddService(service.name()));
   log_.Info("sidecar", "a service is added", {{"service", service.name()}});
@@ -184,25 +186,27 @@ void Sidecar::Engage(const config::ServiceSettings& settings) {
   const auto joining = std::make_shared<Joining>();
   joining->awaited = workers_.size();
   service.ExpectHosts();
-  for (const auto& worker : workers_) {
-    worker->PostAddService(its_log, {service.traffic(), recorder_->reports(), service.number()},
-                           [this, joining, &service](data::ServiceHost* host) {
-                             // The loop outlives the workers, and this object does as long as its
-                             // loop runs.
-                             loop_.Post([this, joining, &service, host] {
-                               if (host != nullptr) joining->hosts.push_back(host);
-                               if (--joining->awaited == 0)
-                                 OnJoined(service, std::move(joining->hosts));
-                             });
-                           });
-  }
+  for (const auto& worker : workers_) EngageOn(*worker, service, joining);
+}
+
+void Sidecar::EngageOn(data::Worker& worker, Service& service,
+                       const std::shared_ptr<Joining>& joining) {
+  worker.PostAddService(
+      service.log(), {service.traffic(), recorder_->reports(), service.number()},
+      [this, &worker, &service, joining](data::ServiceHost* host) {
+        // The loop outlives the workers, and this object does as long as its loop runs.
+        loop_.Post([this, &worker, &service, joining, host] {
+          if (host == nullptr) {
+            again_.push_back([=, this, &worker, &service] { EngageOn(worker, service, joining); });
+            return;
+          }
+          joining->hosts.push_back(host);
+          if (--joining->awaited == 0) OnJoined(service, std::move(joining->hosts));
+        });
+      });
 }
 
 void Sidecar::OnJoined(Service& service, std::vector<data::ServiceHost*> hosts) {
-  if (hosts.size() < workers_.size()) {
-    log_.Err("sidecar", "no memory for a service that was added on every worker",
-             {{"service", service.name()}, {"workers", hosts.size()}});
-  }
   service.Begin(std::move(hosts));
   if (service.drained()) OnDrained(service);
 }
@@ -235,8 +239,10 @@ data::Worker* Sidecar::WorkerOf(data::ServiceHost& host) const {
   return workers_.front().get();
 }
 
-// Bury ends what a second ago had still been spoken of: by a question of /why, for one.
+// Bury does what there was no memory for, and ends what a second ago had still been spoken of: by a
+// question of /why, for one.
 void Sidecar::Bury() {
+  for (const auto& task : std::exchange(again_, {})) task();
   if (!why_.empty()) return;
   for (Service* service : std::exchange(gone_, {})) {
     const log::Log* const its_log = &service->log();

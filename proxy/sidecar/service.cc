@@ -97,7 +97,7 @@ void Service::Apply(control::ProxyConfig config) {
     intentions_.reset();
     identity_->Start();
   }
-  if (new_service && agent_ && config_->public_listen) {
+  if ((new_service || !defaults_) && agent_ && config_->public_listen) {
     defaults_ = std::make_unique<control::ServiceDefaults>(loop_, log_, *agent_, config_->service);
     defaults_->Start();
   }

@@ -31,12 +31,15 @@ Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings,
   file_watch_.Note(config::LookAt(settings_.file));
   if (!settings_.state_dir.empty()) shared_.disk = std::make_shared<state::DiskThread>();
   for (const config::ServiceSettings& each : settings_.services) {
-    if (settings_.services.size() > 1) {
-      service_logs_.push_back(std::make_unique<log::Log>(log_, log::Field{"service", each.Name()}));
-    }
-    log::Log& its_log = service_logs_.empty() ? log_ : *service_logs_.back();
+    log::Log& its_log = settings_.services.size() > 1 ? NewLog(each.Name()) : log_;
     services_.push_back(std::make_unique<Service>(shared_, its_log, each, *this));
   }
+}
+
+// Of several services each line says whose it is.
+log::Log& Sidecar::NewLog(const std::string& service) {
+  service_logs_.push_back(std::make_unique<log::Log>(log_, log::Field{"service", service}));
+  return *service_logs_.back();
 }
 
 Sidecar::~Sidecar() {

@@ -132,7 +132,10 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   void SwitchAccessLog();
   void Apply();                                       // the settings in force
   std::size_t PlaceOf(const Service& service) const;  // in the settings
+  log::Log& NewLog(const std::string& service);
   void Engage(const config::ServiceSettings& settings);
+  // EngageOn has one worker make a place for it; where there is no memory, again a second later.
+  void EngageOn(data::Worker& worker, Service& service, const std::shared_ptr<Joining>& joining);
   void OnJoined(Service& service, std::vector<data::ServiceHost*> hosts);
   void Dismiss(std::unique_ptr<Service> service);
   void Forget(Service& service);
@@ -191,6 +194,7 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   // end before the workers, and before the link
   std::vector<std::unique_ptr<Service>> services_;
   std::list<std::unique_ptr<Service>> leaving_;  // that a reload has removed
+  std::vector<std::function<void()>> again_;     // what there was no memory for; at the next Tick
   std::vector<Service*> gone_;                   // of them, those whom no worker has any more
   std::unique_ptr<admin::Admin> admin_, metrics_;
   // for connections that are being answered
