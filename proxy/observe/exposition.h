@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "proxy/data/histogram.h"
+#include "proxy/observe/carry.h"
 #include "proxy/observe/families.h"
 
 namespace mooring::observe {
@@ -30,7 +31,9 @@ using Labels = std::vector<std::pair<std::string_view, std::string_view>>;
 
 class Exposition final {
  public:
-  explicit Exposition(Format format) : format_(format) {}
+  // What is `carried` is added to the samples; null: nothing. It outlives the Exposition.
+  explicit Exposition(Format format, const Carried* carried = nullptr)
+      : format_(format), carried_(carried) {}
 
   void Add(const Family& family, const Labels& labels, std::int64_t value);
   void Add(const Family& family, const Labels& labels, double value);
@@ -38,15 +41,20 @@ class Exposition final {
 
   // Text is the whole; families without samples are left out.
   std::string Text() const;
+  // Counted is what a successor would carry of it.
+  Counts Counted() const;
 
  private:
-  void Sample(const Family& family, std::string_view suffix, const Labels& labels,
-              std::string_view value);
-  std::string Number(double value) const;
+  using Samples = std::vector<std::pair<std::string, double>>;  // as Counts has them
+
+  void Sample(const Family& family, std::string_view suffix, const Labels& labels, double value);
+  std::vector<const Family*> InOrder() const;
+  void Append(std::string* out, const Family& family, std::string_view sample, double value) const;
 
   const Format format_;
+  const Carried* const carried_;
   std::vector<const Family*> order_;  // in which they came
-  std::map<const Family*, std::string> samples_;
+  std::map<const Family*, Samples> samples_;
 };
 
 }  // namespace mooring::observe
