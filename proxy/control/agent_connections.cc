@@ -69,6 +69,7 @@ struct AgentConnections::Line {
   net::Timer admitted;
   Asker* asker = nullptr;  // null while busy: it has given up
   Rank rank = Rank::kOneOff;
+  http::Request request;  // that is under way
   bool opening = false;   // the request under way began a connection
   bool answered = false;  // the connection has carried an answer
 };
@@ -262,9 +263,40 @@ void AgentConnections::Begin(Asker* asker, Line* line) {
     const auto waited = std::chrono::duration_cast<milliseconds>(loop_.now() - asker->asked_at_);
     request.deadline = std::max(request.deadline - waited, milliseconds(1));
   }
+  Transmit(line, std::move(request));
+}
+
+void AgentConnections::Transmit(Line* line, http::Request request) {
+  line->request = request;
   line->client.Send(std::move(request), [this, line](Result<http::Response> answer) {
+    if (const auto token = line->request.headers.find("x-consul-token");
+        token != line->request.headers.end())
+      tls::Cleanse(&token->second);
+    line->request = {};
     Ended(line, std::move(answer));
   });
+}
+
+void AgentConnections::SetEndpoint(http::Endpoint endpoint) {
+  endpoint_ = std::move(endpoint);
+  away_.Succeeded();
+  silent_ = 0;
+  for (auto* lines : {&own_, &shared_}) {
+    for (const auto& line : *lines) {
+      const bool busy = line->client.busy();
+      line->client.Cancel();
+      line->client.SetEndpoint(endpoint_);
+      line->answered = false;
+      line->opening = busy && line->asker != nullptr;
+      if (line->opening) {
+        line->admitted.Start(kAdmitted);
+        Transmit(line.get(), http::Request(line->request));
+      } else {
+        line->admitted.Stop();
+      }
+    }
+  }
+  Dispatch();
 }
 
 void AgentConnections::Ended(Line* line, Result<http::Response> answer) {

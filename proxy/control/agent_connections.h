@@ -47,6 +47,10 @@ class AgentConnections final {
 
   Turns& turns() { return turns_; }
 
+  // SetEndpoint: all go elsewhere from now on, what is under way included, which is asked again
+  // there. The old connections are closed at once.
+  void SetEndpoint(http::Endpoint endpoint);
+
   std::size_t open() const;  // connected or connecting
   unsigned limit() const { return budget_.limit(); }
   unsigned services() const { return budget_.services(); }
@@ -78,12 +82,13 @@ class AgentConnections final {
   bool Hopeless(const Asker& asker) const;  // nothing that happens soon lets it go
   bool CanWait(const Asker& asker) const;
   void Begin(Asker* asker, Line* line);
+  void Transmit(Line* line, http::Request request);
   void Ended(Line* line, Result<http::Response> answer);
   bool Surplus(const Line* line) const;
   void Learn(Line* line, const Result<http::Response>& answer, bool was_new);
 
   net::Loop& loop_;
-  const http::Endpoint endpoint_;
+  http::Endpoint endpoint_;
   ConnectionBudget budget_;
   Turns turns_;
   Admission admission_;

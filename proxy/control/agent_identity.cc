@@ -39,6 +39,12 @@ class AgentIdentity final : public IdentitySource {
 
   void SetOffers(const tls::Offers& offers) override { Settle(pairing_.SetOffers(offers)); }
 
+  void Retire() override {
+    retired_ = true;
+    leaf_.Stop();
+    retry_.Stop();
+  }
+
   std::shared_ptr<const data::Identity> Current() const override { return pairing_.current(); }
 
   std::string Missing() const override {
@@ -111,7 +117,9 @@ class AgentIdentity final : public IdentitySource {
   }
 
   void Settle(const Status& verdict) {
-    if (!verdict) {
+    if (!verdict && retired_) {
+      // the roots have moved on, and our last leaf has not: nobody sees it any more
+    } else if (!verdict) {
       if (!retry_.running()) TryAgain();
       if (complaint_ != verdict.error().message) {
         log_.Warn("control", "leaf certificate not taken up yet",
@@ -146,6 +154,7 @@ class AgentIdentity final : public IdentitySource {
   std::string certificate_pem_;
   std::shared_ptr<const tls::Credentials> leaf_value_;
   std::string complaint_;
+  bool retired_ = false;
   Watch roots_;
   Watch leaf_;
   net::RetryPause pause_;

@@ -48,6 +48,7 @@ Result<std::unique_ptr<AgentLink>> AgentLink::Make(net::Loop& loop, log::Log& lo
     if (!context) return context.error();
     endpoint.https = *context;
   }
+  link->agent_ = endpoint;
   link->connections_ =
       std::make_unique<AgentConnections>(loop, std::move(endpoint), settings.max_connections);
   return link;
@@ -75,11 +76,25 @@ Result<std::shared_ptr<Token>> AgentLink::TokenOf(const Token::Origin& origin) {
   return token;
 }
 
+void AgentLink::FollowFeed(const std::string& path) {
+  fed_ = true;
+  http::Endpoint feed;
+  feed.address.kind = net::Address::Kind::kUnix;
+  feed.address.path = path;
+  feed.max_body = settings_.max_answer_size;
+  connections_->SetEndpoint(std::move(feed));
+}
+
+void AgentLink::AskAgent() {
+  if (!std::exchange(fed_, false)) return;
+  connections_->SetEndpoint(agent_);
+}
+
 http::Request AgentLink::NewRequest(std::string_view method, std::string_view path,
                                     std::string_view query, const std::string& secret) const {
   http::Request request;
   request.method = method;
-  request.target = settings_.path_prefix;
+  if (!fed_) request.target = settings_.path_prefix;
   request.target += path;
   char separator = '?';
   const auto add = [&](std::string_view text) {

@@ -53,6 +53,12 @@ class AgentLink final {
   http::Request NewRequest(std::string_view method, std::string_view path, std::string_view query,
                            const std::string& secret) const;
 
+  // FollowFeed asks a newer generation of this sidecar, at that unix socket, instead of the agent
+  // (feeder.h); AskAgent goes back to the agent.
+  void FollowFeed(const std::string& path);
+  void AskAgent();
+  bool fed() const { return fed_; }
+
   // attachment is what asks over the link together (questions.h); empty until somebody fills it.
   std::unique_ptr<net::Attachment>& attachment() { return attachment_; }
 
@@ -101,6 +107,8 @@ class AgentLink final {
   const config::AgentSettings settings_;  // but its token and token file, which are empty here
   const net::MonotonicTime started_at_;
   const std::string name_;
+  http::Endpoint agent_;
+  bool fed_ = false;
   bool has_answered_ = false;
   ClockCheck clock_;
   WaitLimit wait_limit_;

@@ -62,6 +62,7 @@ class FileIdentitySource final : public IdentitySource {
     announced_ = pairing_.current();
     on_change_();
   }
+  void Retire() override {}  // files cost the agent nothing
   std::shared_ptr<const data::Identity> Current() const override { return pairing_.current(); }
   std::string Missing() const override {
     return pairing_.current() ? std::string() : "identity files: " + complaint_;

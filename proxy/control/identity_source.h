@@ -29,6 +29,9 @@ class IdentitySource {
   // SetOffers says what contexts made from now on offer; those in force are made anew at once, of
   // the same leaf and roots.
   virtual void SetOffers(const tls::Offers& offers) = 0;
+  // Retire is for an old generation: it proves itself to nobody new, so no leaf is asked for any
+  // more. Roots are still followed.
+  virtual void Retire() = 0;
   // Current is null until leaf and roots are in.
   virtual std::shared_ptr<const data::Identity> Current() const = 0;
   // Missing says what is still missing, for /ready; empty when Current is not null.

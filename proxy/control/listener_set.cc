@@ -59,6 +59,8 @@ ListenerSet::ListenerSet(net::Loop& loop, log::Log& log,
       retry_(loop, [this] { Retry(); }) {}
 
 ListenerSet::~ListenerSet() {
+  // What is not accepted from is shared with another process, which goes on.
+  if (!accepting_) return;
   for (auto& [name, entry] : entries_) {
     if (!entry.socket.Kept()) inherited_.LetGo(entry.wanted.address, std::move(entry.socket));
   }
@@ -121,30 +123,14 @@ Status ListenerSet::Bind(const std::string& name, const std::vector<net::SocketA
   auto opened = inherited_.Open(entry->wanted.address, found);
   if (!opened) return opened.error();
   GivenBack socket(inherited_, std::move(*opened));
-  std::vector<net::UniqueFd> shares;
-  for (std::size_t i = 0; i < hosts_.size(); ++i) {
-    net::UniqueFd share(fcntl(socket->fd.get(), F_DUPFD_CLOEXEC, 0));
-    if (!share) {
-      return Error{ErrorCode::kUnavailable, "cannot listen on " + entry->wanted.address.Text() +
-                                                ": " + std::strerror(errno)};
-    }
-    shares.push_back(std::move(share));
-  }
-  // All that needs memory comes first: a listener that is open for some workers only, or for none,
-  // would look open.
   std::string bound_to = net::SocketAddress::LocalOf(socket->fd.get()).Text();
-  std::vector<std::unique_ptr<net::Task>> tasks;
-  for (std::size_t i = 0; i < hosts_.size(); ++i) {
-    tasks.push_back(hosts_[i]->MakeListenerTask(name, entry->wanted.kind, std::move(shares[i])));
+  if (accepting_) {
+    if (Status out = HandOut(name, socket->fd.get(), entry); !out) return out;
   }
-  if (!inherited_.Keep(entry->wanted.address, socket.get())) {
-    log_.Warn("control", "the service manager does not keep a socket for the next start",
-              {{"name", name}});
-  }
+  if (accepting_) KeepForNext(name, entry->wanted.address, socket.get());
   entry->socket = socket.Use();
   entry->error.clear();
   entry->bound = std::move(bound_to);
-  for (std::size_t i = 0; i < hosts_.size(); ++i) hosts_[i]->Post(std::move(tasks[i]));
   // One that has refused until now does so on, or takes clients again: Follow.
   if (!net::Listens(entry->socket.fd.get())) entry->refuses_since = loop_.now();
   log_.Info("control", "listener open", {{"name", name}, {"address", entry->bound}});
@@ -153,6 +139,67 @@ Status ListenerSet::Bind(const std::string& name, const std::vector<net::SocketA
               {{"name", name}, {"as", entry->socket.name}});
   }
   return Ok();
+}
+
+void ListenerSet::KeepForNext(const std::string& name, const net::Address& address,
+                              net::Inherited::Socket* socket) {
+  if (inherited_.Keep(address, socket)) return;
+  log_.Warn("control", "the service manager does not keep a socket for the next start",
+            {{"name", name}});
+}
+
+Status ListenerSet::HandOut(const std::string& name, int fd, Entry* entry) {
+  std::vector<net::UniqueFd> shares;
+  for (std::size_t i = 0; i < hosts_.size(); ++i) {
+    net::UniqueFd share(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!share) {
+      return Error{ErrorCode::kUnavailable, "cannot listen on " + entry->wanted.address.Text() +
+                                                ": " + std::strerror(errno)};
+    }
+    shares.push_back(std::move(share));
+  }
+  // All that needs memory comes first: a listener that is open for some workers only, or for none,
+  // would look open.
+  std::vector<std::unique_ptr<net::Task>> tasks;
+  for (std::size_t i = 0; i < hosts_.size(); ++i) {
+    tasks.push_back(hosts_[i]->MakeListenerTask(name, entry->wanted.kind, std::move(shares[i])));
+  }
+  for (std::size_t i = 0; i < hosts_.size(); ++i) hosts_[i]->Post(std::move(tasks[i]));
+  entry->handed_out = true;
+  return Ok();
+}
+
+void ListenerSet::StopAccepting(std::function<void()> done) {
+  accepting_ = false;
+  // One more share is this function's own, so that `done` runs once, whatever is open.
+  const std::shared_ptr<void> last(
+      nullptr, [&loop = loop_, task = std::make_shared<std::unique_ptr<net::Task>>(
+                                   std::make_unique<net::Task>(std::move(done)))](void*) {
+        loop.Post(std::move(*task));
+      });
+  for (auto& [name, entry] : entries_) {
+    if (!std::exchange(entry.handed_out, false)) continue;
+    for (data::ServiceHost* host : hosts_)
+      host->PostCloseListener(name, data::Queued::kLeft, [last] {});
+  }
+}
+
+void ListenerSet::StartAccepting() {
+  accepting_ = true;
+  Retry();
+}
+
+std::vector<const net::Inherited::Socket*> ListenerSet::Sockets() const {
+  std::vector<const net::Inherited::Socket*> sockets;
+  for (const auto& [name, entry] : entries_) {
+    if (entry.socket.fd) sockets.push_back(&entry.socket);
+  }
+  return sockets;
+}
+
+void ListenerSet::GiveUp() {
+  retry_.Stop();
+  entries_.clear();
 }
 
 void ListenerSet::Refuse(const std::string& name, const std::string& why) {
@@ -164,7 +211,17 @@ void ListenerSet::Refuse(const std::string& name, const std::string& why) {
 }
 
 Status ListenerSet::Follow(const std::string& name, Entry* entry) {
-  if (!entry->socket.fd) return Ok();
+  if (!entry->socket.fd || !accepting_) return Ok();
+  if (!entry->handed_out) {
+    if (const Status out = HandOut(name, entry->socket.fd.get(), entry); !out) return out;
+    KeepForNext(name, entry->wanted.address, &entry->socket);
+    // Whoever shared it may have turned it meanwhile.
+    if (net::Listens(entry->socket.fd.get())) {
+      entry->refuses_since.reset();
+    } else if (!entry->refuses_since) {
+      entry->refuses_since = loop_.now();
+    }
+  }
   if (entry->AsWanted()) {
     // nothing has to be done
   } else if (!entry->refuses_since) {
@@ -204,7 +261,8 @@ void ListenerSet::Close(const std::string& name, Entry* entry) {
         })));
   }
   // A socket unit's stays open there. Whoever connects meanwhile waits for a listener to want it.
-  inherited_.LetGo(entry->wanted.address, std::exchange(entry->socket, {}));
+  net::Inherited::Socket socket = std::exchange(entry->socket, {});
+  if (accepting_) inherited_.LetGo(entry->wanted.address, std::move(socket));
   for (std::size_t i = 0; i < hosts_.size(); ++i) {
     // Runs on the worker; the count is looked at on our loop alone, and only while this object
     // lives.

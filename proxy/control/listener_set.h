@@ -62,6 +62,18 @@ class ListenerSet final {
   // they go on taking clients. What is under way goes on.
   void Refuse(const std::string& name, const std::string& why);
 
+  // StopAccepting leaves the sockets open and as they are, for whoever shares them: another process
+  // that takes them over, or has not let go of them yet. What the kernel has queued stays there.
+  // `done` runs on this loop, once no worker takes clients any more. StartAccepting undoes it. A
+  // listener that opens in between takes nobody either.
+  void StopAccepting(std::function<void()> done);
+  void StartAccepting();
+  // Sockets are those that are open; they stay the set's.
+  std::vector<const net::Inherited::Socket*> Sockets() const;
+  // GiveUp lets go of all sockets, which are another process's now. To be called after
+  // StopAccepting.
+  void GiveUp();
+
   // CloseKind stops accepting on all listeners of a kind for good. Those of a socket that is kept
   // for the next process (net/inherited.h) leave it listening, so that whoever comes waits there,
   // or, of our own, do not. What the kernel has queued is taken before, unless it is sure to be
@@ -95,7 +107,8 @@ class ListenerSet final {
     std::string refuses_for;  // what is wanted; empty: it takes clients
     std::optional<net::MonotonicTime> refuses_since;  // what is
     bool resolving = false;
-    std::uint64_t id = 0;  // tells an answer of the resolver for an entry that is gone
+    bool handed_out = false;  // the workers have it
+    std::uint64_t id = 0;     // tells an answer of the resolver for an entry that is gone
 
     // AsWanted: while it is open it refuses or takes clients, whichever is wanted.
     bool AsWanted() const;
@@ -107,6 +120,10 @@ class ListenerSet final {
                 Result<std::vector<net::SocketAddress>> found);
   // Bind opens at one of the addresses and hands the socket to the workers.
   Status Bind(const std::string& name, const std::vector<net::SocketAddress>& found, Entry* entry);
+  void KeepForNext(const std::string& name, const net::Address& address,
+                   net::Inherited::Socket* socket);
+  // HandOut has the workers take clients from `fd`, the entry's. All of it or nothing.
+  Status HandOut(const std::string& name, int fd, Entry* entry);
   // Follow makes an open listener refuse or take clients, as wanted.
   Status Follow(const std::string& name, Entry* entry);
   void Failed(const std::string& name, Entry* entry, const Error& error);
@@ -122,6 +139,7 @@ class ListenerSet final {
   const std::function<void()> on_open_;
   net::Resolver resolver_;
   std::map<std::string, Entry> entries_;
+  bool accepting_ = true;
   std::uint64_t last_id_ = 0;
   net::RetryPause pause_;  // of all that are not open
   net::Timer retry_;

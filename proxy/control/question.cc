@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "authz/text.h"
+#include "proxy/control/question_parts.h"
 #include "tls/cleanse.h"
 
 namespace mooring::control {
@@ -220,6 +221,7 @@ http::Request Question::NewRequest(const std::string& token, bool waits, bool ca
   }
   if (cached) add("cached");
   http::Request request = link_.NewRequest(what_.method, what_.path, query, token);
+  if (link_.fed()) request.headers[kQuestionHeader] = HeaderOf(what_, how_);
   request.body = what_.body;
   request.deadline = deadline;
   request.blocking = waits;

@@ -1,5 +1,6 @@
 #include "proxy/data/drain.h"
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
@@ -18,11 +19,22 @@ Drain::Drain(net::Loop& loop, std::list<std::unique_ptr<Connection>>& connection
 
 void Drain::Begin(milliseconds quiet) {
   quiet_ = quiet;
+  AwaitOpen(kSpread);
+}
+
+void Drain::Retire(milliseconds quiet, milliseconds spread) {
+  quiet_ = quiet;
+  retires_ = true;
+  AwaitOpen(spread);
+}
+
+void Drain::AwaitOpen(milliseconds spread) {
   std::minstd_rand random(std::random_device{}());
-  std::uniform_int_distribution<milliseconds::rep> spread(0, kSpread.count() - 1);
+  std::uniform_int_distribution<milliseconds::rep> moment(
+      0, std::max<milliseconds::rep>(spread.count(), 1) - 1);
   const net::MonotonicTime now = loop_.now();
   for (auto& connection : connections_) {
-    if (connection->IsAwaited()) Await(*connection, now + milliseconds(spread(random)));
+    if (retires_ || connection->IsAwaited()) Await(*connection, now + milliseconds(moment(random)));
   }
   Look();
 }
@@ -49,7 +61,8 @@ void Drain::Look() {
   const net::MonotonicTime now = loop_.now();
   // one may retire inside the call; it stays on the list until after this event
   for (auto& connection : connections_) {
-    if (!connection->drain_awaits_ || quiet_.count() == 0 || now < connection->drain_ends_from_)
+    if (!connection->drain_awaits_ || quiet_.count() == 0 || now < connection->drain_ends_from_ ||
+        (retires_ && !connection->IsAwaited()))
       continue;
     loop_.Attend(connection.get(), [&] {
       if (connection->EndIfQuiet(quiet_)) Release(*connection);

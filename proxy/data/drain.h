@@ -24,6 +24,10 @@ class Drain final {
   // Begin awaits the connections that are open now. They end once they have been silent for `quiet`
   // between exchanges; 0: never by our doing.
   void Begin(net::milliseconds quiet);
+  // Retire awaits all that are open, because there will be no others: also a caller who has not
+  // proven itself yet, whose handshake is not hurried. They end, silent for `quiet`, at random
+  // moments of `spread`.
+  void Retire(net::milliseconds quiet, net::milliseconds spread);
   // AwaitAll awaits what has come since, too, of one kind: what is between exchanges ends at once.
   void AwaitAll(ListenerKind kind);
   // CutAwaited ends what is still awaited, by a reset where an answer is owed.
@@ -34,12 +38,14 @@ class Drain final {
  private:
   void Await(Connection& connection, net::MonotonicTime ends_from);
   void Release(Connection& connection);
+  void AwaitOpen(net::milliseconds spread);
   void Look();
 
   net::Loop& loop_;
   std::list<std::unique_ptr<Connection>>& connections_;
   Count& awaited_;
   net::milliseconds quiet_{0};
+  bool retires_ = false;
   net::Timer look_;
 };
 

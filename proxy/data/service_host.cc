@@ -163,6 +163,13 @@ void ServiceHost::PostDrain(milliseconds quiet, std::function<void()> done) {
   });
 }
 
+void ServiceHost::PostRetire(milliseconds quiet, milliseconds spread, std::function<void()> done) {
+  loop_.Post([this, quiet, spread, done = std::move(done)] {
+    drain_.Retire(quiet, spread);
+    done();
+  });
+}
+
 void ServiceHost::PostAwaitAll(ListenerKind kind, std::function<void()> done) {
   loop_.Post([this, kind, done = std::move(done)] {
     drain_.AwaitAll(kind);

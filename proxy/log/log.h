@@ -64,6 +64,9 @@ class Log final {
   void WriteRationed(Level level, Literal module, Literal message, Topic topic,
                      Fields fields) noexcept;
 
+  // MoveTo has the lines go to another descriptor from now on; Complain's stay where they go.
+  void MoveTo(int fd) noexcept { core_->output.MoveTo(fd); }
+
   // Complain writes Complaint's text: what a person at a terminal should see when the program
   // cannot go on.
   void Complain(std::string_view text, const std::vector<std::string>& more = {}) noexcept;

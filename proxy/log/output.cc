@@ -39,6 +39,11 @@ Output::~Output() {
   if (fd_ >= 0) close(fd_);
 }
 
+void Output::MoveTo(int fd) noexcept {
+  // In one step: the writer may be writing.
+  if (fd_ >= 0) (void)dup3(fd, fd_, O_CLOEXEC);
+}
+
 int Output::Put(std::string_view bytes, std::size_t* written) {
   bool waited = false;
   while (!bytes.empty()) {

@@ -25,6 +25,8 @@ class Output final {
     std::size_t written = 0;
     int error = 0;  // an errno value; the rest is not written
   };
+  // MoveTo goes on at what `fd` leads to now, between two writes to the kernel. Any thread.
+  void MoveTo(int fd) noexcept;
   // Write waits as long as the reader takes. After a failure in the middle of a line the next Write
   // ends that line first.
   Result Write(std::string_view bytes);

@@ -229,9 +229,9 @@ void Inherited::LetGo(const Address& wanted, Socket socket) noexcept {
 std::vector<std::string> Inherited::LetGoUnused() {
   std::vector<std::string> gone;
   std::erase_if(given_, [&](const Given& each) {
-    if (!each.name.starts_with(kKept)) return false;
+    if (!each.name.empty() && !each.name.starts_with(kKept)) return false;
     gone.push_back(each.at.Text());
-    Forget(each.name);
+    if (!each.name.empty()) Forget(each.name);
     return true;
   });
   return gone;

@@ -63,7 +63,8 @@ class Inherited final {
   // LetGo closes what nobody wants here any more: the store forgets it, and of a unit's it is
   // Return. `wanted` is where it was: the file of a unix socket goes, too.
   void LetGo(const Address& wanted, Socket socket) noexcept;
-  // LetGoUnused lets go of what came out of the store and nobody has taken, and says which.
+  // LetGoUnused lets go of what came out of the store, or of a predecessor that had opened it, and
+  // nobody has taken; and says which.
   std::vector<std::string> LetGoUnused();
 
   // Return has one that was taken given to whoever wants it next. It needs no memory if it was

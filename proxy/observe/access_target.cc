@@ -26,6 +26,10 @@ class Stdout final : public AccessTarget {
  public:
   Output::Result Write(std::string_view entries) override { return output_.Write(entries); }
   std::size_t MostAtOnce() const override { return PIPE_BUF; }
+  Status Reopen() override {
+    output_.MoveTo(STDOUT_FILENO);  // which may be our predecessor's now
+    return Ok();
+  }
 
  private:
   Output output_{STDOUT_FILENO};

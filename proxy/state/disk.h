@@ -28,6 +28,9 @@ class Disk final : private DiskThread::Work {
 
   void Start(Job job);  // only when not busy
   bool busy() const { return busy_; }
+  // LetGo closes the folder, and with it the lock; only when not busy. The next save opens it
+  // again.
+  void LetGo() { folder_.reset(); }
   // Take ends the busy time: the outcome of the save, nothing while it is under way or none was
   // started.
   std::optional<Outcome> Take();
@@ -40,7 +43,7 @@ class Disk final : private DiskThread::Work {
   const std::shared_ptr<DiskThread> thread_;
   const std::string directory_;
   const std::string subdirectory_;
-  std::optional<Folder> folder_;  // the thread's
+  std::optional<Folder> folder_;  // the thread's while busy, else the owner's
   const std::function<void()> on_done_;
   bool busy_ = false;  // the owner's
 

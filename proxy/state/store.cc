@@ -49,8 +49,10 @@ Result<std::unique_ptr<Store>> Store::Open(net::Loop& loop, log::Log& log, Optio
   }
   std::optional<std::string> content;
   if (folder) {
-    const Result<bool> locked = folder->Lock();
-    if (!locked) {
+    const Result<bool> locked = options.waits ? Result<bool>(true) : folder->Lock();
+    if (options.waits) {
+      // what is left over is the other's
+    } else if (!locked) {
       unsavable = locked.error().message;
     } else if (!*locked) {
       unsavable = HeldElsewhere(*folder);
@@ -174,13 +176,24 @@ bool Store::Close() {
     if (!disk_.Wait(deadline)) return false;
     Finish();
   }
-  if (!dirty_) return true;
+  if (!dirty_ || options_.waits) return true;
   // Nothing is dropped now: at the end nobody follows any more, and all of it is what the next
   // start needs.
   StartSave(Ledger::Prune::kNo);
   if (!disk_.busy()) return true;
   if (!disk_.Wait(deadline)) return false;
   Finish();
+  return true;
+}
+
+void Store::Begin() {
+  options_.waits = false;
+  Schedule();
+}
+
+bool Store::Leave() {
+  if (!Close()) return false;
+  disk_.LetGo();
   return true;
 }
 
@@ -195,7 +208,7 @@ void Store::Unsaved(net::milliseconds from_now) {
 void Store::Want(net::MonotonicTime when) { due_ = due_ ? std::min(*due_, when) : when; }
 
 void Store::Schedule() {
-  if (closed_ || disk_.busy() || !due_) return timer_.Stop();
+  if (closed_ || options_.waits || disk_.busy() || !due_) return timer_.Stop();
   net::MonotonicTime when = *due_;
   if (last_start_) when = std::max(when, *last_start_ + options_.timing.Distance(last_took_));
   timer_.Start(std::chrono::ceil<net::milliseconds>(when - Clock::now()));

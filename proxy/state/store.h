@@ -58,6 +58,9 @@ class Store final {
     // seconds, and as much memory.
     std::size_t limit = std::size_t{128} << 20;
     std::shared_ptr<DiskThread> disk{};  // null: one of its own
+    // Another process still saves there, and will let go: what it has saved is read, and nothing is
+    // locked or written before Begin.
+    bool waits = false;
   };
 
   // Open checks the directory and loads what is there. Errors are about the directory alone
@@ -89,6 +92,12 @@ class Store final {
   void SetDatacenter(const std::string& datacenter);
   // datacenter is the one of the key, set, or taken from the loaded file; "" if not known.
   const std::string& datacenter() const { return options_.key.datacenter; }
+
+  // Begin has a store that waits save from now on.
+  void Begin();
+  // Leave is Close for a process that goes on while another takes over the directory. False: the
+  // disk does not answer, and the directory stays locked until it does.
+  bool Leave();
 
   // Close is for the end, before the watches go: it blocks until what is unsaved is on disk or has
   // failed, at most Timing::close. Nothing is written after it. False: the disk has not answered in

@@ -1,0 +1,51 @@
+// Feeder: answers old generations of this sidecar in the agent's place, over HTTP on a unix socket,
+// so that they need no connection to the agent.
+//
+// An old generation asks as it would ask the agent (agent_link.h, FollowFeed), with its own token.
+// What it waits for is a Question of ours, which we share if we ask the same, so its answers come
+// when ours do. What it wants at once we ask the agent for it. Documents alone are handed on; a
+// leaf is refused, because no key leaves a process. Only our own user may ask. Loop thread only.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "proxy/control/agent.h"
+#include "proxy/control/question.h"
+#include "proxy/http/server.h"
+#include "proxy/net/loop.h"
+
+namespace mooring::control {
+
+class Feeder final {
+ public:
+  // `agent_of` is one of ours that has such a token now, or null. `link`, and what it finds,
+  // outlive this.
+  using AgentOf = std::function<Agent*(const std::string& secret)>;
+  Feeder(net::Loop& loop, AgentLink& link, net::UniqueFd listening, AgentOf agent_of);
+  ~Feeder();
+  Feeder(const Feeder&) = delete;
+  Feeder& operator=(const Feeder&) = delete;
+
+ private:
+  class Document;
+  using Key = std::pair<Question::What, std::string>;  // and the token
+
+  void Serve(const http::ServerRequest& request, const http::Server::Reply& reply);
+  Document* Find(const Question::What& what, const Question::How& how, const std::string& secret);
+  void Sweep();
+
+  net::Loop& loop_;
+  AgentLink& link_;
+  const AgentOf agent_of_;
+  std::map<std::string, std::unique_ptr<Agent>> agents_;  // of tokens that are not ours
+  std::map<Key, std::unique_ptr<Document>> documents_;
+  net::Timer sweep_;
+  http::Server server_;
+};
+
+}  // namespace mooring::control
