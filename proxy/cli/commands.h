@@ -9,13 +9,15 @@
 namespace mooring::cli {
 
 struct Invocation {
-  std::vector<std::string> arguments;  // those after the command's words
+  std::vector<std::string> words;      // the command's
+  std::vector<std::string> arguments;  // those after them
   std::map<std::string, std::string> environment;
   char** argv = nullptr;  // of the arguments, for overwriting secrets
 };
 
 int ConnectProxy(const Invocation& invocation);
 int Proxy(const Invocation& invocation);
+int Reload(const Invocation& invocation);
 int Validate(const Invocation& invocation);
 int Diff(const Invocation& invocation);
 int ShowStatus(const Invocation& invocation);
@@ -27,6 +29,7 @@ int Why(const Invocation& invocation);
 
 // The texts of -help.
 std::string ProxyUsage();
+std::string ReloadUsage();
 std::string ValidateUsage();
 std::string DiffUsage();
 std::string StatusUsage();

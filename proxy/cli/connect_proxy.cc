@@ -26,6 +26,7 @@ int ConnectProxy(const Invocation& invocation) {
     std::fputs(config::ConnectProxyUsage().c_str(), stdout);
     return 0;
   }
+  parsed->settings.arguments = CommandLine(invocation);
   return Start(std::move(parsed->settings));
 }
 

@@ -36,6 +36,9 @@ constexpr Command kCommands[] = {
      mooring::config::ConnectProxyUsage},
     {"proxy", "proxy -config FILE.yaml", "run from a YAML file, with or without a Consul agent",
      mooring::cli::Proxy, mooring::cli::ProxyUsage},
+    {"reload", "reload [flags]",
+     "have a running proxy read its file again, or start a new binary in its place",
+     mooring::cli::Reload, mooring::cli::ReloadUsage},
     {"validate", "validate FILE.yaml", "check such a file and name every mistake in it",
      mooring::cli::Validate, mooring::cli::ValidateUsage},
     {"diff", "diff FILE.yaml", "what a running proxy would change by a reload of that file",
@@ -134,6 +137,7 @@ int main(int argc, char** argv) {
     Invocation invocation;
     invocation.environment = mooring::config::OwnEnvironment();
     const int first = 1 + words;
+    invocation.words.assign(argv + 1, argv + first);
     for (int i = first; i < argc; ++i) invocation.arguments.emplace_back(argv[i]);
     invocation.argv = argc > first ? argv + first : nullptr;
     return command->run(invocation);

@@ -18,6 +18,7 @@
 #include "proxy/net/inherited.h"
 #include "proxy/net/loop.h"
 #include "proxy/sidecar/sidecar.h"
+#include "proxy/version.h"
 
 namespace mooring::cli {
 namespace {
@@ -34,9 +35,43 @@ void GrowStack() {
   *reinterpret_cast<volatile char*>(here - kStack) = 0;
 }
 
+// OriginOf is what the process begins with: sockets of the service manager's, or a predecessor's.
+Result<sidecar::Sidecar::Origin> OriginOf(config::Settings* settings) {
+  sidecar::Sidecar::Origin origin;
+  if (settings->take_over && settings->handover_dir.empty()) {
+    return Invalid(
+        "-take-over needs a hand-over directory: -handover-dir, handover_dir in YAML, or "
+        "RuntimeDirectory= in the unit; the one that serves now has to have the same");
+  }
+  if (!settings->handover_dir.empty()) {
+    auto place = handover::Place::Open(settings->handover_dir);
+    if (place) {
+      origin.place = std::move(*place);
+    } else if (settings->take_over || !settings->handover_dir_from_environment) {
+      return place.error();
+    } else {
+      settings->warnings.push_back("no successor can take over from this process: " +
+                                   place.error().message);
+    }
+  }
+  if (!settings->take_over) {
+    origin.inherited.AddFromManager();
+    return origin;
+  }
+  auto offered = handover::AskForPlace(*origin.place, kVersion);
+  if (!offered) return Invalid("cannot take over: " + offered.error().message);
+  for (handover::Offer::Socket& socket : offered->offer.sockets)
+    origin.inherited.Add(std::move(socket.fd), std::move(socket.name));
+  origin.predecessor = std::move(*offered);
+  return origin;
+}
+
 int Run(config::Settings settings) {
-  net::Inherited inherited;
-  inherited.AddFromManager();
+  auto origin = OriginOf(&settings);
+  if (!origin) {
+    CannotStart(settings.log_json, origin.error().message);
+    return 1;
+  }
   const bool guarded = settings.allow_core || GuardMemory();
   const std::string refused = guarded ? std::string() : std::strerror(errno);
   log::Log log(settings.log_level, settings.log_json);
@@ -53,7 +88,7 @@ int Run(config::Settings settings) {
   {
     net::Loop loop;
     {
-      sidecar::Sidecar sidecar(loop, log, std::move(settings), std::move(inherited));
+      sidecar::Sidecar sidecar(loop, log, std::move(settings), std::move(*origin));
       code = sidecar.Run();
     }
     // Nobody handles them any more, and all that is left is the rest of the log, which takes a
@@ -65,6 +100,16 @@ int Run(config::Settings settings) {
 }
 
 }  // namespace
+
+std::vector<std::string> CommandLine(const Invocation& invocation) {
+  std::vector<std::string> line = invocation.words;
+  for (const std::string& argument : invocation.arguments) {
+    if (argument.substr(0, argument.find('=')) != "-take-over" &&
+        argument.substr(0, argument.find('=')) != "--take-over")
+      line.push_back(argument);
+  }
+  return line;
+}
 
 void CannotStart(bool json, std::string_view text, const std::vector<std::string>& more) {
   const log::Format format = json ? log::Format::kJson : log::Format::kText;

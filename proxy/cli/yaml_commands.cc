@@ -44,7 +44,10 @@ std::optional<config::Settings> Load(const std::string& path, const Invocation& 
 
 const std::vector<config::FlagSpec>& ProxyFlags() {
   static const std::vector<config::FlagSpec> kFlags{
-      {"config", "file", "The file. `mooring validate FILE` checks it."}};
+      {"config", "file", "The file. `mooring validate FILE` checks it."},
+      {"take-over", "",
+       "Take over from the proxy that serves at handover_dir now, once this one is ready. `mooring "
+       "reload` starts a new binary so."}};
   return kFlags;
 }
 
@@ -67,6 +70,8 @@ int Proxy(const Invocation& invocation) {
   if (path.empty()) return Misused(Invalid("no -config FILE.yaml is given"), "proxy");
   auto settings = Load(path, invocation, Files::kLater);
   if (!settings) return 1;
+  settings->take_over = line.given.On("take-over");
+  settings->arguments = CommandLine(invocation);
   return Start(std::move(*settings));
 }
 

@@ -40,12 +40,28 @@ std::optional<BadVariable> AgentFromEnvironment(const Environment& environment,
   return std::nullopt;
 }
 
+namespace {
+
+// FirstFolder is the first that systemd has made for the setting of that key; empty: there is none.
+std::string FirstFolder(const Environment& environment, std::string_view key) {
+  const std::string folders = EnvironmentValue(environment, FindKey(In::kFile, key)->variable);
+  return folders.substr(0, folders.find(':'));
+}
+
+}  // namespace
+
 void StateDirFromEnvironment(const Environment& environment, Settings* settings) {
-  const std::string folders =
-      EnvironmentValue(environment, FindKey(In::kFile, "state_dir")->variable);
-  if (folders.empty()) return;
-  settings->state_dir = folders.substr(0, folders.find(':'));
+  std::string folder = FirstFolder(environment, "state_dir");
+  if (folder.empty()) return;
+  settings->state_dir = std::move(folder);
   settings->state_dir_from_environment = true;
+}
+
+void HandoverDirFromEnvironment(const Environment& environment, Settings* settings) {
+  const std::string folder = FirstFolder(environment, "handover_dir");
+  if (folder.empty()) return;
+  settings->handover_dir = folder + "/handover";
+  settings->handover_dir_from_environment = true;
 }
 
 }  // namespace mooring::config

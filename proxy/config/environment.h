@@ -39,5 +39,8 @@ std::optional<BadVariable> AgentFromEnvironment(const Environment& environment,
 // StateDirFromEnvironment takes the state directory that systemd made for us (StateDirectory= in
 // the unit), if there is one; of several the first.
 void StateDirFromEnvironment(const Environment& environment, Settings* settings);
+// HandoverDirFromEnvironment takes a folder in the runtime directory that systemd made for us
+// (RuntimeDirectory=), if there is one: that one's own mode is the unit's business.
+void HandoverDirFromEnvironment(const Environment& environment, Settings* settings);
 
 }  // namespace mooring::config

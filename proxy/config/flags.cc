@@ -144,6 +144,8 @@ class Reader final {
     if (settings_.admin) settings_.admin_from = "-admin-addr";
     if (settings_.metrics) settings_.metrics_from = "-metrics-addr";
     if (line_.Find("state-dir") == nullptr) StateDirFromEnvironment(environment_, &settings_);
+    if (line_.Find("handover-dir") == nullptr) HandoverDirFromEnvironment(environment_, &settings_);
+    settings_.take_over = line_.On("take-over");
     if (const Status status = CheckAdmin(settings_, "-metrics-addr", "-admin-allow-remote");
         !status)
       return Preparing("-admin-addr: " + status.error().message);

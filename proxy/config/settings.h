@@ -206,6 +206,15 @@ struct Settings {
   // $STATE_DIRECTORY: systemd's choice, not the operator's
   bool state_dir_from_environment = false;
   bool cache_private_key = true;  // in state_dir; false: no start without the agent
+  // where a process hands over to its successor; empty: nowhere
+  std::string handover_dir;
+  // made of $RUNTIME_DIRECTORY: systemd's choice, not the operator's
+  bool handover_dir_from_environment = false;
+  bool take_over = false;          // from the process that serves there
+  milliseconds generation_max{0};  // what connections outlive their successor's start by; 0: no end
+  // How this process was started, for whoever starts its successor: the words after the program's
+  // name, secrets included, never logged; and the YAML file among them, absolute.
+  std::vector<std::string> arguments;
   milliseconds max_stale{0};  // roots, intentions, endpoints: how old they may be used; 0: no limit
   bool allow_core = false;    // a core dump would hold the private key
 

@@ -841,6 +841,28 @@ constexpr Setting kTable[] = {
      .says = "Let the process be dumped and traced by its user: a core file holds the private "
              "key."},
 
+    {.begins = "Upgrades",
+     .key = "handover_dir",
+     .value = kind::File{&Settings::handover_dir, "folder", true},
+     .flag = "handover-dir",
+     .variable = "RUNTIME_DIRECTORY",
+     .sample = "/run/mooring/handover",
+     .says = "A folder (mode 0700) in which a running proxy hands its sockets over to its "
+             "successor, and `mooring reload` finds it. Without it: `handover` in the one that "
+             "systemd makes for RuntimeDirectory= in the unit; without that an upgrade is a "
+             "restart."},
+    {.key = "",
+     .value = kind::Special{""},
+     .flag = "take-over",
+     .says = "Take over from the proxy that serves at {handover-dir} now, once this one is ready. "
+             "`mooring reload` starts a new binary so."},
+    {.key = "generation_max",
+     .value = kind::Duration{&Settings::generation_max, Zero::kAllowed},
+     .flag = "generation-max",
+     .applies = Applies::kLive,
+     .says = "After an upgrade the old process lives on until its connections have ended between "
+             "two exchanges. So long at most; 0 is without end."},
+
     {.begins = "The log",
      .key = "log_level",
      .value = kLogLevel,

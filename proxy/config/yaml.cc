@@ -114,6 +114,7 @@ class SchemaReader final {
     const Target target{settings_, unused};
     ReadKeys(file, In::kFile, reading_, target, OfTheProcess);
     if (!file.Has("state_dir")) StateDirFromEnvironment(environment_, &settings_);
+    if (!file.Has("handover_dir")) HandoverDirFromEnvironment(environment_, &settings_);
     settings_.wait_for_agent = !file.Boolean("no_wait").value_or(false);
     const bool looks_up =
         std::any_of(settings_.services.begin(), settings_.services.end(),

@@ -150,6 +150,12 @@ const Family kBuild{"mooring_build_info", Kind::kGauge, "Always 1; which program
                     "version"};
 const Family kStart{"process_start_time_seconds", Kind::kGauge,
                     "When the process began, as seconds since 1970.", ""};
+const Family kGenerations{"mooring_old_generations", Kind::kGauge,
+                          "Processes that live on after an upgrade, until their connections have "
+                          "ended.",
+                          ""};
+const Family kGenerationOpen{"mooring_old_generation_connections", Kind::kGauge,
+                             "Connections that are open in one of them.", "generation"};
 const Family kCpu{"process_cpu_seconds_total", Kind::kCounter,
                   "CPU time of the process, user and system.", ""};
 const Family kResident{"process_resident_memory_bytes", Kind::kGauge, "Resident memory.", ""};
@@ -285,6 +291,8 @@ std::span<const Family* const> Families() {
                                    &kLimitRefused,
                                    &kBuild,
                                    &kStart,
+                                   &kGenerations,
+                                   &kGenerationOpen,
                                    &kCpu,
                                    &kResident,
                                    &kMaxFiles,

@@ -31,9 +31,9 @@ extern const Family kReady, kHandshakes, kEndpointState, kEndpointAttempts, kEnd
     kLeafExpiry, kWatchAge, kAgentErrors, kAcceptPauses, kHandshakesShed, kLimit, kLimitUsed,
     kLimitRefused;
 // Of the process.
-extern const Family kBuild, kStart, kCpu, kResident, kMaxFiles, kBuffer, kBufferLimit,
-    kAgentConnections, kLoopLag, kReloads, kReloadRefused, kLogDropped, kLogLeftOut,
-    kAccessLogDropped;
+extern const Family kBuild, kStart, kGenerations, kGenerationOpen, kCpu, kResident, kMaxFiles,
+    kBuffer, kBufferLimit, kAgentConnections, kLoopLag, kReloads, kReloadRefused, kLogDropped,
+    kLogLeftOut, kAccessLogDropped;
 // The same under the names that Consul's UI and dashboards ask for: Envoy's, with Consul's tags.
 extern const Family kEnvoyTcpOpened, kEnvoyTcpReceived, kEnvoyTcpSent, kEnvoyTcpNoRoute,
     kEnvoyTcpReceivedKept, kEnvoyTcpSentKept, kEnvoyClusterOpened, kEnvoyClusterOpen,

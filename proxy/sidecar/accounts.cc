@@ -66,7 +66,12 @@ void Sidecar::SwitchAccessLog() {
   recorder_->Use(WantedFor(settings_.access_log), access_log_.get());
 }
 
+void Sidecar::ReopenLogs() {
+  if (access_log_ && settings_.access_log.to.starts_with('/')) access_log_->Reopen();
+}
+
 void Sidecar::OnHangup() {
+  generations_.Tell("reopen");
   // Whatever becomes of the settings: who rotates logs has moved the file away.
   if (access_log_ && settings_.access_log.to.starts_with('/')) {
     access_log_->Reopen();

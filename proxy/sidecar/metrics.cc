@@ -66,16 +66,23 @@ double InSeconds(net::milliseconds time) { return std::chrono::duration<double>(
 }  // namespace
 
 std::string Sidecar::MetricsText(const std::string& service, observe::Format format) const {
-  Exposition out(format);
+  Exposition out(format, service.empty() ? &generations_.carried() : nullptr);
   if (const Service* one = service.empty() ? nullptr : Find(service)) {
     one->Measure(&out);
     if (settings_.envoy_names) one->MeasureAsEnvoy(&out, /*with_heap=*/true);
     return out.Text();
   }
+  Measure(&out);
+  return out.Text();
+}
+
+void Sidecar::Measure(Exposition* to) const {
+  Exposition& out = *to;
   for (const auto& one : services_) one->Measure(&out);
   out.Add(family::kBuild, {{"version", kVersion}}, std::int64_t{1});
   out.Add(family::kStart, {},
           std::chrono::duration<double>(started_wall_.time_since_epoch()).count());
+  generations_.Measure(&out);
   AddProcess(&out);
   if (admission_) {
     AddLimits(&out, *admission_);
@@ -103,7 +110,6 @@ std::string Sidecar::MetricsText(const std::string& service, observe::Format for
     for (const auto& one : services_)
       one->MeasureAsEnvoy(&out, /*with_heap=*/one == services_.front());
   }
-  return out.Text();
 }
 
 }  // namespace mooring::sidecar

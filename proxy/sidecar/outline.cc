@@ -32,6 +32,7 @@ std::string Sidecar::BriefJson(const std::string& service, const admin::Slice& u
            {"service_count", services_.size()},
            {"lists", {"connections", "traffic", "recent"}},  // that the admin port has beside this
            {"services", json::array()},
+           {"generations", generations_.Describe()},
            {"agent", nullptr}};
   if (link_) {
     const control::AgentConnections& connections = link_->connections();

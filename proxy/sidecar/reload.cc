@@ -60,6 +60,9 @@ ReloadOutcome Sidecar::Reload(const std::string& why) {
     outcome.status = Invalid(kOfFlags);
   } else if (draining_ || exiting_) {
     outcome.status = Invalid("this process ends, and takes up nothing new");
+  } else if (port_ && port_->HasSuccessor()) {
+    outcome.status = Error{ErrorCode::kUnavailable,
+                           "a successor is taking over, and has read the file for itself"};
   } else if (!recorder_ || workers_.empty()) {
     outcome.status = Error{ErrorCode::kUnavailable, "this process has not started yet"};
   } else {
@@ -100,6 +103,7 @@ ReloadOutcome Sidecar::TakeUp(Result<Settings> file) {
   ReloadOutcome outcome = Compare(*file);
   const std::vector<std::string> warnings = file->warnings;
   Settings next = config::InForce(settings_, *std::move(file), link_ != nullptr);
+  next.arguments = settings_.arguments;  // no file says how this process was started
   if (Status prepared = PrepareFor(next); !prepared) return {.status = prepared.error()};
 
   for (const std::string& warning : warnings) {

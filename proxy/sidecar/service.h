@@ -79,6 +79,9 @@ class Service final {
     std::shared_ptr<state::DiskThread> disk;  // null: no state is kept
     control::AgentLink* link = nullptr;       // null: no service needs the agent
     net::MonotonicTime started_at{};          // the process
+    // a predecessor serves still: sockets are held and not served, and neither the agent's catalog
+    // nor the state directory is touched
+    bool waits = false;
   };
   // `log` marks the lines of this service, where there are several. All outlive it.
   Service(const Shared& shared, log::Log& log, const config::ServiceSettings& settings,
@@ -151,6 +154,19 @@ class Service final {
   // does so a moment later.
   void Changed() noexcept { publish_.Arm(); }
   void PublishLater();
+
+  // Sockets are those that are open; they stay the service's.
+  std::vector<const net::Inherited::Socket*> Sockets() const;
+  // StopAccepting leaves them to a successor that is about to serve; `done` runs once nobody takes
+  // clients any more. StartAccepting takes them back, or begins to serve where a predecessor did
+  // (Shared::waits is over).
+  void StopAccepting(std::function<void()> done);
+  void StartAccepting();
+  // Keep begins to save state: the predecessor does not any more.
+  void Keep();
+  // Retire: a successor serves. Sockets, registration, state directory are its own from now on;
+  // intentions, roots and endpoints are followed on. False: the disk does not answer.
+  bool Retire();
 
   // The end, in order. Quit takes up nothing any more: the process ends at once.
   void BeginDrain();

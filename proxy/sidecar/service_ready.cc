@@ -138,8 +138,8 @@ void Service::CheckReady() {
   if (draining_ || quitting_) return;
   const bool inbound = InboundNotReady().empty();
   if (inbound && ListenersDone()) started_ = true;
-  FollowRegistration(inbound);
-  if (inbound && maintenance_) maintenance_->Undo();
+  FollowRegistration(inbound && !shared_.waits);
+  if (inbound && maintenance_ && !shared_.waits) maintenance_->Undo();
   const std::vector<std::string> reasons = NotReady();
   if (std::exchange(ready_, reasons.empty()) == reasons.empty()) return;
   if (ready_) {

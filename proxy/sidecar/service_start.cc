@@ -127,6 +127,7 @@ void Service::OpenAll() {
         cannot_start_.clear();
         CheckReady();
       });
+  if (shared_.waits) listeners_->StopAccepting([] {});
   if (agent_) OpenMesh();
   if (!settings_.proxy_id.empty()) {
     WatchConfig(settings_.proxy_id);
@@ -171,6 +172,7 @@ Status Service::OpenStore() {
   options.expected_datacenter = process_.datacenter;
   options.keep_private_key = process_.cache_private_key;
   options.disk = shared_.disk;
+  options.waits = shared_.waits;
   auto store = state::Store::Open(loop_, log_, options);
   if (!store) {
     if (!process_.state_dir_from_environment) return store.error();

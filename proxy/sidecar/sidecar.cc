@@ -16,19 +16,34 @@ using net::milliseconds;
 constexpr milliseconds kTick{1'000};
 constexpr milliseconds kEndAnyway{5'000};
 
+// EnvironmentOf is what the manager has told the first process, which a successor hears from its
+// predecessor.
+Supervision::Environment EnvironmentOf(const Sidecar::Origin& origin) {
+  if (!origin.predecessor) return Supervision::Environment::Read();
+  const handover::Offer& offer = origin.predecessor->offer;
+  return {offer.notify_socket, offer.watchdog_period};
+}
+
 }  // namespace
 
-Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings,
-                 net::Inherited inherited)
+Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings, Origin origin)
     : loop_(loop),
       log_(log),
       settings_(std::move(settings)),
-      inherited_(std::move(inherited)),
+      inherited_(std::move(origin.inherited)),
       started_at_(loop.now()),
+      place_(std::move(origin.place)),
+      ready_limit_(loop, [this] { GiveUpSuccession("this process has not become ready in time"); }),
+      generations_(
+          loop, log, [this] { KeepState(); }, [this] { OnGenerationEnd(); }),
+      keep_state_(loop, [this] { KeepState(); }),
       tick_(loop, [this] { Tick(); }),
+      supervision_(loop, EnvironmentOf(origin),
+                   [this](net::milliseconds within) { return WorkersTurn(within); }),
       end_anyway_(loop, [this] { Exit(0); }) {
   loop_.SetKeeper(this);
   file_watch_.Note(config::LookAt(settings_.file));
+  if (origin.predecessor) TakePredecessor(std::move(*origin.predecessor));
   if (!settings_.state_dir.empty()) shared_.disk = std::make_shared<state::DiskThread>();
   for (const config::ServiceSettings& each : settings_.services) {
     log::Log& its_log = settings_.services.size() > 1 ? NewLog(each.Name()) : log_;
@@ -82,7 +97,7 @@ void Sidecar::Tick() {
 
 void Sidecar::SayLeft() {
   // Until all is ready it may be wanted yet.
-  if (left_said_ || draining_ || !NotReady().empty()) return;
+  if (left_said_ || role_ != Role::kServing || draining_ || !NotReady().empty()) return;
   for (const std::string& one : inherited_.LetGoUnused())
     log_.Info("sidecar", "a socket of the last run is not wanted any more", {{"address", one}});
   for (const std::string& one : inherited_.Left()) {
@@ -94,7 +109,8 @@ void Sidecar::SayLeft() {
 }
 
 void Sidecar::TellManager() {
-  if (!supervision_.there()) return;
+  LookAtSuccession();
+  if (!supervision_.there() || role_ != Role::kServing) return;
   const std::vector<std::string> missing = NotReady();
   if (draining_) {
     std::int64_t awaited = 0;
@@ -157,7 +173,7 @@ std::string Sidecar::OtherListener(const Service& service, const net::Address& a
 void Sidecar::OnEscaped() noexcept {
   for (const auto& service : services_) service->PublishLater();
   // A drain that has lost one of its steps still ends.
-  if (draining_ && !end_anyway_.running())
+  if (draining_ && role_ != Role::kRetired && !end_anyway_.running())
     end_anyway_.Start(settings_.drain_time + settings_.drain_quiet + kEndAnyway);
   const char* what = "an exception of no known kind";
   try {

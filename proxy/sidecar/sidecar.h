@@ -18,8 +18,11 @@
 #include "proxy/config/file_watch.h"
 #include "proxy/config/settings.h"
 #include "proxy/control/agent_link.h"
+#include "proxy/control/feeder.h"
 #include "proxy/data/lister.h"
 #include "proxy/data/worker.h"
+#include "proxy/handover/offer.h"
+#include "proxy/handover/place.h"
 #include "proxy/log/log.h"
 #include "proxy/net/inherited.h"
 #include "proxy/net/lag_meter.h"
@@ -28,16 +31,27 @@
 #include "proxy/observe/access_log.h"
 #include "proxy/observe/exposition.h"
 #include "proxy/observe/recorder.h"
+#include "proxy/sidecar/generations.h"
+#include "proxy/sidecar/handover_port.h"
 #include "proxy/sidecar/reload_outcome.h"
+#include "proxy/sidecar/retirement.h"
 #include "proxy/sidecar/service.h"
 #include "proxy/sidecar/supervision.h"
 
 namespace mooring::sidecar {
 
-class Sidecar final : public net::Keeper, public Service::Owner {
+class Sidecar final : public net::Keeper,
+                      public Service::Owner,
+                      private HandoverPort::Owner,
+                      private Retirement::Owner {
  public:
-  // `inherited` is what the process was given at its start.
-  Sidecar(net::Loop& loop, log::Log& log, config::Settings settings, net::Inherited inherited);
+  // Origin is what the process was given at its start.
+  struct Origin {
+    net::Inherited inherited;
+    std::optional<handover::Place> place;          // where it hands over; absent: nowhere
+    std::optional<handover::Offered> predecessor;  // whose place it takes
+  };
+  Sidecar(net::Loop& loop, log::Log& log, config::Settings settings, Origin origin);
   ~Sidecar();
   Sidecar(const Sidecar&) = delete;
   Sidecar& operator=(const Sidecar&) = delete;
@@ -70,6 +84,7 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   Status OpenAccounts();
   void OpenAdmin();
   void OpenAdmin(const net::Address& address, admin::Admin::Port port);
+  void ServeAdmin();
   Status StartWorkers();
   void SayStart();
 
@@ -79,6 +94,8 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   std::string OtherListener(const Service& service, const net::Address& address) const override;
   void OnReadiness(Service&) override { TellManager(); }
   void OnDrained(Service& service) override;
+  bool AllDrained() const;
+  void EndDrained();  // all are, and no old generation is left
 
   // OnEscaped: work was cut short, most likely for lack of memory. What was known stays; it is
   // published again a moment later.
@@ -159,6 +176,38 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   // CloseAccounts writes what connections have reported, within a second or so.
   void CloseAccounts() noexcept;
 
+  // From one process to the next (succession.cc).
+  enum class Role {
+    kSuccessor,  // a predecessor serves until this one is ready
+    kServing,
+    kRetired,  // a successor serves
+  };
+  void TakePredecessor(handover::Offered offered);
+  Status FindPlace();
+  Status OpenPlace();
+  void LookAtSuccession();
+  void OnPredecessor(const handover::Message& message);
+  void GiveUpSuccession(const std::string& why);
+  void Serve();
+  void KeepState();
+  void OnGenerationEnd();
+  nlohmann::json About() const override;
+  nlohmann::json ReloadNow() override;
+  std::string WhyNoSuccessor() const override;
+  handover::Offer MakeOffer() const override;
+  void StopAccepting(std::function<void()> done) override;
+  void StartAccepting() override;
+  void Retire(pid_t successor, std::unique_ptr<handover::Channel> channel) override;
+  void TakeGeneration(std::unique_ptr<handover::Channel> channel,
+                      const handover::Message& hello) override;
+  observe::Counts Counted() const override;
+  void FollowFeed() override;
+  void AskAgent() override;
+  void ReopenLogs() override;
+  void OnRetired() override;
+  // Measure is what this process says of itself in a scrape; the old generations' is not in it.
+  void Measure(observe::Exposition* out) const;
+
   void TellManager();  // how we are
   bool WorkersTurn(net::milliseconds within) const;
   void OnHangup();
@@ -197,12 +246,30 @@ class Sidecar final : public net::Keeper, public Service::Owner {
   std::vector<std::function<void()>> again_;     // what there was no memory for; at the next Tick
   std::vector<Service*> gone_;                   // of them, those whom no worker has any more
   std::unique_ptr<admin::Admin> admin_, metrics_;
+  struct AdminPort {
+    admin::Admin::Port what;
+    net::Inherited::Socket socket;
+  };
+  std::vector<AdminPort> admin_ports_;  // open, and served once this process serves
+
+  Role role_ = Role::kServing;
+  std::int64_t generation_ = 1;
+  const std::optional<handover::Place> place_;
+  std::unique_ptr<handover::Channel> predecessor_;  // null: this process is its own beginning
+  handover::Message hello_;                         // of the predecessor, as a generation
+  std::vector<net::UniqueFd> standard_;             // its standard input, output and error
+  bool told_ready_ = false;
+  net::Timer ready_limit_;
+  std::unique_ptr<HandoverPort> port_;
+  std::unique_ptr<control::Feeder> feeder_;
+  Generations generations_;
+  net::Timer keep_state_;
+  std::unique_ptr<Retirement> retirement_;
   // for connections that are being answered
   const std::shared_ptr<std::size_t> questions_ = std::make_shared<std::size_t>(0);
   net::Timer tick_;
   net::LagMeter lag_{loop_};
-  Supervision supervision_{loop_, Supervision::Environment::Read(),
-                           [this](net::milliseconds within) { return WorkersTurn(within); }};
+  Supervision supervision_;
   net::Timer end_anyway_;
   net::MonotonicTime terminated_at_{};  // the last signal to stop
   bool hurrying_ = false;               // there has been another one

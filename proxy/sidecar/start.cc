@@ -1,8 +1,11 @@
 // The process's start, in order: services, admin, workers. What a service does then is
 // service_start.cc's.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "proxy/log/output.h"
@@ -22,7 +25,7 @@ constexpr milliseconds kStdoutTime{1'000};
 Status Sidecar::Prepare() {
   for (const std::string& warning : settings_.warnings)
     log_.Warn("config", "configuration", {{"warning", warning}});
-  inherited_.UseStore(supervision_.socket());
+  if (role_ == Role::kServing) inherited_.UseStore(supervision_.socket());
   for (const std::string& complaint : inherited_.complaints())
     log_.Warn("sidecar", "a socket that was passed to us is not used", {{"why", complaint}});
   (void)net::RaiseFileLimit();
@@ -43,12 +46,20 @@ Status Sidecar::Prepare() {
   }
   OpenAdmin();
   if (exiting_) return Ok();
+  if (role_ == Role::kServing) {
+    if (Status opened = FindPlace(); !opened && !settings_.handover_dir_from_environment) {
+      return opened;
+    } else if (!opened) {
+      log_.Warn("sidecar", "no successor can take over from this process",
+                {{"error", opened.error().message}});
+    }
+  }
   if (Status started = StartWorkers(); !started) return started;
   tick_.Start(milliseconds(0));
   lag_.Begin();
   if (!supervision_.complaint().empty())
     log_.Warn("sidecar", "the service manager is not told", {{"error", supervision_.complaint()}});
-  supervision_.Begin();
+  if (role_ == Role::kServing) supervision_.Begin();
   SayStart();
   for (std::size_t i = 0; i < services_.size() && !exiting_; ++i) {
     std::vector<data::ServiceHost*> hosts;
@@ -122,13 +133,28 @@ void Sidecar::OpenAdmin(const net::Address& address, admin::Admin::Port port) {
       Fatal((all ? settings_.admin_from : settings_.metrics_from) + ": " + opened.error().message);
       return;
     }
-    (void)inherited_.Keep(all ? *settings_.admin : *settings_.metrics, &*opened);
+    admin_ports_.push_back({port, std::move(*opened)});
+    if (role_ == Role::kServing) ServeAdmin();
+  });
+}
+
+void Sidecar::ServeAdmin() {
+  for (AdminPort& port : admin_ports_) {
+    const bool all = port.what == admin::Admin::Port::kAdmin;
     auto& open = all ? admin_ : metrics_;
-    open = std::make_unique<admin::Admin>(loop_, std::move(opened->fd), port, settings_.admin_host,
+    if (open) continue;
+    (void)inherited_.Keep(all ? *settings_.admin : *settings_.metrics, &port.socket);
+    net::UniqueFd own(fcntl(port.socket.fd.get(), F_DUPFD_CLOEXEC, 0));
+    if (!own) {
+      log_.Err("control", "a listener cannot be served",
+               {{"name", all ? "admin" : "metrics"}, {"error", std::strerror(errno)}});
+      continue;
+    }
+    open = std::make_unique<admin::Admin>(loop_, std::move(own), port.what, settings_.admin_host,
                                           AdminSources());
     log_.Info("control", "listener open",
               {{"name", all ? "admin" : "metrics"}, {"address", open->address()}});
-  });
+  }
 }
 
 void Sidecar::SayStart() {

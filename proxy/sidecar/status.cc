@@ -71,6 +71,8 @@ std::string Sidecar::StatusJson(const std::string& service) const {
     out["listeners"].push_back(
         {{"name", name}, {"address", (*port)->address()}, {"state", "open"}, {"error", ""}});
   }
+  out["generation"] = generation_;
+  out["generations"] = generations_.Describe();
   out["agent"] = nullptr;
   if (link_) {
     const control::AgentConnections& connections = link_->connections();

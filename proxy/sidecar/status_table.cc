@@ -204,6 +204,21 @@ std::string Log(const json& status) {
   return out + table.Draw();
 }
 
+// Generations are the processes that live on after an upgrade; nothing if there is none.
+std::string Generations(const json& status) {
+  const json rows = status.value("generations", json::array());
+  if (rows.empty()) return {};
+  TextTable table(std::vector<std::string>{"OLD GENERATION", "PID", "VERSION", "RETIRED",
+                                           "CONNECTIONS", "MEMORY", "STATE"});
+  for (const json& row : rows) {
+    table.Add({Text(row, "generation"), Text(row, "pid"), Text(row, "version"),
+               Span(row.value("retired_seconds", json())) + " ago", Text(row, "connections"),
+               std::to_string(row.value("resident_bytes", std::int64_t{0}) >> 20) + " MiB",
+               Text(row, "state")});
+  }
+  return table.Draw();
+}
+
 // Tables are those of one service.
 std::string Tables(const json& service) {
   return Watches(service) + Listeners(service) + Upstreams(service) + Limits(service) +
@@ -214,7 +229,7 @@ std::string OfOne(const json& status) {
   return "mooring " + Text(status, "version") + "  " + Text(status, "service") + "  " +
          Text(status, "state") + "  up " + Span(status.value("uptime_seconds", json())) + "\n" +
          Reasons(status) + ServiceFacts(status) + AgentFacts(status) + ProcessLimits(status) +
-         "\n" + Tables(status) + Log(status);
+         "\n" + Tables(status) + Generations(status) + Log(status);
 }
 
 std::string OfSeveral(const json& status, const json& services) {
@@ -241,7 +256,7 @@ std::string OfSeveral(const json& status, const json& services) {
     out += "== " + Text(service, "name") + "  " + Text(service, "state") + "\n" + Reasons(service) +
            ServiceFacts(service) + "\n" + Tables(service);
   }
-  return out + Log(status);
+  return out + Generations(status) + Log(status);
 }
 
 }  // namespace

@@ -14,11 +14,19 @@ using net::milliseconds;
 
 // Supervisors signal a process and then its group: what comes so soon is the same signal.
 constexpr milliseconds kSameSignal{1'000};
+constexpr milliseconds kLastMoment{2'000};
 
 }  // namespace
 
 void Sidecar::OnTerminate() {
-  if (exiting_) return;  // it ends already, as soon as it has deregistered
+  if (exiting_) return;                           // it ends already, as soon as it has deregistered
+  if (role_ == Role::kSuccessor) return Exit(0);  // the predecessor serves on
+  if (role_ == Role::kRetired) {
+    if (loop_.now() - terminated_at_ < kSameSignal) return;
+    terminated_at_ = loop_.now();
+    retirement_->Terminate();
+    return;
+  }
   if (draining_) {
     if (loop_.now() - terminated_at_ < kSameSignal) return;
     bool begun = true;  // not where there was no memory to begin it with
@@ -31,6 +39,7 @@ void Sidecar::OnTerminate() {
     }
     log_.Warn("sidecar", "another signal: ending at once");
     terminated_at_ = loop_.now();
+    generations_.Tell("hurry");
     for (const auto& service : services_) service->HurryDrain();
     for (const auto& service : leaving_) service->HurryDrain();
     return;
@@ -38,19 +47,30 @@ void Sidecar::OnTerminate() {
   draining_ = true;
   supervision_.Ends();
   terminated_at_ = loop_.now();
+  if (port_) port_->LetGo();
+  generations_.Tell("drain");
   for (const auto& service : services_) loop_.Attend(this, [&service] { service->BeginDrain(); });
 }
 
 void Sidecar::OnDrained(Service& service) {
-  const auto is_drained = [](const auto& each) { return each->drained(); };
   if (draining_) {
-    if (std::all_of(services_.begin(), services_.end(), is_drained) &&
-        std::all_of(leaving_.begin(), leaving_.end(), is_drained))
-      Exit(0);
+    if (AllDrained()) EndDrained();
     return;
   }
   if (service.ExpectsHosts()) return;  // OnJoined goes on with it
   loop_.Post([this, &service] { Forget(service); });
+}
+
+bool Sidecar::AllDrained() const {
+  const auto is_drained = [](const auto& each) { return each->drained(); };
+  return std::all_of(services_.begin(), services_.end(), is_drained) &&
+         std::all_of(leaving_.begin(), leaving_.end(), is_drained);
+}
+
+void Sidecar::EndDrained() {
+  if (generations_.empty()) return Exit(0);
+  // They end within the time of a drain; one that does not is not waited for.
+  if (!end_anyway_.running()) end_anyway_.Start(settings_.drain_time + kLastMoment);
 }
 
 bool Sidecar::End(int code) {

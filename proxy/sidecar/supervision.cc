@@ -55,22 +55,23 @@ Supervision::Environment Supervision::Environment::Read() {
 Supervision::Supervision(net::Loop& loop, const Environment& environment,
                          std::function<bool(milliseconds within)> all_turn)
     : loop_(loop),
+      environment_(environment),
       socket_(environment.notify_socket),
-      period_(environment.watchdog_period),
       all_turn_(std::move(all_turn)),
       ping_(loop, [this] { Ping(); }) {}
 
 void Supervision::Begin() {
-  if (socket_.there() && period_) Ping();
+  if (socket_.there() && environment_.watchdog_period) Ping();
 }
 
 void Supervision::Ping() {
-  ping_.Start(*period_ / 2);
-  if (all_turn_(std::max(*period_ / 2, kLeastTurn))) socket_.Send("WATCHDOG=1");
+  ping_.Start(*environment_.watchdog_period / 2);
+  if (all_turn_(std::max(*environment_.watchdog_period / 2, kLeastTurn)))
+    socket_.Send("WATCHDOG=1");
 }
 
 void Supervision::Tell(bool ready, const std::string& state) {
-  if (!socket_.there()) return;
+  if (!socket_.there() || handed_) return;
   std::string lines;
   const auto add = [&lines](std::string_view line) {
     lines += lines.empty() ? "" : "\n";
@@ -88,8 +89,16 @@ void Supervision::Tell(bool ready, const std::string& state) {
   if (asks) asked_at_ = loop_.now();
 }
 
+void Supervision::HandTo(pid_t successor) {
+  handed_ = true;
+  // With a last ping: the successor's next one comes half a period from now at the latest.
+  socket_.Send("MAINPID=" + std::to_string(successor) +
+               (environment_.watchdog_period ? "\nWATCHDOG=1" : ""));
+  ping_.Stop();
+}
+
 void Supervision::Ends() {
-  if (std::exchange(ends_, true)) return;
+  if (handed_ || std::exchange(ends_, true)) return;
   asked_at_.reset();
   socket_.Send("STOPPING=1");
 }

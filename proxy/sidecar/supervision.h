@@ -6,6 +6,8 @@
 // TimeoutStartSec= or TimeoutStopSec=. Without a manager it does nothing. Control loop only.
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <optional>
 #include <string>
@@ -35,23 +37,28 @@ class Supervision final {
   // Tell says how we are, in one line. `ready` counts the first time. To be called when it changes,
   // and about once a second.
   void Tell(bool ready, const std::string& state);
+  // HandTo says that another process is the main one from now on, which a manager takes from the
+  // main one alone (systemd's NotifyAccess=main), and ends what this one says.
+  void HandTo(pid_t successor);
   // Ends says that the end has begun; what Tell says is of that from now on.
   void Ends();
 
   bool there() const { return socket_.there(); }
   const net::NotifySocket& socket() const { return socket_; }
+  const Environment& environment() const { return environment_; }
   const std::string& complaint() const { return socket_.complaint(); }
 
  private:
   void Ping();
 
   net::Loop& loop_;
+  const Environment environment_;
   const net::NotifySocket socket_;
-  const std::optional<net::milliseconds> period_;
   const std::function<bool(net::milliseconds)> all_turn_;
   net::Timer ping_;
   bool ready_ = false;
   bool ends_ = false;
+  bool handed_ = false;
   std::string told_;
   std::optional<net::MonotonicTime> asked_at_;  // for more time
 };

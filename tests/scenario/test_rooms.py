@@ -14,16 +14,17 @@ KNOWS = {
     "proxy/log": {"authz"},
     "proxy/net": {"proxy/log", "tls"} | AUTHZ,
     "proxy/http": {"proxy/net", "tls"} | AUTHZ,
+    "proxy/handover": {"proxy/net", "proxy/log", "authz"},
     "proxy/config": {"proxy/log", "proxy/net", "tls"} | AUTHZ,
     "proxy/data": {"proxy/net", "proxy/log", "tls", "authz"},
     "proxy/observe": {"proxy/data", "proxy/net", "proxy/log", "tls", "authz"},
     "proxy/state": {"proxy/net", "proxy/log", "tls"} | AUTHZ,
     "proxy/control": {"proxy/state", "proxy/data", "proxy/config", "proxy/http", "proxy/net", "proxy/log", "tls"} | AUTHZ,
     "proxy/admin": {"proxy/http", "proxy/net", "proxy/log", "authz"},
-    "proxy/sidecar": {"proxy/admin", "proxy/observe", "proxy/control", "proxy/state", "proxy/data", "proxy/config", "proxy/http",
-                      "proxy/net", "proxy/log", "tls"} | AUTHZ,
+    "proxy/sidecar": {"proxy/admin", "proxy/observe", "proxy/control", "proxy/state", "proxy/data", "proxy/config", "proxy/handover",
+                      "proxy/http", "proxy/net", "proxy/log", "tls"} | AUTHZ,
     "proxy/dev": {"proxy/http", "proxy/config", "proxy/net", "proxy/log", "tls"} | AUTHZ,
-    "proxy/cli": {"proxy/sidecar", "proxy/observe", "proxy/dev", "proxy/control", "proxy/config", "proxy/http", "proxy/net",
+    "proxy/cli": {"proxy/sidecar", "proxy/observe", "proxy/dev", "proxy/control", "proxy/config", "proxy/handover", "proxy/http", "proxy/net",
                   "proxy/log"} | AUTHZ,
 }
 
@@ -36,7 +37,7 @@ LIBRARIES = {
     r"llhttp\.h": {"proxy/http/parser.h", "proxy/http/parser.cc"},
     r"yaml-cpp/.*": {"proxy/config"},
     r"spdlog/.*": {"proxy/log"},
-    r"nlohmann/.*": {"authz/consul", "proxy/state", "proxy/control", "proxy/sidecar", "proxy/dev"},
+    r"nlohmann/.*": {"authz/consul", "proxy/state", "proxy/control", "proxy/handover", "proxy/sidecar", "proxy/dev"},
 }
 
 

@@ -268,6 +268,16 @@ const listeners = new Table($('listeners'), 'Listeners', [
   {head: 'Error', wide: true, show: (l) => l.error || '–'},
 ], (l) => l.name, 'It has no listener but those of its upstreams.');
 
+const generations = new Table($('generations'), 'Old generations: processes that live on after an upgrade until their connections have ended', [
+  {head: 'Generation', number: true, show: (g) => g.generation},
+  {head: 'Process', number: true, show: (g) => g.pid},
+  {head: 'Version', show: (g) => g.version},
+  {head: 'Retired', number: true, show: (g) => ago(g.retired_seconds)},
+  {head: 'Connections', number: true, show: (g) => number(g.connections)},
+  {head: 'Memory', number: true, show: (g) => bytes(g.resident_bytes)},
+  {head: 'State', show: (g) => [mark('fair', g.state)]},
+], (g) => String(g.pid), '');
+
 const ago = (seconds) => seconds === null || seconds === undefined ? 'never' : span(seconds) + ' ago';
 const clockOf = (time) => { const at = new Date(time); return isNaN(at) ? String(time) : at.toLocaleTimeString(); };
 const keyOf = (flow) => JSON.stringify([flow.service, flow.direction, flow.source, flow.destination, flow.datacenter]);
@@ -507,6 +517,8 @@ function showStatus(status) {
   upstreamsPart.took(service.upstreams.list.length, service.upstreams.matched, service.upstreams.total);
   watches.show(service.watches);
   listeners.show(service.listeners);
+  $('generations').hidden = !status.generations.length;
+  generations.show(status.generations);
 }
 
 // Reading.

@@ -1,0 +1,170 @@
+#include "proxy/sidecar/retirement.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace mooring::sidecar {
+namespace {
+
+using handover::Message;
+using net::milliseconds;
+
+constexpr milliseconds kLook{50};
+constexpr milliseconds kReport{1'000};
+
+std::int64_t Resident() {
+  std::ifstream statm("/proc/self/statm");
+  std::int64_t size = 0;
+  std::int64_t resident = 0;
+  return statm >> size >> resident ? resident * sysconf(_SC_PAGESIZE) : 0;
+}
+
+}  // namespace
+
+Retirement::Retirement(net::Loop& loop, log::Log& log, const handover::Place& place,
+                       std::vector<data::ServiceHost*> hosts, Limits limits, Self self,
+                       std::unique_ptr<handover::Channel> channel, Owner& owner)
+    : loop_(loop),
+      log_(log),
+      place_(place),
+      hosts_(std::move(hosts)),
+      limits_(limits),
+      self_(std::move(self)),
+      owner_(owner),
+      retired_at_(loop.now()),
+      channel_(std::move(channel)),
+      look_(loop, [this] { Look(); }),
+      report_(loop, [this] { Report(); }),
+      longest_(loop, [this] { Cut("generation_max is over; cutting what is left"); }),
+      drain_(loop, [this] { Cut("drain time is over; cutting what is left"); }) {
+  channel_->Listen({[this](const Message& message) { Take(message); },
+                    [this](const std::string& why) { OnLost(why); }});
+}
+
+void Retirement::Begin() {
+  log_.Info("sidecar", "the successor serves; living on until our connections have ended",
+            {{"connections", Active()}, {"generation", self_.generation}});
+  for (data::ServiceHost* host : hosts_) {
+    ++unmarked_;
+    host->PostRetire(limits_.quiet, limits_.spread,
+                     [this, &loop = loop_] { loop.Post([this] { --unmarked_; }); });
+  }
+  if (limits_.longest.count() > 0) longest_.Start(limits_.longest);
+  owner_.FollowFeed();
+  Report();
+  Look();
+}
+
+void Retirement::SayLeft() {
+  if (channel_) channel_->Send({"left"});
+}
+
+void Retirement::Terminate() {
+  if (std::exchange(drains_, true)) {
+    if (!std::exchange(over_, true)) owner_.OnRetired();
+    return;
+  }
+  log_.Info("sidecar", "draining",
+            {{"connections", Active()}, {"limit_ms", limits_.drain.count()}});
+  for (data::ServiceHost* host : hosts_) {
+    ++unmarked_;
+    host->PostDrain(limits_.quiet, [this, &loop = loop_] { loop.Post([this] { --unmarked_; }); });
+  }
+  drain_.Start(limits_.drain);
+}
+
+void Retirement::Take(const Message& message) {
+  if (message.kind == "drain") {
+    if (!drains_) Terminate();
+  } else if (message.kind == "hurry") {
+    drains_ = true;
+    Terminate();
+  } else if (message.kind == "reopen") {
+    owner_.ReopenLogs();
+  } else if (message.kind == "moved") {
+    // After the event: the channel that tells it ends by this.
+    loop_.Defer([this] {
+      channel_.reset();
+      Seek();
+    });
+  }
+}
+
+void Retirement::OnLost(const std::string& why) {
+  log_.Warn("sidecar", "the newest process has gone; looking for another", {{"reason", why}});
+  loop_.Defer([this] {
+    channel_.reset();
+    Seek();
+  });
+}
+
+// Seek introduces us to whoever serves at the place now. Where nobody does, the agent is asked.
+void Retirement::Seek() {
+  if (over_) return;
+  auto fd = place_.Connect(handover::kSocket);
+  if (!fd) {
+    if (!std::exchange(asks_agent_, true)) {
+      log_.Warn("sidecar", "nobody feeds this old generation; asking the agent",
+                {{"reason", fd.error().message}});
+      owner_.AskAgent();
+    }
+    return;  // Report looks again
+  }
+  channel_ = std::make_unique<handover::Channel>(
+      loop_, std::move(*fd),
+      handover::Channel::Callbacks{[this](const Message& message) { Take(message); },
+                                   [this](const std::string& why) { OnLost(why); }});
+  const auto retired = std::chrono::duration_cast<milliseconds>(loop_.now() - retired_at_).count();
+  channel_->Send({"generation",
+                  {{"generation", self_.generation},
+                   {"pid", getpid()},
+                   {"version", self_.version},
+                   {"retired_ms", retired}}});
+  reported_.clear();
+  asks_agent_ = false;
+  owner_.FollowFeed();
+  Report();
+}
+
+void Retirement::Look() {
+  if (over_) return;
+  if (unmarked_ == 0 && Active() == 0) {
+    over_ = true;
+    Report();
+    owner_.OnRetired();
+    return;
+  }
+  look_.Start(kLook);
+}
+
+void Retirement::Report() {
+  report_.Start(kReport);
+  if (!channel_) {
+    Seek();
+    return;
+  }
+  observe::Counts now = owner_.Counted();
+  channel_->Send({"report",
+                  {{"connections", Active()},
+                   {"resident", Resident()},
+                   {"state", drains_ ? "draining" : "retired"},
+                   {"families", observe::Changed(reported_, now)}}});
+  reported_ = std::move(now);
+}
+
+void Retirement::Cut(log::Literal why) {
+  log_.Warn("sidecar", why, {{"connections", Active()}});
+  for (data::ServiceHost* host : hosts_) host->PostCutAwaited();
+}
+
+std::int64_t Retirement::Active() const {
+  std::int64_t active = 0;
+  for (const data::ServiceHost* host : hosts_) active += host->active();
+  return active;
+}
+
+}  // namespace mooring::sidecar

@@ -1,0 +1,44 @@
+// Service: between a predecessor and a successor. What the process does then is succession.cc's.
+#include <utility>
+
+#include "proxy/sidecar/service.h"
+
+namespace mooring::sidecar {
+
+std::vector<const net::Inherited::Socket*> Service::Sockets() const {
+  return listeners_ ? listeners_->Sockets() : std::vector<const net::Inherited::Socket*>();
+}
+
+void Service::StopAccepting(std::function<void()> done) {
+  if (listeners_) {
+    listeners_->StopAccepting(std::move(done));
+  } else {
+    loop_.Post(std::move(done));
+  }
+}
+
+void Service::StartAccepting() {
+  if (listeners_) listeners_->StartAccepting();
+  Changed();
+}
+
+void Service::Keep() {
+  if (store_) store_->Begin();
+}
+
+bool Service::Retire() {
+  draining_ = true;
+  if (listeners_) listeners_->GiveUp();
+  if (find_proxy_) find_proxy_->Stop();
+  if (config_watch_) config_watch_->Stop();
+  registration_.reset();
+  maintenance_.reset();
+  mesh_.reset();
+  defaults_.reset();
+  own_place_.reset();
+  probe_.reset();
+  if (identity_) identity_->Retire();
+  return !store_ || store_->Leave();
+}
+
+}  // namespace mooring::sidecar
