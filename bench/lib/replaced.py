@@ -5,32 +5,21 @@ lib/peers.py. replace() starts the next, and returns when that accepts and the o
 """
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import peers
-from lib import ports, traffic
+from lib import traffic
+from lib.ports import accepts
 from place import CLIENT, SERVER, OneSide
 from processes import tree
 
 PATIENCE = 30  # seconds for one to take over
 STEP = 0.005  # seconds between two looks
+QUIET = "5s"  # Mooring's drain_quiet
 FOR_EVER, UNTIL_THE_NEXT = "for as long as they last", "until the one after"
-
-
-def accepts(pid, port):
-    """accepts tells whether the process has a socket that listens at this port; several may share one."""
-    inodes = set()
-    try:
-        for number in os.listdir(f"/proc/{pid}/fd"):
-            target = os.readlink(f"/proc/{pid}/fd/{number}")
-            if target.startswith("socket:["):
-                inodes.add(target[8:-1])
-    except OSError:  # it has ended, or closed that one
-        if not os.path.exists(f"/proc/{pid}"):
-            return False
-    return any(known == port for _, known in ports.listeners(inodes))
 
 
 def wait(condition, what):
@@ -77,6 +66,48 @@ class Replaced:
 
     def end(self):
         """end cleans up what ending the processes leaves."""
+
+
+class Mooring(Replaced, peers.Mooring):
+    """The next process takes over by the hand-over socket."""
+
+    comes_with = "systemd-socket-activate, of Debian's package systemd"
+
+    def __init__(self, program, outbound=False, socket_activated=False):
+        self.calls_outbound, self.socket_activated = outbound, socket_activated
+        side = "outbound" if outbound else "inbound"
+        note = "first by systemd-socket-activate, then -take-over" if socket_activated else "-take-over"
+        peers.Mooring.__init__(self, f"mooring-{'socket' if socket_activated else side}", program)
+        self.note = f"{side}, {note}, drain_quiet {QUIET}"
+
+    def find(self):
+        return peers.Mooring.find(self) if not self.socket_activated or shutil.which("systemd-socket-activate") else None
+
+    def start(self, place):
+        self.place, self.side = place, "out" if self.calls_outbound else "in"
+        folder = place.folder / "handover"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if self.calls_outbound:
+            peers.Mooring.start(self, OneSide(place, "in"))
+        # A busy machine keeps the load's own programs waiting for longer than drain_quiet's 200 ms, after which a session whose
+        # server has spoken last counts as idle. These sessions are to be never so.
+        self.settings = (f"handover_dir={folder}", f"drain_quiet={QUIET}")
+        self.begun(place, self._first(place))
+
+    def _first(self, place):
+        before = ["systemd-socket-activate", "-l", peers.local(self.port)] if self.socket_activated else []
+
+        class Activated(OneSide):
+            def start(self, group, argv, **options):
+                return place.start(group, [*before, *argv], **options)
+
+        peers.Mooring.start(self, Activated(place, self.side))
+        return place.last(self.side)
+
+    def replace(self):
+        words = [self.program, "proxy", "-config", self.place.folder / f"{self.side}.yaml", "-take-over"]
+        old, self.process = self.process, self.place.start(self.side, words)
+        self.took_over(self.process.pid, old.pid)
 
 
 class Haproxy(Replaced, peers.Haproxy):

@@ -7,6 +7,7 @@ bind it and tries the next block. The range begins above the ports that an agent
 to checks (21000 to 21755).
 """
 
+import os
 import socket
 
 FIRST, LAST, BLOCK = 22000, 32000, 120
@@ -79,3 +80,19 @@ def listeners(inodes=None):
             family = socket.AF_INET if width == 8 else socket.AF_INET6
             found.append((socket.inet_ntop(family, b"".join(words)), int(port, 16)))
     return found
+
+
+def accepts(pid, port):
+    """accepts tells whether the process has a socket that listens at this TCP port; several processes may share one."""
+    inodes = set()
+    try:
+        for number in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                target = os.readlink(f"/proc/{pid}/fd/{number}")
+            except FileNotFoundError:  # closed meanwhile
+                continue
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return False
+    return any(known == port for _, known in listeners(inodes))
