@@ -12,7 +12,7 @@ import threading
 from lib import check
 from lib.case import Process, now, peer_binary, slowness
 from lib.mooring import READS_GUARDED, Mooring
-from lib.ports import free_port, listening
+from lib.ports import accepts, free_port, listening
 
 
 def tcp_check(port, interval="10s"):
@@ -23,10 +23,10 @@ def tcp_check(port, interval="10s"):
 class Instance:
     """`<service>-<number>`. upstreams: names of services; port_of(name) is where the app finds one. checks: a function
     of the port, None for what the agent gives by default (TCP every 10 s, and one that mirrors the service's own).
-    flags: of Mooring alone."""
+    flags, wrap: of Mooring alone (lib/mooring.py)."""
 
-    def __init__(self, case, consul, service, number=1, app=None, upstreams=(), checks=None, flags=()):
-        self.case, self.consul, self.service, self.flags = case, consul, service, list(flags)
+    def __init__(self, case, consul, service, number=1, app=None, upstreams=(), checks=None, flags=(), wrap=()):
+        self.case, self.consul, self.service, self.flags, self.wrap = case, consul, service, list(flags), wrap
         self.id = f"{service}-{number}"
         self.sidecar_id = f"{self.id}-sidecar-proxy"
         self.port = free_port()
@@ -45,18 +45,33 @@ class Instance:
 
     # The process.
 
-    def start(self, kind="mooring"):
-        """start runs the sidecar; it does not wait. Returns when it was started."""
+    def start(self, kind="mooring", flags=()):
+        """start runs the sidecar; it does not wait. Returns when it was started. flags: of Mooring alone, this time."""
         self.kind = kind
         words = ["connect", "proxy", "-http-addr", self.consul.address, "-sidecar-for", self.id]
         started = now()
         if kind == "mooring":
             guarded = [] if READS_GUARDED else ["-allow-core"]
-            self.program = Mooring(self.case, [*words, *guarded, *self.flags], ready=False, name=f"mooring-{self.id}")
+            self.program = Mooring(self.case, [*words, *guarded, *self.flags, *flags], ready=False, name=f"mooring-{self.id}",
+                                   wrap=self.wrap)
         else:
             self.program = _Go(Process(self.case, [peer_binary("consul"), *words], f"go-{self.id}"))
         self.case.undo(self.abandon)
         return started
+
+    def upgrade(self, flags=()):
+        """upgrade starts the next process, which takes over, and returns the one before, which accepts no more by then. It has an
+        admin port, which is no other then."""
+        before = self.program
+        self.case.undo(lambda: before.kill() if before.process.running() else None)
+        self.start(flags=["-take-over", *flags])
+        self.program.succeeds(before)
+        ports = [self.port, *self.upstreams.values()]
+        check.within(lambda: all(accepts(self.process.pid, port) for port in ports), f"the next of {self.id} accepts",
+                     15 * slowness(), step=0.01)
+        check.within(lambda: not any(accepts(before.pid, port) for port in ports), f"the one before of {self.id} does not",
+                     15 * slowness(), step=0.01)
+        return before
 
     def abandon(self):
         """abandon ends what still runs at the end of a test: a drain that nobody looks at is not waited for."""

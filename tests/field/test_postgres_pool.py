@@ -1,5 +1,5 @@
-"""A pool of PostgreSQL sessions through two sidecars, of which one or the other is restarted: no transaction is cut whose pauses are
-shorter than drain_quiet, and no row is lost. tests/field/postgres shows other clients, beside Consul's proxy."""
+"""A pool of PostgreSQL sessions through two sidecars, of which one or the other is restarted or upgraded: no transaction is cut whose
+pauses are shorter than drain_quiet, and no row is lost. tests/field/postgres shows other clients, beside Consul's proxy."""
 
 from field.restarts import rarely
 from field.service import Instance
@@ -7,11 +7,12 @@ from lib import check, postgres
 from lib.case import slowness
 from lib.consul import Consul
 from lib.crowd import say
-from lib.postgres_pool import BEGINNING, RESTING, TABLE, WORKING, Pool
+from lib.ports import free_port
+from lib.postgres_pool import BEGINNING, CONNECTING, RESTING, TABLE, WORKING, Pool
 
 EXPECTED_SECONDS = 40
-QUIET = 1.0  # drain_quiet, seconds: well above the pauses, as a machine that is busy makes them longer
-PAUSES, RESTS = (0.02, 0.1), (1.5, 3.0)  # seconds between two statements, and between two transactions
+QUIET = 1.5  # drain_quiet, seconds: well above the pauses, as a machine that is busy makes them longer
+PAUSES, RESTS = (0.02, 0.1), (2.0, 3.5)  # seconds between two statements, and between two transactions
 
 
 class Course:
@@ -24,6 +25,8 @@ class Course:
         flags = ["-drain-quiet", f"{QUIET:g}s", *flags]
         self.db = Instance(case, consul, "postgres", app=self.server, checks=rarely, flags=flags)
         self.web = Instance(case, consul, "app", upstreams=[self.db.service], checks=rarely, flags=flags)
+        for instance in (self.db, self.web):
+            instance.flags += ["-admin-addr", f"127.0.0.1:{free_port()}", "-handover-dir", str(case.directory / instance.service)]
         for instance in (self.db, self.web):
             instance.start()
         for instance in (self.db, self.web):
@@ -75,3 +78,32 @@ def test_five_restarts_of_either_side_cut_no_transaction_of_500_pooled_sessions(
 
 
 test_five_restarts_of_either_side_cut_no_transaction_of_500_pooled_sessions.limit = 400
+
+
+def test_five_upgrades_of_either_side_cut_no_transaction_and_pooled_sessions_come_back_one_after_the_other(case):
+    spread = case.scale(6, 30)  # drain_time, seconds
+    course = Course(case, case.scale(60, 500), "-drain-time", f"{spread}s")
+    for number in range(case.scale(1, 5)):
+        for instance in (course.db, course.web):
+            course.busy()
+            unharmed(course.pool.taken(), "while nothing was upgraded")
+            old = instance.upgrade()
+            check.equal(old.process.wait(2 * spread), 0, "exit code of the old generation, once its last session has gone")
+            record = course.pool.taken()
+            unharmed(record, f"upgrade {number + 1} of {instance.id}")
+            check.equal(record.counted(CONNECTING), {}, "sessions that could not be opened")
+            resting, beginning = len(record.where(RESTING)), len(record.where(BEGINNING))
+            check.equal(resting + beginning, course.pool.size, "sessions that were closed, each once")
+            # Chance is kept out by windows in which many fall.
+            window = spread / case.scale(3, 15)
+            mean = course.pool.size * window / spread
+            check.true(record.peak(window) <= 2 * mean, f"of {mean:.0f} in {window:g} s on average, at most twice as many come back in "
+                       f"any: {record.peak(window)}; the pool was late by {record.late:.2f} s")
+            say(f"upgrade {number + 1} of {instance.id}: {resting} sessions closed while they rested, {beginning} as a begin was on its "
+                f"way; at most {record.peak(window)} within {window:g} s, {mean:.0f} on average; {len(record.rows)} transactions, the "
+                f"pool late by {record.late:.2f} s")
+    unharmed(course.pool.finish(), "at the end")
+    course.whole()
+
+
+test_five_upgrades_of_either_side_cut_no_transaction_and_pooled_sessions_come_back_one_after_the_other.limit = 600

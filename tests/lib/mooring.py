@@ -207,6 +207,13 @@ class Mooring:
         self.expect_exit = None
         self.process.kill()
 
+    def succeeds(self, before):
+        """succeeds says that it is to take over from another: from then on its log goes on in that one's, and the admin port is the
+        same."""
+        self._admin = before.listener("admin")
+        self.process.stderr_path = before.process.stderr_path
+        return self
+
     def close(self):
         """close is run by the case: it returns what was wrong with the way the program ended."""
         if self._ended:

@@ -19,7 +19,7 @@ from lib.child import Child, Program  # noqa: E402
 from lib.wire import EOF, Wire  # noqa: E402
 
 TABLE = "create table pooled (id bigint primary key)"
-RETRY = (0.05, 0.15)  # seconds, at random, until a session that could not be opened is tried again
+RETRY = (0.05, 0.15)  # seconds, at random, until a session that could not be opened is tried again; doubled up to four times
 OPENED_EVERY = 0.005  # seconds between two at the start: each costs the server a process
 
 # Where a session was when it was lost. A begin that crosses the closing of its session has begun nothing: that is known to the
@@ -57,7 +57,7 @@ class Sessions(Program):
 class Session:
     def __init__(self, pool, number):
         self.pool, self.where, self.wire, self.buffer = pool, CONNECTING, None, b""
-        self.steps, self.row, self.error = iter(()), 0, None
+        self.steps, self.row, self.error, self.failures = iter(()), 0, None, 0
         self._at(number * OPENED_EVERY, self._dial)
 
     def _at(self, pause, action):
@@ -94,7 +94,7 @@ class Session:
             return
         if self.where == WORKING:
             self.pool.rows.append(self.row)
-        self.where = RESTING
+        self.where, self.failures = RESTING, 0
         wire = self.wire
         self._at(random.uniform(*self.pool.words["rests"]), lambda: wire is self.wire and self._begin())
 
@@ -113,7 +113,8 @@ class Session:
         self.pool.lost.append([time.monotonic(), before, self.error or how])
         self.where = CONNECTING
         # A pool that finds a session closed opens the next at once; where none is served it waits a little.
-        self._at(random.uniform(*RETRY) if before == CONNECTING else 0.0, self._dial)
+        self._at(random.uniform(*RETRY) * 2 ** min(self.failures, 4) if before == CONNECTING else 0.0, self._dial)
+        self.failures += before == CONNECTING
 
 
 @dataclass
