@@ -97,7 +97,7 @@ def variants(mesh):
 
 def test_a_thousand_reloads_under_load_fail_and_disturb_nobody(case):
     mesh = Mesh(case)
-    pool, asked = Pool(case, mesh.address, size=4), Session(case, mesh.address)
+    sessions = [Session(case, mesh.address) for _ in range(5)]
     steps = variants(mesh)
     rounds = case.scale(48, 1000)
 
@@ -108,8 +108,9 @@ def test_a_thousand_reloads_under_load_fail_and_disturb_nobody(case):
         check.true(both, f"reload {number} applies something")
         if step.__name__ == "services":
             mesh.payment.settled()
-        if number % 50 == 0:
-            asked.ask()
+        if number % 50 == 0:  # the app ends one that is silent for a minute
+            for session in sessions:
+                session.ask()
 
     streams, filed_ones = [], (mesh.payment, mesh.web)
     third = rounds // 3 // 8 * 8  # whole circles
@@ -129,8 +130,8 @@ def test_a_thousand_reloads_under_load_fail_and_disturb_nobody(case):
             check.below(process.anonymous() - memory, 3 << 20, f"{process.name} has grown by so many bytes")
             # What is kept for a while, such as idle connections to the agent, comes and goes.
             check.within(lambda: len(process.descriptors()) <= files + 2, f"{process.name} has its {files} descriptors", 30)
-    asked.ask()
-    check.equal(pool.counts(), {"open": 4}, "sessions that were held all the time")
+    for session in sessions:  # that were held all the time
+        session.ask()
     calls = [call for stream in streams for call in stream.calls]
     check.equal([call for call in calls if call.outcome != "ok"], [], "calls that failed")
     check.true(len(calls) > 50, f"{len(calls)} calls")
