@@ -18,7 +18,6 @@ from lib.ports import free_port
 from lib.static import identity_files
 
 EXPECTED_SECONDS = 25
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NOBODY = "127.0.0.1:1"
 
 
@@ -287,23 +286,3 @@ def test_with_log_json_numbers_are_numbers(case):
     for event in events:
         for key, value in event.items():
             check.true(not isinstance(value, str) or not re.fullmatch(r"-?\d+", value), f"{key} of {event}")
-
-
-# The unit.
-
-def test_the_unit_of_the_readme_is_a_good_one(case):
-    with open(f"{ROOT}/examples/mooring.service", encoding="utf-8") as file:
-        unit = file.read()
-    with open(f"{ROOT}/README.md", encoding="utf-8") as file:
-        readme = file.read()
-    shown = "".join(f"    {line}\n" if line else "\n" for line in unit.split("\n", 1)[1].splitlines())
-    check.true(shown in readme, "README.md shows examples/mooring.service")
-    for key in ("DynamicUser", "Type", "WatchdogSec", "Restart", "After", "LimitNOFILE", "MemoryMax", "WantedBy"):
-        check.true(re.search(rf"^{key}=.", unit, re.M), key)
-    if not shutil.which("systemd-analyze"):
-        raise check.Skip("systemd-analyze is not here")
-    path = case.write("mooring.service", unit.replace("/usr/bin/mooring", os.environ["MOORING_BIN"]))
-    done = subprocess.run(["systemd-analyze", "verify", "--man=no", path], text=True, capture_output=True, timeout=60 * slowness(),
-                          check=False)
-    about = [line for line in done.stderr.splitlines() if "mooring" in line]
-    check.true(done.returncode == 0 and not about, done.stderr)

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import time
 from pathlib import Path
 
@@ -16,10 +15,10 @@ from lib.case import Process, sanitized, slowness
 from lib.manager import Manager
 from lib.mooring import Mooring
 from lib.static import Static
+from lib.units import systemd_analyze
 
 EXPECTED_SECONDS = 6
 
-UNIT = str(Path(__file__).resolve().parents[2] / "examples/mooring.service")
 PERIOD = 2.0  # of the watchdog, seconds
 PTRACE_ATTACH, PTRACE_DETACH, WALL = 16, 17, 0x40000000
 
@@ -104,21 +103,6 @@ def test_a_manager_that_cannot_be_reached_is_said_and_costs_nothing(case):
         static = Static(case, env={"NOTIFY_SOCKET": address})
         check.true("the service manager is not told" in static.mooring.process.log() and address in static.mooring.process.log(), address)
         check.equal(static.caller().send(b"ping").receive(4), b"ping", "echo")
-
-
-def systemd_analyze(*arguments):
-    if not shutil.which("systemd-analyze"):
-        raise check.Skip("systemd-analyze is not here")
-    return subprocess.run(["systemd-analyze", *arguments], text=True, capture_output=True, timeout=60 * slowness(), check=False).stdout
-
-
-def test_the_unit_leaves_little_to_attack(case):
-    said = systemd_analyze("security", "--offline=true", "--no-pager", UNIT)
-    level = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
-    if not level:
-        raise check.Skip("this systemd-analyze does not judge files")
-    check.true(float(level[1]) <= 2.5, said)
-    del case
 
 
 def test_the_unit_allows_every_system_call_that_a_working_day_has(case):
