@@ -223,6 +223,7 @@ struct Settings {
 
   AccessLogSettings access_log;
 
+  milliseconds start_wait{15'000};  // early connections, for what is not known yet
   milliseconds drain_delay{1'000};  // how long to accept at least once out of the catalog
   milliseconds drain_time{30'000};  // for the answers that are owed, from the signal to stop
   // a connection that is silent so long between exchanges is idle; 0: none is

@@ -1007,6 +1007,12 @@ constexpr Setting kTable[] = {
      .says = "Of an upstream's instances, use none whose checks warn, as Consul's built-in proxy "
              "does. Without it they are used, with the weight that their registration has for it "
              "(Weights.Warning; 0 is none), as by Envoy."},
+    {.key = "start_wait",
+     .value = kind::Duration{&Settings::start_wait, Zero::kAllowed},
+     .flag = "start-wait",
+     .says = "After the start, how long early connections wait for what is not known yet, such as "
+             "the leaf while the agent is away: those of upstreams, and those at a socket that "
+             "systemd passed. Then they are reset (not_ready), until it is known."},
     {.key = "drain_delay",
      .value = kind::Duration{&Settings::drain_delay, Zero::kAllowed},
      .flag = "drain-delay",

@@ -19,9 +19,13 @@ void Search::Begin() {
   const auto upstream = host_.UpstreamOf(listener_);
   static const UpstreamRules kUnknown;
   const UpstreamRules& rules = upstream ? *upstream->rules() : kUnknown;
-  attempts_ = Attempts(host_.loop().now() + rules.connect_timeout, rules.attempts);
-  if (rules.use) rules.use->Note(host_.loop().now());
-  deadline_.Start(rules.connect_timeout);
+  const net::MonotonicTime now = host_.loop().now();
+  attempts_ = Attempts(now + rules.connect_timeout, rules.attempts);
+  if (rules.use) rules.use->Note(now);
+  early_ = host_.snapshot() && host_.snapshot()->early_until > now;
+  const auto early = std::chrono::ceil<net::milliseconds>(
+      early_ ? host_.snapshot()->early_until - now : net::MonotonicTime::duration(0));
+  deadline_.Start(std::max(rules.connect_timeout, early));
   OnSnapshot();
 }
 
@@ -34,6 +38,10 @@ void Search::OnSnapshot() {
   if (!upstream || !upstream->rules()->known || !upstream->rules()->identity) return;
   upstream_ = std::move(upstream);
   stage_ = Stage::kTrying;
+  if (early_) {
+    attempts_ = Attempts(host_.loop().now() + rules().connect_timeout, rules().attempts);
+    deadline_.Start(rules().connect_timeout);
+  }
   if (snapshot->identity->leaf->ExpiredAt(std::chrono::system_clock::now())) {
     GiveUp(CloseReason::kLeafExpired);  // every peer would refuse it; this names the reason
   } else if (snapshot->roots_stale || rules().stale) {

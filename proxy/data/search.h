@@ -1,11 +1,11 @@
 // Search: finds an instance of an upstream that proves who it is, for one connection of the app.
 //
 // It waits until identity and endpoints are known, then tries one endpoint after the other, all
-// within one deadline. The next attempt begins when the newest has failed, or when it has not
-// proven itself within attempt_delay: then beside it, so that no silent endpoint is waited for (RFC
-// 8305). The first proven one wins, and the others are closed. Its result is a proven stream or a
-// reason. Nothing of the app's is sent: it never sees the app. Owned by a connection; its loop's
-// thread.
+// within one deadline; but for the time just after the start, which has its own (early_until). The
+// next attempt begins when the newest has failed, or when it has not proven itself within
+// attempt_delay: then beside it, so that no silent endpoint is waited for (RFC 8305). The first
+// proven one wins, and the others are closed. Its result is a proven stream or a reason. Nothing of
+// the app's is sent: it never sees the app. Owned by a connection; its loop's thread.
 #pragma once
 
 #include <list>
@@ -96,6 +96,7 @@ class Search final : public Attempt::Owner {
   net::Timer delay_;     // until the next attempt begins, whatever becomes of the newest
   Attempts attempts_{net::MonotonicTime{}, 0};
   Stage stage_ = Stage::kWaiting;
+  bool early_ = false;                  // the wait takes nothing from the time for attempts
   std::shared_ptr<Upstream> upstream_;  // null while waiting
   Choice choice_;
   bool exhausted_ = false;        // every endpoint has been tried, or as many as may be

@@ -105,6 +105,9 @@ struct Snapshot {
   std::string service;     // what we are called; for counters
   std::string datacenter;  // ours, where it is known
   LivePolicy live;
+  // Until then an upstream's connections wait for what is not known yet, whatever connect_timeout
+  // is: the process has just started.
+  net::MonotonicTime early_until{};
   std::shared_ptr<const Identity> identity;  // null: none yet
   bool roots_stale = false;                  // older than max_stale: nobody new is believed
   std::shared_ptr<const authz::IntentionSet> intentions;  // null: none yet, which denies

@@ -99,7 +99,13 @@ std::string KeptName(const Address& wanted) {
 
 bool Inherited::Socket::HeldByUnit() const { return !name.empty() && !name.starts_with(kKept); }
 
+std::string Inherited::Given::Text() const { return at.Text() + Called(name); }
+
 void Inherited::Add(UniqueFd fd, std::string name) {
+  Receive(std::move(fd), std::move(name), /*deserted=*/false);
+}
+
+void Inherited::Receive(UniqueFd fd, std::string name, bool deserted) {
   const SocketAddress at = SocketAddress::LocalOf(fd.get());
   if (const std::string useless = WhyUseless(fd.get(), at); !useless.empty()) {
     complaints_.push_back(kPassed + Called(name) + ' ' + useless);
@@ -113,7 +119,7 @@ void Inherited::Add(UniqueFd fd, std::string name) {
   }
   // As a socket that we open has them: what it accepts inherits them.
   SetLegOptions(fd.get(), at.family());
-  given_.push_back({std::move(fd), std::move(name), at});
+  given_.push_back({std::move(fd), std::move(name), at, deserted, nullptr});
 }
 
 void Inherited::AddFromManager(int first) {
@@ -149,7 +155,7 @@ void Inherited::AddFromManager(int first) {
     std::string name = names.substr(0, end);
     names.erase(0, end + 1);
     // What a manager has and does not name is not ours alone either; this is its own word for it.
-    Add(UniqueFd(fd), name.empty() ? "unknown" : std::move(name));
+    Receive(UniqueFd(fd), name.empty() ? "unknown" : std::move(name), /*deserted=*/true);
   }
 }
 
@@ -165,7 +171,7 @@ Result<Inherited::Socket> Inherited::Take(const Address& wanted,
     if (wanted.kind == Address::Kind::kUnix) {
       if (const Status reached = Reached(wanted, it->name); !reached) return reached.error();
     }
-    Socket socket{std::move(it->fd), std::move(it->name), true};
+    Socket socket{std::move(it->fd), std::move(it->name), true, it->deserted};
     given_.erase(it);
     return socket;
   }
@@ -175,7 +181,7 @@ Result<Inherited::Socket> Inherited::Take(const Address& wanted,
 void Inherited::Return(Socket socket) noexcept {
   if (!socket.fd) return;
   const SocketAddress at = SocketAddress::LocalOf(socket.fd.get());
-  given_.push_back({std::move(socket.fd), std::move(socket.name), at});
+  given_.push_back({std::move(socket.fd), std::move(socket.name), at, socket.deserted, nullptr});
 }
 
 Result<Inherited::Socket> Inherited::Open(const Address& wanted,
@@ -183,7 +189,7 @@ Result<Inherited::Socket> Inherited::Open(const Address& wanted,
   auto taken = Take(wanted, found);
   if (taken || taken.error().code != ErrorCode::kNotFound) return taken;
   auto fresh = ListenAny(wanted, found);
-  if (fresh) return Socket{std::move(*fresh), {}, false};
+  if (fresh) return Socket{std::move(*fresh), {}};
   Error error = fresh.error();
   for (const Given& each : given_) {
     if (wanted.port == 0 || each.at.port() != wanted.port) continue;
@@ -218,12 +224,29 @@ void Inherited::Forget(const std::string& name) const noexcept {
 
 void Inherited::LetGo(const Address& wanted, Socket socket) noexcept {
   if (socket.HeldByUnit()) {
+    socket.deserted = true;  // it was ours
     Return(std::move(socket));
     return;
   }
   if (!socket.fd) return;
   if (socket.Kept()) Forget(socket.name);
   if (wanted.kind == Address::Kind::kUnix) (void)unlink(wanted.path.c_str());
+}
+
+void Inherited::TurnAway(Loop& loop, const OnReset& on_reset) {
+  for (Given& each : given_) {
+    if (!each.deserted || each.turns_away) continue;
+    UniqueFd share(fcntl(each.fd.get(), F_DUPFD_CLOEXEC, 0));
+    if (!share) continue;  // another time
+    Acceptor::Callbacks callbacks;
+    callbacks.on_accept = [on_reset, text = each.Text()](const UniqueFd& fd,
+                                                         const SocketAddress& peer) {
+      SetResetOnClose(fd.get());
+      on_reset(peer, text);
+    };
+    callbacks.on_pause = [](int) {};
+    each.turns_away = std::make_unique<Acceptor>(loop, std::move(share), std::move(callbacks));
+  }
 }
 
 std::vector<std::string> Inherited::LetGoUnused() {
@@ -239,7 +262,7 @@ std::vector<std::string> Inherited::LetGoUnused() {
 
 std::vector<std::string> Inherited::Left() const {
   std::vector<std::string> left;
-  for (const Given& each : given_) left.push_back(each.at.Text() + Called(each.name));
+  for (const Given& each : given_) left.push_back(each.Text());
   return left;
 }
 

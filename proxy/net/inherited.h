@@ -12,11 +12,15 @@
 // are not told. Control loop only.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "authz/result.h"
 #include "proxy/net/address.h"
+#include "proxy/net/listener.h"
+#include "proxy/net/loop.h"
 #include "proxy/net/notify_socket.h"
 #include "proxy/net/socket.h"
 
@@ -29,6 +33,7 @@ class Inherited final {
     UniqueFd fd;
     std::string name;        // by which the manager has it; empty: it does not
     bool inherited = false;  // or opened just now
+    bool deserted = false;   // nobody else accepts there, as a predecessor would
 
     // HeldByUnit: a socket unit has it as well and goes on when we end. It must find the socket
     // listening then, so this one does not refuse (refusing_port.h), and its file stays.
@@ -67,6 +72,12 @@ class Inherited final {
   // nobody has taken; and says which.
   std::vector<std::string> LetGoUnused();
 
+  // TurnAway resets, from now on, whoever connects to a deserted socket that nobody has taken,
+  // until somebody does; before, they wait in the kernel's queue. To be called again for those that
+  // were returned since. `on_reset` hears of each.
+  using OnReset = std::function<void(const SocketAddress& peer, const std::string& socket)>;
+  void TurnAway(Loop& loop, const OnReset& on_reset);
+
   // Return has one that was taken given to whoever wants it next. It needs no memory if it was
   // taken from here.
   void Return(Socket socket) noexcept;
@@ -80,7 +91,12 @@ class Inherited final {
     UniqueFd fd;
     std::string name;
     SocketAddress at;
+    bool deserted = false;
+    std::unique_ptr<Acceptor> turns_away;  // null: whoever connects waits
+
+    std::string Text() const;
   };
+  void Receive(UniqueFd fd, std::string name, bool deserted);
   void Forget(const std::string& name) const noexcept;
 
   const NotifySocket* store_ = nullptr;

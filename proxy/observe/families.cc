@@ -134,6 +134,10 @@ const Family kAcceptPauses{"mooring_accept_pauses_total", Kind::kCounter,
 const Family kHandshakesShed{"mooring_handshakes_shed_total", Kind::kCounter,
                              "Callers without proof that were ended to make room for others.",
                              "service"};
+const Family kTurnedAway{"mooring_turned_away_total", Kind::kCounter,
+                         "Connections that were reset at a socket that systemd passed: no listener "
+                         "has it, for none wants it or it cannot be served yet (start_wait).",
+                         ""};
 const Family kLimit{"mooring_connections_limit", Kind::kGauge,
                     "How many connections a setting allows at once, where one does; with "
                     "rate_per_address: a second.",
@@ -296,6 +300,7 @@ std::span<const Family* const> Families() {
                                    &kCpu,
                                    &kResident,
                                    &kMaxFiles,
+                                   &kTurnedAway,
                                    &kBuffer,
                                    &kBufferLimit,
                                    &kAgentConnections,

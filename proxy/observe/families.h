@@ -28,8 +28,8 @@ extern const Family kOpened, kClosed, kOpen, kReceived, kSent, kAuthorizations, 
 // Of every service of the process.
 extern const Family kReady, kHandshakes, kEndpointState, kEndpointAttempts, kEndpointFailures,
     kEndpointInFlight, kEjected, kEjections, kProbes, kListenerRefusing, kAttemptsFailed,
-    kLeafExpiry, kWatchAge, kAgentErrors, kAcceptPauses, kHandshakesShed, kLimit, kLimitUsed,
-    kLimitRefused;
+    kLeafExpiry, kWatchAge, kAgentErrors, kAcceptPauses, kHandshakesShed, kTurnedAway, kLimit,
+    kLimitUsed, kLimitRefused;
 // Of the process.
 extern const Family kBuild, kStart, kGenerations, kGenerationOpen, kCpu, kResident, kMaxFiles,
     kBuffer, kBufferLimit, kAgentConnections, kLoopLag, kReloads, kReloadRefused, kLogDropped,

@@ -84,6 +84,7 @@ void Sidecar::Measure(Exposition* to) const {
           std::chrono::duration<double>(started_wall_.time_since_epoch()).count());
   generations_.Measure(&out);
   AddProcess(&out);
+  out.Add(family::kTurnedAway, {}, turned_away_);
   if (admission_) {
     AddLimits(&out, *admission_);
     out.Add(family::kBuffer, {}, static_cast<std::int64_t>(admission_->buffers().kept()));

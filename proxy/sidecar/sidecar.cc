@@ -8,6 +8,8 @@
 #include <optional>
 #include <utility>
 
+#include "proxy/data/close_reason.h"
+
 namespace mooring::sidecar {
 namespace {
 
@@ -92,6 +94,7 @@ void Sidecar::Tick() {
   }
   loop_.Attend(this, [this] { SayAccessLog(); });
   loop_.Attend(this, [this] { SayLeft(); });
+  loop_.Attend(this, [this] { TurnAway(); });
   loop_.Attend(this, [this] { TellManager(); });
 }
 
@@ -102,10 +105,20 @@ void Sidecar::SayLeft() {
     log_.Info("sidecar", "a socket of the last run is not wanted any more", {{"address", one}});
   for (const std::string& one : inherited_.Left()) {
     log_.Warn("sidecar", "a socket that was passed to us is not used",
-              {{"why", one + " is no listener's address: whoever connects there waits; take it out "
-                             "of the socket unit, or have a listener there"}});
+              {{"why", one + " is no listener's address: whoever connects there is reset; take it "
+                             "out of the socket unit, or have a listener there"}});
   }
   left_said_ = true;
+}
+
+void Sidecar::TurnAway() {
+  if (draining_ || (!left_said_ && loop_.now() - started_at_ < settings_.start_wait)) return;
+  inherited_.TurnAway(loop_, [this](const net::SocketAddress& peer, const std::string& socket) {
+    const char* const reason = data::CloseReasonName(data::CloseReason::kNotReady);
+    ++turned_away_;
+    log_.WriteRationed(log::Level::kWarn, "sidecar", "connection refused", {reason, socket},
+                       {{"reason", reason}, {"socket", socket}, {"peer", peer.Text()}});
+  });
 }
 
 void Sidecar::TellManager() {

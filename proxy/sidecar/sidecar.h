@@ -213,6 +213,8 @@ class Sidecar final : public net::Keeper,
   void OnHangup();
   void SayAccessLog();  // what is missing there
   void SayLeft();       // which inherited socket nobody wants
+  // TurnAway has nobody wait any longer where no listener is, nor can be for now.
+  void TurnAway();
 
   net::Loop& loop_;
   log::Log& log_;
@@ -223,6 +225,7 @@ class Sidecar final : public net::Keeper,
   net::Inherited inherited_;
   bool draining_ = false;
   bool left_said_ = false;
+  std::int64_t turned_away_ = 0;  // connections, at inherited sockets
   bool exiting_ = false;
   int exit_code_ = 0;
   const net::MonotonicTime started_at_;

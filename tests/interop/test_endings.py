@@ -158,7 +158,7 @@ def test_a_shortage_of_descriptors(case):
 
 def test_an_agent_that_is_not_there(case):
     mooring = Mooring.connect_proxy(case, "-http-addr", f"127.0.0.1:{free_port()}", "-service", "web", "-upstream", "db:127.0.0.1:0",
-                                    "-connect-timeout", "300ms", "-access-log", case.directory / "access.log",
+                                    "-connect-timeout", "300ms", "-start-wait", "0s", "-access-log", case.directory / "access.log",
                                     "-access-log-format", "json", ready=False)
     check.equal(apps.Client(case, mooring.upstream("db")).drain(), (b"", "reset"), "what the app gets")
     said = told(case, mooring, "outbound", "not_ready", "web", "db")

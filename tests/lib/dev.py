@@ -10,8 +10,8 @@ from lib.case import Process, peer_binary, slowness
 
 
 class Dev:
-    def __init__(self, case, *arguments):
-        self.process = Process(case, [os.environ["MOORING_BIN"], "dev", "-addr", "127.0.0.1:0", *arguments], "dev")
+    def __init__(self, case, *arguments, address="127.0.0.1:0"):
+        self.process = Process(case, [os.environ["MOORING_BIN"], "dev", "-addr", address, *arguments], "dev")
         said = check.within(lambda: self.process.stdout().strip(), "mooring dev says where it is", 10 * slowness())
         check.true("not for production" in said, said)
         self.address = said.split("http://")[1].split()[0]

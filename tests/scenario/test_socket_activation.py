@@ -4,8 +4,11 @@ import contextlib
 import shutil
 import socket
 
-from lib import apps, check, ports, tlspeer
+from lib import apps, certs, check, ports, tlspeer
+from lib.case import slowness
+from lib.dev import Dev
 from lib.manager import Manager, passed
+from lib.mooring import READS_GUARDED, Mooring
 from lib.static import Static
 
 EXPECTED_SECONDS = 3
@@ -127,3 +130,54 @@ def test_what_the_store_has_and_no_listener_wants_any_more_refuses(case):
     check.within(lambda: manager.listen(0.05) and manager.forgotten, "the store is told to forget it", 5)
     check.equal(sorted(name.rpartition("%3A")[2] for name in manager.store), sorted([str(public), str(moved)]), "the store")
     check.true(not ports.listening(upstream), "nobody listens where the upstream was")
+
+
+def boot(case, manager, agent, sockets, *flags):
+    """boot is a sidecar whose configuration the agent has, started with these sockets before there is an agent."""
+    start = passed(sockets)
+    return Mooring(case, ["connect", "proxy", "-sidecar-for", "payment", "-http-addr", f"127.0.0.1:{agent}", "-admin-addr", "127.0.0.1:0",
+                          "-drain-time", "0s", "-drain-delay", "0s", *([] if READS_GUARDED else ["-allow-core"]), *flags],
+                   env=manager.variables, ready=False, wrap=start["wrap"], **start["process"])
+
+
+def reset_within(sock, seconds):
+    sock.settimeout(seconds * slowness())
+    try:
+        return f"{len(sock.recv(1))} bytes"
+    except ConnectionResetError:
+        return "reset"
+    except TimeoutError:
+        return "nothing"
+
+
+def test_whoever_comes_before_the_agent_does_is_served_once_it_is_there(case):
+    public, agent, app = listening(case, "0.0.0.0"), ports.free_port(), apps.App(case, apps.echo)
+    upstream = listening(case)
+    boot(case, Manager(case), agent, {"public.socket": public, "db.socket": upstream})
+    client = apps.Client(case, upstream.getsockname())
+    caller = socket.create_connection(("127.0.0.1", public.getsockname()[1]), timeout=10 * slowness())
+    dev = Dev(case, address=f"127.0.0.1:{agent}")
+    instance = listening(case)
+    dev.put("/v1/agent/service/register", {"Name": "db", "Port": instance.getsockname()[1], "Connect": {"Native": True}})
+    dev.put("/v1/agent/service/register", {
+        "Name": "payment", "Port": app.port,
+        "Connect": {"SidecarService": {"Port": public.getsockname()[1], "Proxy": {
+            "LocalServiceAddress": "127.0.0.1", "LocalServicePort": app.port,
+            "Upstreams": [{"DestinationName": "db", "LocalBindPort": upstream.getsockname()[1]}]}}}})
+    leaf = dev.get("/v1/agent/connect/ca/leaf/web")
+    roots = dev.get("/v1/agent/connect/ca/roots")["Roots"][0]["RootCert"]
+    peer = tlspeer.Peer(caller, tlspeer.context(False, certs.Identity(leaf["CertPEM"], leaf["PrivateKeyPEM"]), roots), False)
+    peer.handshake()
+    check.equal(peer.send(b"ping").receive(4), b"ping", "echo to the caller that came first")
+    instance.settimeout(10 * slowness())
+    check.true(instance.accept()[0], "the connection of the client that came first arrives at the instance")
+    client.close()
+
+
+def test_after_start_wait_whoever_comes_is_reset_and_counted(case):
+    public, agent = listening(case), ports.free_port()
+    mooring = boot(case, Manager(case), agent, {"public.socket": public}, "-start-wait", "1s")
+    with socket.create_connection(public.getsockname(), timeout=5) as early:
+        check.equal(reset_within(early, 10), "reset", "what becomes of a caller while nobody can be let in")
+    mooring.process.wait_log(r"connection refused: reason=not_ready socket=.*public.socket")
+    check.true("mooring_turned_away_total 1" in mooring.admin("/metrics")[1], "it is counted")

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -208,6 +209,41 @@ TEST_CASE("inherited: what is passed to another process, or is no number, is nam
     REQUIRE(inherited.complaints().size() == 1);
     CHECK(inherited.complaints().front().find(each.says) != std::string::npos);
   }
+}
+
+TEST_CASE("inherited: who waits at a socket that nobody takes is turned away when it is time") {
+  Loop loop;
+  Inherited inherited;
+  UniqueFd one = Bound("127.0.0.1"), predecessors = Bound("127.0.0.1");
+  const SocketAddress at = SocketAddress::LocalOf(one.get()),
+                      theirs = SocketAddress::LocalOf(predecessors.get());
+  inherited.Add(std::move(predecessors));
+  // As one of a manager's that was used here and is not wanted any more.
+  inherited.Add(std::move(one), "unit");
+  inherited.LetGo(Loopback(at.port()), *Taken(inherited, Loopback(at.port())));
+  const ConnectStart early = StartConnect(at), other = StartConnect(theirs);
+  std::vector<std::string> reset;
+  inherited.TurnAway(
+      loop, [&](const SocketAddress&, const std::string& socket) { reset.push_back(socket); });
+  test::RunUntil(loop, [&] { return !reset.empty(); });
+  CHECK(reset == std::vector{at.Text() + " (unit)"});
+  char byte = 0;
+  CHECK(recv(early.fd.get(), &byte, 1, 0) < 0);
+  CHECK(errno == ECONNRESET);
+  // Its new owner alone has it.
+  auto taken = Taken(inherited, Loopback(at.port()));
+  REQUIRE(taken);
+  const ConnectStart late = StartConnect(at);
+  bool over = false;
+  Timer timer(loop, [&] { over = true; });
+  timer.Start(milliseconds(50));
+  test::RunUntil(loop, [&] { return over; });
+  CHECK(reset.size() == 1);
+  const UniqueFd accepted(accept(taken->fd.get(), nullptr, nullptr));
+  CHECK(accepted);
+  // Where a predecessor accepts nobody is taken from it.
+  CHECK(recv(other.fd.get(), &byte, 1, 0) < 0);
+  CHECK(errno == EAGAIN);
 }
 
 // Store is a manager that keeps what it is told.

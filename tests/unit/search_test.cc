@@ -54,6 +54,7 @@ class World final : public test::FakeHost, public Search::Owner {
     auto snapshot = std::make_shared<Snapshot>();
     snapshot->identity = identity;
     snapshot->roots_stale = roots_stale;
+    snapshot->early_until = early_until;
     snapshot->upstreams["db"] = rules;
     FakeHost::Know(std::move(snapshot));
     if (upstream_) {
@@ -86,6 +87,7 @@ class World final : public test::FakeHost, public Search::Owner {
   std::size_t attempts = 10;
   std::shared_ptr<RetryBudget> retries;
   bool roots_stale = false;
+  net::MonotonicTime early_until{};
   Histories histories;
   std::unique_ptr<net::Stream> found;
   std::optional<CloseReason> failed;
@@ -242,6 +244,40 @@ TEST_CASE("search: endpoints that come in the middle of the wait have what is le
   CHECK(world.failed == CloseReason::kHandshakeTimeout);
   REQUIRE(world.said_at.size() == 1);
   CHECK(World::About(world.said_at[0], 30'000ms));
+}
+
+TEST_CASE(
+    "search: just after the start it waits longer, and attempts have all of their time then") {
+  test::Sidecars sidecars;
+  const Silent silent;
+  test::Clock clock;
+  World world;
+  world.early_until = world.loop().now() + 30'000ms;
+  world.Know(nullptr, {});
+  Search search(world, world, "db");
+  search.Begin();
+  clock.Skip(world.loop(), 20'000ms);
+  CHECK(!world.failed);
+  world.Know(sidecars.IdentityOf(sidecars.web_leaf), {silent.address()});
+  search.OnSnapshot();
+  world.Await(clock);
+  CHECK(world.failed == CloseReason::kHandshakeTimeout);
+  CHECK(World::About(world.said_at.back(), 25'000ms));
+
+  World never;
+  never.early_until = never.loop().now() + 30'000ms;
+  never.Know(nullptr, {});
+  Search in_vain(never, never, "db");
+  in_vain.Begin();
+  never.Await(clock);
+  CHECK(never.failed == CloseReason::kNotReady);
+  CHECK(World::About(never.said_at.back(), 30'000ms));
+  // Later connections wait for connect_timeout, as ever.
+  never.failed.reset();
+  Search later(never, never, "db");
+  later.Begin();
+  never.Await(clock);
+  CHECK(World::About(never.said_at.back(), 35'000ms));
 }
 
 TEST_CASE("search: one silent endpoint has all of the time, and the reason says how far it came") {
