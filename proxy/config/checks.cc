@@ -35,7 +35,8 @@ std::string NameOf(const Names<T, N>& names, const T& value) {
   return {};
 }
 
-constexpr Names<OnRevoke, 2> kOnRevoke = {{"close", OnRevoke::kClose}, {"keep", OnRevoke::kKeep}};
+constexpr Names<OnRevoke, 3> kOnRevoke = {
+    {"close", OnRevoke::kClose}, {"quiet", OnRevoke::kQuiet}, {"keep", OnRevoke::kKeep}};
 constexpr Names<NoEndpoint, 2> kNoEndpoint = {{"refuse", NoEndpoint::kRefuse},
                                               {"reset", NoEndpoint::kReset}};
 constexpr Names<OnDeparture, 2> kOnDeparture = {{"close", OnDeparture::kClose},
@@ -120,6 +121,12 @@ Result<std::string> ParseAdvertise(std::string_view text) {
     return Invalid("\"" + *host + "\" is every interface and no address that others can dial");
   }
   return host;
+}
+
+Status CheckOnRevoke(const ServiceSettings& service, std::string_view grace) {
+  if (service.on_revoke != OnRevoke::kQuiet || service.revoke_grace.count() > 0) return Ok();
+  return Invalid("quiet needs " + std::string(grace) +
+                 ", the longest that a session which is never silent may go on");
 }
 
 Result<OnRevoke> ParseOnRevoke(std::string_view text) { return ValueOf(kOnRevoke, text); }

@@ -26,8 +26,11 @@ Status CheckDialled(const net::Address& address);
 // (the listener's is used), no wildcard.
 Result<std::string> ParseAdvertise(std::string_view text);
 
-// ParseOnRevoke and ParseOnDeparture read close or keep, ParseNoEndpoint refuse or reset,
-// ParseOnOff on or off; the others write them.
+// CheckOnRevoke refuses quiet without a grace; `grace` is how one is written.
+Status CheckOnRevoke(const ServiceSettings& service, std::string_view grace);
+
+// ParseOnRevoke reads close, quiet or keep, ParseOnDeparture close or keep, ParseNoEndpoint refuse
+// or reset, ParseOnOff on or off; the others write them.
 Result<OnRevoke> ParseOnRevoke(std::string_view text);
 std::string OnRevokeText(const OnRevoke& policy);
 Result<OnDeparture> ParseOnDeparture(std::string_view text);

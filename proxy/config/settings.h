@@ -102,8 +102,8 @@ struct StaticIntentions {
 };
 
 // OnRevoke says what a change of intentions, default or roots does to live connections that it
-// forbids.
-enum class OnRevoke { kClose, kKeep };
+// forbids. kQuiet: those of intentions and default end between two exchanges.
+enum class OnRevoke { kClose, kKeep, kQuiet };
 
 // ServiceSettings is all that one represented service is told; what is left out comes from the
 // agent.

@@ -793,13 +793,15 @@ constexpr Setting kTable[] = {
      .flag = "on-revoke",
      .of = Of::kEachService,
      .applies = Applies::kLive,
-     .says = "Live connections that intentions, default or roots come to forbid: close or keep."},
+     .says = "Live connections that intentions, default or roots come to forbid: close, quiet or "
+             "keep. quiet: those of intentions and default end between two exchanges, as in a "
+             "drain, or when {revoke-grace} is over, which it needs; those of roots at once."},
     {.key = "revoke_grace",
      .value = kind::Duration{&ServiceSettings::revoke_grace, Zero::kAllowed},
      .flag = "revoke-grace",
      .of = Of::kEachService,
      .applies = Applies::kLive,
-     .says = "With {on-revoke} close: how long they may go on."},
+     .says = "With {on-revoke} close or quiet: how long they may go on."},
     {.key = "on_departure",
      .value = kOnDeparture,
      .flag = "on-departure",

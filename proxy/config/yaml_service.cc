@@ -47,6 +47,8 @@ class ServiceReader final {
     }
     ReadKeys(mapping_, In::kFile, reading_, target_,
              [](const Setting& setting) { return setting.of == Of::kEachService; });
+    if (const Status revoke = CheckOnRevoke(service_, "revoke_grace: 30s"); !revoke)
+      mapping_.Report("on_revoke", revoke.error().message);
     if (!from_agent.empty()) {
       RefuseHeld(mapping_, In::kFile, from_agent);
       ReadPublicListener(from_agent);

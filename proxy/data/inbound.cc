@@ -190,13 +190,20 @@ void Inbound::OnSnapshot(Judge& judge, net::MonotonicTime changed) {
   }
 }
 
-void Inbound::OnObjection(const Objection& objection) {
-  host_.StrangerLog(objection.reason, objection.level, "inbound cut", record_.identity,
+void Inbound::OnObjection(const Objection& objection, Manner manner) {
+  host_.StrangerLog(objection.reason, objection.level,
+                    manner == Manner::kCut ? log::Literal("inbound cut")
+                                           : log::Literal("inbound ended between exchanges"),
+                    record_.identity,
                     {{"reason", CloseReasonName(objection.reason)},
                      {"source", record_.identity},
                      {"detail", objection.detail},
                      {"peer", record_.peer.Text()}});
   NoteObjection(objection);
+  if (manner == Manner::kBetweenExchanges) {
+    live_->End(objection.reason);
+    return;
+  }
   caller_.SendAlert(objection.alert);
   Cut(objection.reason);
 }

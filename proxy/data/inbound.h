@@ -65,7 +65,7 @@ class Inbound final : public Connection, public net::StreamObserver, public Live
   void LetOut(CloseReason reason);
   // Of the live part: an objection ends it with an alert to the caller.
   bool IsSettled() noexcept override { return BeforeEvent(); }
-  void OnObjection(const Objection& objection) override;
+  void OnObjection(const Objection& objection, Manner manner) override;
   void OnLiveOver(CloseReason reason) noexcept override;
   // NoteObjection keeps what came to stand against a caller that had been let in.
   void NoteObjection(const Objection& objection);

@@ -97,7 +97,9 @@ Grace::Then Grace::Note(const LivePolicy& policy, std::optional<Objection> verdi
   if (verdict && !objection_) ends_ = changed + policy.revoke_grace;
   objection_ = std::move(verdict);
   if (!objection_) return Then::kGoesOn;
-  return policy.revoke_grace.count() == 0 || changed >= ends_ ? Then::kEnds : Then::kWaits;
+  if (policy.revoke_grace.count() == 0 || changed >= ends_) return Then::kEnds;
+  if (!policy.revoke_quietly) return Then::kWaits;
+  return objection_->reason == CloseReason::kRootRemoved ? Then::kEnds : Then::kQuiets;
 }
 
 net::milliseconds Grace::Left(net::MonotonicTime now) const {

@@ -71,10 +71,11 @@ class Grace final {
   enum class Then {
     kGoesOn,  // nothing stands against it
     kWaits,   // until Left is over
+    kQuiets,  // until it is between two exchanges, or Left is over
     kEnds,    // now, for objection()
   };
   // Note takes the newest verdict, of what changed at `changed`. A second one does not begin the
-  // grace anew.
+  // grace anew. Where that is to end quietly, one against its chain ends it at once.
   Then Note(const LivePolicy& policy, std::optional<Objection> verdict, net::MonotonicTime changed);
   // Left is what is left of the grace.
   net::milliseconds Left(net::MonotonicTime now) const;

@@ -18,6 +18,10 @@
 
 namespace mooring::data {
 
+// Manner is how a connection that may not go on ends: at once, or because it is between two
+// exchanges, where its owner loses nothing.
+enum class Manner { kCut, kBetweenExchanges };
+
 class Live final {
  public:
   // Owner is the connection.
@@ -26,8 +30,9 @@ class Live final {
     // IsSettled has the newest snapshot looked at, if that has not been done yet. False: the
     // connection is over by that.
     virtual bool IsSettled() noexcept = 0;
-    // OnObjection: the connection may not go on. It says so, and calls Cut.
-    virtual void OnObjection(const Objection& objection) = 0;
+    // OnObjection: the connection may not go on. It says so, and calls Cut; or, between two
+    // exchanges, End.
+    virtual void OnObjection(const Objection& objection, Manner manner) = 0;
     // OnLiveOver comes once, as the last thing that Live does. It takes no memory, and may not
     // destroy the Live at once.
     virtual void OnLiveOver(CloseReason reason) noexcept = 0;
@@ -66,10 +71,11 @@ class Live final {
   // EndIfQuiet and Cut are as Connection has them.
   bool EndIfQuiet(net::milliseconds quiet, CloseReason reason = CloseReason::kDrained);
   void Cut(CloseReason reason) noexcept { relay_.Cut(reason); }
+  void End(CloseReason reason) { relay_.End(reason); }
 
  private:
   void Judged(std::optional<Objection> objection, net::MonotonicTime changed);
-  void OnGraceOver();
+  void LookAtGrace();
   void OnOver(CloseReason reason) noexcept;
   void Note() noexcept;  // in the record
 
@@ -80,7 +86,8 @@ class Live final {
   net::Stream& server_;
   const net::MonotonicTime since_;
   Grace grace_;
-  std::optional<net::Timer> grace_ends_;  // made for an objection: nearly no connection has one
+  std::optional<net::Timer> grace_look_;  // made for an objection: nearly no connection has one
+  bool quiets_ = false;                   // it ends between exchanges, before its grace does
   Exchanges exchanges_;
   Relay relay_;
 };

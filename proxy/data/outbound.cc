@@ -75,12 +75,19 @@ void Outbound::FollowDeparture(net::MonotonicTime changed) {
   farewell_->Look();
 }
 
-void Outbound::OnObjection(const Objection& objection) {
-  host_.StrangerLog(objection.reason, objection.level, "outbound cut", upstream_,
+void Outbound::OnObjection(const Objection& objection, Manner manner) {
+  host_.StrangerLog(objection.reason, objection.level,
+                    manner == Manner::kCut ? log::Literal("outbound cut")
+                                           : log::Literal("outbound ended between exchanges"),
+                    upstream_,
                     {{"upstream", upstream_},
                      {"reason", CloseReasonName(objection.reason)},
                      {"detail", objection.detail}});
   record_.detail = objection.detail;
+  if (manner == Manner::kBetweenExchanges) {
+    live_->End(objection.reason);
+    return;
+  }
   peer_->SendAlert(objection.alert);
   Cut(objection.reason);
 }

@@ -73,7 +73,7 @@ class Outbound final : public Connection,
 
   // Of the live part: an objection ends it with an alert to the instance.
   bool IsSettled() noexcept override { return BeforeEvent(); }
-  void OnObjection(const Objection& objection) override;
+  void OnObjection(const Objection& objection, Manner manner) override;
   void OnLiveOver(CloseReason reason) noexcept override;
   void SayAlert() noexcept;
 

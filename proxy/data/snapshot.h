@@ -91,7 +91,10 @@ struct UpstreamRules {
 struct LivePolicy {
   bool cut_revoked = true;       // those that intentions, default or roots come to forbid
   milliseconds revoke_grace{0};  // from the change to the cut
-  milliseconds max_age{0};       // 0: none
+  // Those that intentions or default come to forbid end between two exchanges, or when that grace
+  // is over; those that roots do, at once.
+  bool revoke_quietly = false;
+  milliseconds max_age{0};  // 0: none
   // one that is silent so long between two exchanges is idle; 0: none is
   milliseconds quiet{200};
 };

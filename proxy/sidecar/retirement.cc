@@ -72,7 +72,8 @@ void Retirement::Terminate() {
             {{"connections", Active()}, {"limit_ms", limits_.drain.count()}});
   for (data::ServiceHost* host : hosts_) {
     ++unmarked_;
-    host->PostDrain(limits_.quiet, [this, &loop = loop_] { loop.Post([this] { --unmarked_; }); });
+    host->PostDrain(limits_.quiet, std::nullopt,
+                    [this, &loop = loop_] { loop.Post([this] { --unmarked_; }); });
   }
   drain_.Start(limits_.drain);
 }

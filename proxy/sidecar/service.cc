@@ -201,7 +201,8 @@ void Service::Publish() {
   auto next = std::make_shared<data::Snapshot>();
   next->service = config_->service;
   next->early_until = shared_.started_at + process_.start_wait;
-  next->live.cut_revoked = settings_.on_revoke == config::OnRevoke::kClose;
+  next->live.cut_revoked = settings_.on_revoke != config::OnRevoke::kKeep;
+  next->live.revoke_quietly = settings_.on_revoke == config::OnRevoke::kQuiet;
   next->live.revoke_grace = settings_.revoke_grace;
   next->live.max_age = settings_.max_connection_age;
   next->live.quiet = process_.drain_quiet;

@@ -187,6 +187,38 @@ def test_row_54_a_deny_taken_back_within_the_grace_time_cuts_nobody(case):
     check.stays(held.works, "the live call", 1.6)
 
 
+def test_row_54_on_revoke_quiet_ends_idle_calls_and_awaits_an_answer_that_is_owed(case):
+    only_mooring("no such setting there")
+    consul = Consul(case)
+    subject = Subject.real(case, consul, flags=["-on-revoke", "quiet", "-revoke-grace", "20s"])
+    idle = [Connection(subject) for _ in range(3)]
+    asked, told = threading.Event(), threading.Event()
+
+    def answers_when_told(app, seen):
+        seen.connection.sendall(seen.connection.recv(5))
+        seen.connection.recv(8)
+        asked.set()
+        told.wait(60)
+        seen.connection.sendall(b"answer")
+        app.read_to_end(seen)
+
+    subject.app.behaviour = answers_when_told
+    busy = Connection(subject)
+    busy.peer.send(b"question")
+    check.true(asked.wait(10), "the question is at the application")
+    started = now()
+    consul.intention("web", SERVICE, "deny")
+    for one in idle:
+        one.cut_by(started + 4 * slowness(), ("notify",))
+    refused_without_a_dial(subject, "a new call is refused at once")
+    told.set()
+    check.equal(busy.peer.receive(6), b"answer", "the answer that is owed")
+    busy.cut_by(now() + 3 * slowness(), ("notify",))
+    for one in (*idle, busy):
+        one.peer.close()
+    check.within(lambda: subject.closed("inbound", "revoked") == 4, "all four are closed as revoked", 3 * slowness())
+
+
 DEFAULT_DENIES = r"default for callers that no intention covers.*default=\"?deny"
 
 

@@ -196,6 +196,23 @@ TEST_CASE("grace: it runs from the first objection to the cut, and ends with the
     CHECK(grace.Note(policy, objection, kStart + milliseconds(5'000)) == Grace::Then::kWaits);
     CHECK(grace.Left(kStart + milliseconds(5'000)) == milliseconds(1'000));
   }
+  SUBCASE("quiet: an intention's change waits for a pause, a root that is gone for nothing") {
+    policy.revoke_quietly = true;
+    const Objection root{CloseReason::kRootRemoved, tls::Alert::kUnknownCa, "gone",
+                         log::Level::kInfo};
+    CHECK(grace.Note(policy, objection, kStart + milliseconds(100)) == Grace::Then::kQuiets);
+    CHECK(grace.Left(kStart + milliseconds(100)) == milliseconds(900));
+    CHECK(grace.Note(policy, root, kStart + milliseconds(200)) == Grace::Then::kEnds);
+    CHECK(grace.objection()->reason == CloseReason::kRootRemoved);
+    Grace another;
+    CHECK(another.Note(policy, root, kStart) == Grace::Then::kEnds);
+    CHECK(another.Note(policy, objection, kStart + milliseconds(1'000)) == Grace::Then::kEnds);
+  }
+  SUBCASE("quiet without a grace ends at once") {
+    policy.revoke_quietly = true;
+    policy.revoke_grace = milliseconds(0);
+    CHECK(grace.Note(policy, objection, kStart + milliseconds(1)) == Grace::Then::kEnds);
+  }
   SUBCASE("a grace that is taken back ends at once") {
     policy.revoke_grace = milliseconds(0);
     CHECK(grace.Note(policy, objection, kStart + milliseconds(1)) == Grace::Then::kEnds);

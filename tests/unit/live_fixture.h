@@ -30,8 +30,10 @@ class Served final : public data::Live::Owner {
     live->Start();
   }
   bool IsSettled() noexcept override { return settled; }
-  void OnObjection(const data::Objection& objection) override {
+  void OnObjection(const data::Objection& objection, data::Manner how) override {
     objected = objection.detail;
+    manner = how;
+    if (how == data::Manner::kBetweenExchanges) return live->End(objection.reason);
     live->Cut(objection.reason);
   }
   void OnLiveOver(data::CloseReason reason) noexcept override { ended = reason; }
@@ -56,6 +58,7 @@ class Served final : public data::Live::Owner {
   std::optional<data::Live> live;
   bool settled = true;
   std::string objected;
+  std::optional<data::Manner> manner;
   std::optional<data::CloseReason> ended;
 };
 

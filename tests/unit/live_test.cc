@@ -6,8 +6,10 @@
 
 #include <chrono>
 #include <optional>
+#include <set>
 
 #include "tests/unit/live_fixture.h"
+#include "tests/unit/test_clock.h"
 
 namespace {
 
@@ -118,6 +120,103 @@ TEST_CASE("live: an objection ends it at once, or when its grace is over") {
     test::RunUntil(served.host.loop(), [&] { return late; });
     CHECK(served.objected.empty());
   }
+}
+
+TEST_CASE(
+    "live: where it is to end quietly, that is between exchanges, or when its grace is over") {
+  using namespace std::chrono_literals;
+  test::Clock clock;
+  Served served(data::ListenerKind::kPublic);
+  data::LivePolicy policy = WithGrace(10'000);
+  policy.revoke_quietly = true;
+  policy.quiet = 200ms;
+  const auto objects = [](Moment) { return std::optional<Objection>(Denied()); };
+  const net::MonotonicTime began = served.host.loop().now();
+  const auto took = [&] { return served.host.loop().now() - began; };
+  const auto await = [&] {
+    clock.RunUntil(served.host.loop(), [&] { return served.manner.has_value(); });
+  };
+  // The client of a public listener is the mesh.
+  const auto asks = [&] { served.Say(served.mesh_end.get(), served.app_end.get(), "question"); };
+  const auto answers = [&] { served.Say(served.app_end.get(), served.mesh_end.get(), "answer"); };
+  SUBCASE("idle: within the second over which a drain spreads them") {
+    served.host.Know(policy);
+    served.live->OnSnapshot(objects, began);
+    await();
+    CHECK(served.manner == data::Manner::kBetweenExchanges);
+    CHECK(took() < 2s);
+  }
+  SUBCASE("an answer that is owed is awaited") {
+    asks();
+    served.host.Know(policy);
+    served.live->OnSnapshot(objects, began);
+    clock.Skip(served.host.loop(), 5s);
+    CHECK_FALSE(served.manner);
+    answers();
+    await();
+    CHECK(served.manner == data::Manner::kBetweenExchanges);
+    CHECK(took() >= 5s);
+    CHECK(took() < 7s);
+  }
+  SUBCASE("one that never comes is not, beyond the grace") {
+    asks();
+    served.host.Know(policy);
+    served.live->OnSnapshot(objects, began);
+    await();
+    CHECK(served.manner == data::Manner::kCut);
+    CHECK(served.ended == CloseReason::kRevoked);
+    CHECK(took() >= 10s);
+    CHECK(took() < 11s);
+  }
+  SUBCASE("where no silence is one, the grace is all that ends it, cleanly if it may") {
+    answers();
+    policy.quiet = 0ms;
+    served.host.Know(policy);
+    served.live->OnSnapshot(objects, began);
+    await();
+    CHECK(served.manner == data::Manner::kBetweenExchanges);
+    CHECK(took() >= 10s);
+  }
+  SUBCASE("allowed again, it goes on") {
+    served.host.Know(policy);
+    served.live->OnSnapshot(objects, began);
+    served.live->OnSnapshot([](Moment) { return std::optional<Objection>(); }, began);
+    clock.Skip(served.host.loop(), 20s);
+    test::Turn(served.host.loop());
+    CHECK_FALSE(served.manner);
+  }
+  SUBCASE("a root that is removed cuts at once, whatever waits") {
+    served.host.Know(policy);
+    served.live->OnSnapshot(objects, began);
+    served.live->OnSnapshot(
+        [](Moment) {
+          Objection gone = Denied();
+          gone.reason = CloseReason::kRootRemoved;
+          return std::optional<Objection>(gone);
+        },
+        began);
+    CHECK(served.manner == data::Manner::kCut);
+    CHECK(served.ended == CloseReason::kRootRemoved);
+  }
+}
+
+TEST_CASE("live: those that end quietly do so at moments of their own") {
+  test::Clock clock;
+  std::set<net::milliseconds::rep> moments;
+  for (std::uint64_t id = 1; id <= 8; ++id) {
+    Served served(data::ListenerKind::kPublic);
+    served.record.id = id;
+    data::LivePolicy policy = WithGrace(10'000);
+    policy.revoke_quietly = true;
+    served.host.Know(policy);
+    const net::MonotonicTime began = served.host.loop().now();
+    served.live->OnSnapshot([](Moment) { return std::optional<Objection>(Denied()); }, began);
+    clock.RunUntil(served.host.loop(), [&] { return served.manner.has_value(); });
+    const auto took =
+        std::chrono::duration_cast<net::milliseconds>(served.host.loop().now() - began);
+    moments.insert(took.count() / 100);
+  }
+  CHECK(moments.size() >= 4);
 }
 
 TEST_CASE("live: it ends at its largest age") {
