@@ -141,6 +141,12 @@ class Reader final {
         return BadValue(flag.name, flag.value, status.error().message);
       }
     }
+    if (const Status revoke = CheckOnRevoke(service_, "-revoke-grace 30s"); !revoke)
+      return Preparing("-on-revoke: " + revoke.error().message);
+    const StopAfter& app = settings_.stop_after;
+    if (int{app.pid.has_value()} + int{!app.pidfile.empty()} + int{app.port.has_value()} > 1)
+      return Preparing(
+          "of -stop-after-pidfile, -stop-after-pid and -stop-after-port one is enough");
     if (settings_.admin) settings_.admin_from = "-admin-addr";
     if (settings_.metrics) settings_.metrics_from = "-metrics-addr";
     if (line_.Find("state-dir") == nullptr) StateDirFromEnvironment(environment_, &settings_);

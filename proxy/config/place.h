@@ -23,7 +23,8 @@ template <typename T>
 using Place = std::variant<T Settings::*, std::optional<T> Settings::*, T ServiceSettings::*,
                            std::optional<T> ServiceSettings::*, T UpstreamSettings::*,
                            std::optional<T> UpstreamSettings::*, T AgentSettings::*,
-                           T tls::HttpsOptions::*, T FileIdentity::*, T AccessLogSettings::*>;
+                           T tls::HttpsOptions::*, T FileIdentity::*, T AccessLogSettings::*,
+                           T StopAfter::*, std::optional<T> StopAfter::*>;
 
 template <typename Owner>
 Owner& OwnerIn(const Target& target) {
@@ -37,6 +38,8 @@ Owner& OwnerIn(const Target& target) {
     return target.process.agent;
   } else if constexpr (std::is_same_v<Owner, AccessLogSettings>) {
     return target.process.access_log;
+  } else if constexpr (std::is_same_v<Owner, StopAfter>) {
+    return target.process.stop_after;
   } else if constexpr (std::is_same_v<Owner, tls::HttpsOptions>) {
     return target.process.agent.tls;
   } else {

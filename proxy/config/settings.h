@@ -172,6 +172,16 @@ struct ServiceSettings {
   bool NeedsAgent() const;
 };
 
+// StopAfter is the app that goes first after the signal to stop; one of the three, or none.
+struct StopAfter {
+  std::optional<unsigned> pid;
+  std::string pidfile;
+  std::optional<unsigned> port;  // of TCP, at any local address
+  milliseconds most{60'000};     // stop_max: then it is waited for no longer
+
+  bool on() const { return pid || !pidfile.empty() || port; }
+};
+
 // AccessLogSettings: one line a connection, at its end.
 struct AccessLogSettings {
   std::string to = "off";  // "off", "stdout", "journald", or a file's absolute path
@@ -223,6 +233,7 @@ struct Settings {
 
   AccessLogSettings access_log;
 
+  StopAfter stop_after;
   milliseconds start_wait{15'000};  // early connections, for what is not known yet
   milliseconds drain_delay{1'000};  // how long to accept at least once out of the catalog
   milliseconds drain_time{30'000};  // for the answers that are owed, from the signal to stop

@@ -22,6 +22,8 @@ constexpr unsigned kMostFailures = 1'000;
 constexpr unsigned kPercent = 100;
 constexpr unsigned kMostConnections = 10'000'000;
 constexpr unsigned kMostRate = 1'000'000;
+constexpr unsigned kMostPid = 4'194'304;  // PID_MAX_LIMIT of 64 bits
+constexpr unsigned kMostPort = 65'535;
 
 constexpr kind::Word<LogLevel> kLogLevel{&Settings::log_level, ParseLogLevel, LogLevelText,
                                          "level"};
@@ -1039,6 +1041,39 @@ constexpr Setting kTable[] = {
      .says = "Reload this file by itself, once it has changed and nobody has touched it for 2 s. "
              "false: on SIGHUP and by `mooring reload` alone, so that a change can be looked at "
              "before (`mooring diff`), and what is written in part is never taken up."},
+    {.key = "stop_after",
+     .says = "After the signal to stop, the app that has to go first: upstreams serve it until "
+             "then, so that its last words get out. Without it upstreams close in the drain."},
+    {.in = In::kStopAfter,
+     .key = "pidfile",
+     .value = kind::File{&StopAfter::pidfile},
+     .flag = "stop-after-pidfile",
+     .applies = Applies::kLive,
+     .sample = "/run/payment/payment.pid",
+     .says = "The file that holds its PID, read after the signal. One that is not there has been "
+             "taken away by an app that has ended."},
+    {.in = In::kStopAfter,
+     .key = "pid",
+     .value = kind::Number{&StopAfter::pid, 1, kMostPid},
+     .flag = "stop-after-pid",
+     .applies = Applies::kLive,
+     .shown = Shown::kAlternative,
+     .sample = "4711",
+     .says = "the PID itself."},
+    {.in = In::kStopAfter,
+     .key = "port",
+     .value = kind::Number{&StopAfter::port, 1, kMostPort},
+     .flag = "stop-after-port",
+     .applies = Applies::kLive,
+     .shown = Shown::kAlternative,
+     .sample = "8080",
+     .says = "a local TCP port, at which nobody listens any more when it has gone."},
+    {.key = "stop_max",
+     .value = kind::Duration{&StopAfter::most, Zero::kAllowed},
+     .flag = "stop-max",
+     .applies = Applies::kLive,
+     .says = "How long the app of stop_after is waited for, at most. A second signal ends it at "
+             "once."},
     {.key = "workers",
      .value = kind::Number{&Settings::workers, 1, kMostWorkers},
      .flag = "workers",

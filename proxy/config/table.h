@@ -27,7 +27,8 @@ enum class In {
   kAgent,
   kAdmin,
   kMetrics,
-  kAccessLog
+  kAccessLog,
+  kStopAfter
 };
 
 // Of says whose a setting is: the process's; one service's alone; or one service's with the file's

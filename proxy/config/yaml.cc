@@ -43,6 +43,7 @@ class SchemaReader final {
     }
     ReadProcess(file);
     ReadAccessLog(file);
+    ReadStopAfter(file);
     CheckYamlListeners(listeners_);
     ReadAgent(file);
   }
@@ -154,6 +155,17 @@ class SchemaReader final {
     ServiceSettings unused;
     if (!access_log->Has("to")) access_log->Report("to", "is required");
     ReadKeys(*access_log, In::kAccessLog, reading_, {settings_, unused}, All);
+  }
+
+  void ReadStopAfter(const YamlMapping& file) {
+    const auto app = file.Mapping("stop_after", KeysOf(In::kStopAfter));
+    if (!app) return;
+    ServiceSettings unused;
+    ReadKeys(*app, In::kStopAfter, reading_, {settings_, unused}, All);
+    const std::vector<std::string_view> keys = KeysOf(In::kStopAfter);
+    const auto given = std::count_if(keys.begin(), keys.end(),
+                                     [&app](std::string_view key) { return app->Has(key); });
+    if (given != 1) app->ReportWhole("takes one of pidfile, pid and port");
   }
 
   // ReadAgent comes last: the environment is looked at only if something is to come from the agent.

@@ -17,23 +17,24 @@ constexpr milliseconds kLook{25};
 Drain::Drain(net::Loop& loop, std::list<std::unique_ptr<Connection>>& connections, Count& awaited)
     : loop_(loop), connections_(connections), awaited_(awaited), look_(loop, [this] { Look(); }) {}
 
-void Drain::Begin(milliseconds quiet) {
+void Drain::Begin(milliseconds quiet, std::optional<ListenerKind> only) {
   quiet_ = quiet;
-  AwaitOpen(kSpread);
+  AwaitOpen(kSpread, only);
 }
 
 void Drain::Retire(milliseconds quiet, milliseconds spread) {
   quiet_ = quiet;
   retires_ = true;
-  AwaitOpen(spread);
+  AwaitOpen(spread, std::nullopt);
 }
 
-void Drain::AwaitOpen(milliseconds spread) {
+void Drain::AwaitOpen(milliseconds spread, std::optional<ListenerKind> only) {
   std::minstd_rand random(std::random_device{}());
   std::uniform_int_distribution<milliseconds::rep> moment(
       0, std::max<milliseconds::rep>(spread.count(), 1) - 1);
   const net::MonotonicTime now = loop_.now();
   for (auto& connection : connections_) {
+    if (only && connection->kind() != *only) continue;
     if (retires_ || connection->IsAwaited()) Await(*connection, now + milliseconds(moment(random)));
   }
   Look();

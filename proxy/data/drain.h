@@ -9,6 +9,7 @@
 
 #include <list>
 #include <memory>
+#include <optional>
 
 #include "proxy/data/connection.h"
 #include "proxy/data/stats.h"
@@ -22,8 +23,8 @@ class Drain final {
   Drain(net::Loop& loop, std::list<std::unique_ptr<Connection>>& connections, Count& awaited);
 
   // Begin awaits the connections that are open now. They end once they have been silent for `quiet`
-  // between exchanges; 0: never by our doing.
-  void Begin(net::milliseconds quiet);
+  // between exchanges; 0: never by our doing. `only`: those of one kind, the others go on.
+  void Begin(net::milliseconds quiet, std::optional<ListenerKind> only = std::nullopt);
   // Retire awaits all that are open, because there will be no others: also a caller who has not
   // proven itself yet, whose handshake is not hurried. They end, silent for `quiet`, at random
   // moments of `spread`.
@@ -38,7 +39,7 @@ class Drain final {
  private:
   void Await(Connection& connection, net::MonotonicTime ends_from);
   void Release(Connection& connection);
-  void AwaitOpen(net::milliseconds spread);
+  void AwaitOpen(net::milliseconds spread, std::optional<ListenerKind> only);
   void Look();
 
   net::Loop& loop_;

@@ -156,9 +156,10 @@ void ServiceHost::PostCloseListener(std::string name, Queued queued, std::functi
   });
 }
 
-void ServiceHost::PostDrain(milliseconds quiet, std::function<void()> done) {
-  loop_.Post([this, quiet, done = std::move(done)] {
-    drain_.Begin(quiet);
+void ServiceHost::PostDrain(milliseconds quiet, std::optional<ListenerKind> only,
+                            std::function<void()> done) {
+  loop_.Post([this, quiet, only, done = std::move(done)] {
+    drain_.Begin(quiet, only);
     done();
   });
 }

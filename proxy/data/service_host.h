@@ -86,7 +86,7 @@ class ServiceHost final : public Host, public Upstream::Observer {
 
   // The end of connections (drain.h says how). `done` runs on the worker's thread once awaited()
   // counts them.
-  void PostDrain(milliseconds quiet, std::function<void()> done);
+  void PostDrain(milliseconds quiet, std::optional<ListenerKind> only, std::function<void()> done);
   // PostRetire is for a host whose listeners are another process's now: all connections are
   // awaited, and each ends between exchanges at a moment of `spread`.
   void PostRetire(milliseconds quiet, milliseconds spread, std::function<void()> done);

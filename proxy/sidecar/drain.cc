@@ -28,6 +28,7 @@ Drain::Drain(net::Loop& loop, log::Log& log, const std::vector<data::ServiceHost
       on_over_(std::move(on_over)),
       began_at_(loop.now()),
       accept_until_(loop.now()),
+      upstreams_stay_(limits.upstreams_stay),
       step_(loop, [this] { Step(); }),
       quiet_(loop, [this] { ClosePublic(); }),
       limit_(loop, [this] { OnLimit(); }),
@@ -35,8 +36,9 @@ Drain::Drain(net::Loop& loop, log::Log& log, const std::vector<data::ServiceHost
 
 void Drain::Begin() {
   log_.Info("sidecar", "draining", {{"connections", Active()}, {"limit_ms", limits_.time.count()}});
-  Mark([quiet = limits_.quiet](data::ServiceHost& host, std::function<void()> done) {
-    host.PostDrain(quiet, std::move(done));
+  const auto only = upstreams_stay_ ? std::optional(ListenerKind::kPublic) : std::nullopt;
+  Mark([quiet = limits_.quiet, only](data::ServiceHost& host, std::function<void()> done) {
+    host.PostDrain(quiet, only, std::move(done));
   });
   limit_.Start(limits_.time);
   if (departure_) {
@@ -100,8 +102,18 @@ void Drain::ClosePublic() {
   });
 }
 
+void Drain::LetUpstreamsGo() {
+  if (std::exchange(upstreams_stay_, false) && unseen_) CloseUpstreams();
+}
+
 void Drain::CloseUpstreams() {
   if (phase_ != Phase::kUnseen) return;
+  unseen_ = true;
+  if (upstreams_stay_) return;
+  if (limits_.upstreams_stay) {  // their time begins only now
+    limit_passed_ = false;
+    limit_.Start(limits_.time);
+  }
   listeners_.CloseKind(ListenerKind::kUpstream, Kept::kStay, [this] {
     if (phase_ != Phase::kUnseen) return;
     phase_ = Phase::kUpstreamClosing;

@@ -10,7 +10,9 @@
 //   3. Out of the catalog, the upstream listeners go on until nobody is sent to the closed port any
 //   more.
 //   4. The upstream listeners close, what has come since ends, and we deregister.
-// `time` after the beginning what still lives is cut. Control loop only.
+// Where the app has to go first (upstreams_stay), the upstreams' connections are left alone until
+// it has, and have `time` of their own from then on. `time` after the beginning what still lives is
+// cut. Control loop only.
 #pragma once
 
 #include <functional>
@@ -28,9 +30,10 @@ namespace mooring::sidecar {
 class Drain final {
  public:
   struct Limits {
-    net::milliseconds delay{0};  // how long to accept at least once we are out of the catalog
-    net::milliseconds time{0};   // for the answers that are owed, from the beginning
-    net::milliseconds quiet{0};  // silence that makes a connection idle; 0: no silence does
+    net::milliseconds delay{0};   // how long to accept at least once we are out of the catalog
+    net::milliseconds time{0};    // for the answers that are owed, from the beginning
+    net::milliseconds quiet{0};   // silence that makes a connection idle; 0: no silence does
+    bool upstreams_stay = false;  // until LetUpstreamsGo they go on as if there were no drain
   };
 
   // `departure` is null if no agent has us in its catalog. `on_over` is called last, once; when
@@ -42,6 +45,8 @@ class Drain final {
   Drain& operator=(const Drain&) = delete;
 
   void Begin();
+  // LetUpstreamsGo is for a drain whose upstreams serve an app that has to go first: it has.
+  void LetUpstreamsGo();
   // Hurry cuts everything and ends as soon as the agent has heard of it, or a second and a half has
   // passed.
   void Hurry();
@@ -85,6 +90,8 @@ class Drain final {
   net::MonotonicTime accept_until_;
   std::size_t unmarked_ = 0;  // workers that have still to answer
   bool limit_passed_ = false;
+  bool upstreams_stay_;
+  bool unseen_ = false;  // nobody is sent to the public port any more
   net::Timer step_;
   net::Timer quiet_;
   net::Timer limit_;

@@ -169,7 +169,9 @@ class Service final {
   bool Retire();
 
   // The end, in order. Quit takes up nothing any more: the process ends at once.
-  void BeginDrain();
+  // `app_first`: its upstreams go on until LetUpstreamsGo.
+  void BeginDrain(bool app_first = false);
+  void LetUpstreamsGo();
   void HurryDrain();
   // DrainBegun: its steps follow each other. Not where there was no memory to begin it.
   bool DrainBegun() const { return drain_ || (draining_ && !begun_); }

@@ -6,7 +6,7 @@
 
 namespace mooring::sidecar {
 
-void Service::BeginDrain() {
+void Service::BeginDrain(bool app_first) {
   draining_ = true;
   if (find_proxy_) find_proxy_->Stop();
   if (!begun_) {
@@ -21,10 +21,15 @@ void Service::BeginDrain() {
                                                      registration_.get(),
                                                      registration_ ? nullptr : maintenance_.get());
   }
-  drain_.emplace(loop_, log_, hosts_, *listeners_, std::move(departure),
-                 Drain::Limits{process_.drain_delay, process_.drain_time, process_.drain_quiet},
-                 [this] { SayDrained(); });
+  drain_.emplace(
+      loop_, log_, hosts_, *listeners_, std::move(departure),
+      Drain::Limits{process_.drain_delay, process_.drain_time, process_.drain_quiet, app_first},
+      [this] { SayDrained(); });
   drain_->Begin();
+}
+
+void Service::LetUpstreamsGo() {
+  if (drain_) drain_->LetUpstreamsGo();
 }
 
 void Service::SayDrained() {

@@ -134,7 +134,9 @@ void Sidecar::TellManager() {
     };
     add(services_);
     add(leaving_);
-    supervision_.Tell(false, "draining: " + std::to_string(awaited) + " connections are open");
+    const std::string app = app_end_ ? app_end_->awaited() : std::string();
+    supervision_.Tell(false, "draining: " + (app.empty() ? app : "waiting for " + app + "; ") +
+                                 std::to_string(awaited) + " connections are open");
     return;
   }
   const std::vector<std::string> less = missing.empty() ? Degraded() : missing;
@@ -187,7 +189,8 @@ void Sidecar::OnEscaped() noexcept {
   for (const auto& service : services_) service->PublishLater();
   // A drain that has lost one of its steps still ends.
   if (draining_ && role_ != Role::kRetired && !end_anyway_.running())
-    end_anyway_.Start(settings_.drain_time + settings_.drain_quiet + kEndAnyway);
+    end_anyway_.Start(settings_.drain_time + settings_.drain_quiet + kEndAnyway +
+                      (settings_.stop_after.on() ? settings_.stop_after.most : milliseconds(0)));
   const char* what = "an exception of no known kind";
   try {
     throw;

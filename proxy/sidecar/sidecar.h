@@ -31,6 +31,7 @@
 #include "proxy/observe/access_log.h"
 #include "proxy/observe/exposition.h"
 #include "proxy/observe/recorder.h"
+#include "proxy/sidecar/app_end.h"
 #include "proxy/sidecar/generations.h"
 #include "proxy/sidecar/handover_port.h"
 #include "proxy/sidecar/reload_outcome.h"
@@ -167,6 +168,7 @@ class Sidecar final : public net::Keeper,
 
   // The end, in order.
   void OnTerminate();
+  void BeginDrain();
   // End is the part of both that is done once, and before the loop stops. False: it has been.
   bool End(int code);
   void Exit(int code);
@@ -274,6 +276,7 @@ class Sidecar final : public net::Keeper,
   net::LagMeter lag_{loop_};
   Supervision supervision_;
   net::Timer end_anyway_;
+  std::optional<AppEnd> app_end_;       // in a drain that waits for it
   net::MonotonicTime terminated_at_{};  // the last signal to stop
   bool hurrying_ = false;               // there has been another one
   std::vector<std::unique_ptr<net::Signals>> signals_;

@@ -44,12 +44,24 @@ void Sidecar::OnTerminate() {
     for (const auto& service : leaving_) service->HurryDrain();
     return;
   }
+  BeginDrain();
+}
+
+void Sidecar::BeginDrain() {
+  // A retired process ends with its connections, and whoever succeeds it is asked.
+  if (draining_ || exiting_ || role_ == Role::kSuccessor || role_ == Role::kRetired) return;
   draining_ = true;
   supervision_.Ends();
   terminated_at_ = loop_.now();
   if (port_) port_->LetGo();
   generations_.Tell("drain");
-  for (const auto& service : services_) loop_.Attend(this, [&service] { service->BeginDrain(); });
+  const bool app_first = settings_.stop_after.on();
+  for (const auto& service : services_) loop_.Attend(this, [&] { service->BeginDrain(app_first); });
+  if (!app_first) return;
+  app_end_.emplace(loop_, log_, settings_.stop_after);
+  app_end_->Begin([this] {
+    for (const auto& service : services_) loop_.Attend(this, [&] { service->LetUpstreamsGo(); });
+  });
 }
 
 void Sidecar::OnDrained(Service& service) {

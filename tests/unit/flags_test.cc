@@ -535,6 +535,17 @@ TEST_CASE("nearest: a slip of the finger finds its word, a stranger none") {
   CHECK(Nearest(std::string(1000, 'x'), words).empty());
 }
 
+TEST_CASE("flags: -on-revoke quiet needs a grace, and one app goes first") {
+  CHECK(Contains(Bad({"-sidecar-for", "a", "-on-revoke", "quiet"}),
+                 "-on-revoke: quiet needs -revoke-grace"));
+  CHECK(Good({"-sidecar-for", "a", "-on-revoke", "quiet", "-revoke-grace", "1s"})
+            .services[0]
+            .on_revoke == OnRevoke::kQuiet);
+  CHECK(Good({"-sidecar-for", "a", "-stop-after-port", "80"}).stop_after.on());
+  CHECK(Contains(Bad({"-sidecar-for", "a", "-stop-after-port", "80", "-stop-after-pid", "1"}),
+                 "one is enough"));
+}
+
 TEST_CASE("flags: a call of the app that would arrive at our own listener is an error") {
   struct Row {
     const char* listen;

@@ -339,6 +339,30 @@ TEST_CASE("yaml: an upstream that cannot work is refused") {
                       "belongs to an address of unix"));
 }
 
+TEST_CASE("yaml: on_revoke: quiet needs a grace, wherever either is written") {
+  const std::string service = "service: a\nupstreams: [{service: b, listen: '127.0.0.1:1'}]\n";
+  const auto problems = Problems(service + "on_revoke: quiet\n");
+  REQUIRE(problems.size() == 1);
+  CHECK(problems[0].find(":3:") != std::string::npos);
+  CHECK(problems[0].find("on_revoke: quiet needs revoke_grace: 30s") != std::string::npos);
+  CHECK(Problems(service + "on_revoke: quiet\nrevoke_grace: 30s\n").empty());
+  CHECK(Problems(service + "on_revoke: quiet\nrevoke_grace: 0s\n").size() == 1);
+  CHECK(Problems("services: [{sidecar_for: a}, {sidecar_for: b, revoke_grace: 1s}]\n"
+                 "on_revoke: quiet\n")
+            .size() == 1);
+}
+
+TEST_CASE("yaml: of the app that goes first one thing is said") {
+  const std::string service = "sidecar_for: a\n";
+  CHECK(Problems(service + "stop_after: {port: 8080}\nstop_max: 10s\n").empty());
+  CHECK(Problems(service + "stop_after: {pid: 1}\n").empty());
+  CHECK(Problems(service + "stop_after: {pidfile: app.pid}\n").empty());
+  for (const char* wrong : {"{}", "{pid: 1, port: 80}", "{pid: 0}", "{port: 65536}", "{app: 1}"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(Problems(service + "stop_after: " + wrong + "\n").empty());
+  }
+}
+
 TEST_CASE("yaml: no upstream and no listening address is there twice") {
   const auto two = [](const std::string& first, const std::string& second) {
     return Problems("service: a\nupstreams: [{" + first + "}, {" + second + "}]\n");
