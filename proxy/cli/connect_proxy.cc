@@ -3,6 +3,7 @@
 
 #include "proxy/cli/commands.h"
 #include "proxy/cli/start.h"
+#include "proxy/config/exit_code.h"
 #include "proxy/config/flags.h"
 
 namespace mooring::cli {
@@ -11,7 +12,7 @@ int ConnectProxy(const Invocation& invocation) {
   auto parsed = config::ParseConnectProxy(invocation.arguments, invocation.environment);
   if (!parsed) {
     CannotStart(config::AsksForJson(invocation.arguments), parsed.error().message);
-    return 1;
+    return config::kBadConfiguration;
   }
   // From here on /proc and ps show no secret. The length stays: it tells next to nothing.
   for (const int index : parsed->secret_arguments) {

@@ -7,6 +7,7 @@
 #include "proxy/cli/commands.h"
 #include "proxy/cli/read_line.h"
 #include "proxy/cli/start.h"
+#include "proxy/config/exit_code.h"
 #include "proxy/control/settings_file.h"
 #include "proxy/log/escape.h"
 
@@ -63,13 +64,17 @@ std::string ProxyUsage() {
 
 int Proxy(const Invocation& invocation) {
   const Line line = ReadLine(invocation, ProxyFlags(), "proxy", ProxyUsage());
-  if (line.code) return *line.code;
+  if (line.code) return *line.code == 0 ? 0 : config::kBadConfiguration;
+  const auto misused = [](const Error& error) {
+    (void)Misused(error, "proxy");
+    return config::kBadConfiguration;
+  };
   if (Status alone = config::CheckNoOperands(line.given, ProxyFlags(), "proxy"); !alone)
-    return Misused(alone.error(), "proxy");
+    return misused(alone.error());
   const std::string path = line.given.Text("config");
-  if (path.empty()) return Misused(Invalid("no -config FILE.yaml is given"), "proxy");
+  if (path.empty()) return misused(Invalid("no -config FILE.yaml is given"));
   auto settings = Load(path, invocation, Files::kLater);
-  if (!settings) return 1;
+  if (!settings) return config::kBadConfiguration;
   settings->take_over = line.given.On("take-over");
   settings->arguments = CommandLine(invocation);
   return Start(std::move(*settings));

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "proxy/config/exit_code.h"
 #include "proxy/data/close_reason.h"
 
 namespace mooring::sidecar {
@@ -79,7 +80,8 @@ int Sidecar::Run() {
   signals_.push_back(std::make_unique<net::Signals>(loop_, SIGINT, [this] { OnTerminate(); }));
   signals_.push_back(std::make_unique<net::Signals>(loop_, SIGHUP, [this] { OnHangup(); }));
   if (Status prepared = Prepare(); !prepared) {
-    Fatal(prepared.error().message);
+    const bool bad = prepared.error().code == ErrorCode::kInvalid;
+    Fatal(prepared.error().message, {}, bad ? config::kBadConfiguration : 1);
   }
   if (!exiting_) loop_.Run();
   return exit_code_;

@@ -173,7 +173,7 @@ class Sidecar final : public net::Keeper,
   bool End(int code);
   void Exit(int code);
   // one line, and lines below it
-  void Fatal(const std::string& message, const std::vector<std::string>& more = {});
+  void Fatal(const std::string& message, const std::vector<std::string>& more = {}, int code = 1);
   void CloseStores();
   // CloseAccounts writes what connections have reported, within a second or so.
   void CloseAccounts() noexcept;

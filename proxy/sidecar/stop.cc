@@ -99,8 +99,8 @@ void Sidecar::Exit(int code) {
   log_.Info("sidecar", "stopped");
 }
 
-void Sidecar::Fatal(const std::string& message, const std::vector<std::string>& more) {
-  if (!End(1)) return;
+void Sidecar::Fatal(const std::string& message, const std::vector<std::string>& more, int code) {
+  if (!End(code)) return;
   supervision_.Ends();
   supervision_.Tell(false, "cannot start: " + message);
   log_.Complain(message, more);

@@ -280,8 +280,8 @@ def test_the_port_for_scrapers_does_not_tell_who_was_refused(case):
 def test_a_file_that_cannot_be_opened_ends_the_start(case):
     mooring = Mooring.from_yaml(case, {"service": "payment", **logs(case, "/nonexistent/access.log"),
                                        "upstreams": [{"service": "db", "listen": "127.0.0.1:0"}]}, ready=False)
-    mooring.expect_exit = 1
-    check.equal(mooring.process.wait(), 1, "exit code")
+    mooring.expect_exit = 78
+    check.equal(mooring.process.wait(), 78, "exit code")
     check.true("access_log cannot be opened: /nonexistent/access.log: No such file or directory" in mooring.process.stderr(),
                mooring.process.stderr())
 

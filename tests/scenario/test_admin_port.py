@@ -66,7 +66,7 @@ def test_reasons_stay_on_the_admin_port(case):
 
 def test_an_admin_port_beyond_loopback_has_to_be_meant(case):
     code, _, errors = run("connect", "proxy", "-proxy-id", "a", "-admin-addr", "0.0.0.0:0")
-    check.true(code == 1 and "-admin-allow-remote" in errors and "-metrics-addr" in errors, errors)
+    check.true(code == 78 and "-admin-allow-remote" in errors and "-metrics-addr" in errors, errors)
     path = case.write("remote.yaml", "proxy_id: a\nadmin: {address: \"[::]:0\"}\n")
     code, _, errors = run("validate", path)
     check.true(code != 0 and ":2:18: admin.address" in errors and "admin.allow_remote: true" in errors, errors)
