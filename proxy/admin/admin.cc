@@ -57,6 +57,10 @@ void Admin::Serve(const http::ServerRequest& request, const http::Server::Reply&
     ServeTap(request, reply);
     return;
   }
+  if (port_ == Port::kAdmin && request.path == "/drain") {
+    reply(Drain(request));
+    return;
+  }
   if (port_ != Port::kAdmin || !IsRead(request) || !(list || why) ||
       (service != nullptr && !sources_.knows(*service))) {
     reply(Answer(request));
@@ -149,6 +153,32 @@ void Admin::ServeTap(const http::ServerRequest& request, const http::Server::Rep
   } else {
     sources_.tap(std::move(asked), answer);
   }
+}
+
+http::ServerResponse Admin::Drain(const http::ServerRequest& request) const {
+  http::ServerResponse response;
+  Harden(&response);
+  const auto refuse = [&response](int status, std::string why) {
+    response.status = status;
+    response.body = std::move(why) + "\n";
+    return response;
+  };
+  if (request.method != "POST") {
+    response.headers["allow"] = "POST";
+    return refuse(405, "it takes POST, with the header `X-Mooring: drain`");
+  }
+  // A page in a browser on this machine can send a POST here, with its cookies and its Origin. It
+  // cannot set a header of its own without asking first, which nothing here answers.
+  if (request.headers.contains("origin"))
+    return refuse(403, "not for web pages: the request has an Origin");
+  const auto marked = request.headers.find("x-mooring");
+  if (marked == request.headers.end() || marked->second != "drain")
+    return refuse(403, "the header `X-Mooring: drain` is missing");
+  if (const Status begun = sources_.drain(address_.starts_with("unix:")); !begun)
+    return refuse(403, begun.error().message);
+  response.status = 202;
+  response.body = "draining\n";
+  return response;
 }
 
 http::ServerResponse Admin::Answer(const http::ServerRequest& request) const {

@@ -1,4 +1,5 @@
-// Admin: the admin port, over HTTP, for operators and supervisors. Read-only; loop thread only.
+// Admin: the admin port, over HTTP, for operators and supervisors. Read-only, but for /drain; loop
+// thread only.
 //
 //   /                        the status page, which asks for what it shows (page/)
 //   /live, /ready            for supervisors
@@ -11,6 +12,7 @@
 //                            application/yaml, which no page of another site can send
 //   /tap                     the plaintext of one connection, where the file allows it
 //   /metrics                 for Prometheus
+//   /drain                   POST, with `X-Mooring: drain`: the process ends as after SIGTERM
 //
 // The metrics port is one that strangers may reach: it has /live, /ready without reasons, and
 // /metrics, and whatever name it is asked by will do.
@@ -68,6 +70,8 @@ class Admin final {
     std::function<void(TapRequest request, DocumentDone done)> tap;
     // `file` is what the text's file is called, and where its relative paths count from.
     std::function<Result<std::string>(const std::string& file, const std::string& text)> diff;
+    // kDenied: not at this port; it is called for one that is a unix socket, too.
+    std::function<Status(bool unix_socket)> drain;
     // `accept` is what the client has said of formats; empty: nothing
     std::function<Document(const std::string& service, const std::string& accept)> metrics;
   };
@@ -86,6 +90,7 @@ class Admin final {
   void Serve(const http::ServerRequest& request, const http::Server::Reply& reply) const;
   void ServeDiff(const http::ServerRequest& request, const http::Server::Reply& reply) const;
   void ServeTap(const http::ServerRequest& request, const http::Server::Reply& reply) const;
+  http::ServerResponse Drain(const http::ServerRequest& request) const;
   http::ServerResponse Answer(const http::ServerRequest& request) const;
   void AnswerReady(const std::string& service, http::ServerResponse* response) const;
 

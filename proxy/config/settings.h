@@ -206,6 +206,7 @@ struct Settings {
   // a name by which it is asked, beside IP addresses and localhost; empty: none
   std::string admin_host;
   bool admin_allow_remote = false;      // it may be beyond loopback
+  bool admin_allow_drain = false;       // POST /drain over TCP, too
   bool admin_tap = false;               // it may copy a connection's plaintext
   std::optional<net::Address> metrics;  // /metrics, /ready and /live alone; absent: no such port
   std::string metrics_from;             // where it was written, for messages

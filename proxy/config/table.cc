@@ -704,6 +704,11 @@ constexpr Setting kTable[] = {
      .says = "Lets {admin-addr} be beyond loopback. For scrapers and probes there is "
              "{metrics-addr}."},
     {.in = In::kAdmin,
+     .key = "allow_drain",
+     .value = kind::Switch{&Settings::admin_allow_drain},
+     .says = "Lets POST /drain through at an address that is no unix socket; without it only at "
+             "one. Whoever reaches the address may end the process."},
+    {.in = In::kAdmin,
      .key = "host",
      .value = kind::Text{&Settings::admin_host, "name"},
      .flag = "admin-host",

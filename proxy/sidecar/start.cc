@@ -112,6 +112,17 @@ admin::Admin::Sources Sidecar::AdminSources() {
   sources.diff = [this](const std::string& file, const std::string& text) {
     return DiffJson(file, text);
   };
+  sources.drain = [this](bool unix_socket) -> Status {
+    if (!unix_socket && !settings_.admin_allow_drain) {
+      return Error{ErrorCode::kDenied,
+                   "not over TCP, unless admin.allow_drain is true; or have the admin port be a "
+                   "unix socket (admin.address: unix:/run/mooring/admin.sock)"};
+    }
+    log_.Info("sidecar", "a drain was asked for at the admin port");
+    // Behind the answer: the drain may end the process at once.
+    loop_.Post([this] { BeginDrain(); });
+    return Ok();
+  };
   sources.why = [this](const std::string& source, const std::string& destination,
                        admin::Admin::Sources::Done done) {
     Why(source, destination, std::move(done));

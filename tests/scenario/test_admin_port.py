@@ -136,3 +136,41 @@ def test_what_is_kept_for_a_slow_application_is_told_while_it_is_kept(case):
     caller.notify()
     static.mooring.wait_idle()
     check.equal(kept(), 0, "kept at the end")
+
+
+DRAIN = {"X-Mooring": "drain"}
+
+
+def test_drain_is_a_post_with_a_header_that_no_form_sends_at_a_unix_socket(case):
+    path = str(case.directory / "admin.sock")
+    static = Static(case, admin={"address": f"unix:{path}"}, ready=False)
+    static.mooring.process.wait_log("listener open: name=public")
+    for method in ("GET", "HEAD", "PUT", "DELETE"):
+        check.equal(ask(path, "/drain", method, DRAIN)[0], 405, method)
+    for headers, what in (({}, "without the header"), ({"X-Mooring": "stop"}, "another word"),
+                          ({**DRAIN, "Origin": "http://localhost"}, "of a page"), ({**DRAIN, "Origin": "null"}, "of no page in particular")):
+        code, why = ask(path, "/drain", "POST", headers)
+        check.equal(code, 403, f"a POST {what}: {why}")
+    check.equal(ask(path, "/ready"), (200, "ready\n"), "/ready after all of them")
+    check.equal(ask(path, "/drain", "POST", DRAIN), (202, "draining\n"), "the POST that is meant")
+    check.equal(static.mooring.process.wait(10), 0, "exit code")
+    check.true("draining: connections=" in static.mooring.process.log(), "it drains as after SIGTERM")
+
+
+def test_drain_over_tcp_has_to_be_allowed(case):
+    static = Static(case)
+    code, why = ask(static.mooring.listener("admin"), "/drain", "POST", DRAIN)
+    check.true(code == 403 and "admin.allow_drain" in why and "unix" in why, why)
+    check.equal(static.mooring.admin("/ready")[0], 200, "/ready after it")
+    allowed = Static(case, admin={"address": "127.0.0.1:0", "allow_drain": True}, metrics={"address": "127.0.0.1:0"},
+                     drain_time="20s", drain_quiet="0s")
+    check.equal(ask(allowed.mooring.listener("metrics"), "/drain", "POST", DRAIN)[0], 405, "at the metrics port")
+    caller = allowed.caller()
+    check.equal(caller.send(b"held").receive(4), b"held", "echo")
+    port = allowed.mooring.listener("admin")
+    check.equal(ask(port, "/drain", "POST", DRAIN)[0], 202, "where it is allowed")
+    check.within(lambda: "draining" in ask(port, "/ready")[1], "/ready says it", 5 * slowness())
+    check.equal(ask(port, "/drain", "POST", DRAIN)[0], 202, "a second one hurries nothing")
+    check.equal(caller.send(b"more").receive(4), b"more", "what is under way goes on")
+    caller.close()
+    check.equal(allowed.mooring.process.wait(10), 0, "exit code")
