@@ -11,7 +11,7 @@ EXPECTED_SECONDS = 2
 SERVICES = sorted(FOLDER.glob("*.service"))
 OURS = [path for path in SERVICES if path.name.startswith("mooring")]
 # of the table in README: what makes restart policies, hand-over and boot work
-KEYS = {"Type": "notify", "WatchdogSec": "", "DynamicUser": "yes", "Restart": "always",
+KEYS = {"Type": "notify", "WatchdogSec": "", "DynamicUser": "yes", "Restart": "always", "RestartPreventExitStatus": "78",
         "FileDescriptorStoreMax": "", "RuntimeDirectoryMode": "0700", "StateDirectoryMode": "0700", "ExecReload": "/usr/bin/mooring reload",
         "LimitNOFILE": "", "MemoryMax": "", "CapabilityBoundingSet": None, "WantedBy": "multi-user.target"}
 
