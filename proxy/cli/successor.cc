@@ -40,17 +40,6 @@ std::vector<std::string> OurEnvironment() {
   return all;
 }
 
-std::vector<std::string> EnvironmentOf(pid_t pid) {
-  std::vector<std::string> all;
-  const std::string text = ReadProc(pid, "environ");
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find('\0', begin), text.size());
-    all.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return all;
-}
-
 std::string ValueOf(const std::vector<std::string>& environment, std::string_view name) {
   for (const std::string& entry : environment) {
     if (entry.starts_with(name) && entry.size() > name.size() && entry[name.size()] == '=')
@@ -61,8 +50,7 @@ std::string ValueOf(const std::vector<std::string>& environment, std::string_vie
 
 // ForSuccessor leaves out what the manager said to one process, or to one start: the successor
 // hears of it from its predecessor.
-std::vector<std::string> ForSuccessor(pid_t pid) {
-  std::vector<std::string> theirs = EnvironmentOf(pid);
+std::vector<std::string> ForSuccessor(std::vector<std::string> theirs) {
   std::vector<std::string> ours = OurEnvironment();
   const std::string unit = ValueOf(theirs, "INVOCATION_ID");
   std::vector<std::string> environment =
@@ -88,14 +76,13 @@ Result<pid_t> Spawn(const Running& running) {
   std::vector<std::string> words = running.arguments;
   words.insert(words.begin(), running.file);
   words.emplace_back("-take-over");
-  std::vector<std::string> environment = ForSuccessor(running.pid);
-  const std::string folder = "/proc/" + std::to_string(running.pid) + "/cwd";
+  std::vector<std::string> environment = ForSuccessor(running.environment);
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_t actions;
   posix_spawnattr_init(&attributes);
   posix_spawn_file_actions_init(&actions);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
-  posix_spawn_file_actions_addchdir_np(&actions, folder.c_str());
+  posix_spawn_file_actions_addchdir_np(&actions, running.folder.c_str());
   pid_t pid = 0;
   const int error = posix_spawn(&pid, running.file.c_str(), &actions, &attributes,
                                 Pointers(&words).data(), Pointers(&environment).data());
@@ -122,6 +109,8 @@ Result<Running> FindRunning(const handover::Place& place) {
   running.file = answer->Text("file");
   running.managed = answer->Flag("managed");
   running.arguments = answer->Texts("arguments");
+  running.environment = answer->Texts("environment");
+  running.folder = answer->Text("folder");
   struct stat file {};
   running.replaced = stat(running.file.c_str(), &file) == 0 &&
                      (static_cast<std::int64_t>(file.st_dev) != answer->Number("device") ||

@@ -14,9 +14,12 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <system_error>
 #include <utility>
 
+#include "proxy/config/environment.h"
 #include "proxy/sidecar/sidecar.h"
 #include "proxy/version.h"
 
@@ -150,12 +153,18 @@ void Sidecar::KeepState() {
 }
 
 nlohmann::json Sidecar::About() const {
+  // Whoever starts a successor cannot read it in /proc, where no core of this process may be had.
+  std::error_code no_folder;
   nlohmann::json about{{"pid", getpid()},
                        {"version", kVersion},
                        {"generation", generation_},
                        {"arguments", settings_.arguments},
                        {"managed", supervision_.there()},
+                       {"folder", std::filesystem::current_path(no_folder).string()},
+                       {"environment", nlohmann::json::array()},
                        {"file", OwnFile()}};
+  for (const auto& [name, value] : config::OwnEnvironment())
+    about["environment"].push_back(name + '=' + value);
   struct stat file {};
   if (stat("/proc/self/exe", &file) == 0) {
     about["device"] = file.st_dev;

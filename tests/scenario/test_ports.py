@@ -20,6 +20,7 @@ DEFAULTS = {8300, 8301, 8302, 8500, 8501, 8502, 8503, 8600, 9901, 19000, 19001, 
 # Files in which such a number is text that nobody connects to or binds.
 TEXT_ONLY = {
     "bench/micro_authz.cc": "a registration that is decoded",
+    "examples/systemd/mooring.socket": "the port that a registration has by default, in a comment or as an example",
     "examples/mooring.yaml": "the reference of the settings: the agent's default address",
     "tests/interop/test_dev.py": "what an agent says of its leader",
     "tests/lib/agent.py": "what an agent says of its leader",

@@ -6,14 +6,15 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
 import threading
 import time
 from pathlib import Path
 
-from lib import check, metrics
+from lib import check, metrics, stranger
 from lib.apps import Client
 from lib.case import slowness
-from lib.generations import TAKE_OVER, StaticSidecar
+from lib.generations import TAKE_OVER, StaticSidecar, handover_dir
 from lib.manager import Manager
 from lib.mooring import run
 
@@ -304,6 +305,30 @@ def test_reload_starts_a_binary_that_has_been_replaced_and_refuses_one_that_cann
     check.equal(code, 0, f"exit code: {said} {errors}")
     check.true(adopt(case, sidecar) != sidecar.first.pid, "another process serves")
     sidecar.ping(session)
+
+
+def test_reload_works_for_a_user_who_cannot_read_the_running_process_in_proc(case):
+    """As in a unit with a user of its own: of a process that may not be dumped /proc shows root alone what it was started with."""
+    program = stranger.program(case)
+    user = {"user": stranger.USER, "group": stranger.USER, "extra_groups": []}
+    os.mkdir(handover_dir(case), 0o700)
+    os.chown(handover_dir(case), stranger.USER, stranger.USER)
+    os.chmod(case.directory, 0o755)
+    become = f"setpriv --reuid={stranger.USER} --regid={stranger.USER} --clear-groups"
+    sidecar = StaticSidecar(case, env={"MOORING_TEST_MARK": "a word"}, wrap=(
+        "sh", "-c", f"shift; chmod 0644 {case.directory}/*.yaml {case.directory}/*.pem {case.directory}/*.key; "
+                    f"exec {become} {program} \"$@\"", "sh"))
+    check.equal(os.stat(f"/proc/{sidecar.first.pid}/environ").st_uid, 0, "owner of its environment in /proc")
+    done = subprocess.run([program, "reload", "-handover-dir", sidecar.directory, "-upgrade"], capture_output=True, text=True,
+                          timeout=60 * slowness(), check=False, env={}, **user)
+    check.equal(done.returncode, 0, f"exit code: {done.stdout} {done.stderr}")
+    pid = adopt(case, sidecar)
+    check.true(pid != sidecar.first.pid, "another process serves")
+    check.true(b"MOORING_TEST_MARK=a word" in Path(f"/proc/{pid}/environ").read_bytes(), "the environment of the first one")
+    check.equal(os.readlink(f"/proc/{pid}/cwd"), str(case.directory), "its folder")
+    # Another user, even root, is not the one that the place is for.
+    code, _, errors = reload(sidecar)
+    check.true(code == 1 and f"it belongs to user {stranger.USER}" in errors, f"{code}: {errors}")
 
 
 def test_reload_has_the_file_read_again_and_says_what_came_of_it(case):
