@@ -176,7 +176,7 @@ def start_fails(case, directory, *words):
     """start_fails asserts that an explicit state directory ends the start, with one sentence that says why."""
     code, _, said = program.run("connect", "proxy", "-http-addr", "127.0.0.1:9", "-service", SERVICE,
                                 "-upstream", f"{UPSTREAM}:127.0.0.1:{free_port()}", "-state-dir", directory)
-    check.equal(code, 1, f"exit code with {directory}; it said {said!r}")
+    check.equal(code, 78, f"exit code with {directory}; it said {said!r}")
     for word in ("==> state directory", *words):
         check.true(word in said, f"{word!r} in {said!r}")
 

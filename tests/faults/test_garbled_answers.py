@@ -173,7 +173,7 @@ def test_row_17_no_roots_from_the_start_is_trust_in_nobody(case):
     api = scripted.Agent(case)
     empty = {"ActiveRootID": "", "TrustDomain": api.trust_domain, "Roots": []}
     fault = api.fault(ROOTS, body=json.dumps(empty).encode())
-    subject = Subject.scripted(case, api, flags=["-connect-timeout", "2s"], ready=False)
+    subject = Subject.scripted(case, api, flags=["-connect-timeout", "2s", "-start-wait", "0s"], ready=False)
     check.within(lambda: fault.met >= 2 or not subject.is_mooring, "roots were asked for", 10 * slowness())
     subject.refused_inbound()
     subject.refused_inbound(certs.Authority("Stranger").leaf(CALLER))

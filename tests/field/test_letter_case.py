@@ -53,6 +53,6 @@ def test_any_case_beside_what_names_the_identity_is_refused(case):
     for key, value in (("spiffe_id", "spiffe://t/ns/default/dc/dc1/svc/x"), ("endpoints", ["127.0.0.1:1"])):
         text = yaml_text({"service": "web", "upstreams": [{"service": "db", "listen": "127.0.0.1:1", "any_case": True, key: value}]})
         subject = Mooring.from_yaml(case, text + "\n", ready=False)
-        subject.expect_exit = 1
-        check.equal(subject.process.wait(10), 1, "exit code")
+        subject.expect_exit = 78
+        check.equal(subject.process.wait(10), 78, "exit code")
         check.true(f"upstreams[0].any_case: has no use beside {key}" in subject.process.log(), f"it says why: {subject.process.log()[-500:]}")

@@ -104,8 +104,8 @@ TEST_CASE("outage settings: systemd's state directory is the default, and a sett
 }
 
 TEST_CASE("outage settings: bad values are refused with the cure") {
-  CHECK(Holds(FlagsProblem({"-on-revoke", "cut"}), "neither close nor keep"));
-  CHECK(Holds(YamlProblem("on_revoke: cut\n"), "neither close nor keep"));
+  CHECK(Holds(FlagsProblem({"-on-revoke", "cut"}), "none of close, quiet and keep"));
+  CHECK(Holds(YamlProblem("on_revoke: cut\n"), "none of close, quiet and keep"));
   CHECK(Holds(FlagsProblem({"-tls-resumption", "false"}), "neither on nor off"));
   CHECK(Holds(YamlProblem("tls_resumption: no\n"), "neither on nor off"));
   CHECK(Holds(FlagsProblem({"-max-stale", "30s"}), "2m or more"));
