@@ -4,7 +4,7 @@ pauses are shorter than drain_quiet, and no row is lost. tests/field/postgres sh
 from field.restarts import rarely
 from field.service import Instance
 from lib import check, postgres
-from lib.case import slowness
+from lib.case import now, slowness
 from lib.consul import Consul
 from lib.crowd import say
 from lib.ports import free_port
@@ -19,7 +19,7 @@ class Course:
     """PostgreSQL behind two sidecars, and a pool in front of them."""
 
     def __init__(self, case, size, *flags):
-        consul = Consul(case)
+        self.consul = consul = Consul(case)
         self.server = postgres.Postgres(case, connections=size + 50)
         self.server.query(TABLE)
         flags = ["-drain-quiet", f"{QUIET:g}s", *flags]
@@ -107,3 +107,27 @@ def test_five_upgrades_of_either_side_cut_no_transaction_and_pooled_sessions_com
 
 
 test_five_upgrades_of_either_side_cut_no_transaction_and_pooled_sessions_come_back_one_after_the_other.limit = 600
+
+
+def test_a_revoke_that_ends_sessions_quietly_cuts_no_transaction_and_lets_nobody_in(case):
+    grace = case.scale(6, 20)  # revoke_grace, seconds
+    course = Course(case, case.scale(60, 500), "-on-revoke", "quiet", "-revoke-grace", f"{grace}s")
+    course.busy()
+    unharmed(course.pool.taken(), "while all were allowed")
+    denied = now()
+    course.consul.intention(course.web.service, course.db.service, "deny")
+    check.within(lambda: course.pool.look()["ready"] == 0, "every session has ended", (grace + 2) * slowness(), step=0.1)
+    record = course.pool.taken()
+    unharmed(record, "by a deny")
+    ends = [when - denied for when, where, _ in record.lost if where in (RESTING, BEGINNING)]
+    check.equal(len(ends), course.pool.size, "sessions that were closed, each once")
+    check.below(max(ends), (grace + 1) * slowness(), "seconds from the deny to the last end")
+    say(f"revoke: {len(record.where(RESTING))} sessions closed while they rested, {len(record.where(BEGINNING))} as a begin was on its "
+        f"way, from {min(ends):.2f} to {max(ends):.2f} s after the deny")
+    course.consul.delete_intention(course.web.service, course.db.service)
+    course.pool.wait_ready()
+    unharmed(course.pool.finish(), "at the end")
+    course.whole()
+
+
+test_a_revoke_that_ends_sessions_quietly_cuts_no_transaction_and_lets_nobody_in.limit = 300
