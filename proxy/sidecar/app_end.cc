@@ -10,10 +10,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 #include "authz/text.h"
@@ -25,6 +28,14 @@ namespace {
 using net::milliseconds;
 
 constexpr milliseconds kLook{50};
+
+// Copied is what the bytes begin with, wherever they lie; what is cut short is followed by zeros.
+template <typename Message>
+Message Copied(std::string_view bytes) {
+  Message message{};
+  std::memcpy(&message, bytes.data(), std::min(sizeof message, bytes.size()));
+  return message;
+}
 
 // Ask has the kernel list the listening sockets at that port, of one family.
 Result<bool> Ask(int fd, unsigned char family, std::uint16_t port) {
@@ -46,20 +57,21 @@ Result<bool> Ask(int fd, unsigned char family, std::uint16_t port) {
   if (send(fd, &request, sizeof request, 0) < 0) return failed();
   bool found = false;
   while (true) {
-    alignas(nlmsghdr) char answer[8192];
-    const ssize_t size = recv(fd, answer, sizeof answer, 0);
+    std::array<char, 8192> answer;
+    const ssize_t size = recv(fd, answer.data(), answer.size(), 0);
     if (size <= 0) return failed();
-    auto left = static_cast<unsigned>(size);
-    for (auto* each = reinterpret_cast<nlmsghdr*>(answer); NLMSG_OK(each, left);
-         each = NLMSG_NEXT(each, left)) {
-      if (each->nlmsg_type == NLMSG_DONE) return found;
-      const char* const body = reinterpret_cast<const char*>(each) + sizeof(nlmsghdr);
-      if (each->nlmsg_type == NLMSG_ERROR) {
-        errno = -reinterpret_cast<const nlmsgerr*>(body)->error;
+    std::string_view rest(answer.data(), static_cast<std::size_t>(size));
+    while (rest.size() >= sizeof(nlmsghdr)) {
+      const auto header = Copied<nlmsghdr>(rest);
+      if (header.nlmsg_len < sizeof header || header.nlmsg_len > rest.size()) break;
+      if (header.nlmsg_type == NLMSG_DONE) return found;
+      const std::string_view body = rest.substr(sizeof header, header.nlmsg_len - sizeof header);
+      if (header.nlmsg_type == NLMSG_ERROR) {
+        errno = -Copied<nlmsgerr>(body).error;
         return failed();
       }
-      const auto* socket = reinterpret_cast<const inet_diag_msg*>(body);
-      found = found || socket->id.idiag_sport == htons(port);
+      found = found || Copied<inet_diag_msg>(body).id.idiag_sport == htons(port);
+      rest.remove_prefix(std::min<std::size_t>(NLMSG_ALIGN(header.nlmsg_len), rest.size()));
     }
   }
 }
