@@ -1,7 +1,9 @@
 // `mooring reload`: has a running proxy read its file again, or starts a new binary in its place.
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "proxy/cli/commands.h"
@@ -17,6 +19,7 @@ namespace {
 constexpr std::chrono::milliseconds kReload{60'000};
 constexpr std::chrono::milliseconds kServes{75'000};  // longer than it gives itself
 constexpr int kNeedsUpgrade = 3;
+constexpr char kIsRunning[] = "; is a proxy running with this hand-over directory?";
 
 const std::vector<config::FlagSpec>& Flags() {
   static const std::vector<config::FlagSpec> kFlags{
@@ -81,14 +84,16 @@ int Reload(const Invocation& invocation) {
   if (settings.handover_dir.empty())
     return Misused(Invalid("no -handover-dir is given, and there is no $RUNTIME_DIRECTORY"),
                    "reload");
+  // Opening it would make it.
+  std::error_code error;
+  if (!std::filesystem::exists(settings.handover_dir, error))
+    return Failed("there is no " + settings.handover_dir + kIsRunning);
   const auto place = handover::Place::Open(settings.handover_dir);
   if (!place) return Failed(place.error().message);
   auto running = FindRunning(*place);
   if (!running) {
     return Failed(running.error().message +
-                  (running.error().code == ErrorCode::kNotFound
-                       ? "; is a proxy running with this hand-over directory?"
-                       : ""));
+                  (running.error().code == ErrorCode::kNotFound ? kIsRunning : ""));
   }
   const std::vector<std::string>& words = line.given.operands;
   const bool otherwise = !words.empty() && words != running->arguments;

@@ -380,5 +380,9 @@ def test_the_tables_of_status_have_the_old_generations(case):
 def test_reload_without_a_proxy_says_so(case):
     code, _, errors = run("reload", "-handover-dir", case.directory / "nobody")
     check.true(code == 1 and "is a proxy running with this hand-over directory?" in errors, f"{code}: {errors}")
+    check.true(not (case.directory / "nobody").exists(), "it makes no directory")
+    (case.directory / "empty").mkdir(mode=0o700)
+    code, _, errors = run("reload", "-handover-dir", case.directory / "empty")
+    check.true(code == 1 and "nobody listens on" in errors, f"{code}: {errors}")
     code, _, errors = run("reload")
     check.true(code == 1 and "no -handover-dir is given" in errors, f"{code}: {errors}")
