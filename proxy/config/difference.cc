@@ -123,6 +123,8 @@ Settings InForce(const Settings& running, Settings file, bool with_agent) {
   ServiceSettings unused;
   keep({was, unused}, {file, unused}, IsOfProcess);
   file.state_dir_from_environment = was.state_dir_from_environment;
+  file.handover_dir_from_environment = was.handover_dir_from_environment;
+  file.arguments = was.arguments;  // no file says how the process was started
   file.admin_from = was.admin_from;
   file.metrics_from = was.metrics_from;
   for (ServiceSettings& service : file.services) {

@@ -103,7 +103,6 @@ ReloadOutcome Sidecar::TakeUp(Result<Settings> file) {
   ReloadOutcome outcome = Compare(*file);
   const std::vector<std::string> warnings = file->warnings;
   Settings next = config::InForce(settings_, *std::move(file), link_ != nullptr);
-  next.arguments = settings_.arguments;  // no file says how this process was started
   if (Status prepared = PrepareFor(next); !prepared) return {.status = prepared.error()};
 
   for (const std::string& warning : warnings) {
