@@ -1,5 +1,7 @@
 #include "proxy/sidecar/memory_limit.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <fstream>
@@ -115,6 +117,14 @@ MemoryLimit FindMemoryLimit(const std::string& root) {
   // A group's limit beyond the machine's memory limits nothing.
   if (tightest.bytes != 0 && (machine == 0 || tightest.bytes < machine)) return tightest;
   return {machine / kMachinePart, "a quarter of the machine's memory"};
+}
+
+std::optional<std::int64_t> ResidentMemory() {
+  std::ifstream statm("/proc/self/statm");
+  std::int64_t size = 0;
+  std::int64_t resident = 0;
+  if (!(statm >> size >> resident)) return std::nullopt;
+  return resident * sysconf(_SC_PAGESIZE);
 }
 
 }  // namespace mooring::sidecar

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 
 namespace mooring::sidecar {
@@ -16,5 +18,9 @@ struct MemoryLimit {
 
 // FindMemoryLimit looks below `root`, which is "" but for tests.
 MemoryLimit FindMemoryLimit(const std::string& root = "");
+
+// ResidentMemory is how many bytes of this process are in memory now; absent: the kernel does not
+// say.
+std::optional<std::int64_t> ResidentMemory();
 
 }  // namespace mooring::sidecar

@@ -1,12 +1,11 @@
 // Sidecar::MetricsText: /metrics. What a service says of itself there is service_metrics.cc's.
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <chrono>
-#include <fstream>
 
 #include "proxy/observe/exposition.h"
 #include "proxy/observe/families.h"
+#include "proxy/sidecar/memory_limit.h"
 #include "proxy/sidecar/sidecar.h"
 #include "proxy/version.h"
 
@@ -25,9 +24,7 @@ void AddProcess(Exposition* out) {
   rusage usage{};
   if (getrusage(RUSAGE_SELF, &usage) == 0)
     out->Add(family::kCpu, {}, Seconds(usage.ru_utime) + Seconds(usage.ru_stime));
-  std::ifstream statm("/proc/self/statm");
-  std::int64_t size = 0, resident = 0;
-  if (statm >> size >> resident) out->Add(family::kResident, {}, resident * sysconf(_SC_PAGESIZE));
+  if (const auto resident = ResidentMemory()) out->Add(family::kResident, {}, *resident);
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0)
     out->Add(family::kMaxFiles, {}, static_cast<std::int64_t>(files.rlim_cur));

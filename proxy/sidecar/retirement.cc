@@ -3,9 +3,10 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
+
+#include "proxy/sidecar/memory_limit.h"
 
 namespace mooring::sidecar {
 namespace {
@@ -15,13 +16,6 @@ using net::milliseconds;
 
 constexpr milliseconds kLook{50};
 constexpr milliseconds kReport{1'000};
-
-std::int64_t Resident() {
-  std::ifstream statm("/proc/self/statm");
-  std::int64_t size = 0;
-  std::int64_t resident = 0;
-  return statm >> size >> resident ? resident * sysconf(_SC_PAGESIZE) : 0;
-}
 
 }  // namespace
 
@@ -151,7 +145,7 @@ void Retirement::Report() {
   observe::Counts now = owner_.Counted();
   channel_->Send({"report",
                   {{"connections", Active()},
-                   {"resident", Resident()},
+                   {"resident", ResidentMemory().value_or(0)},
                    {"state", drains_ ? "draining" : "retired"},
                    {"families", observe::Changed(reported_, now)}}});
   reported_ = std::move(now);
