@@ -128,7 +128,7 @@ void Sidecar::TellManager() {
   if (!supervision_.there() || role_ != Role::kServing) return;
   const std::vector<std::string> missing = NotReady();
   if (draining_) {
-    std::int64_t awaited = 0;
+    std::int64_t awaited = generations_.connections();
     const auto add = [&awaited](const auto& services) {
       for (const auto& service : services) {
         for (const data::ServiceHost* host : service->hosts()) awaited += host->active();
