@@ -12,6 +12,7 @@
 #include "proxy/config/environment.h"
 #include "proxy/handover/ask.h"
 #include "proxy/log/escape.h"
+#include "proxy/sidecar/reload_outcome.h"
 
 namespace mooring::cli {
 namespace {
@@ -102,14 +103,14 @@ int Reload(const Invocation& invocation) {
 
   const auto answer = handover::Ask(*place, {"reload"}, kReload);
   if (!answer) return Failed(answer.error().message);
-  const bool refused = answer->Text("outcome") == "refused";
-  for (const std::string& said : answer->Texts("lines"))
-    std::fprintf(refused ? stderr : stdout, "%s\n", log::Plain(said).c_str());
-  if (refused) return Failed("refused; the settings stay as they were");
-  if (answer->Text("outcome") == "unchanged") std::puts("nothing is different");
-  const bool needs = answer->Flag("upgrade_needed");
-  if (needs) std::puts("for what needs an upgrade: mooring reload -upgrade");
-  return needs ? kNeedsUpgrade : 0;
+  const auto outcome = sidecar::ReadOutcome(answer->fields.dump());
+  if (!outcome) return Failed(outcome.error().message);
+  for (const std::string& said : outcome->lines)
+    std::fprintf(outcome->refused ? stderr : stdout, "%s\n", log::Plain(said).c_str());
+  if (outcome->refused) return Failed("refused; the settings stay as they were");
+  if (outcome->lines.empty()) std::puts("nothing is different");
+  if (outcome->needs_upgrade) std::puts("for what needs an upgrade: mooring reload -upgrade");
+  return outcome->needs_upgrade ? kNeedsUpgrade : 0;
 }
 
 }  // namespace mooring::cli

@@ -5,20 +5,13 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include <algorithm>
-#include <array>
 #include <cstring>
 #include <fstream>
 #include <iterator>
-#include <memory>
-#include <string_view>
 #include <thread>
 #include <utility>
 
 #include "proxy/handover/ask.h"
-#include "proxy/log/escape.h"
-
-extern char** environ;
 
 namespace mooring::cli {
 namespace {
@@ -34,35 +27,20 @@ std::string ReadProc(pid_t pid, const char* name) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-std::vector<std::string> OurEnvironment() {
-  std::vector<std::string> all;
-  for (char** entry = environ; *entry != nullptr; ++entry) all.emplace_back(*entry);
-  return all;
-}
-
-std::string ValueOf(const std::vector<std::string>& environment, std::string_view name) {
-  for (const std::string& entry : environment) {
-    if (entry.starts_with(name) && entry.size() > name.size() && entry[name.size()] == '=')
-      return entry.substr(name.size() + 1);
-  }
-  return {};
-}
-
 // ForSuccessor leaves out what the manager said to one process, or to one start: the successor
 // hears of it from its predecessor.
-std::vector<std::string> ForSuccessor(std::vector<std::string> theirs) {
-  std::vector<std::string> ours = OurEnvironment();
-  const std::string unit = ValueOf(theirs, "INVOCATION_ID");
-  std::vector<std::string> environment =
-      !unit.empty() && ValueOf(ours, "INVOCATION_ID") == unit ? std::move(ours) : std::move(theirs);
-  constexpr std::array<std::string_view, 7> kOfOne{
-      "NOTIFY_SOCKET", "WATCHDOG_USEC",  "WATCHDOG_PID", "LISTEN_FDS",
-      "LISTEN_PID",    "LISTEN_FDNAMES", "MAINPID"};
-  std::erase_if(environment, [&](const std::string& entry) {
-    const std::string_view name = std::string_view(entry).substr(0, entry.find('='));
-    return std::find(kOfOne.begin(), kOfOne.end(), name) != kOfOne.end();
-  });
-  return environment;
+std::vector<std::string> ForSuccessor(const config::Environment& theirs) {
+  constexpr char kUnit[] = "INVOCATION_ID";
+  const config::Environment ours = config::OwnEnvironment();
+  const std::string unit = config::EnvironmentValue(theirs, kUnit);
+  config::Environment environment =
+      !unit.empty() && config::EnvironmentValue(ours, kUnit) == unit ? ours : theirs;
+  for (const char* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS",
+                           "LISTEN_PID", "LISTEN_FDNAMES", "MAINPID"})
+    environment.erase(name);
+  std::vector<std::string> entries;
+  for (const auto& [name, value] : environment) entries.push_back(name + '=' + value);
+  return entries;
 }
 
 std::vector<char*> Pointers(std::vector<std::string>* strings) {
@@ -109,7 +87,10 @@ Result<Running> FindRunning(const handover::Place& place) {
   running.file = answer->Text("file");
   running.managed = answer->Flag("managed");
   running.arguments = answer->Texts("arguments");
-  running.environment = answer->Texts("environment");
+  for (const std::string& entry : answer->Texts("environment")) {
+    if (const std::size_t equals = entry.find('='); equals != std::string::npos)
+      running.environment.emplace(entry.substr(0, equals), entry.substr(equals + 1));
+  }
   running.folder = answer->Text("folder");
   struct stat file {};
   running.replaced = stat(running.file.c_str(), &file) == 0 &&

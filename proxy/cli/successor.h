@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "authz/result.h"
+#include "proxy/config/environment.h"
 #include "proxy/handover/place.h"
 
 namespace mooring::cli {
@@ -19,12 +20,12 @@ struct Running {
   pid_t pid = 0;
   std::string version;
   std::int64_t generation = 0;
-  std::string file;                      // that it was started from
-  bool replaced = false;                 // another file is there now
-  bool managed = false;                  // by a service manager
-  std::vector<std::string> arguments;    // secrets included, as in its environment
-  std::vector<std::string> environment;  // NAME=value
-  std::string folder;                    // in which it works
+  std::string file;                    // that it was started from
+  bool replaced = false;               // another file is there now
+  bool managed = false;                // by a service manager
+  std::vector<std::string> arguments;  // secrets included, as in its environment
+  config::Environment environment;
+  std::string folder;  // in which it works
 };
 // FindRunning asks who serves at a place; kNotFound: nobody does.
 Result<Running> FindRunning(const handover::Place& place);

@@ -174,13 +174,7 @@ nlohmann::json Sidecar::About() const {
   return about;
 }
 
-nlohmann::json Sidecar::ReloadNow() {
-  const ReloadOutcome outcome = Reload("mooring reload");
-  nlohmann::json said = JsonOf(outcome);
-  said["lines"] = LinesOf(outcome);
-  said["upgrade_needed"] = !outcome.needs_upgrade.empty();
-  return said;
-}
+nlohmann::json Sidecar::ReloadNow() { return JsonOf(Reload("mooring reload")); }
 
 std::string Sidecar::WhyNoSuccessor() const {
   if (role_ == Role::kRetired) return "this process has been succeeded already";
