@@ -34,9 +34,10 @@ def axe(case):
 
 
 class Chromium:
-    """One browser with one page. It keeps what the console said (`complaints`) and every address that was asked for (`asked`)."""
+    """One browser with one page. It keeps what the console said (`complaints`) and every address that was asked for (`asked`).
+    launch: what stands before it, such as what enters a network namespace."""
 
-    def __init__(self, case):
+    def __init__(self, case, launch=()):
         program = shutil.which("chromium")
         if program is None:
             raise check.Skip("no chromium: apt-get install chromium")
@@ -52,7 +53,7 @@ class Chromium:
         profile = case.directory / "profile"
         with open(case.directory / "chromium.log", "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
-                [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+                [*launch, program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
                  "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
                  "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=False, preexec_fn=arrange,

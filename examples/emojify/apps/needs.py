@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""What the parts of the shop need of Debian, and whether it is here. Run: needs.py [--missing]"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import namedtuple
+
+import pictures
+
+Need = namedtuple("Need", "part packages why here without")
+
+
+def _program(*names):
+    return lambda: any(shutil.which(name) for name in names)
+
+
+def _files(*paths):
+    return lambda: all(os.path.exists(path) for path in paths)
+
+
+def _opencv():
+    done = subprocess.run(["/usr/bin/python3", "-c", "import cv2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    return done.returncode == 0
+
+
+# part, Debian's packages, what for, whether it is here, what the run is without it
+NEEDS = [
+    Need("ingress", ["nginx"], "nginx, the way into the shop", _program("nginx", "/usr/sbin/nginx"), None),
+    Need("payment", ["default-jdk-headless"], "Java for the payment gateway; the JDK has its HTTP server and runs its source", _program("java"),
+         "the payment gateway is the one in Python"),
+    Need("facebox", ["python3-opencv"], "OpenCV, which finds faces", _opencv, "facebox knows the drawn picture alone"),
+    Need("facebox", ["opencv-data"], "the cascade that knows what a face is",
+         _files("/usr/share/opencv4/haarcascades/haarcascade_frontalface_alt2.xml"), "facebox knows the drawn picture alone"),
+    Need("pictures", ["python-matplotlib-data"], "a picture: Grace Hopper",
+         _files("/usr/share/matplotlib/mpl-data/sample_data/grace_hopper.jpg"), "the shop has the drawn picture alone"),
+    Need("browser", ["chromium"], "a real browser that shows the page", _program("chromium"), "no browser: the page is asked for, and not looked at"),
+    Need("browser", ["fonts-noto-color-emoji"], "emojis in colour", _files("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"),
+         "emojis are whatever font is there"),
+    Need("browser", ["fonts-dejavu-core"], "letters", _files("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"), "letters are whatever font is there"),
+]
+
+# Packages of which a file or two are wanted, and whose installation would bring half a gigabyte of others: they are unpacked into a folder.
+UNPACKED = [
+    ("python3-skimage", "two pictures: Eileen Collins, and a cat, which has no face that counts"),
+]
+
+
+def missing(parts=None):
+    """missing has the needs that are not here, of these parts or of all."""
+    return [need for need in NEEDS if (parts is None or need.part in parts) and not need.here()]
+
+
+def unpack(folder, say=print):
+    """unpack gets the pictures of UNPACKED into the folder, and has a line for each package that could not be had.
+
+    Only what this shop knows of the package stays there."""
+    problems = []
+    for package, why in UNPACKED:
+        wanted = [file for file, owner, *_ in pictures.KNOWN if owner == package]
+        if any(all(os.path.exists(os.path.join(root, file)) for file in wanted) for root in ("/", folder)):
+            continue
+        say(f"unpacking Debian's package {package}, {why}")
+        with tempfile.TemporaryDirectory() as scratch:
+            done = subprocess.run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package], cwd=scratch, capture_output=True,
+                                  text=True, check=False)
+            archives = [name for name in os.listdir(scratch) if name.endswith(".deb")]
+            if done.returncode != 0 or not archives:
+                problems.append(f"{package}: {(done.stderr.strip() or 'no archive').splitlines()[-1]}")
+                continue
+            tree = os.path.join(scratch, "tree")
+            done = subprocess.run(["dpkg-deb", "-x", archives[0], tree], cwd=scratch, capture_output=True, text=True, check=False)
+            for file in wanted:
+                source, target = os.path.join(tree, file), os.path.join(folder, file)
+                if not os.path.exists(source):
+                    problems.append(f"{package}: no {file} in it")
+                    continue
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                shutil.copyfile(source, target + ".new")
+                os.rename(target + ".new", target)
+    return problems
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--missing"]:
+        print(" ".join(sorted({package for need in missing() for package in need.packages})))
+        sys.exit()
+    for need in NEEDS:
+        print(f"{'here   ' if need.here() else 'missing'} {need.part:9} {' '.join(need.packages):24} {need.why}")
+    for package, why in UNPACKED:
+        print(f"unpacked {'pictures':8} {package:24} {why}")
