@@ -783,7 +783,8 @@ constexpr Setting kTable[] = {
      .sample = "/var/lib/mooring",
      .says = "A folder (mode 0700) for the agent's last good answers, so that a restart serves "
              "while the agent is away. Without it: the one that systemd makes for StateDirectory= "
-             "in the unit; without that nothing is kept."},
+             "in the unit; without that nothing is kept on disk, and with {handover_dir} in "
+             "memory, but for the private key, for a successor."},
     {.key = "cache_private_key",
      .value = kind::Switch{&Settings::cache_private_key},
      .flag = "cache-private-key",

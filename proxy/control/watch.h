@@ -67,7 +67,8 @@ class Watch final : private Subscriber {
 
   struct State {
     enum class Phase { kStarting, kOk, kRetrying };
-    enum class Source { kNone, kAgent, kDisk };
+    // kPredecessor: the process whose place this one takes handed it over.
+    enum class Source { kNone, kAgent, kDisk, kPredecessor };
     Phase phase = Phase::kStarting;
     Source source = Source::kNone;  // of what is in force
     // of what is in force: the agent's index or hash, empty if it gives none
@@ -81,6 +82,9 @@ class Watch final : private Subscriber {
     // the agent's last word was a no (403, 404, filtered by ACLs and not taken up): which one
     std::string refusal;
     bool filtered = false;  // what is in force came marked as filtered by ACLs
+
+    // Earlier: what is in force was learnt by an earlier process.
+    bool Earlier() const { return source == Source::kDisk || source == Source::kPredecessor; }
   };
 
   Watch(net::Loop& loop, log::Log& log, Agent& agent, Options options, Apply apply);

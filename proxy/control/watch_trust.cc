@@ -1,5 +1,5 @@
-// Watch: which answers are believed, how old what is in force is, and what an earlier run left on
-// disk.
+// Watch: which answers are believed, how old what is in force is, and what an earlier process has
+// left.
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -28,7 +28,7 @@ std::optional<net::MonotonicTime> Watch::ConfirmedAt() const {
 }
 
 bool Watch::AfterLoss() const {
-  return state_.phase == State::Phase::kRetrying || state_.source == State::Source::kDisk ||
+  return state_.phase == State::Phase::kRetrying || state_.Earlier() ||
          (question_ && question_->polled() && answered_at_ &&
           *answered_at_ <= agent_.link().connections().last_loss());
 }
@@ -66,6 +66,7 @@ void Watch::Restore() {
   auto saved = agent_.store()->Saved(*ticket_);
   if (!saved) return;
   const auto age = std::chrono::system_clock::now() - saved->confirmed;
+  const bool handed = saved->handed;
   http::Response response;
   response.status = 200;
   response.from_disk = true;
@@ -82,15 +83,20 @@ void Watch::Restore() {
              {{"watch", options_.name}, {"reason", applied.error().message}});
     return;
   }
-  state_.source = State::Source::kDisk;
+  state_.source = handed ? State::Source::kPredecessor : State::Source::kDisk;
   state_.filtered = HeaderSays(response, kFilteredHeader, "true");
   state_.version = std::move(version);
   state_.fresh_at = loop_.now() - std::chrono::duration_cast<net::MonotonicTime::duration>(age);
   // A time of confirmation that has not come yet proves no age: with a limit it is beyond it.
   if (age < -kClockSlack) state_.fresh_at = net::MonotonicTime{} - std::chrono::hours(24 * 365);
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(age).count();
-  log_.Warn("agent", "serving from saved state",
-            {{"watch", options_.name}, {"age_seconds", seconds}});
+  if (handed) {
+    log_.Warn("agent", "serving by what the predecessor has handed over",
+              {{"watch", options_.name}, {"age_seconds", seconds}});
+  } else {
+    log_.Warn("agent", "serving from saved state",
+              {{"watch", options_.name}, {"age_seconds", seconds}});
+  }
 }
 
 }  // namespace mooring::control

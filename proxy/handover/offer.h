@@ -1,12 +1,14 @@
 // Offer: what a process gives to the successor that asks for its place, and how it is asked.
 //
-// Listening sockets pass, and what the service manager has told the first of them: no key, no
-// token, and nothing of a live connection.
+// Listening sockets pass, what the service manager has told the first of them, and the agent's
+// documents where no file has them: no key, no token, and nothing of a live connection.
 //
 //   successor                 predecessor
 //   take_over {version}  ->
-//                        <-   offer {generation, notify_socket, ..., sockets: N}, descriptors:
-//                             standard input, output and error
+//                        <-   offer {generation, notify_socket, ..., sockets: N, documents: M},
+//                             descriptors: standard input, output and error
+//                        <-   documents {of}, descriptors: 64 of the M at most; as often as it
+//                        takes
 //                        <-   sockets {names}, descriptors: 64 of the N at most; as often as it
 //                        takes
 //   ready                ->   It stops accepting.
@@ -40,6 +42,11 @@ struct Offer {
     std::string name;  // by which the manager has it; empty: it does not
   };
   std::vector<Socket> sockets;
+  struct Documents {
+    std::string of;    // whose: a Store's Key::id
+    net::UniqueFd fd;  // documents.h
+  };
+  std::vector<Documents> documents;
 };
 
 // MessagesOf is the offer as it is sent.

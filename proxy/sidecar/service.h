@@ -37,6 +37,7 @@
 #include "proxy/control/upstream_source.h"
 #include "proxy/control/watch.h"
 #include "proxy/data/service_host.h"
+#include "proxy/handover/offer.h"
 #include "proxy/log/log.h"
 #include "proxy/net/inherited.h"
 #include "proxy/net/loop.h"
@@ -82,6 +83,8 @@ class Service final {
     // a predecessor serves still: sockets are held and not served, and neither the agent's catalog
     // nor the state directory is touched
     bool waits = false;
+    // a predecessor's documents, by Store's Key::id (handover/documents.h); empty once we serve
+    std::map<std::string, net::UniqueFd> handed{};
   };
   // `log` marks the lines of this service, where there are several. All outlive it.
   Service(const Shared& shared, log::Log& log, const config::ServiceSettings& settings,
@@ -157,6 +160,8 @@ class Service final {
 
   // Sockets are those that are open; they stay the service's.
   std::vector<const net::Inherited::Socket*> Sockets() const;
+  // Documents is what a successor finds in no state directory; nothing if it finds all there.
+  std::optional<handover::Offer::Documents> Documents() const;
   // StopAccepting leaves them to a successor that is about to serve; `done` runs once nobody takes
   // clients any more. StartAccepting takes them back, or begins to serve where a predecessor did
   // (Shared::waits is over).
@@ -194,6 +199,8 @@ class Service final {
   void OpenMesh();
   void Open();
   void OpenAll();
+  std::string StateName() const;
+  std::string Handed(const state::Store::Options& options);
   Status OpenStore();
   void FindProxyId();
   void TakeProxyId(const std::string& proxy_id);

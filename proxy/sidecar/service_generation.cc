@@ -1,12 +1,24 @@
 // Service: between a predecessor and a successor. What the process does then is succession.cc's.
 #include <utility>
 
+#include "proxy/handover/documents.h"
 #include "proxy/sidecar/service.h"
 
 namespace mooring::sidecar {
 
 std::vector<const net::Inherited::Socket*> Service::Sockets() const {
   return listeners_ ? listeners_->Sockets() : std::vector<const net::Inherited::Socket*>();
+}
+
+std::optional<handover::Offer::Documents> Service::Documents() const {
+  if (!store_) return std::nullopt;
+  const Result<std::string> content = store_->Documents();
+  if (content && content->empty()) return std::nullopt;
+  Result<net::UniqueFd> fd = content ? handover::WriteDocuments(*content) : content.error();
+  if (fd) return handover::Offer::Documents{StateName(), std::move(*fd)};
+  log_.Warn("sidecar", "a successor has to ask the agent for all that this process knows",
+            {{"error", fd.error().message}});
+  return std::nullopt;
 }
 
 void Service::StopAccepting(std::function<void()> done) {

@@ -5,6 +5,7 @@
 #include "authz/text.h"
 #include "proxy/config/file.h"
 #include "proxy/control/answer_headers.h"
+#include "proxy/handover/documents.h"
 #include "proxy/sidecar/messages.h"
 #include "proxy/sidecar/service.h"
 
@@ -145,34 +146,53 @@ void Service::OpenMesh() {
   mesh_->Start();
 }
 
+// StateName tells its state from that of every other service that an agent may have.
+std::string Service::StateName() const {
+  std::string name;
+  if (!settings_.proxy_id.empty()) {
+    name = state::Folder::SubdirectoryName("proxy", settings_.proxy_id);
+  } else if (!settings_.sidecar_for.empty()) {
+    name = state::Folder::SubdirectoryName("sidecar-for", settings_.sidecar_for);
+  } else {
+    // No service name holds a '~'.
+    name = state::Folder::SubdirectoryName("service", settings_.service) +
+           (settings_.register_id.empty() ? "" : "~" + settings_.register_id);
+  }
+  // The same name elsewhere is another service. No other part holds a '~' or is empty.
+  if (!process_.agent.partition.empty()) name += "~ap." + process_.agent.partition;
+  if (!process_.agent.ns.empty()) name += "~ns." + process_.agent.ns;
+  return name;
+}
+
+// Handed is what a predecessor has handed over for that store.
+std::string Service::Handed(const state::Store::Options& options) {
+  const auto found = shared_.handed.find(options.key.id);
+  if (found == shared_.handed.end()) return {};
+  Result<std::string> content = handover::ReadDocuments(found->second.get(), options.limit);
+  if (content) return std::move(*content);
+  log_.Warn("sidecar", "the predecessor's documents cannot be read",
+            {{"error", content.error().message}});
+  return {};
+}
+
 Status Service::OpenStore() {
   if (process_.state_dir.empty()) {
     log_.Info("sidecar", "no state directory: a restart while the agent is away will not serve",
               {{"cure",
                 "-state-dir, state_dir in YAML, or StateDirectory= with StateDirectoryMode=0700 in "
                 "the unit"}});
-    return Ok();
+    if (process_.handover_dir.empty()) return Ok();  // nobody is handed anything
   }
   state::Store::Options options;
   options.directory = process_.state_dir;
-  if (!settings_.proxy_id.empty()) {
-    options.subdirectory = state::Folder::SubdirectoryName("proxy", settings_.proxy_id);
-  } else if (!settings_.sidecar_for.empty()) {
-    options.subdirectory = state::Folder::SubdirectoryName("sidecar-for", settings_.sidecar_for);
-  } else {
-    // No service name holds a '~'.
-    options.subdirectory = state::Folder::SubdirectoryName("service", settings_.service) +
-                           (settings_.register_id.empty() ? "" : "~" + settings_.register_id);
-  }
-  // The same name elsewhere is another service. No other part holds a '~' or is empty.
-  if (!process_.agent.partition.empty()) options.subdirectory += "~ap." + process_.agent.partition;
-  if (!process_.agent.ns.empty()) options.subdirectory += "~ns." + process_.agent.ns;
+  options.subdirectory = StateName();
   options.key.id = options.subdirectory;
   options.key.agent = shared_.link->name();
   options.expected_datacenter = process_.datacenter;
   options.keep_private_key = process_.cache_private_key;
   options.disk = shared_.disk;
   options.waits = shared_.waits;
+  options.handed = Handed(options);
   auto store = state::Store::Open(loop_, log_, options);
   if (!store) {
     if (!process_.state_dir_from_environment) return store.error();
@@ -182,6 +202,7 @@ Status Service::OpenStore() {
   }
   store_ = std::move(*store);
   agent_->UseStore(store_.get());
+  if (process_.state_dir.empty()) return Ok();
   // Where it cannot be saved for now, the store has said so, and says when it can.
   if (store_->view().error.empty())
     log_.Info("sidecar", "state is kept", {{"file", store_->view().file}});
@@ -227,9 +248,7 @@ void Service::FindProxyId() {
         return Ok();
       });
   find_proxy_->OnError([this](const Error& error) {
-    if (process_.wait_for_agent ||
-        find_proxy_->state().source == control::Watch::State::Source::kDisk)
-      return;
+    if (process_.wait_for_agent || find_proxy_->state().Earlier()) return;
     CannotStart("Failed looking up sidecar proxy info for " + settings_.sidecar_for + ": " +
                 error.message);
   });

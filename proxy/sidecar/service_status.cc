@@ -122,7 +122,7 @@ void Service::DescribeItself(json* status) const {
                          {"default", authz::DefaultPolicyName(snapshot_->fallback)}};
   }
   out["state_file"] = nullptr;
-  if (store_) {
+  if (store_ && !store_->view().file.empty()) {
     const state::Store::View view = store_->view();
     out["state_file"] = {
         {"file", view.file},

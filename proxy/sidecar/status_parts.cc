@@ -108,6 +108,7 @@ json WatchJson(const control::Watch& watch, net::MonotonicTime now) {
     case control::Watch::State::Source::kNone: out["source"] = "none"; break;
     case control::Watch::State::Source::kAgent: out["source"] = "agent"; break;
     case control::Watch::State::Source::kDisk: out["source"] = "disk"; break;
+    case control::Watch::State::Source::kPredecessor: out["source"] = "predecessor"; break;
   }
   out["asks"] = watch.Blocks() ? "blocking" : "polled";
   out["cached"] = state.cached;

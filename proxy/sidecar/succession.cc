@@ -56,6 +56,8 @@ void Sidecar::TakePredecessor(handover::Offered offered) {
   hello_.fields = {
       {"generation", offer.generation}, {"pid", offer.pid}, {"version", offer.version}};
   standard_ = std::move(offer.standard);
+  for (handover::Offer::Documents& documents : offer.documents)
+    shared_.handed.emplace(std::move(documents.of), std::move(documents.fd));
   predecessor_ = std::make_unique<handover::Channel>(
       loop_, std::move(offered.channel),
       handover::Channel::Callbacks{
@@ -122,6 +124,7 @@ void Sidecar::Serve() {
   ready_limit_.Stop();
   role_ = Role::kServing;
   shared_.waits = false;
+  shared_.handed.clear();
   inherited_.UseStore(supervision_.socket());
   // First of all: nobody takes clients at the moment.
   for (const auto& service : services_) service->StartAccepting();
@@ -196,6 +199,7 @@ handover::Offer Sidecar::MakeOffer() const {
   };
   for (const auto& service : services_) {
     for (const net::Inherited::Socket* socket : service->Sockets()) add(*socket);
+    if (auto documents = service->Documents()) offer.documents.push_back(std::move(*documents));
   }
   for (const AdminPort& port : admin_ports_) add(port.socket);
   return offer;

@@ -40,7 +40,8 @@ struct Document {
   std::string name;  // "roots /v1/agent/connect/ca/roots?", ASCII
   Headers headers;
   std::string body;
-  WallTime confirmed;  // when the agent last said that it is so; whole milliseconds on disk
+  WallTime confirmed;   // when the agent last said that it is so; whole milliseconds on disk
+  bool handed = false;  // a predecessor knew it, and the file did not, or something older
 };
 
 // Entry is a Document whose body lies elsewhere, so that bodies, which may hold a key, are not

@@ -58,6 +58,40 @@ Ledger::Loaded Ledger::Load(const std::vector<Entry>& entries) {
   return loaded;
 }
 
+void Ledger::TakeOver(const std::vector<Entry>& entries) {
+  for (const Entry& entry : entries) {
+    if (HoldsKey(entry.body)) continue;
+    Record& record = records_[entry.name];
+    if (!record.digest.empty() && record.confirmed >= entry.confirmed) continue;
+    std::string digest = tls::Sha256Hex(entry.body);
+    if (digest != record.digest) {
+      record.digest = std::move(digest);
+      record.body.emplace(entry.body);
+      record.in_file = false;
+    }
+    record.headers = entry.headers;
+    record.confirmed = entry.confirmed;
+    record.waiting = true;
+    record.loaded = Document{.name = entry.name,
+                             .headers = entry.headers,
+                             .body = std::string(entry.body),
+                             .confirmed = entry.confirmed,
+                             .handed = true};
+  }
+}
+
+std::vector<Entry> Ledger::InMemory() const {
+  std::vector<Entry> entries;
+  for (const auto& [name, record] : records_) {
+    if (!record.body || record.secret || HoldsKey(*record.body)) continue;
+    entries.push_back({.name = name,
+                       .headers = record.headers,
+                       .body = *record.body,
+                       .confirmed = record.confirmed});
+  }
+  return entries;
+}
+
 bool Ledger::ForgetLoaded() {
   bool unfollowed = false;
   for (auto& [name, record] : records_) {
@@ -133,26 +167,35 @@ Ledger::Kept Ledger::Keep(Ticket ticket, const Headers& headers, std::string_vie
   return Kept::kChanged;
 }
 
-std::vector<Item> Ledger::TakeItems(Prune prune) {
-  std::vector<Item> items;
-  items.reserve(records_.size());
+void Ledger::DropBodies() {
+  for (auto& [name, record] : records_) Drop(&record.body);
+}
+
+void Ledger::DropUnfollowed() {
   for (auto at = records_.begin(); at != records_.end();) {
-    auto& [name, record] = *at;
-    if (prune == Prune::kYes && !record.waiting && record.followers == 0) {
-      Drop(&record.body);
-      Drop(&record.loaded);
-      at = records_.erase(at);
+    Record& record = at->second;
+    if (record.waiting || record.followers > 0) {
+      ++at;
       continue;
     }
-    if (!record.digest.empty() && !Withheld(record)) {
-      items.push_back({.name = name,
-                       .headers = record.headers,
-                       .confirmed = record.confirmed,
-                       .digest = record.digest,
-                       .body = std::nullopt,
-                       .secret = record.secret});
-    }
-    ++at;
+    Drop(&record.body);
+    Drop(&record.loaded);
+    at = records_.erase(at);
+  }
+}
+
+std::vector<Item> Ledger::TakeItems(Prune prune) {
+  if (prune == Prune::kYes) DropUnfollowed();
+  std::vector<Item> items;
+  items.reserve(records_.size());
+  for (const auto& [name, record] : records_) {
+    if (record.digest.empty() || Withheld(record)) continue;
+    items.push_back({.name = name,
+                     .headers = record.headers,
+                     .confirmed = record.confirmed,
+                     .digest = record.digest,
+                     .body = std::nullopt,
+                     .secret = record.secret});
   }
   // Last, when nothing can fail any more: a body that is taken out comes back by Settle alone.
   for (Item& item : items) {

@@ -36,6 +36,12 @@ class Ledger final {
     bool purge = false;        // and must not be
   };
   Loaded Load(const std::vector<Entry>& entries);
+  // TakeOver takes up what a predecessor had in memory, where it is newer than what Load has found.
+  // It waits for a save like a live answer. A key is left out.
+  void TakeOver(const std::vector<Entry>& entries);
+  // InMemory lists what is in no file, and holds no key, for a successor. The entries point in here
+  // until the next call.
+  std::vector<Entry> InMemory() const;
   // ForgetLoaded ends the handing out; what nobody has followed so far goes from the file with the
   // next save. True if there is such.
   bool ForgetLoaded();
@@ -54,6 +60,10 @@ class Ledger final {
   // TakeItems lists the next file's documents, with the bodies that wait for a save. With kYes
   // those that nobody follows are dropped, with kNo they stay as they are.
   std::vector<Item> TakeItems(Prune prune);
+  // DropBodies is for who saves no more, and hands nothing on.
+  void DropBodies();
+  // DropUnfollowed drops those that nobody follows.
+  void DropUnfollowed();
   // Settle learns what became of them.
   void Settle(Outcome* outcome);
 

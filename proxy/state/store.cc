@@ -14,6 +14,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kMaxSaid = 16;
 
 std::string PathOfFile(const Store::Options& options) {
+  if (options.directory.empty()) return {};
   std::string path = options.directory;
   while (path.ends_with('/')) path.pop_back();
   return path + "/" + options.subdirectory + "/" + kStateFile;
@@ -39,8 +40,12 @@ Result<std::unique_ptr<Store>> Store::Open(net::Loop& loop, log::Log& log, Optio
   std::optional<Folder> folder;
   std::string unsavable;
   std::string refused;
-  Result<Folder> opened = Folder::Open(options.directory, options.subdirectory);
-  if (opened) {
+  const bool in_memory = options.directory.empty();
+  Result<Folder> opened = in_memory ? Error{ErrorCode::kNotFound, "no directory"}
+                                    : Folder::Open(options.directory, options.subdirectory);
+  if (in_memory) {
+    options.keep_private_key = false;
+  } else if (opened) {
     folder = std::move(*opened);
   } else if (opened.error().code == ErrorCode::kUnavailable) {
     unsavable = opened.error().message;
@@ -72,6 +77,7 @@ Result<std::unique_ptr<Store>> Store::Open(net::Loop& loop, log::Log& log, Optio
     tls::Cleanse(&*content);
   }
   if (!refused.empty()) store->Refused(refused);
+  store->TakeOver();
   if (!unsavable.empty()) store->Failed(unsavable);
   store->Schedule();
   return store;
@@ -93,13 +99,16 @@ Store::Store(net::Loop& loop, log::Log& log, Options options, std::optional<Fold
                }
              }),
       grace_(loop, [this] { OnGrace(); }),
-      self_(std::make_shared<Store*>(this)),
-      disk_(options_.disk ? options_.disk : std::make_shared<DiskThread>(), options_.directory,
-            options_.subdirectory, std::move(folder), [&loop, self = std::weak_ptr<Store*>(self_)] {
-              loop.Post([self] {
-                if (const std::shared_ptr<Store*> store = self.lock()) (*store)->Finish();
-              });
-            }) {
+      self_(std::make_shared<Store*>(this)) {
+  if (!options_.directory.empty()) {
+    disk_.emplace(options_.disk ? options_.disk : std::make_shared<DiskThread>(),
+                  options_.directory, options_.subdirectory, std::move(folder),
+                  [&loop, self = std::weak_ptr<Store*>(self_)] {
+                    loop.Post([self] {
+                      if (const std::shared_ptr<Store*> store = self.lock()) (*store)->Finish();
+                    });
+                  });
+  }
   view_.file = file_;
   grace_.Start(options_.timing.grace);
 }
@@ -109,14 +118,21 @@ Store::~Store() {
   self_.reset();
 }
 
-// Load gives the reason why the content is not used, if so.
-std::string Store::Load(std::string_view content) {
-  const Result<File> file = Decode(content);
-  if (!file) return file.error().message;
-  std::string mismatch = Mismatch(file->key, options_.key, options_.expected_datacenter);
-  if (!mismatch.empty()) return mismatch;
+Result<File> Store::Check(std::string_view content) {
+  Result<File> file = Decode(content);
+  if (!file) return file;
+  if (std::string mismatch = Mismatch(file->key, options_.key, options_.expected_datacenter);
+      !mismatch.empty())
+    return Invalid(std::move(mismatch));
   loaded_datacenter_ = file->key.datacenter;
   if (options_.key.datacenter.empty()) options_.key.datacenter = loaded_datacenter_;
+  return file;
+}
+
+// Load gives the reason why the content is not used, if so.
+std::string Store::Load(std::string_view content) {
+  const Result<File> file = Check(content);
+  if (!file) return file.error().message;
   const Ledger::Loaded loaded = ledger_.Load(file->entries);
   view_.documents = file->entries.size();
   view_.private_key = loaded.private_key;
@@ -125,6 +141,32 @@ std::string Store::Load(std::string_view content) {
     Unsaved(options_.timing.gather);
   }
   return "";
+}
+
+void Store::TakeOver() {
+  const std::string content = std::exchange(options_.handed, {});
+  if (content.empty()) return;
+  const Result<File> file = Check(content);
+  if (!file) {
+    log_.Err("state", "the predecessor's documents are not used",
+             {{"reason", file.error().message}});
+    return;
+  }
+  ledger_.TakeOver(file->entries);
+  Unsaved(options_.timing.gather);
+}
+
+Result<std::string> Store::Documents() const {
+  const std::vector<Entry> entries = ledger_.InMemory();
+  if (entries.empty()) return std::string();
+  Result<std::string> content = Encode(options_.key, entries);
+  if (!content) return content;
+  std::size_t size = content->size();
+  for (const Entry& entry : entries) size += entry.body.size();
+  if (size > options_.limit) return Invalid("the documents are too large for one file");
+  content->reserve(size);
+  for (const Entry& entry : entries) content->append(entry.body);
+  return content;
 }
 
 Store::Ticket Store::Follow(const std::string& name, bool secret, std::function<void()> again) {
@@ -145,6 +187,7 @@ void Store::Unfollow(Ticket ticket) {
 }
 
 void Store::Keep(Ticket ticket, const Headers& headers, std::string_view body) {
+  if (closed_) return;
   switch (ledger_.Keep(ticket, headers, body, std::chrono::system_clock::now())) {
     case Ledger::Kept::kIgnored: return;
     case Ledger::Kept::kConfirmed: Unsaved(options_.timing.confirm); break;
@@ -167,21 +210,21 @@ void Store::SetDatacenter(const std::string& datacenter) {
 }
 
 bool Store::Close() {
-  if (closed_) return !disk_.busy();
+  if (closed_) return !Busy();
   closed_ = true;
   timer_.Stop();
   grace_.Stop();
   const net::MonotonicTime deadline = Clock::now() + options_.timing.close;
-  if (disk_.busy()) {
-    if (!disk_.Wait(deadline)) return false;
+  if (Busy()) {
+    if (!disk_->Wait(deadline)) return false;
     Finish();
   }
   if (!dirty_ || options_.waits) return true;
   // Nothing is dropped now: at the end nobody follows any more, and all of it is what the next
   // start needs.
   StartSave(Ledger::Prune::kNo);
-  if (!disk_.busy()) return true;
-  if (!disk_.Wait(deadline)) return false;
+  if (!Busy()) return true;
+  if (!disk_->Wait(deadline)) return false;
   Finish();
   return true;
 }
@@ -193,7 +236,8 @@ void Store::Begin() {
 
 bool Store::Leave() {
   if (!Close()) return false;
-  disk_.LetGo();
+  if (disk_) disk_->LetGo();
+  ledger_.DropBodies();
   return true;
 }
 
@@ -208,7 +252,7 @@ void Store::Unsaved(net::milliseconds from_now) {
 void Store::Want(net::MonotonicTime when) { due_ = due_ ? std::min(*due_, when) : when; }
 
 void Store::Schedule() {
-  if (closed_ || options_.waits || disk_.busy() || !due_) return timer_.Stop();
+  if (closed_ || options_.waits || Busy() || !due_) return timer_.Stop();
   net::MonotonicTime when = *due_;
   if (last_start_) when = std::max(when, *last_start_ + options_.timing.Distance(last_took_));
   timer_.Start(std::chrono::ceil<net::milliseconds>(when - Clock::now()));
@@ -239,15 +283,19 @@ void Store::OnGrace() {
 
 void Store::StartSave(Ledger::Prune prune) {
   dirty_ = false;
+  if (!disk_) {
+    if (prune == Ledger::Prune::kYes) ledger_.DropUnfollowed();
+    return;
+  }
   std::vector<Item> items = ledger_.TakeItems(prune);
   // Having nothing is no reason to take from the next start what is there.
   if (items.empty() && !purge_) return;
   last_start_ = Clock::now();
-  disk_.Start({.key = options_.key, .items = std::move(items), .limit = options_.limit});
+  disk_->Start({.key = options_.key, .items = std::move(items), .limit = options_.limit});
 }
 
 void Store::Finish() {
-  std::optional<Outcome> outcome = disk_.Take();
+  std::optional<Outcome> outcome = disk_->Take();
   if (!outcome) return;
   last_took_ = std::chrono::ceil<net::milliseconds>(Clock::now() - *last_start_);
   ledger_.Settle(&*outcome);

@@ -1,8 +1,9 @@
 // Store: the agent's last good documents, kept on disk so that a restart can serve while the agent
-// is away. Who fetches a document follows it here, hands in each good answer, and may ask at the
-// start for the saved one. What an answer means is not known here.
+// is away, and handed on to a successor. Who fetches a document follows it here, hands in each good
+// answer, and may ask at the start for the saved one. What an answer means is not known here.
 //
 // Bodies are not kept in memory once they are on disk (see save.h and ledger.h for how that goes).
+// Without a directory they stay there, but for those that hold a key, which are not kept at all.
 // Failing to save never stops anything: it is said, and tried again. Loop thread only; another
 // thread writes, one for all stores of a process.
 #pragma once
@@ -48,7 +49,7 @@ struct Timing {
 class Store final {
  public:
   struct Options {
-    std::string directory;
+    std::string directory;     // empty: memory alone
     std::string subdirectory;  // Folder::SubdirectoryName
     Key key;
     bool keep_private_key = true;     // false: secret documents are neither saved nor handed out
@@ -61,6 +62,8 @@ class Store final {
     // Another process still saves there, and will let go: what it has saved is read, and nothing is
     // locked or written before Begin.
     bool waits = false;
+    // What a predecessor's Documents has given; empty: nothing.
+    std::string handed{};
   };
 
   // Open checks the directory and loads what is there. Errors are about the directory alone
@@ -93,6 +96,10 @@ class Store final {
   // datacenter is the one of the key, set, or taken from the loaded file; "" if not known.
   const std::string& datacenter() const { return options_.key.datacenter; }
 
+  // Documents is what a successor finds in no file, as the bytes of one (format.h), without a key;
+  // empty if there is nothing. An Error if it is larger than a store takes.
+  Result<std::string> Documents() const;
+
   // Begin has a store that waits save from now on.
   void Begin();
   // Leave is Close for a process that goes on while another takes over the directory. False: the
@@ -105,7 +112,7 @@ class Store final {
   bool Close();
 
   struct View {
-    std::string file;
+    std::string file;                            // empty: none is kept
     std::optional<net::MonotonicTime> saved_at;  // by this process
     std::string error;                           // why the last save failed; empty after a good one
     std::size_t documents = 0;                   // in the file
@@ -116,7 +123,11 @@ class Store final {
  private:
   Store(net::Loop& loop, log::Log& log, Options options, std::optional<Folder> folder);
 
+  // Check takes apart what was saved, or handed over, for us; an Error says why it is not used.
+  Result<File> Check(std::string_view content);
   std::string Load(std::string_view content);
+  void TakeOver();
+  bool Busy() const { return disk_ && disk_->busy(); }
   void Unsaved(net::milliseconds from_now);
   void Want(net::MonotonicTime when);
   void Schedule();
@@ -146,7 +157,7 @@ class Store final {
   net::Timer timer_;
   net::Timer grace_;
   std::shared_ptr<Store*> self_;  // tells what the disk's thread has posted whether we still are
-  Disk disk_;
+  std::optional<Disk> disk_;      // none: memory alone
 };
 
 }  // namespace mooring::state

@@ -1,10 +1,12 @@
 // What passes from a process to its successor: the place, the channel, the offer, a question.
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -12,6 +14,7 @@
 
 #include "proxy/control/question_parts.h"
 #include "proxy/handover/channel.h"
+#include "proxy/handover/documents.h"
 #include "proxy/handover/offer.h"
 #include "proxy/handover/place.h"
 #include "proxy/net/loop.h"
@@ -213,6 +216,10 @@ TEST_CASE("handover: a successor gets all that is offered, however many sockets 
       for (std::size_t i = 0; i < kSockets; ++i)
         offer.sockets.push_back(
             {UniqueFd(dup(listening->get())), i % 2 == 0 ? "" : "n" + std::to_string(i)});
+      for (std::size_t i = 0; i < kSockets; ++i) {
+        const std::string of = "service.s" + std::to_string(i);
+        offer.documents.push_back({of, *handover::WriteDocuments("of " + of)});
+      }
       std::optional<Channel> channel;
       channel.emplace(
           loop, std::move(fd),
@@ -236,8 +243,31 @@ TEST_CASE("handover: a successor gets all that is offered, however many sockets 
     CHECK(offered->offer.sockets[148].name.empty());
     CHECK(offered->offer.sockets[149].name == "n149");
     CHECK(net::SocketAddress::LocalOf(offered->offer.sockets[149].fd.get()).family() == AF_UNIX);
+    REQUIRE(offered->offer.documents.size() == kSockets);
+    const handover::Offer::Documents& last = offered->offer.documents.back();
+    CHECK(last.of == "service.s149");
+    for (int time = 0; time < 2; ++time)
+      CHECK(*handover::ReadDocuments(last.fd.get(), 100) == "of service.s149");
   }
   predecessor.join();
+}
+
+TEST_CASE("handover: documents cannot be changed on their way, and nothing else is read as such") {
+  auto fd = handover::WriteDocuments("what is known");
+  REQUIRE(fd);
+  CHECK(*handover::ReadDocuments(fd->get(), 13) == "what is known");
+  CHECK(pwrite(fd->get(), "W", 1, 0) < 0);
+  CHECK(ftruncate(fd->get(), 0) < 0);
+  CHECK(handover::ReadDocuments(fd->get(), 12).error().message == "it is too large");
+  CHECK(*handover::ReadDocuments(handover::WriteDocuments("")->get(), 0) == "");
+  std::array<int, 2> pair{};
+  REQUIRE(pipe(pair.data()) == 0);
+  const UniqueFd reading(pair[0]);
+  const UniqueFd writing(pair[1]);
+  CHECK(handover::ReadDocuments(reading.get(), 100).error().message == "it is no sealed memory");
+  const UniqueFd unsealed(memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  CHECK(handover::ReadDocuments(unsealed.get(), 100).error().message == "it is no sealed memory");
+  CHECK(!handover::ReadDocuments(-1, 100));
 }
 
 TEST_CASE("handover: a question is read as it was written, and what is none is refused") {

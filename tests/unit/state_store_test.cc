@@ -530,6 +530,94 @@ TEST_CASE("what a killed save has left beside the file is removed at the start")
   CHECK(BodyOf(store->Saved(Follow(*store, "a"))) == "A");
 }
 
+TEST_CASE("without a directory a store hands on what it has heard, and no key") {
+  Home home;
+  home.options.directory.clear();
+  auto store = home.Open();
+  CHECK(store->view().file.empty());
+  CHECK(store->Documents()->empty());
+  const auto roots = Follow(*store, "roots");
+  const auto gone = Follow(*store, "gone");
+  store->Keep(roots, {{"x-consul-index", "12"}}, "ROOTS");
+  store->Keep(gone, {}, "GONE");
+  store->Keep(store->Follow("leaf", true, nullptr), {}, kLeaf);
+  store->Keep(Follow(*store, "unmarked leaf"), {}, kLeaf);
+  CHECK_FALSE(store->Saved(roots));
+  store->Unfollow(gone);
+  RunUntil(home.loop, [&] { return store->Documents()->find("GONE") == std::string::npos; });
+  home.options.handed = *store->Documents();
+  CHECK(home.options.handed.find("PRIVATE") == std::string::npos);
+  CHECK(store->Leave());
+  CHECK(store->Documents()->empty());
+  store->Keep(roots, {}, "late");
+  CHECK(store->Documents()->empty());
+
+  auto successor = home.Open();
+  const auto follower = Follow(*successor, "roots");
+  const auto found = successor->Saved(follower);
+  REQUIRE(found);
+  CHECK(found->handed);
+  CHECK(found->body == "ROOTS");
+  CHECK(found->headers.at("x-consul-index") == "12");
+  CHECK_FALSE(successor->Saved(Follow(*successor, "leaf")));
+  CHECK_FALSE(successor->Saved(Follow(*successor, "gone")));
+  CHECK(home.Lines("ERROR") == 0);
+  // and on to the next, before anything new has been heard
+  home.options.handed = *successor->Documents();
+  auto third = home.Open();
+  CHECK(BodyOf(third->Saved(Follow(*third, "roots"))) == "ROOTS");
+}
+
+TEST_CASE("what is handed over counts where it is newer than the file, and is saved then") {
+  Home home;
+  home.Seed({{"a", "A"}, {"b", "B"}, {"leaf", kLeaf}});
+  const auto handed = [&](net::milliseconds later) {
+    const WallTime when = home.Confirmed("a") + later;
+    const std::vector<Entry> entries{{.name = "a", .headers = {}, .body = "A2", .confirmed = when},
+                                     {.name = "b", .headers = {}, .body = "B", .confirmed = when}};
+    return *Encode(home.options.key, entries) + "A2B";
+  };
+  std::string a = "A";
+  SUBCASE("newer") {
+    home.options.handed = handed(milliseconds{1'000});
+    a = "A2";
+  }
+  SUBCASE("older") { home.options.handed = handed(milliseconds{-1'000}); }
+  auto store = home.Open();
+  const auto found = store->Saved(Follow(*store, "a"));
+  REQUIRE(found);
+  CHECK(found->body == a);
+  CHECK(found->handed == (a == "A2"));
+  CHECK(BodyOf(store->Saved(Follow(*store, "b"))) == "B");
+  CHECK(BodyOf(store->Saved(store->Follow("leaf", true, nullptr))) == kLeaf);
+  // What a process with a directory hands on is what no file holds yet.
+  CHECK(store->Documents()->empty() == (a == "A"));
+  home.Await({{"a", a}, {"b", "B"}, {"leaf", kLeaf}});
+  RunUntil(home.loop, [&] { return store->Documents()->empty(); });
+}
+
+TEST_CASE("what a predecessor of another proxy or agent hands over, or garbage, is not used") {
+  Home home;
+  const Key key = home.options.key;
+  home.options.directory.clear();
+  std::string reason;
+  SUBCASE("proxy") {
+    home.options.key.id = "service.api";
+    reason = "it was saved for";
+  }
+  SUBCASE("agent") {
+    home.options.key.agent = "http://10.0.0.1:8500";
+    reason = "it was saved from the agent";
+  }
+  SUBCASE("cut short") { reason = "its checksum"; }
+  const std::vector<Entry> entries{{.name = "a", .headers = {}, .body = "A", .confirmed = {}}};
+  home.options.handed = *Encode(key, entries) + (reason == "its checksum" ? "" : "A");
+  auto store = home.Open();
+  CHECK_FALSE(store->Saved(Follow(*store, "a")));
+  CHECK(home.Lines("the predecessor's documents are not used") == 1);
+  CHECK(home.Lines(reason) == 1);
+}
+
 TEST_CASE("a directory that is wrong ends the opening of a store") {
   Home home;
   REQUIRE(chmod(home.dir.path().c_str(), 0755) == 0);
