@@ -35,6 +35,15 @@ void GrowStack() {
   *reinterpret_cast<volatile char*>(here - kStack) = 0;
 }
 
+void BlockEnd() {
+  sigset_t end;
+  sigemptyset(&end);
+  sigaddset(&end, SIGTERM);
+  sigaddset(&end, SIGINT);
+  sigaddset(&end, SIGHUP);
+  pthread_sigmask(SIG_BLOCK, &end, nullptr);
+}
+
 // OriginOf is what the process begins with: sockets of the service manager's, or a predecessor's.
 Result<sidecar::Sidecar::Origin> OriginOf(config::Settings* settings) {
   sidecar::Sidecar::Origin origin;
@@ -90,11 +99,11 @@ int Run(config::Settings settings) {
     {
       sidecar::Sidecar sidecar(loop, log, std::move(settings), std::move(*origin));
       code = sidecar.Run();
+      // From where the sidecar ends they are handled no more, and would end the process by
+      // themselves. No other thread that outlives its handlers takes a signal.
+      BlockEnd();
     }
-    // Nobody handles them any more, and all that is left is the rest of the log, which takes a
-    // second at most.
-    std::signal(SIGTERM, SIG_IGN);
-    std::signal(SIGINT, SIG_IGN);
+    // All that is left is the rest of the log, which takes a second at most.
   }
   return code;
 }

@@ -135,3 +135,14 @@ def test_the_unit_allows_every_system_call_that_a_working_day_has(case):
     called = set(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.M))
     check.true({"accept4", "epoll_wait", "connect"} & called, f"calls in {sorted(called)}")
     check.equal(sorted(called - allowed - {"execve", "exit_group", "rt_sigreturn"}), [], "calls that the unit forbids")
+
+
+def test_a_signal_that_comes_again_and_again_until_the_end_changes_nothing_of_it(case):
+    for number in (signal.SIGTERM, signal.SIGINT) * 3:
+        static = Static(case)
+        process = static.mooring.process
+        process.send(number)
+        while process.running():  # as fast as they come: one of them meets the very end
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, number)
+        check.equal(process.wait(5), 0, f"exit code after many of {number.name}")
