@@ -33,7 +33,7 @@ class Trouble(Exception):
 
 
 class Browser:
-    def __init__(self, folder, launch=(), width=1280, height=800):
+    def __init__(self, folder, launch=(), width=1280, height=740):
         pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
         self.owner = _Owner(folder)
         self.chromium = Chromium(self.owner, launch=launch)

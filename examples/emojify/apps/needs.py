@@ -48,16 +48,22 @@ UNPACKED = [
 ]
 
 
+def pictures_folder():
+    """pictures_folder is where the pictures of UNPACKED are kept, beside whatever else Mooring's examples and tests keep."""
+    cache = os.environ.get("MOORING_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mooring")
+    return os.path.join(cache, "pictures")
+
+
 def missing(parts=None):
     """missing has the needs that are not here, of these parts or of all."""
     return [need for need in NEEDS if (parts is None or need.part in parts) and not need.here()]
 
 
-def unpack(folder, say=print):
+def unpack(folder=None, say=print):
     """unpack gets the pictures of UNPACKED into the folder, and has a line for each package that could not be had.
 
     Only what this shop knows of the package stays there."""
-    problems = []
+    folder, problems = folder or pictures_folder(), []
     for package, why in UNPACKED:
         wanted = [file for file, owner, *_ in pictures.KNOWN if owner == package]
         if any(all(os.path.exists(os.path.join(root, file)) for file in wanted) for root in ("/", folder)):

@@ -52,7 +52,7 @@ public final class Payment {
     }
   }
 
-  /** What was paid, in memory, or in a file that several instances share; payment/ledger.py keeps the same one. */
+  /** What was paid, in memory, or in a file that several instances share; ledger.py, for Python, keeps the same one. */
   static final class Ledger {
     private final Map<String, Purchase> byOrder = new HashMap<>();
     private final String instance;
@@ -267,7 +267,10 @@ public final class Payment {
     if (!(said.getOrDefault("what", "") instanceof String what) || what.codePointCount(0, what.length()) > 200)
       throw new Refused(400, "what: at most 200 letters", "bad_what");
     what = what.replaceAll("\\p{Cntrl}", "?");
-    Thread.sleep(takes);
+    if (takes > 0) {
+      say("pos", String.format("order %s under way", order));
+      Thread.sleep(takes);
+    }
     Ledger.Charged charged = ledger.charge(order, cents, what);
     Purchase bought = charged.purchase();
     if (charged.isNew())

@@ -14,7 +14,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from payment.ledger import Ledger  # noqa: E402
+from ledger import Ledger  # noqa: E402
 from web import Refused, Server, argument, own, say, serve  # noqa: E402
 
 ORDER = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -38,13 +38,15 @@ def main():
     parser.add_argument("--listen", type=argument(own), required=True, help="127.0.0.1:PORT")
     parser.add_argument("--name", default="P", help="the instance, which every receipt's number begins with (P)")
     parser.add_argument("--ledger", help="a file that instances share; without it an order is remembered as long as the process lives")
-    parser.add_argument("--takes-ms", type=int, default=0, help="how long the card terminal takes for a purchase (0)")
+    parser.add_argument("--takes-ms", type=int, default=0, help="how long the card terminal takes for a purchase, which is logged when it begins (0)")
     options = parser.parse_args()
     ledger = Ledger(options.ledger, options.name)
 
     def pay(request):
         order, cents, what = checked(request.json())
-        time.sleep(options.takes_ms / 1000)
+        if options.takes_ms:
+            say("pos", f"order {order} under way")
+            time.sleep(options.takes_ms / 1000)
         bought, new = ledger.charge(order, cents, what)
         if new:
             say("pos", f"receipt {bought.receipt} order {order} {cents // 100}.{cents % 100:02d} EUR {what}".rstrip())

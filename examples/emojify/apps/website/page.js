@@ -11,12 +11,9 @@ let order = null; // kept until it is paid, so that asking again is no second pu
 let shift = 0;
 let turn = 0; // of choosing: an answer for a picture that was left meanwhile is not shown
 
-const NGINX = {
-  502: "The shop's front door cannot reach this part of the shop (502).",
-  503: "This part of the shop is not available (503).",
-  504: "This part of the shop has not answered in time (504).",
-  413: "The picture is too large for the shop's front door (413).",
-};
+// What nginx says in place of the api, in words for a buyer.
+const FACES = { 502: "Faces cannot be looked for just now: this part of the shop is not reached", 413: "The picture is too large" };
+const ORDER = { 502: "The till is not reached just now. You have no receipt; please try again: the same order is charged once" };
 
 class Trouble extends Error {
   constructor(words, code) {
@@ -25,7 +22,7 @@ class Trouble extends Error {
   }
 }
 
-async function ask(path, options) {
+async function ask(path, words, options) {
   let response;
   try {
     response = await fetch(path, options);
@@ -38,7 +35,7 @@ async function ask(path, options) {
     const said = await response.json();
     throw new Trouble(said.error, said.code);
   }
-  throw new Trouble(NGINX[response.status] || `The shop says ${response.status}.`, "ingress");
+  throw new Trouble(`${words[response.status] || words[502]} (nginx says ${response.status}).`, "ingress");
 }
 
 function tell(id, words) {
@@ -50,6 +47,12 @@ function light(part, good) {
   const box = at("way-" + part);
   box.classList.toggle("good", good === true);
   box.classList.toggle("bad", good === false);
+}
+
+function noOrder() {
+  order = null;
+  at("order").textContent = "–";
+  at("buy").textContent = "Buy this print";
 }
 
 function newOrder() {
@@ -107,6 +110,7 @@ async function choose(name, blobOf, title) {
   for (const id of ["buy", "hold", "shuffle", "peek"]) at(id).disabled = true;
   for (const id of ["picture-error", "order-error", "waiting"]) tell(id);
   at("receipt").hidden = true;
+  noOrder();
   at("faces").replaceChildren();
   at("found").textContent = "Looking for faces …";
   try {
@@ -116,7 +120,7 @@ async function choose(name, blobOf, title) {
     at("photo").alt = title;
     at("picture").style.setProperty("--wide", `min(100%, calc(62vh * ${at("photo").naturalWidth / at("photo").naturalHeight}))`);
     at("frame").classList.remove("empty");
-    const said = await ask("/api/emojify", { method: "POST", body: blob, headers: { "Content-Type": blob.type } });
+    const said = await ask("/api/emojify", FACES, { method: "POST", body: blob, headers: { "Content-Type": blob.type } });
     if (mine !== turn) return;
     chosen = { name, ...said };
     drawFaces();
@@ -143,7 +147,7 @@ function press(button) {
 
 async function fillGallery() {
   try {
-    const { pictures } = await ask("/pictures");
+    const { pictures } = await ask("/pictures", FACES);
     light("website", true);
     for (const one of pictures) {
       const button = document.createElement("button");
@@ -157,7 +161,7 @@ async function fillGallery() {
       button.append(image);
       button.addEventListener("click", () => {
         press(button);
-        choose(one.title, () => ask("/pictures/" + one.id), one.title);
+        choose(one.title, () => ask("/pictures/" + one.id, FACES), one.title);
       });
       const item = document.createElement("li");
       item.append(button);
@@ -186,15 +190,21 @@ async function scaled(file) {
 
 // ---- the purchase
 
+// While a purchase is under way no other picture can be chosen: what comes back is of the one that is shown.
+function paying(on) {
+  for (const id of ["buy", "hold", "upload"]) at(id).disabled = on;
+  document.querySelectorAll("#gallery button").forEach((one) => (one.disabled = on));
+}
+
 async function purchase(path, more, wait) {
-  for (const id of ["buy", "hold"]) at(id).disabled = true;
+  paying(true);
   if (order === null) newOrder();
   tell("order-error");
   tell("waiting", wait);
   at("receipt").hidden = true;
   delete document.body.dataset.receipt;
   try {
-    const paid = await ask(path, {
+    const paid = await ask(path, ORDER, {
       method: "POST", headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ order, picture: chosen.name, cents: CENTS, ...more }),
     });
@@ -213,13 +223,13 @@ async function purchase(path, more, wait) {
     at("buy").textContent = "Try again";
   } finally {
     tell("waiting");
-    for (const id of ["buy", "hold"]) at(id).disabled = chosen === null;
+    paying(false);
   }
 }
 
 async function showLines(number) {
   try {
-    const said = await ask("/api/receipt?number=" + encodeURIComponent(number));
+    const said = await ask("/api/receipt?number=" + encodeURIComponent(number), ORDER);
     at("receipt-lines").textContent = said.lines.slice(1).join("\n");
   } catch {
     // The number is what counts; the lines are a courtesy of another service.
