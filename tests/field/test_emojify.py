@@ -1,0 +1,48 @@
+"""examples/emojify: the whole demo, by its command. Reduced it does without what is not installed of Java, OpenCV and a browser."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from lib import check
+from lib.case import peer_binary, slowness
+
+EXPECTED_SECONDS = 70
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = 9
+
+_left_out = []  # what the run had to do without
+
+
+def test_the_story_is_as_it_should_be_in_every_step(case):
+    if os.geteuid() != 0:
+        raise check.Skip("network namespaces need root")
+    for peer in ("consul", "envoy", "nginx"):
+        peer_binary(peer)
+    record = case.directory / "record"
+    words = ["/usr/bin/python3", "-B", ROOT / "examples/emojify/emojify.py", "--mooring", os.environ["MOORING_BIN"], "--record", record]
+    done = subprocess.run([*words, *(["--reduced"] if case.reduced else [])], capture_output=True, text=True, check=False,
+                          timeout=(220 if case.reduced else 560) * slowness())
+    check.true((record / "results.json").exists(), f"it went to its end:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    results = json.loads((record / "results.json").read_text())
+    _left_out.extend(results["left_out"])
+    broken = [f"step {step['number']}: {one['what']}: {one['seen']}" for step in results["steps"] for one in step["checks"] if not one["kept"]]
+    check.equal(broken, [], f"what is not as it should be; it said:\n{done.stdout[-6000:]}")
+    check.equal((done.returncode, [step["number"] for step in results["steps"]]), (0, list(range(1, STEPS + 1))), "exit code and steps")
+    left = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    check.true(f"emo-{_pid(done)}-" not in left, f"it has removed its namespaces: {left}")
+
+
+test_the_story_is_as_it_should_be_in_every_step.limit = 600
+
+
+def test_the_story_was_played_with_a_browser_with_java_and_with_opencv(case):
+    """It is a skip, so that the report says what was not tried."""
+    if _left_out:
+        raise check.Skip("; ".join(_left_out))
+
+
+def _pid(done):
+    """_pid is in the names of the namespaces."""
+    return next((word.split("-")[1] for word in done.stdout.split() if word.startswith("emo-")), "none")
