@@ -437,4 +437,10 @@ void ServiceHost::StrangerLog(CloseReason reason, log::Level level, log::Literal
   log_.WriteRationed(level, "data", message, {CloseReasonName(reason), who}, fields);
 }
 
+std::int64_t ActiveOf(const std::vector<ServiceHost*>& hosts) {
+  std::int64_t active = 0;
+  for (const ServiceHost* host : hosts) active += host->active();
+  return active;
+}
+
 }  // namespace mooring::data

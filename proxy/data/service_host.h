@@ -201,4 +201,7 @@ class ServiceHost final : public Host, public Upstream::Observer {
   net::Timer sweep_;
 };
 
+// ActiveOf is how many connections hosts have together.
+std::int64_t ActiveOf(const std::vector<ServiceHost*>& hosts);
+
 }  // namespace mooring::data

@@ -112,11 +112,9 @@ void Place::Remove(const std::string& name) const {
 }
 
 bool IsOurs(int fd, pid_t* pid) {
-  ucred peer{};
-  socklen_t length = sizeof peer;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.uid != geteuid())
-    return false;
-  if (pid != nullptr) *pid = peer.pid;
+  const auto peer = net::PeerOf(fd);
+  if (!peer || peer->uid != geteuid()) return false;
+  if (pid != nullptr) *pid = peer->pid;
   return true;
 }
 

@@ -40,18 +40,6 @@ const char* ReasonOf(int status) {
   }
 }
 
-// UserOf is whoever has connected to a unix socket; absent: it is none.
-std::optional<unsigned> UserOf(int fd) {
-  ucred peer{};
-  socklen_t length = sizeof peer;
-  sockaddr_storage local{};
-  socklen_t local_length = sizeof local;
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(&local), &local_length) != 0 ||
-      local.ss_family != AF_UNIX || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
-    return std::nullopt;
-  return peer.uid;
-}
-
 // DateNow is RFC 9110 5.6.7's form; made by hand because strftime follows the locale.
 std::string DateNow() {
   constexpr std::array kDays{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
@@ -259,7 +247,7 @@ class Server::Impl final {
         return false;
       }
       ServerRequest request;
-      request.user = UserOf(stream_.fd());
+      if (const auto peer = net::PeerOf(stream_.fd())) request.user = peer->uid;
       request.method = std::move(message.method);
       request.path = std::move(target->path);
       request.query = std::move(target->query);

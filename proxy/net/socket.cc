@@ -48,10 +48,8 @@ Status ClearStaleSocket(const Address& address, const SocketAddress& where) {
   const UniqueFd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe) return CannotListen(address, Reason(errno));
   if (connect(probe.get(), where.raw(), where.length()) == 0 || errno == EAGAIN) {
-    ucred peer{};
-    socklen_t length = sizeof peer;
-    if (getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) peer.pid = 0;
-    return CannotListen(address, SocketHolder(peer.pid));
+    const auto peer = PeerOf(probe.get());
+    return CannotListen(address, SocketHolder(peer ? peer->pid : 0));
   }
   if (errno != ECONNREFUSED) return CannotListen(address, Reason(errno));
   if (unlink(address.path.c_str()) != 0) return CannotListen(address, Reason(errno));
@@ -280,6 +278,16 @@ void SetLegOptions(int fd, int family) {
   SetInt(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes);
   SetInt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
          static_cast<int>(std::chrono::milliseconds(kUserTimeout).count()));
+}
+
+std::optional<ucred> PeerOf(int fd) {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  // A TCP socket has the option as well, and nobody in it.
+  if (SocketAddress::LocalOf(fd).family() != AF_UNIX ||
+      getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
+    return std::nullopt;
+  return peer;
 }
 
 void SetResetOnClose(int fd) {

@@ -98,6 +98,10 @@ inline constexpr std::chrono::seconds kUserTimeout{30};
 // socket it holds for all that it accepts (tcp(7): accepted sockets inherit them).
 void SetLegOptions(int fd, int family);
 
+// PeerOf is who connected to, or who listens at, a unix socket, as the kernel noted it then
+// (SO_PEERCRED); absent: it is none.
+std::optional<ucred> PeerOf(int fd);
+
 // SetResetOnClose makes the coming close send a reset and drop what is still queued (SO_LINGER 0).
 void SetResetOnClose(int fd);
 

@@ -35,7 +35,8 @@ Drain::Drain(net::Loop& loop, log::Log& log, const std::vector<data::ServiceHost
       hurry_(loop, [this] { Over(); }) {}
 
 void Drain::Begin() {
-  log_.Info("sidecar", "draining", {{"connections", Active()}, {"limit_ms", limits_.time.count()}});
+  log_.Info("sidecar", "draining",
+            {{"connections", data::ActiveOf(hosts_)}, {"limit_ms", limits_.time.count()}});
   const auto only = upstreams_stay_ ? std::optional(ListenerKind::kPublic) : std::nullopt;
   Mark([quiet = limits_.quiet, only](data::ServiceHost& host, std::function<void()> done) {
     host.PostDrain(quiet, only, std::move(done));
@@ -117,7 +118,7 @@ void Drain::CloseUpstreams() {
   listeners_.CloseKind(ListenerKind::kUpstream, Kept::kStay, [this] {
     if (phase_ != Phase::kUnseen) return;
     phase_ = Phase::kUpstreamClosing;
-    log_.Info("sidecar", "listeners closed", {{"connections", Active()}});
+    log_.Info("sidecar", "listeners closed", {{"connections", data::ActiveOf(hosts_)}});
     AwaitRest(ListenerKind::kUpstream);
     Step();
   });
@@ -166,12 +167,6 @@ std::int64_t Drain::Awaited() const {
   std::int64_t awaited = 0;
   for (const data::ServiceHost* host : hosts_) awaited += host->awaited();
   return awaited;
-}
-
-std::int64_t Drain::Active() const {
-  std::int64_t active = 0;
-  for (const data::ServiceHost* host : hosts_) active += host->active();
-  return active;
 }
 
 }  // namespace mooring::sidecar

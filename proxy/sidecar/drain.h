@@ -75,7 +75,6 @@ class Drain final {
   void Leave();
   void Over();
   std::int64_t Awaited() const;
-  std::int64_t Active() const;
 
   net::Loop& loop_;
   log::Log& log_;

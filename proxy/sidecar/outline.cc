@@ -16,12 +16,6 @@ using nlohmann::json;
 
 constexpr std::size_t kMostServices = 200;
 
-std::int64_t Active(const Service& service) {
-  std::int64_t active = 0;
-  for (const data::ServiceHost* host : service.hosts()) active += host->active();
-  return active;
-}
-
 }  // namespace
 
 std::string Sidecar::BriefJson(const std::string& service, const admin::Slice& upstreams) const {
@@ -47,7 +41,7 @@ std::string Sidecar::BriefJson(const std::string& service, const admin::Slice& u
                                {"state", draining_      ? "draining"
                                          : one->ready() ? "ready"
                                                         : "starting"},
-                               {"active", Active(*one)},
+                               {"active", data::ActiveOf(one->hosts())},
                                {"degraded", one->Degraded().size()}});
   }
   const Service* one = service.empty() ? services_.front().get() : Find(service);

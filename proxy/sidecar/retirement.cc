@@ -41,7 +41,7 @@ Retirement::Retirement(net::Loop& loop, log::Log& log, const handover::Place& pl
 
 void Retirement::Begin() {
   log_.Info("sidecar", "the successor serves; living on until our connections have ended",
-            {{"connections", Active()}, {"generation", self_.generation}});
+            {{"connections", data::ActiveOf(hosts_)}, {"generation", self_.generation}});
   for (data::ServiceHost* host : hosts_) {
     ++unmarked_;
     host->PostRetire(limits_.quiet, limits_.spread,
@@ -63,7 +63,7 @@ void Retirement::Terminate() {
     return;
   }
   log_.Info("sidecar", "draining",
-            {{"connections", Active()}, {"limit_ms", limits_.drain.count()}});
+            {{"connections", data::ActiveOf(hosts_)}, {"limit_ms", limits_.drain.count()}});
   for (data::ServiceHost* host : hosts_) {
     ++unmarked_;
     host->PostDrain(limits_.quiet, std::nullopt,
@@ -127,7 +127,7 @@ void Retirement::Seek() {
 
 void Retirement::Look() {
   if (over_) return;
-  if (unmarked_ == 0 && Active() == 0) {
+  if (unmarked_ == 0 && data::ActiveOf(hosts_) == 0) {
     over_ = true;
     Report();
     owner_.OnRetired();
@@ -144,7 +144,7 @@ void Retirement::Report() {
   }
   observe::Counts now = owner_.Counted();
   channel_->Send({"report",
-                  {{"connections", Active()},
+                  {{"connections", data::ActiveOf(hosts_)},
                    {"resident", ResidentMemory().value_or(0)},
                    {"state", drains_ ? "draining" : "retired"},
                    {"families", observe::Changed(reported_, now)}}});
@@ -152,14 +152,8 @@ void Retirement::Report() {
 }
 
 void Retirement::Cut(log::Literal why) {
-  log_.Warn("sidecar", why, {{"connections", Active()}});
+  log_.Warn("sidecar", why, {{"connections", data::ActiveOf(hosts_)}});
   for (data::ServiceHost* host : hosts_) host->PostCutAwaited();
-}
-
-std::int64_t Retirement::Active() const {
-  std::int64_t active = 0;
-  for (const data::ServiceHost* host : hosts_) active += host->active();
-  return active;
 }
 
 }  // namespace mooring::sidecar

@@ -67,7 +67,6 @@ class Retirement final {
   void Seek();
   void Report();
   void Cut(log::Literal why);
-  std::int64_t Active() const;
 
   net::Loop& loop_;
   log::Log& log_;

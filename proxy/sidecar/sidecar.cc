@@ -130,9 +130,7 @@ void Sidecar::TellManager() {
   if (draining_) {
     std::int64_t awaited = generations_.connections();
     const auto add = [&awaited](const auto& services) {
-      for (const auto& service : services) {
-        for (const data::ServiceHost* host : service->hosts()) awaited += host->active();
-      }
+      for (const auto& service : services) awaited += data::ActiveOf(service->hosts());
     };
     add(services_);
     add(leaving_);
