@@ -37,6 +37,7 @@ Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings, Orig
       started_at_(loop.now()),
       place_(std::move(origin.place)),
       ready_limit_(loop, [this] { GiveUpSuccession("this process has not become ready in time"); }),
+      feeder_end_(loop, [this] { feeder_.reset(); }),
       generations_(
           loop, log, [this] { KeepState(); }, [this] { OnGenerationEnd(); }),
       keep_state_(loop, [this] { KeepState(); }),

@@ -267,6 +267,7 @@ class Sidecar final : public net::Keeper,
   net::Timer ready_limit_;
   std::unique_ptr<HandoverPort> port_;
   std::unique_ptr<control::Feeder> feeder_;
+  net::Timer feeder_end_;
   Generations generations_;
   net::Timer keep_state_;
   std::unique_ptr<Retirement> retirement_;

@@ -32,6 +32,9 @@ using net::milliseconds;
 constexpr milliseconds kReadyWithin{60'000};
 // The predecessor says when it has let go of the state directory; this is for one that cannot.
 constexpr milliseconds kKeepAnyway{10'000};
+// Those before us ask here until they have found the newest. It feeds us meanwhile, so they lose no
+// answer that is under way.
+constexpr milliseconds kFeedsOn{5'000};
 constexpr std::size_t kStandard = 3;
 
 net::UniqueFd Duplicate(int fd) { return net::UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
@@ -223,7 +226,7 @@ void Sidecar::Retire(pid_t successor, std::unique_ptr<handover::Channel> channel
   generations_.Tell("moved");
   generations_.Clear();
   port_.reset();
-  feeder_.reset();
+  feeder_end_.Start(kFeedsOn);
   admin_.reset();
   metrics_.reset();
   admin_ports_.clear();
