@@ -14,8 +14,10 @@ import time
 import drawn
 from web import Refused, Server, argument, own, say, serve
 
-CASCADE = "/usr/share/opencv4/haarcascades/haarcascade_frontalface_alt2.xml"
-LONGEST = 1200  # pixels of a side that is looked at; a larger picture is looked at smaller
+# These were chosen among OpenCV's frontal cascades, sizes and strictness: of 135 pictures with 20 faces, none found that is no face, 18 found.
+CASCADE = "/usr/share/opencv4/haarcascades/haarcascade_frontalface_alt.xml"
+LONGEST = 800  # pixels of a side that is looked at; a larger picture is looked at smaller
+NEIGHBOURS = 6  # findings beside each other that make a face
 MISSING = ("{} is missing: apt-get install python3-opencv opencv-data, and run this by /usr/bin/python3; "
            "or say --without-opencv, which knows the drawn picture alone")
 
@@ -45,7 +47,7 @@ class Cascade:
         seen = cv2.resize(picture, None, fx=smaller, fy=smaller, interpolation=cv2.INTER_AREA) if smaller < 1 else picture
         grey = cv2.equalizeHist(cv2.cvtColor(seen, cv2.COLOR_BGR2GRAY))
         with self.lock:
-            found = self.finder.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(24, 24))
+            found = self.finder.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=NEIGHBOURS, minSize=(24, 24))
         boxes = [{name: round(value / smaller) for name, value in zip("xywh", map(int, box))} for box in found]
         return sorted(boxes, key=lambda box: (box["x"], box["y"])), width, height
 

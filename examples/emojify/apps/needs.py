@@ -33,7 +33,7 @@ NEEDS = [
          "the payment gateway is the one in Python"),
     Need("facebox", ["python3-opencv"], "OpenCV, which finds faces", _opencv, "facebox knows the drawn picture alone"),
     Need("facebox", ["opencv-data"], "the cascade that knows what a face is",
-         _files("/usr/share/opencv4/haarcascades/haarcascade_frontalface_alt2.xml"), "facebox knows the drawn picture alone"),
+         _files("/usr/share/opencv4/haarcascades/haarcascade_frontalface_alt.xml"), "facebox knows the drawn picture alone"),
     Need("pictures", ["python-matplotlib-data"], "a picture: Grace Hopper",
          _files("/usr/share/matplotlib/mpl-data/sample_data/grace_hopper.jpg"), "the shop has the drawn picture alone"),
     Need("browser", ["chromium"], "a real browser that shows the page", _program("chromium"), "no browser: the page is asked for, and not looked at"),

@@ -40,6 +40,8 @@ def main():
     parser.add_argument("--ledger", help="a file that instances share; without it an order is remembered as long as the process lives")
     parser.add_argument("--takes-ms", type=int, default=0, help="how long the card terminal takes for a purchase, which is logged when it begins (0)")
     options = parser.parse_args()
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,20}", options.name):
+        parser.error(f"--name {options.name}: 1 to 20 letters, digits and dashes")
     ledger = Ledger(options.ledger, options.name)
 
     def pay(request):

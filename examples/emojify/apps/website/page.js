@@ -74,6 +74,11 @@ function show(blob) {
   });
 }
 
+function noPhoto() {
+  at("photo").hidden = true;
+  at("frame").classList.add("empty");
+}
+
 function drawFaces() {
   const faces = at("faces");
   faces.replaceChildren();
@@ -137,7 +142,8 @@ async function choose(name, blobOf, title) {
     at("found").textContent = "";
     tell("picture-error", trouble.message);
     if (trouble.code === "ingress") light("api", false);
-    else if (trouble.code !== "no_picture") light("facebox", false);
+    else if (trouble.code === "no_picture") noPhoto();
+    else light("facebox", false);
   }
 }
 
