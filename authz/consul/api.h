@@ -84,8 +84,8 @@ struct Instance {
   // of a check that has not run, as in "10s"; empty: none, or not told (1.8)
   std::string check_interval;
 };
-// Entries without a usable address or port, of a peer, and of kinds other than connect-proxy or
-// native are left out.
+// Entries without a usable address or port, of a peer, and of kinds other than connect-proxy,
+// terminating-gateway or native are left out.
 Result<std::vector<Instance>> ParseInstances(std::string_view body);
 
 // AppInstance is one entry of GET /v1/health/service/:service: an app, with or without a sidecar.

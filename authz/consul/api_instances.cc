@@ -89,7 +89,8 @@ std::optional<Instance> ReadInstance(const json::Object& entry) {
   Instance instance;
   const std::string kind = service.Text("Kind");
   const bool native = kind.empty() && service.Child("Connect").Flag("Native");
-  if (kind != "connect-proxy" && !native) return std::nullopt;
+  // A terminating gateway has the leaf certificate of each service that it stands in for.
+  if (kind != "connect-proxy" && kind != "terminating-gateway" && !native) return std::nullopt;
   // A peer's identities live in another trust domain, which our roots say nothing about.
   if (!service.Text("PeerName").empty() || !node.Text("PeerName").empty()) return std::nullopt;
 

@@ -44,14 +44,15 @@ class Envoy:
     expect=URI demands that server identity; alpn=[...]; sni=NAME. tags=True names and tags its statistics as Consul
     1.21 has them. eject_one=True lets outlier detection eject an endpoint where ten percent of them are less than one.
     eds=True reads the endpoints from a file, which set_endpoints rewrites as a control plane would.
+    by_sni=True, inbound, takes only who names the service in SNI, as a terminating gateway does.
     """
 
     kind = "envoy"
 
     def __init__(self, case, consul, service, app=None, upstream=None, endpoints=None, tls=None, alpn=None,
                  certificate=True, identity=None, roots=None, expect=None, sni=None, listen=None,
-                 intentions=True, tags=False, eject_one=False, eds=False):
-        self.eds = eds
+                 intentions=True, tags=False, eject_one=False, eds=False, by_sni=False):
+        self.eds, self.by_sni = eds, by_sni
         self.case, self.consul, self.service, self.tags = case, consul, service, tags
         self.outliers = {"always_eject_one_host": True} if eject_one else {}
         self.identity, self.roots = identity, roots
@@ -155,6 +156,11 @@ class Envoy:
                         "transport_socket": {"name": "tls", "typed_config": {
                             "@type": TLS + "DownstreamTlsContext", "common_tls_context": common,
                             "require_client_certificate": True}}}]}
+        if self.by_sni:
+            listener["listener_filters"] = [{"name": "tls_inspector", "typed_config": {
+                "@type": TYPE + "extensions.filters.listener.tls_inspector.v3.TlsInspector"}}]
+            listener["filter_chains"][0]["filter_chain_match"] = {
+                "server_names": [f"{self.service}.default.dc1.internal.{self.consul.trust_domain}"]}
         return listener, {"name": "local_app", "type": "STATIC", "connect_timeout": "5s",
                           "load_assignment": assignment("local_app", [app])}
 

@@ -127,7 +127,7 @@ TEST_CASE("health: kinds that serve no mesh service, and peers, are left out") {
       {R"("Service":"db","Port":1)", 0},
       {R"("Service":"db","Port":1,"Connect":{"Native":false})", 0},
       {R"("Service":"db","Port":1,"Connect":null)", 0},
-      {R"("Kind":"terminating-gateway","Port":1)", 0},
+      {R"("Kind":"terminating-gateway","Port":1)", 1},
       {R"("Kind":"mesh-gateway","Port":1,"Connect":{"Native":true})", 0},
       {R"("Kind":"connect-proxy","Port":1,"PeerName":"cluster-2")", 0},
       {R"("Kind":"connect-proxy","Port":0)", 0},

@@ -198,12 +198,14 @@ TEST_CASE("recorded answers: an instance has the locality of its service") {
   CHECK(query->instances.front().locality == authz::Locality{"eu", "z1"});
 }
 
-TEST_CASE(
-    "recorded answers: a terminating gateway that stands in for a service is no sidecar of it") {
+TEST_CASE("recorded answers: a terminating gateway is an instance of what it stands in for") {
   const auto instances =
       authz::ParseInstances(Answer("health_connect_terminating_gateway.json").body);
   REQUIRE(instances);
-  CHECK(instances->empty());
+  REQUIRE(instances->size() == 1);
+  CHECK(instances->front().id == "tgw");
+  CHECK(instances->front().port == 20246);
+  CHECK(instances->front().claimed_service.empty());
 }
 
 TEST_CASE(
