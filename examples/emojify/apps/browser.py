@@ -33,7 +33,7 @@ class Trouble(Exception):
 
 
 class Browser:
-    def __init__(self, folder, launch=(), width=1280, height=740):
+    def __init__(self, folder, launch=(), width=1280, height=660):
         pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
         self.owner = _Owner(folder)
         self.chromium = Chromium(self.owner, launch=launch)
@@ -60,6 +60,14 @@ class Browser:
     def choose(self, picture, seconds=20):
         """choose has the number of emojis on the picture. It raises Trouble with what the page says instead."""
         self.press("picture-" + picture)
+        return self._faces(seconds)
+
+    def upload(self, path, seconds=20):
+        """upload brings a picture of the buyer's own; the rest is as in choose()."""
+        self.chromium.files("#upload", path)
+        return self._faces(seconds)
+
+    def _faces(self, seconds):
         self.chromium.wait("document.body.dataset.faces !== undefined || !document.getElementById('picture-error').hidden",
                            "the picture has its faces, or a reason why not", seconds)
         if self.text("#picture-error"):

@@ -13,8 +13,9 @@ import pictures
 Need = namedtuple("Need", "part packages why here without")
 
 
-def _program(*names):
-    return lambda: any(shutil.which(name) for name in names)
+def _programs(*names):
+    """Debian keeps daemons where a user's PATH does not look."""
+    return lambda: all(shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin") for name in names)
 
 
 def _files(*paths):
@@ -28,15 +29,15 @@ def _opencv():
 
 # part, Debian's packages, what for, whether it is here, what the run is without it
 NEEDS = [
-    Need("ingress", ["nginx"], "nginx, the way into the shop", _program("nginx", "/usr/sbin/nginx"), None),
-    Need("payment", ["default-jdk-headless"], "Java for the payment gateway; the JDK has its HTTP server and runs its source", _program("java"),
+    Need("ingress", ["nginx"], "nginx, the way into the shop", _programs("nginx"), None),
+    Need("payment", ["default-jdk-headless"], "Java for the payment gateway; the JDK has its HTTP server and runs its source", _programs("java", "javac"),
          "the payment gateway is the one in Python"),
     Need("facebox", ["python3-opencv"], "OpenCV, which finds faces", _opencv, "facebox knows the drawn picture alone"),
     Need("facebox", ["opencv-data"], "the cascade that knows what a face is",
          _files("/usr/share/opencv4/haarcascades/haarcascade_frontalface_alt.xml"), "facebox knows the drawn picture alone"),
     Need("pictures", ["python-matplotlib-data"], "a picture: Grace Hopper",
          _files("/usr/share/matplotlib/mpl-data/sample_data/grace_hopper.jpg"), "the shop has the drawn picture alone"),
-    Need("browser", ["chromium"], "a real browser that shows the page", _program("chromium"), "no browser: the page is asked for, and not looked at"),
+    Need("browser", ["chromium"], "a real browser that shows the page", _programs("chromium"), "no browser: the page is asked for, and not looked at"),
     Need("browser", ["fonts-noto-color-emoji"], "emojis in colour", _files("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"),
          "emojis are whatever font is there"),
     Need("browser", ["fonts-dejavu-core"], "letters", _files("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"), "letters are whatever font is there"),
