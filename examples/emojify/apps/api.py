@@ -2,18 +2,19 @@
 """The shop's api. It reaches facebox, payment and receipts as loopback ports of its own sidecar, and knows of no mesh.
 
   POST /api/emojify   the bytes of a picture -> {"faces": 2, "boxes": [{"x", "y", "w", "h"}], "width", "height"}
-  POST /api/buy       {"order": "...", "picture": "...", "cents": 1200} -> {"receipt": "P-000042", "order": "...", "instance": "P"}
-  POST /api/hold      the same, and "seconds": the purchase's connection stays open so long before it is completed, or is cut
+  POST /api/buy       {"order": "...", "picture": "...", "cents": 1200}
+                      -> {"receipt": "P-000042", "order": "...", "instance": "P"}
+  POST /api/hold      the same, and "seconds": its connection stays open so long before it is completed, or is cut
   GET  /api/holds     the purchases that are held open now
   GET  /api/receipt?number=P-000042   what the point of sale printed
   GET  /api/health
 
-A purchase is sent once: whether to ask again, with the same order, is the caller's to say, and payment charges an order once. Only what was
-never sent is tried a second time.
+A purchase is sent once: whether to ask again, with the same order, is the caller's to say, and payment charges an order
+once. Only what was never sent is tried a second time.
 
 Errors are {"error": words for a buyer, "code": ...}. 502 with
   unreachable  no connection: nothing was sent
-  closed       the connection ended without a word: the mesh did not let us in, or payment died over it; nobody here can tell which
+  closed       the connection ended without a word: the mesh did not let us in, or payment died over it; who can tell
   cut          it ended while a purchase was held open, or within the answer
 504 with silent: no answer in time. Else what payment itself said.
 """
@@ -38,11 +39,13 @@ PRICE = 1200
 HOLD_MOST = 300
 
 # What a buyer is told, by what happened; of the finder of faces nothing is bought.
+ONCE = "the same order is charged once."
 PAYMENT = {
     "unreachable": "Payment cannot be reached. Nothing was sent, so nothing was charged. Please try again later.",
-    "closed": "Payment does not take our connection. You have no receipt; please try again later: the same order is charged once.",
-    "cut": "The connection to payment was cut while your purchase was open. You have no receipt; please try again: the same order is charged once.",
-    "silent": "Payment has not answered in time. You have no receipt; please try again: the same order is charged once.",
+    "closed": f"Payment does not take our connection. You have no receipt; please try again later: {ONCE}",
+    "cut": "The connection to payment was cut while your purchase was open. "
+           f"You have no receipt; please try again: {ONCE}",
+    "silent": f"Payment has not answered in time. You have no receipt; please try again: {ONCE}",
     "garbled": "Payment has answered something that this shop does not understand.",
     "says": "Payment says: {}",
 }
@@ -149,7 +152,7 @@ class Shop:
         return answer
 
     def hold(self, request):
-        """hold sends a purchase but for its last byte, and the last byte at the end, so it is open all the time in between."""
+        """hold sends a purchase but for its last byte, and that one at the end: it is open all the time in between."""
         said, order, wanted = self.purchase(request)
         seconds = said.get("seconds", 30)
         if not isinstance(seconds, (int, float)) or not 0 < seconds <= HOLD_MOST:
@@ -189,9 +192,9 @@ class Shop:
         return answered(connection, PAYMENT, closed="cut")
 
     def open_holds(self, _):
-        now = time.monotonic()
         with self.lock:
-            return {"holds": [{"order": order, "seconds": round(now - begun, 3)} for order, begun in self.holds.items()]}
+            held = list(self.holds.items())
+        return {"holds": [{"order": order, "seconds": round(time.monotonic() - begun, 3)} for order, begun in held]}
 
     # ---- receipts
 
@@ -212,7 +215,8 @@ class Shop:
 
 def read_receipt(peer, number):
     """read_receipt speaks with the receipts service, which speaks first."""
-    with socket.create_connection(peer, CONNECT) as connection, connection.makefile("r", encoding="utf-8", newline="\r\n") as lines:
+    with socket.create_connection(peer, CONNECT) as connection, \
+            connection.makefile("r", encoding="utf-8", newline="\r\n") as lines:
         if lines.readline().strip() != "receipts ready":
             raise ConnectionError("no greeting")
         connection.sendall(f"GET {number}\r\n".encode())
@@ -227,14 +231,19 @@ def read_receipt(peer, number):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--listen", type=argument(own), required=True, help="127.0.0.1:PORT")
-    parser.add_argument("--facebox", type=argument(address), required=True, help="where facebox is reached, such as 127.0.0.1:8002")
-    parser.add_argument("--payment", type=argument(address), required=True, help="where payment is reached, such as 127.0.0.1:8004")
-    parser.add_argument("--receipts", type=argument(address), help="where receipts is reached, such as 127.0.0.1:8005")
+    there = {"type": argument(address), "metavar": "HOST:PORT"}
+    parser.add_argument("--facebox", required=True, help="where it is reached, such as 127.0.0.1:8002", **there)
+    parser.add_argument("--payment", required=True, help="where it is reached, such as 127.0.0.1:8004", **there)
+    parser.add_argument("--receipts", help="where it is reached, such as 127.0.0.1:8005", **there)
     options = parser.parse_args()
     shop = Shop(options)
     serve(Server("api", options.listen, {
-        ("POST", "/api/emojify"): shop.emojify, ("POST", "/api/buy"): shop.buy, ("POST", "/api/hold"): shop.hold,
-        ("GET", "/api/holds"): shop.open_holds, ("GET", "/api/receipt"): shop.receipt, ("GET", "/api/health"): lambda _: {"ok": True}}))
+        ("POST", "/api/emojify"): shop.emojify,
+        ("POST", "/api/buy"): shop.buy,
+        ("POST", "/api/hold"): shop.hold,
+        ("GET", "/api/holds"): shop.open_holds,
+        ("GET", "/api/receipt"): shop.receipt,
+        ("GET", "/api/health"): lambda _: {"ok": True}}))
 
 
 if __name__ == "__main__":

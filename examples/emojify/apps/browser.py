@@ -1,4 +1,4 @@
-"""The shop's page in a real Chromium: open it, choose a picture, buy, and read what it shows. tests/lib/chromium.py drives it.
+"""The shop's page in a real Chromium: open it, choose a picture, buy, read what it shows. It is tests/lib/chromium.py.
 
   browser = Browser(folder, launch=["ip", "netns", "exec", "cluster"])
   browser.open("http://127.0.0.1:8080/")
@@ -45,10 +45,12 @@ class Browser:
         self.chromium.wait("location.href === 'about:blank'", "the page before is left")
         self.chromium.open(address)
         if page:
-            self.chromium.wait("document.querySelectorAll('#gallery button img').length > 0 && "
-                               "[...document.querySelectorAll('#gallery img')].every((one) => one.complete)", "the page has its pictures")
+            self.chromium.wait("document.querySelectorAll('#gallery img').length > 0 && "
+                               "[...document.querySelectorAll('#gallery img')].every((one) => one.complete)",
+                               "the page has its pictures")
         else:
-            self.chromium.wait("location.href !== 'about:blank' && document.readyState === 'complete'", f"an answer of {address}")
+            self.chromium.wait("location.href !== 'about:blank' && document.readyState === 'complete'",
+                               f"an answer of {address}")
 
     def text(self, selector="body"):
         """text is what is to be read there, or "" where nothing is shown."""
@@ -68,17 +70,19 @@ class Browser:
         return self._faces(seconds)
 
     def _faces(self, seconds):
-        self.chromium.wait("document.body.dataset.faces !== undefined || !document.getElementById('picture-error').hidden",
+        self.chromium.wait("document.body.dataset.faces !== undefined || "
+                           "!document.getElementById('picture-error').hidden",
                            "the picture has its faces, or a reason why not", seconds)
         if self.text("#picture-error"):
             raise Trouble(self.text("#picture-error"))
-        self.chromium.wait("document.getAnimations().every((one) => one.playState === 'finished')", "the emojis have settled")
+        self._settled()
         return self.chromium.says("document.querySelectorAll('#faces .face').length")
 
     def paid(self, seconds=30):
-        """paid waits for the purchase under way, and has its receipt's number. It raises Trouble with what the page says instead."""
+        """paid waits for the purchase under way, and has its receipt's number. It raises Trouble as choose() does."""
         self.chromium.wait("document.getElementById('waiting').hidden && "
-                           "(document.body.dataset.receipt !== undefined || !document.getElementById('order-error').hidden)",
+                           "(document.body.dataset.receipt !== undefined || "
+                           "!document.getElementById('order-error').hidden)",
                            "a receipt, or a reason why not", seconds)
         if self.text("#order-error"):
             raise Trouble(self.text("#order-error"))
@@ -101,7 +105,12 @@ class Browser:
     def asked(self):
         return [address for address in self.chromium.asked if not address.startswith(("data:", "blob:", "about:"))]
 
+    def _settled(self):
+        self.chromium.wait("document.getAnimations().every((one) => one.playState === 'finished')",
+                           "the emojis have settled")
+
     def screenshot(self, path):
+        self._settled()
         self.chromium.screenshot(path)
 
     def close(self):

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""A crowd that buys prints through the shop's front door at a steady rate, each with an order of its own, and counts what came of it.
+"""A crowd that buys prints through the shop's door at a steady rate, each with its own order, and what comes of it.
 
-As a program it writes a JSON line for each purchase and one with the sums at its end (SIGTERM, or --seconds over). Buyer starts it, in a
-namespace if `launch` says so, and reads its lines.
+As a program it writes a JSON line for each purchase and one with the sums at its end (SIGTERM, or --seconds over).
+Buyer starts it, in a namespace if `launch` says so, and reads its lines.
 
   ok         a receipt at the first try
-  again      the first try failed; asked once more with the same order, there was a receipt. `first` says how the first try failed
+  again      the first try failed; asked once more with the same order, there was a receipt. `first` says how it failed
   refused    no receipt at either try: at the last one there was no connection, so nothing was sent
   closed     the same, and the connection ended without a word: not let in, or who should answer died
   under_way  the same, and it was cut within the answer, or the answer did not come in time
 
-Of a try that failed the record has from when to when it was under way, so that whoever killed something can tell whether that was why.
+Of a try that failed the record has from when to when it was under way: whoever killed something can tell whether that
+was why.
 """
 
 import argparse
@@ -28,7 +29,8 @@ import time
 
 OUTCOMES = ("ok", "again", "refused", "closed", "under_way")
 # What the codes of the api and the front door's own pages come to.
-CODES = {"unreachable": "refused", "503": "refused", "closed": "closed", "502": "closed", "cut": "under_way", "silent": "under_way", "504": "under_way"}
+CODES = {"unreachable": "refused", "503": "refused", "closed": "closed", "502": "closed",
+         "cut": "under_way", "silent": "under_way", "504": "under_way"}
 TIMEOUT = 30.0  # seconds for an answer
 MOST = 40000  # purchases of one run
 
@@ -81,7 +83,7 @@ def purchase(peer, again_after):
 
 
 def buy(options):
-    """buy begins a purchase at each beat. A beat that finds no thread free is `late`, so a hanging shop is not asked without end."""
+    """buy begins a purchase at each beat. With no thread free it is `late`: a hanging shop is not asked without end."""
     beats, lock, over = queue.Queue(options.threads), threading.Lock(), threading.Event()
     counts = collections.Counter({outcome: 0 for outcome in OUTCOMES})
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -115,19 +117,21 @@ def buy(options):
     for thread in threads:
         thread.join(2 * TIMEOUT + 5)
     with lock:
-        print(json.dumps({"sum": dict(counts), "begun": begun_count, "late": late, "seconds": round(time.monotonic() - begun, 3)}), flush=True)
+        seconds = round(time.monotonic() - begun, 3)
+        print(json.dumps({"sum": dict(counts), "begun": begun_count, "late": late, "seconds": seconds}), flush=True)
 
 
 # ---- who starts it
 
 class Buyer:
-    """The program above, started, and what it has said so far. launch: what stands before it, such as ["ip", "netns", "exec", "cluster"]."""
+    """The program above, started, and what it has said so far."""
 
     def __init__(self, address, rate, launch=(), log=None, threads=16, again_after_ms=300):
-        """log: a file that its lines are kept in."""
-        command = [*launch, "/usr/bin/python3", "-u", os.path.abspath(__file__), "--address", address, "--rate", str(rate),
-                   "--threads", str(threads), "--again-after-ms", str(again_after_ms)]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        """launch: what stands before it, such as ["ip", "netns", "exec", "cluster"]. log: keeps its lines."""
+        command = [*launch, "/usr/bin/python3", "-u", os.path.abspath(__file__), "--address", address,
+                   "--rate", str(rate), "--threads", str(threads), "--again-after-ms", str(again_after_ms)]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                                        start_new_session=True)
         self.records, self.sum = [], None
         self.changed = threading.Condition()
         self.log = log
@@ -162,17 +166,18 @@ class Buyer:
         return {**dict.fromkeys(OUTCOMES, 0), **collections.Counter(record["outcome"] for record in self.since(moment))}
 
     def beside(self, moment, slack=0.05):
-        """beside has the records whose first try failed and was not under way at the moment: what a kill at that moment does not explain."""
+        """beside has the records whose first try failed and was not under way then: no kill then explains it."""
         return [record for record in self.since()
                 if "first" in record and not record["at"] - slack <= moment <= record["failed_at"] + slack]
 
     def wait(self, count, moment=0.0, outcomes=("ok",), seconds=30.0):
-        """wait is until so many purchases that began after the moment have had one of the outcomes. It raises TimeoutError."""
+        """wait is until so many purchases that began since the moment had such an outcome, or raises TimeoutError."""
         def enough():
             return sum(record["outcome"] in outcomes and record["at"] >= moment for record in self.records) >= count
         with self.changed:
             if not self.changed.wait_for(lambda: enough() or self.process.poll() is not None, seconds) or not enough():
-                raise TimeoutError(f"not {count} purchases {' or '.join(outcomes)} within {seconds:.0f} s: {self.records[-3:]}")
+                what = f"{count} purchases {' or '.join(outcomes)}"
+                raise TimeoutError(f"not {what} within {seconds:.0f} s: {self.records[-3:]}")
 
     def stop(self):
         """stop lets what is under way end, and has the sums."""
@@ -193,9 +198,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--address", type=argument(address), required=True, help="HOST:PORT of the front door")
     parser.add_argument("--rate", type=float, default=10.0, help="purchases begun a second (10)")
-    parser.add_argument("--seconds", type=float, default=0, help="how long; 0 is until SIGTERM, or 40,000 purchases (0)")
+    parser.add_argument("--seconds", type=float, default=0, help="how long; 0 is until SIGTERM or 40,000 purchases (0)")
     parser.add_argument("--threads", type=int, default=16, help="purchases at the same time (16)")
-    parser.add_argument("--again-after-ms", type=int, default=300, help="how long a buyer waits before asking again; -1 does not (300)")
+    parser.add_argument("--again-after-ms", type=int, default=300,
+                        help="how long a buyer waits before asking again; -1 does not (300)")
     options = parser.parse_args()
     if not 0 < options.rate <= 500 or not 1 <= options.threads <= 64:
         parser.error("--rate: above 0, up to 500; --threads: 1 to 64")

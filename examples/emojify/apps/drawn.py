@@ -31,17 +31,21 @@ def _colour(x, y):
     return light - 12, light - 4, light
 
 
+def encoded(width, height, rows):
+    """encoded is a PNG. rows: of each row a zero, and three bytes a pixel."""
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows, 6)) + chunk(b"IEND", b"")
+
+
 @functools.cache
 def png():
     """png is the picture, the same bytes each time."""
     rows = bytearray()
     for y in range(HEIGHT):
-        rows.append(0)  # no filter
+        rows.append(0)
         for x in range(WIDTH):
             rows += bytes(_colour(x, y))
-
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    head = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(rows), 6)) + chunk(b"IEND", b"")
+    return encoded(WIDTH, HEIGHT, bytes(rows))

@@ -1,7 +1,7 @@
 """What was paid: one line a purchase, in memory, or in a file that several instances of the gateway share.
 
-A line is receipt, order, cents, instance and what was bought, with tabs between. payment/Payment.java keeps the same file, under the
-same lock: an instance that is asked for an order which another one has charged gives that one's receipt.
+A line is receipt, order, cents, instance and what was bought, with tabs between. payment/Payment.java keeps the same
+file, under the same lock: an instance that is asked for an order which another has charged gives that one's receipt.
 """
 
 import fcntl
@@ -38,7 +38,7 @@ class Ledger:
         self.torn = False
 
     def charge(self, order, cents, what):
-        """charge has the purchase, and whether it is new. The same order is charged once, whoever asks, and whichever instance."""
+        """charge has the purchase, and whether it is new. An order is charged once, whoever asks whichever instance."""
         with self.lock:
             if self.file:
                 fcntl.lockf(self.file, fcntl.LOCK_EX)

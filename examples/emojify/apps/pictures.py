@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Which pictures the shop has: those of Debian's packages that are installed, or unpacked in a folder. None is in this repository.
+"""Which pictures the shop has: of Debian's packages installed or unpacked in a folder. None is in this repository.
 
 How many faces each has was counted by eye. Where facebox runs without OpenCV, there is the drawn picture alone.
 """
@@ -14,10 +14,12 @@ import drawn
 Picture = namedtuple("Picture", "id title faces source package path read")
 
 # file in its package, package, id, title, faces that one counts by eye
+SKIMAGE = "usr/lib/python3/dist-packages/skimage/data"
+MATPLOTLIB = "usr/share/matplotlib/mpl-data/sample_data"
 KNOWN = [
-    ("usr/lib/python3/dist-packages/skimage/data/astronaut.png", "python3-skimage", "collins", "Eileen Collins, astronaut", 1),
-    ("usr/share/matplotlib/mpl-data/sample_data/grace_hopper.jpg", "python-matplotlib-data", "hopper", "Grace Hopper, computer scientist", 1),
-    ("usr/lib/python3/dist-packages/skimage/data/chelsea.png", "python3-skimage", "chelsea", "Chelsea, a cat", 0),
+    (f"{SKIMAGE}/astronaut.png", "python3-skimage", "collins", "Eileen Collins, astronaut", 1),
+    (f"{MATPLOTLIB}/grace_hopper.jpg", "python-matplotlib-data", "hopper", "Grace Hopper, computer scientist", 1),
+    (f"{SKIMAGE}/chelsea.png", "python3-skimage", "chelsea", "Chelsea, a cat", 0),
 ]
 PAIR = ("collins", "hopper")
 
@@ -40,7 +42,8 @@ def _pair(paths, height=640):
     for path in paths:
         picture = cv2.imread(path)
         scale = height / picture.shape[0]
-        sides.append(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC))
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        sides.append(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=how))
     gap = numpy.full((height, 12, 3), 255, numpy.uint8)
     return cv2.imencode(".jpg", numpy.hstack([sides[0], gap, sides[1]]), [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
 
@@ -54,7 +57,7 @@ def _has_opencv():
 
 
 def found(folders=(), drawn_alone=False):
-    """found has the pictures, by id: of packages that are installed, or unpacked in one of the folders; or the drawn one alone."""
+    """found has the pictures, by id: of packages that are installed or unpacked in a folder; or the drawn one alone."""
     if drawn_alone:
         return {"drawn": Picture("drawn", "Three people, drawn", len(drawn.boxes()), "this example", "", "", drawn.png)}
     have = {}
@@ -62,11 +65,12 @@ def found(folders=(), drawn_alone=False):
         for root in ("/", *folders):
             path = os.path.join(root, file)
             if os.path.isfile(path):
-                have[name] = Picture(name, title, faces, f"Debian's package {package}", package, path, functools.partial(_file, path))
+                source, read = f"Debian's package {package}", functools.partial(_file, path)
+                have[name] = Picture(name, title, faces, source, package, path, read)
                 break
     if all(name in have for name in PAIR) and _has_opencv():
-        paths = tuple(have[name].path for name in PAIR)
-        pair = Picture("pioneers", "Two pioneers on one print", 2, "two of Debian's packages", "", "", functools.partial(_pair, paths))
+        read = functools.partial(_pair, tuple(have[name].path for name in PAIR))
+        pair = Picture("pioneers", "Two pioneers on one print", 2, "two of Debian's packages", "", "", read)
         have = {"pioneers": pair, **have}
     return have
 

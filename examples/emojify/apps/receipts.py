@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Receipts, a plain TCP service beside the payment gateway that speaks first, as mail and database servers do.
 
-It greets with `receipts ready`, takes `GET P-000042`, answers the lines of that receipt, ended by a dot, and waits for the next;
-`QUIT` ends it. What it knows is what the point of sale has printed: the payment gateway's log.
+It greets with `receipts ready`, takes `GET P-000042`, answers the lines of that receipt, ended by a dot, and waits for
+the next; `QUIT` ends it. What it knows is what the point of sale has printed: the payment gateway's log.
 """
 
 import argparse
@@ -72,7 +72,7 @@ class Server(socketserver.ThreadingTCPServer):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--listen", type=argument(own), required=True, help="127.0.0.1:PORT")
-    parser.add_argument("--log", action="append", required=True, help="a log of the payment gateway; once for each instance")
+    parser.add_argument("--log", action="append", required=True, help="a log of the gateway; once for each instance")
     options = parser.parse_args()
     with Server(options.listen, Session) as server:
         server.logs = options.log

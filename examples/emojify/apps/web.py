@@ -1,4 +1,4 @@
-"""What the shop's HTTP programs share: a server on loopback alone, JSON in and out, one line an event, an end on SIGTERM."""
+"""What the shop's HTTP programs share: a server on loopback alone, JSON in and out, a line an event, the end."""
 
 import http.server
 import json
@@ -29,7 +29,7 @@ class Raw:
 
 
 def address(text):
-    """address parses HOST:PORT of a peer, or of a port of our own, where only loopback is taken: the mesh is the way in."""
+    """address parses HOST:PORT."""
     found = re.fullmatch(r"([^:\s]+):(\d{1,5})", text)
     if not found or int(found[2]) > 65535:
         raise ValueError(f"{text!r} is no HOST:PORT, such as 127.0.0.1:9000")
@@ -37,6 +37,7 @@ def address(text):
 
 
 def own(text):
+    """own parses HOST:PORT of a port of our own, where only loopback is taken: the mesh is the way in."""
     host, port = address(text)
     if host != LOOPBACK:
         raise ValueError(f"{text!r}: this program listens on {LOOPBACK} alone; others reach it through its sidecar")
@@ -161,7 +162,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """json is the body as an object."""
         try:
             said = json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Refused(400, f"the body is no JSON: {error}") from None
         if not isinstance(said, dict):
             raise Refused(400, 'the body is no JSON object, such as {"order": "..."}')

@@ -1,10 +1,15 @@
 // The legacy payment gateway: Java's own HTTP server on loopback, and nothing that knows of a mesh.
 //
-//   POST /pay     {"order": "...", "cents": 1200, "what": "..."} -> {"receipt": "P-000042", "order": "...", "instance": "P"}
+//   POST /pay     {"order": "...", "cents": 1200, "what": "..."}
+//                 -> {"receipt": "P-000042", "order": "...", "instance": "P"}
 //   GET  /health
 //
 // The same order sent twice gives the same receipt and no second charge, so a caller that was cut off may ask again.
 // Run: java Payment.java --listen 127.0.0.1:9090
+
+import static java.nio.file.StandardOpenOption.CREATE;
+import static java.nio.file.StandardOpenOption.READ;
+import static java.nio.file.StandardOpenOption.WRITE;
 
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
@@ -17,7 +22,6 @@ import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.Executors;
@@ -62,8 +66,7 @@ public final class Payment {
 
     Ledger(String path, String instance) throws IOException {
       this.instance = instance;
-      this.file = path == null ? null
-          : FileChannel.open(Path.of(path), StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
+      this.file = path == null ? null : FileChannel.open(Path.of(path), CREATE, READ, WRITE);
     }
 
     record Charged(Purchase purchase, boolean isNew) {}
@@ -76,7 +79,8 @@ public final class Payment {
         catchUp();
         Purchase known = byOrder.get(order);
         if (known != null) return new Charged(known, false);
-        Purchase bought = new Purchase(String.format("%s-%06d", instance, byOrder.size() + 1), order, cents, instance, what);
+        String receipt = String.format("%s-%06d", instance, byOrder.size() + 1);
+        Purchase bought = new Purchase(receipt, order, cents, instance, what);
         write(bought);
         byOrder.put(order, bought);
         return new Charged(bought, true);
@@ -112,7 +116,7 @@ public final class Payment {
     }
   }
 
-  /** A JSON object of strings and whole numbers; other values are skipped over as what they are, and no field of ours. */
+  /** A JSON object of strings and whole numbers; other values are read over, and no field of ours is one of them. */
   static final class Json {
     private final String text;
     private int at = 0;
@@ -126,7 +130,8 @@ public final class Payment {
       Object value = json.value(0);
       json.space();
       if (json.at < text.length()) throw json.wrong("something behind its end");
-      if (!(value instanceof Map)) throw new Refused(400, "the body is no JSON object, such as {\"order\": \"...\"}", "bad_request");
+      if (!(value instanceof Map))
+        throw new Refused(400, "the body is no JSON object, such as {\"order\": \"...\"}", "bad_request");
       @SuppressWarnings("unchecked")
       Map<String, Object> object = (Map<String, Object>) value;
       return object;
@@ -212,7 +217,8 @@ public final class Payment {
         int which = "\"\\/bfnrt".indexOf(text.charAt(at));
         if (which >= 0) {
           said.append("\"\\/\b\f\n\r\t".charAt(which));
-        } else if (text.charAt(at) == 'u' && at + 4 < text.length() && text.substring(at + 1, at + 5).matches("[0-9a-fA-F]{4}")) {
+        } else if (text.startsWith("u", at) && at + 4 < text.length()
+            && text.substring(at + 1, at + 5).matches("[0-9a-fA-F]{4}")) {
           said.append((char) Integer.parseInt(text.substring(at + 1, at + 5), 16));
           at += 4;
         } else {
@@ -274,10 +280,12 @@ public final class Payment {
     Ledger.Charged charged = ledger.charge(order, cents, what);
     Purchase bought = charged.purchase();
     if (charged.isNew())
-      say("pos", String.format("receipt %s order %s %d.%02d EUR %s", bought.receipt(), order, cents / 100, cents % 100, what).stripTrailing());
+      say("pos", String.format("receipt %s order %s %d.%02d EUR %s",
+          bought.receipt(), order, cents / 100, cents % 100, what).stripTrailing());
     else
       say("pos", String.format("again receipt %s order %s, not charged twice", bought.receipt(), order));
-    return String.format("{\"receipt\": %s, \"order\": %s, \"instance\": %s}", quoted(bought.receipt()), quoted(order), quoted(bought.instance()));
+    return String.format("{\"receipt\": %s, \"order\": %s, \"instance\": %s}",
+        quoted(bought.receipt()), quoted(order), quoted(bought.instance()));
   }
 
   private void answer(HttpExchange exchange) throws IOException {
@@ -332,7 +340,7 @@ public final class Payment {
       }
     }
     if (listen == null || !listen.matches("127\\.0\\.0\\.1:\\d{1,5}"))
-      usage("--listen " + listen + ": this program listens on 127.0.0.1:PORT alone; others reach it through its sidecar");
+      usage("--listen " + listen + ": it listens on 127.0.0.1:PORT alone; others reach it through its sidecar");
     if (!takes.matches("\\d{1,6}")) usage("--takes-ms " + takes + ": no whole number of milliseconds");
     if (!name.matches("[A-Za-z0-9-]{1,20}")) usage("--name " + name + ": 1 to 20 letters, digits and dashes");
     System.setProperty("sun.net.httpserver.nodelay", "true"); // else an answer may wait 40 ms for the caller's ACK

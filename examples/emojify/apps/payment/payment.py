@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The legacy payment gateway, for where no Java is: the same answers as payment/Payment.java, kept so by one table of tests.
+"""The legacy payment gateway, for where no Java is: the same answers as Payment.java, kept so by one table of tests.
 
-  POST /pay     {"order": "...", "cents": 1200, "what": "..."} -> {"receipt": "P-000042", "order": "...", "instance": "P"}
+  POST /pay     {"order": "...", "cents": 1200, "what": "..."}
+                -> {"receipt": "P-000042", "order": "...", "instance": "P"}
   GET  /health
 
 The same order sent twice gives the same receipt and no second charge, so a caller that was cut off may ask again.
@@ -37,8 +38,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--listen", type=argument(own), required=True, help="127.0.0.1:PORT")
     parser.add_argument("--name", default="P", help="the instance, which every receipt's number begins with (P)")
-    parser.add_argument("--ledger", help="a file that instances share; without it an order is remembered as long as the process lives")
-    parser.add_argument("--takes-ms", type=int, default=0, help="how long the card terminal takes for a purchase, which is logged when it begins (0)")
+    parser.add_argument("--ledger",
+                        help="a file that instances share; without it orders are remembered while the process lives")
+    parser.add_argument("--takes-ms", type=int, default=0,
+                        help="how long the card terminal takes for a purchase, which is logged when it begins (0)")
     options = parser.parse_args()
     if not re.fullmatch(r"[A-Za-z0-9-]{1,20}", options.name):
         parser.error(f"--name {options.name}: 1 to 20 letters, digits and dashes")
@@ -56,7 +59,8 @@ def main():
             say("pos", f"again receipt {bought.receipt} order {order}, not charged twice")
         return {"receipt": bought.receipt, "order": order, "instance": bought.instance}
 
-    serve(Server("payment", options.listen, {("POST", "/pay"): pay, ("GET", "/health"): lambda _: {"instance": options.name}}))
+    serve(Server("payment", options.listen, {
+        ("POST", "/pay"): pay, ("GET", "/health"): lambda _: {"instance": options.name}}))
 
 
 if __name__ == "__main__":

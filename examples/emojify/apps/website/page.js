@@ -1,5 +1,5 @@
 "use strict";
-// The page: choose a picture, see its faces replaced, buy a print. Text from outside is text: nothing is written as HTML.
+// The page: choose a picture, see its faces replaced, buy a print. Text from outside is text: none is written as HTML.
 
 const EMOJIS = ["😎", "🥳", "🤩", "😂", "🤖", "😇", "🦄", "🐸", "🤠", "👻", "😺", "🐼", "🦊", "🐵", "👽", "🎃"];
 const CENTS = 1200;
@@ -12,8 +12,13 @@ let shift = 0;
 let turn = 0; // of choosing: an answer for a picture that was left meanwhile is not shown
 
 // What nginx says in place of the api, in words for a buyer.
-const FACES = { 502: "Faces cannot be looked for just now: this part of the shop is not reached", 413: "The picture is too large" };
-const ORDER = { 502: "The till is not reached just now. You have no receipt; please try again: the same order is charged once" };
+const FACES = {
+  413: "The picture is too large",
+  502: "Faces cannot be looked for just now: this part of the shop is not reached",
+};
+const ORDER = {
+  502: "The till is not reached just now. You have no receipt; please try again: the same order is charged once",
+};
 
 class Trouble extends Error {
   constructor(words, code) {
@@ -123,9 +128,11 @@ async function choose(name, blobOf, title) {
     if (mine !== turn) return;
     await show(blob);
     at("photo").alt = title;
-    at("picture").style.setProperty("--wide", `min(100%, calc(62vh * ${at("photo").naturalWidth / at("photo").naturalHeight}))`);
+    const shape = at("photo").naturalWidth / at("photo").naturalHeight;
+    at("picture").style.setProperty("--wide", `min(100%, calc(62vh * ${shape}))`);
     at("frame").classList.remove("empty");
-    const said = await ask("/api/emojify", FACES, { method: "POST", body: blob, headers: { "Content-Type": blob.type } });
+    const headers = { "Content-Type": blob.type };
+    const said = await ask("/api/emojify", FACES, { method: "POST", body: blob, headers });
     if (mine !== turn) return;
     chosen = { name, ...said };
     drawFaces();
@@ -148,7 +155,9 @@ async function choose(name, blobOf, title) {
 }
 
 function press(button) {
-  document.querySelectorAll("#gallery button").forEach((one) => one.setAttribute("aria-pressed", String(one === button)));
+  for (const one of document.querySelectorAll("#gallery button")) {
+    one.setAttribute("aria-pressed", String(one === button));
+  }
 }
 
 async function fillGallery() {
@@ -243,7 +252,9 @@ async function showLines(number) {
 }
 
 at("buy").addEventListener("click", () => purchase("/api/buy", {}, "Paying …"));
-at("hold").addEventListener("click", () => purchase("/api/hold", { seconds: 20 }, "The connection to payment is open. The terminal waits for your code …"));
+at("hold").addEventListener("click", () =>
+  purchase("/api/hold", { seconds: 20 }, "The connection to payment is open. The terminal waits for your code …"),
+);
 at("shuffle").addEventListener("click", () => {
   shift += 1 + Math.floor(Math.random() * (EMOJIS.length - 1));
   drawFaces();
