@@ -279,6 +279,8 @@ void AgentConnections::Transmit(Line* line, http::Request request) {
 
 void AgentConnections::SetEndpoint(http::Endpoint endpoint) {
   endpoint_ = std::move(endpoint);
+  // What was learnt of the one before says nothing of this one.
+  admission_ = Admission();
   away_.Succeeded();
   silent_ = 0;
   for (auto* lines : {&own_, &shared_}) {

@@ -10,12 +10,16 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "proxy/control/agent.h"
 #include "proxy/control/watch.h"
+#include "proxy/http/server.h"
 #include "tests/unit/agent_desk.h"
+#include "tests/unit/state_fixture.h"
 
 namespace mooring::control {
 namespace {
@@ -230,6 +234,31 @@ TEST_CASE(
   wait.Start(milliseconds(3'000));
   RunUntil(fixture.loop, [&] { return over; });
   CHECK(fixture.desk.accepted - before <= 3);
+  fixture.watches.clear();
+}
+
+TEST_CASE("agent connections: one end is not judged by the one before") {
+  Fixture fixture([](const std::string& target) {
+    return Blocks(target) ? std::string() : Ok("[]", Index(7));
+  });
+  const test::TempDir dir;
+  net::Address address;
+  address.kind = net::Address::Kind::kUnix;
+  address.path = dir / "feed";
+  auto listening = net::Listen(address);
+  REQUIRE(listening);
+  bool asked = false;
+  std::optional<http::Server> feed;
+  feed.emplace(fixture.loop, std::move(*listening), http::ServerLimits{},
+               [&](const http::ServerRequest&, const http::Server::Reply&) { asked = true; });
+  fixture.link->FollowFeed(address.path);
+  fixture.Own(AgentConnections::Own::kRoots, "roots").Start();
+  RunUntil(fixture.loop, [&] { return asked; });
+  feed.reset();  // a new connection that ends unanswered: so does an agent that admits no more
+  RunUntil(fixture.loop, [&] { return !fixture.link->connections().Complaint().empty(); });
+  fixture.link->AskAgent();
+  CHECK(fixture.link->connections().Complaint().empty());
+  RunUntil(fixture.loop, [&] { return fixture.desk.Asked("roots") > 0; });
   fixture.watches.clear();
 }
 
