@@ -1,11 +1,9 @@
 """Upgrades in a mesh: an old generation obeys what Consul says, asks the agent for nothing, and the catalog notices nothing."""
 
-import os
 import time
-from pathlib import Path
 
 from field.service import Catalog
-from lib import apps, certs, check, tlspeer
+from lib import apps, certs, check, sockets, tlspeer
 from lib.case import slowness
 from lib.consul import Consul
 from lib.generations import Sidecar, handover_dir
@@ -41,17 +39,8 @@ class Inbound(Sidecar):
 
 
 def to_agent(pid):
-    """to_agent is how many established TCP connections of that process lead to the agent."""
-    port = int(consul.address.rsplit(":", 1)[1])
-    inodes = set()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            inodes.add(os.readlink(entry))
-        except OSError:
-            continue
-    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(1 for line in lines if line[3] == "01" and int(line[2].split(":")[1], 16) == port
-               and f"socket:[{line[9]}]" in inodes)
+    """to_agent is how many TCP connections of that process lead to the agent."""
+    return len(sockets.to_port(consul.port) & sockets.of_process(pid))
 
 
 def test_a_deny_cuts_sessions_of_all_generations_within_a_second(case):

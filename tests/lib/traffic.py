@@ -56,14 +56,14 @@ class Seen:
 
 
 class Load:
-    """Long sessions, and calls, through address, to the applications behind it: a list, which may grow. tls: the caller's files,
-    where the other side is called by TLS."""
+    """Long sessions, and calls, through address, or in turn through each of several, to the applications behind it: a list, which
+    may grow. tls: the caller's files, where the other side is called by TLS."""
 
     def __init__(self, case, address, apps, sessions, tls=None):
         self.apps, self.size = apps, sessions
         self.cuts = []  # (when, how) of sessions that ended by nobody's wish
         self._seen, self._ends = Seen(), {}  # ends: of sessions that are over at one side only, what that side says
-        words = {"address": list(address), "tls": tls}
+        words = {"addresses": [list(one) for one in (address if isinstance(address, list) else [address])], "tls": tls}
         self._sessions = Child(case, PROGRAM, "sessions", words)
         self._calls = [Child(case, PROGRAM, "calls", {**words, "patience": PATIENCE}) for _ in range(CALLERS)]
         self._calling = 0

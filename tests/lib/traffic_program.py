@@ -3,6 +3,7 @@
   traffic_program.py (app | calls | sessions) WORDS    WORDS: a JSON object; lib/child.py says how it is spoken to
 """
 
+import itertools
 import json
 import os
 import select
@@ -157,7 +158,7 @@ class Calls(Program):
     def __init__(self, words):
         super().__init__(words)
         self.context = tls(words.get("tls"), server=False)
-        self.address, self.pause = tuple(words["address"]), None
+        self.addresses, self.pause = itertools.cycle(map(tuple, words["addresses"])), None
         self.made = self.served = self.open = self.at_once = 0
         self.longest, self.failed, self.first = 0.0, {}, []
         self.due = 0.0
@@ -216,7 +217,7 @@ class Call:
     def __init__(self, calls, begun):
         self.calls, self.begun, self.answer, self.ended = calls, begun, b"", False
         self.question = CALL + os.urandom(QUESTION - 1)
-        self.wire = Wire.dial(calls.loop, calls.address, self, calls.context)
+        self.wire = Wire.dial(calls.loop, next(calls.addresses), self, calls.context)
         calls.loop.at(begun + calls.words["patience"], self._patience)
 
     def opened(self):
@@ -251,7 +252,7 @@ class Sessions(Program):
     def __init__(self, words):
         super().__init__(words)
         self.context = tls(words.get("tls"), server=False)
-        self.address = tuple(words["address"])
+        self.addresses = itertools.cycle(map(tuple, words["addresses"]))
         self.sessions, self.ended, self.lost = {}, [], 0
         self.next = words.get("first", 1)
         self.wanted = 0
@@ -290,7 +291,7 @@ class Session:
         self.sessions, self.number, self.ending = sessions, number, False
         self.begun = time.monotonic()
         self.reader, self.writer = Reader(number), Writer(number)
-        self.wire = Wire.dial(sessions.loop, sessions.address, self, sessions.context)
+        self.wire = Wire.dial(sessions.loop, next(sessions.addresses), self, sessions.context)
 
     def opened(self):
         self.wire.send(SESSION + _ID.pack(self.number))
