@@ -1,15 +1,13 @@
-"""What came out: each step with what was asserted, what was seen and how long it took, on the terminal and as a document."""
+"""What came out: of each step what was asserted, what was seen and how long it took, as text and as a document."""
 
 import contextlib
 import json
 import time
 import traceback
 
-from lib import check
-
 
 class Report:
-    """transcript: a path that gets what the terminal gets, or None. quiet about nothing: a step that fails says why and where."""
+    """transcript: a path that gets what the terminal gets, or None."""
 
     def __init__(self, steps, transcript=None):
         self.count, self.steps, self.left_out = steps, [], []
@@ -28,14 +26,15 @@ class Report:
 
     @contextlib.contextmanager
     def step(self, title):
-        record = {"number": len(self.steps) + 1, "title": title, "checks": [], "seconds": 0.0}
+        record = {"number": len(self.steps) + 1, "title": title, "checks": [], "seconds": 0.0, "ended": True}
         self.steps.append(record)
         self.say(f"\n[{record['number']}/{self.count}] {title}")
         began = time.monotonic()
         try:
             yield
-        except (AssertionError, OSError, RuntimeError, ValueError, KeyError, check.Skip) as error:
+        except Exception as error:
             place = [f for f in traceback.extract_tb(error.__traceback__) if "/emojify/" in f.filename][-1:]
+            record["ended"] = False
             where = "".join(f" ({f.filename.rsplit('/', 1)[1]}:{f.lineno})" for f in place)
             self._hold(False, f"the step went to its end{where}", str(error) or type(error).__name__)
         record["seconds"] = round(time.monotonic() - began, 2)
@@ -46,6 +45,11 @@ class Report:
         self._hold(bool(kept), what, str(seen))
         return bool(kept)
 
+    def tells(self, what, seen):
+        """tells records a figure that nobody promised: what a thing costs that cannot be had for nothing."""
+        self.steps[-1]["checks"].append({"kept": True, "figure": True, "what": what, "seen": str(seen)})
+        self.say(f"      --  {what}: {seen}")
+
     def _hold(self, kept, what, seen):
         self.steps[-1]["checks"].append({"kept": kept, "what": what, "seen": seen})
         self.say(f"      {'ok ' if kept else 'NOT'} {what}" + (f": {seen}" if seen else ""))
@@ -53,11 +57,12 @@ class Report:
     @staticmethod
     def verdict(record):
         broken = sum(not one["kept"] for one in record["checks"])
-        return "as it should be" if not broken else f"NOT as it should be ({broken} of {len(record['checks'])})"
+        return "as it should be" if not broken else f"NOT as it should be ({broken} broken)"
 
     def failed(self):
         """failed are the numbers of steps that are not as they should be; those that were not played as well."""
-        return [record["number"] for record in self.steps if not record["checks"] or not all(one["kept"] for one in record["checks"])]
+        return [record["number"] for record in self.steps
+                if not record["checks"] or not all(one["kept"] for one in record["checks"])]
 
     @contextlib.contextmanager
     def mending(self):
@@ -72,7 +77,10 @@ class Report:
         if self.failed():
             self.say(f"\n==> not as they should be: steps {', '.join(map(str, self.failed()))} of {self.count}")
         else:
-            self.say(f"\nDone: all {self.count} steps are as they should be, {sum(len(one['checks']) for one in self.steps)} assertions.")
+            self.say(f"\nDone: all {self.count} steps are as they should be, {self._assertions()} assertions.")
+
+    def _assertions(self):
+        return sum("figure" not in one for step in self.steps for one in step["checks"])
 
     def save(self, path):
         with open(path, "w", encoding="utf-8") as file:

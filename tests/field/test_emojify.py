@@ -1,9 +1,12 @@
-"""examples/emojify: the whole demo, by its command. Reduced it does without what is not installed of Java, OpenCV and a browser."""
+"""examples/emojify, played from end to end. Reduced it does without what is missing of Java, OpenCV and a browser."""
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
+from random import Random
 
 from lib import check
 from lib.case import peer_binary, slowness
@@ -20,16 +23,22 @@ def test_the_story_is_as_it_should_be_in_every_step(case):
         raise check.Skip("network namespaces need root")
     for peer in ("consul", "envoy", "nginx"):
         peer_binary(peer)
+    for program, package in (("ip", "iproute2"), ("nft", "nftables")):
+        if shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin") is None:
+            raise check.Skip(f"no {program}: apt-get install {package}")
     record = case.directory / "record"
-    words = ["/usr/bin/python3", "-B", ROOT / "examples/emojify/emojify.py", "--mooring", os.environ["MOORING_BIN"], "--record", record]
-    done = subprocess.run([*words, *(["--reduced"] if case.reduced else [])], capture_output=True, text=True, check=False,
-                          timeout=(220 if case.reduced else 560) * slowness())
+    words = ["/usr/bin/python3", "-B", ROOT / "examples/emojify/emojify.py", "--mooring", os.environ["MOORING_BIN"],
+             "--record", record]
+    done = subprocess.run([*words, *(["--reduced"] if case.reduced else [])], capture_output=True, text=True,
+                          check=False, timeout=(220 if case.reduced else 560) * slowness())
     check.true((record / "results.json").exists(), f"it went to its end:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
     results = json.loads((record / "results.json").read_text())
     _left_out.extend(results["left_out"])
-    broken = [f"step {step['number']}: {one['what']}: {one['seen']}" for step in results["steps"] for one in step["checks"] if not one["kept"]]
+    broken = [f"step {step['number']}: {one['what']}: {one['seen']}"
+              for step in results["steps"] for one in step["checks"] if not one["kept"]]
     check.equal(broken, [], f"what is not as it should be; it said:\n{done.stdout[-6000:]}")
-    check.equal((done.returncode, [step["number"] for step in results["steps"]]), (0, list(range(1, STEPS + 1))), "exit code and steps")
+    check.equal((done.returncode, [step["number"] for step in results["steps"]]), (0, list(range(1, STEPS + 1))),
+                "exit code and steps")
     left = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
     check.true(f"emo-{_pid(done)}-" not in left, f"it has removed its namespaces: {left}")
 
@@ -41,6 +50,23 @@ def test_the_story_was_played_with_a_browser_with_java_and_with_opencv(case):
     """It is a skip, so that the report says what was not tried."""
     if _left_out:
         raise check.Skip("; ".join(_left_out))
+
+
+def test_the_envoys_of_the_cluster_are_told_to_deny_whom_the_intentions_deny(case):
+    """Of several intentions the one of the highest precedence decides. Envoy has a list of those who are denied."""
+    sys.path.insert(0, str(ROOT / "examples/emojify"))
+    from stage.envoy_files import denied
+    random = Random(20)
+    for _ in range(500):
+        intentions = [{"SourceName": random.choice(("api", "web", "*")), "Action": random.choice(("allow", "deny")),
+                       "Precedence": precedence}
+                      for precedence in random.sample(range(1, 10), random.randrange(5))]
+        rules = denied(intentions)
+        for caller in ("api", "web", "other"):
+            covering = [one for one in intentions if one["SourceName"] in (caller, "*")]
+            decides = max(covering, key=lambda one: one["Precedence"], default={"Action": "allow"})
+            seen = any(source in (caller, "*") and caller not in exceptions for source, exceptions in rules)
+            check.equal(seen, decides["Action"] == "deny", f"{caller} is denied by {intentions}, as {rules}")
 
 
 def _pid(done):

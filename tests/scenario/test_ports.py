@@ -45,7 +45,7 @@ def programs():
         for folder, folders, names in os.walk(os.path.join(ROOT, room)):
             folders[:] = [name for name in folders if name not in ("data", "__pycache__")]
             for name in sorted(names):
-                if not name.endswith((".md", ".pyc")):
+                if not name.endswith((".md", ".png", ".pyc")):
                     yield os.path.relpath(os.path.join(folder, name), ROOT)
 
 

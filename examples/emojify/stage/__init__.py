@@ -20,7 +20,7 @@ FIRST_ADMIN = 19200  # of the cluster's Envoys
 
 
 class Stage:
-    """All of it. parts: what of the shop can be had. say(text) tells how it comes up. keep: it outlives the terminal."""
+    """parts: what of the shop can be had. say(text) tells how it comes up. keep: it outlives the terminal."""
 
     def __init__(self, case, parts, proxy, say, keep=False):
         self.case, self.parts, self.say = case, parts, say
@@ -31,24 +31,27 @@ class Stage:
         machines.join(self.cluster, self.vm, ([catalog.CLUSTER, *catalog.SERVERS], [catalog.VM]))
         self.cluster.admit([SERVER, SERF, *catalog.PUBLIC.values()], [SERF])
         self.vm.admit([SERF, *catalog.VM_PUBLIC.values()], [SERF])
-        self.agents = Agents(self.cluster, self.vm, (catalog.CLUSTER, catalog.VM), catalog.SERVERS, catalog.cluster_services(),
-                             catalog.vm_services())
+        self.agents = Agents(self.cluster, self.vm, (catalog.CLUSTER, catalog.VM), catalog.SERVERS,
+                             catalog.cluster_services(), catalog.vm_services())
         self.shop = Shop(self.cluster, self.vm, parts)
         self.sidecar = KINDS[proxy](self.vm, self.agents.vm)
         self.page = "http://{}:{}/".format(*catalog.INGRESS)
 
     def up(self):
-        self.say(f"      namespaces {self.cluster.name} ({catalog.CLUSTER}) and {self.vm.name} ({catalog.VM}), one link, nft between")
+        self.say(f"      namespaces {self.cluster.name} ({catalog.CLUSTER}) and {self.vm.name} ({catalog.VM}), "
+                 "one link, nft between")
         self.agents.start()
         self.say(f"      Consul: three servers, the leader is {self.agents.leader()}; a client agent on each machine")
         self.shop.start()
         self.sidecar.start()
-        self.say(f"      beside payment: {self.sidecar.command()}")
+        self.say(f"      beside payment: {self.sidecar.payment_command()}")
         self.sidecar.wait_ready()
         self.sidecar.add_receipts()
-        Envoys(self.cluster, "cluster", [f"{service}-sidecar-proxy" for service in catalog.UPSTREAMS], FIRST_ADMIN).start()
+        self.say(f"      and for receipts: {self.sidecar.receipts_command()}")
+        Envoys(self.cluster, "cluster", [f"{service}-sidecar-proxy" for service in catalog.UPSTREAMS],
+               FIRST_ADMIN).start()
         ingress.start(self.cluster)
-        self.say(f"      in the cluster: Envoys of {', '.join(catalog.UPSTREAMS)}; nginx on {catalog.INGRESS[0]}:{catalog.INGRESS[1]}")
+        self.say(f"      in the cluster: Envoys of {', '.join(catalog.UPSTREAMS)}; nginx on {self.page}")
         check.within(self.serves, "the shop serves a page and reaches payment", 30 * slowness(), step=0.05)
 
     def ask(self, method, path, body=None, timeout=10.0, **headers):
@@ -63,19 +66,21 @@ class Stage:
 
     def browser(self, machine):
         """browser is a real one on that machine, or None."""
-        return self.parts.make_browser(self.case.directory / f"browser-{machine.name}", machine.launch) if self.parts.browser else None
+        if not self.parts.browser:
+            return None
+        return self.parts.make_browser(self.case.directory / f"browser-{machine.name}", machine.launch)
 
     # What the story does to it.
 
     def start_second_payment(self):
-        """start_second_payment starts another instance, with a sidecar of its own. The agent looks at both programs, and takes a
-        sidecar out of the catalog whose program is gone: what a registration by sidecar_service has by itself."""
+        """start_second_payment starts another instance, with a sidecar of its own. The agent looks at both programs,
+        and takes a sidecar out of the catalog whose program is gone, as if it were one by `sidecar_service`."""
         self.shop.start_second_payment()
         self.agents.vm.register(catalog.for_the_api(catalog.service("payment", catalog.SECOND_PAYMENT, "payment-2")))
         self.sidecar.start_second()
         for proxy, instance in self.sidecar.proxies():
-            self.agents.vm.put("/v1/agent/check/register", {"ID": f"{proxy}-follows", "Name": f"as {instance}", "ServiceID": proxy,
-                                                            "AliasService": instance})
+            self.agents.vm.put("/v1/agent/check/register", {
+                "ID": f"{proxy}-follows", "Name": f"as {instance}", "ServiceID": proxy, "AliasService": instance})
 
     def end_second_payment(self):
         self.sidecar.stop_second()
@@ -99,4 +104,4 @@ class Stage:
         for machine in (self.cluster, self.vm):
             machine.signal_all(signal.SIGTERM)
         with contextlib.suppress(AssertionError):
-            check.within(lambda: not self.cluster.pids() + self.vm.pids(), "all have ended", 5)
+            check.within(lambda: not self.cluster.pids() + self.vm.pids(), "all have ended", 5, step=0.05)

@@ -12,7 +12,7 @@ HTTP, SERVER, SERF = 18500, 18300, 18301  # ports: none that an agent of the mac
 
 
 class Agent(Consul):
-    """One agent, asked on its machine's loopback. It keeps its state on disk, so that it can be killed and started again."""
+    """One agent, asked on its machine's loopback. Its state is on disk: it can be killed and started again."""
 
     def __init__(self, machine, name, address, http="127.0.0.1", join=(), server=0, services=()):
         self.case, self.machine, self.name = machine.case, machine, name
@@ -20,16 +20,20 @@ class Agent(Consul):
         self.rpc = f"{address}:{SERVER}"
         config = {"node_name": name, "bind_addr": address, "client_addr": http, "disable_update_check": True,
                   "data_dir": str(self.case.directory / f"consul-{name}"), "log_level": "INFO",
-                  "retry_join": [one for one in join if one != address], "retry_interval": "1s", "connect": {"enabled": True},
+                  "retry_join": [one for one in join if one != address], "retry_interval": "1s",
+                  "connect": {"enabled": True},
                   "leave_on_terminate": False, "skip_leave_on_interrupt": True,
-                  "ports": {"http": HTTP, "server": SERVER, "serf_lan": SERF, "serf_wan": -1, **consul_version.closed_ports()},
+                  "ports": {"http": HTTP, "server": SERVER, "serf_lan": SERF, "serf_wan": -1,
+                            **consul_version.closed_ports()},
                   "services": list(services)}
         if server:
-            config.update(server=True, bootstrap_expect=server, ui=True, performance={"raft_multiplier": 1})
+            config.update(server=True, bootstrap_expect=server, performance={"raft_multiplier": 1},
+                          **({"ui_config": {"enabled": True}} if consul_version.since(1, 9) else {"ui": True}))
         self._file = self.case.write(f"consul-{name}.json", json.dumps(config, indent=1))
 
     def start(self):
-        self.process = self.machine.start([peer_binary("consul"), "agent", "-config-file", self._file], f"consul-{self.name}")
+        self.process = self.machine.start([peer_binary("consul"), "agent", "-config-file", self._file],
+                                          f"consul-{self.name}")
         return self
 
     def call(self, method, path, body=None, token=None, timeout=20):
@@ -61,7 +65,8 @@ class Agents:
 
     def __init__(self, cluster, vm, addresses, servers, cluster_services, vm_services):
         join = list(servers)
-        self.servers = [Agent(cluster, f"server-{number}", address, http=f"127.0.0.{10 + number}", join=join, server=len(servers))
+        self.servers = [Agent(cluster, f"server-{number}", address, http=f"127.0.0.{10 + number}", join=join,
+                              server=len(servers))
                         for number, address in enumerate(servers, 1)]
         self.cluster = Agent(cluster, "cluster", addresses[0], join=join, services=cluster_services)
         self.vm = Agent(vm, "vm", addresses[1], join=join, services=vm_services)
@@ -70,11 +75,12 @@ class Agents:
         return [*self.servers, self.cluster, self.vm]
 
     def start(self):
-        """A leader that finds a client in the catalog and not in the gossip takes it for gone, and with it its services. So one
-        server comes first, which cannot lead alone, and the others once it has heard of both clients."""
+        """A leader that finds a client in the catalog and not in the gossip takes it for gone, and with it its
+        services. So one server comes first, which cannot lead alone, and the others once it knows both clients."""
         first, *others = self.servers
         self._start(first, self.cluster, self.vm)
-        check.within(lambda: {self.cluster.name, self.vm.name} <= first.alive(), "the clients have joined", 30 * slowness(), step=0.02)
+        check.within(lambda: {self.cluster.name, self.vm.name} <= first.alive(), "the clients have joined",
+                     30 * slowness(), step=0.02)
         self._start(*others)
         for agent in self.all():
             check.within(agent.up, f"Consul's {agent.name} is up and knows a leader", 60 * slowness(), step=0.05)

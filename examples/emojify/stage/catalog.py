@@ -1,4 +1,4 @@
-"""What the agents are told of the shop: services and their sidecars, as an operator writes it into an agent's configuration."""
+"""What the agents are told of the shop: services and their sidecars, as an operator writes them into a file."""
 
 CLUSTER, VM = "10.77.0.1", "10.77.0.2"
 SERVERS = ("10.77.0.11", "10.77.0.12", "10.77.0.13")
@@ -20,7 +20,7 @@ def often(address):
 
 
 def sidecar(service, address, public, app, upstreams, instance=None):
-    """sidecar is the registration of a proxy. One that serves nobody needs a port all the same; no check looks at it."""
+    """sidecar is the registration of a proxy. One that serves nobody needs a port all the same, which is 1."""
     instance = instance or service
     proxy = {"destination_service_name": service, "destination_service_id": instance,
              "upstreams": [{"destination_name": name, "local_bind_port": port} for name, port in upstreams.items()]}
@@ -30,18 +30,21 @@ def sidecar(service, address, public, app, upstreams, instance=None):
     checks = [{"name": f"as {instance}", "alias_service": instance}]
     if public:
         checks.append({"name": "listener", **often((address, public))})
-    return {"kind": "connect-proxy", "id": identifier, "name": f"{service}-sidecar-proxy", "address": address, "port": public or 1,
+    return {"kind": "connect-proxy", "id": identifier, "name": f"{service}-sidecar-proxy", "address": address,
+            "port": public or 1,
             "proxy": proxy, "checks": checks}
 
 
 def service(name, app, instance=None):
-    return {"id": instance or name, "name": name, "address": app[0], "port": app[1], "checks": [{"name": "app", **often(app)}]}
+    return {"id": instance or name, "name": name, "address": app[0], "port": app[1],
+            "checks": [{"name": "app", **often(app)}]}
 
 
 def cluster_services():
     apps = {"ingress": INGRESS, "website": WEBSITE, "api": API, "facebox": FACEBOX}
     return [service(name, app) for name, app in apps.items()] + [
-        sidecar(name, CLUSTER, PUBLIC.get(name), app if name in PUBLIC else None, UPSTREAMS[name]) for name, app in apps.items()]
+        sidecar(name, CLUSTER, PUBLIC.get(name), app if name in PUBLIC else None, UPSTREAMS[name])
+        for name, app in apps.items()]
 
 
 def vm_services():
@@ -49,9 +52,12 @@ def vm_services():
     return [service("payment", PAYMENT), service("receipts", RECEIPTS)]
 
 
+def _letters(word):
+    return word.upper() if word in ("id", "tcp") else word.capitalize()
+
+
 def for_the_api(value):
     """for_the_api is the same in the letters of the agent's HTTP API."""
     if isinstance(value, dict):
-        return {"".join(part.upper() if part in ("id", "tcp") else part.capitalize() for part in key.split("_")): for_the_api(item)
-                for key, item in value.items()}
+        return {"".join(map(_letters, key.split("_"))): for_the_api(item) for key, item in value.items()}
     return [for_the_api(item) for item in value] if isinstance(value, list) else value

@@ -49,7 +49,7 @@ class Customers:
         return [one for one in self.all() if one["outcome"] not in ("ok", "again")]
 
     def charged_twice(self):
-        """charged_twice are our orders for which payment, all its instances together, has printed more than one receipt."""
+        """charged_twice are our orders for which payment's instances have printed more than one receipt."""
         printed = collections.Counter(order for _, order in self._shop.receipts())
         return [one["order"] for one in self.all() if printed[one["order"]] > 1]
 
@@ -64,7 +64,8 @@ class Customers:
 def why(failed):
     """why says how many of purchases failed, and by what."""
     reasons = collections.Counter(one.get("first_detail") or one.get("detail") for one in failed)
-    return f"{len(failed)} failed" + (f" ({', '.join(f'{reason}: {count}' for reason, count in reasons.items())})" if failed else "")
+    words = ", ".join(f"{reason}: {count}" for reason, count in reasons.items())
+    return f"{len(failed)} failed" + (f" ({words})" if failed else "")
 
 
 def now():

@@ -1,4 +1,4 @@
-"""A door from this machine into a namespace, for a browser: what connects to the port here is connected to the address there.
+"""A door from this machine into a namespace, for a browser: who connects here is connected to the address there.
 
 Run: door.py PORT NAMESPACE HOST PORT
 """

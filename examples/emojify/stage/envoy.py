@@ -19,7 +19,8 @@ class Envoys:
         self.machine, self.folder = machine, machine.case.directory / f"envoys-{name}"
         self.admin = {identifier: first_admin + number for number, identifier in enumerate(identifiers)}
         words = [f"{identifier}:{port}" for identifier, port in self.admin.items()]
-        self.loop = machine.start([sys.executable, "-B", PROGRAM, "--agent", f"127.0.0.1:{HTTP}", "--folder", self.folder, *words],
+        self.loop = machine.start([sys.executable, "-B", PROGRAM, "--agent", f"127.0.0.1:{HTTP}",
+                                   "--folder", self.folder, *words],
                                   f"envoys-{name}")
         self.processes = {}
 

@@ -1,7 +1,8 @@
-"""What Envoy is told, as Consul would tell it for a TCP sidecar: from the agent's answers to resources of LDS, CDS, EDS and SDS.
+"""What Envoy is told, as Consul would tell it for a TCP sidecar: from answers of the agent to LDS, CDS, EDS and SDS.
 
-The shape is that of Consul's own generator: no listener filters, RBAC before tcp_proxy, a client certificate is required; towards
-an upstream the exact URI, the SNI that is the cluster's name, outlier detection as it is by default, and no panic.
+The shape is that of Consul's own generator: no listener filters, RBAC before tcp_proxy, a client certificate is
+required; towards an upstream the exact URI, the SNI that is the cluster's name, outlier detection as it is by
+default, and no panic.
 """
 
 import re
@@ -14,12 +15,14 @@ def secrets(leaf, roots):
     pems = "".join(root["RootCert"].rstrip("\n") + "\n" for root in roots["Roots"])
     kind = TLS + "Secret"
     return {"leaf": [{"@type": kind, "name": "leaf", "tls_certificate": {
-                "certificate_chain": {"inline_string": leaf["CertPEM"]}, "private_key": {"inline_string": leaf["PrivateKeyPEM"]}}}],
+                "certificate_chain": {"inline_string": leaf["CertPEM"]},
+                "private_key": {"inline_string": leaf["PrivateKeyPEM"]}}}],
             "roots": [{"@type": kind, "name": "roots", "validation_context": {"trusted_ca": {"inline_string": pems}}}]}
 
 
 def endpoints(cluster, entries):
-    addresses = [(entry["Service"]["Address"] or entry["Node"]["Address"], entry["Service"]["Port"]) for entry in entries]
+    addresses = [(entry["Service"]["Address"] or entry["Node"]["Address"], entry["Service"]["Port"])
+                 for entry in entries]
     return [{"@type": TYPE + "config.endpoint.v3.ClusterLoadAssignment", **assignment(cluster, addresses)}]
 
 
@@ -47,10 +50,12 @@ class Files:
                  for name, port in self.upstreams.items()]
         if self._app():
             address = self.registration["Address"], self.registration["Port"]
-            context = {"@type": TLS + "DownstreamTlsContext", "require_client_certificate": True, "common_tls_context": {
+            context = {"@type": TLS + "DownstreamTlsContext", "require_client_certificate": True,
+                       "common_tls_context": {
                 **self._leaf(), "validation_context_sds_secret_config": self._secret("roots")}}
             found.append(self._listener(f"public_listener:{address[0]}:{address[1]}", address, "INBOUND",
-                                        [self._rbac(intentions), self._tcp_proxy("public_listener", "local_app")], context))
+                                        [self._rbac(intentions), self._tcp_proxy("public_listener", "local_app")],
+                                        context))
         return found
 
     def clusters(self):
@@ -96,7 +101,8 @@ class Files:
         wanted = f"spiffe://{self.trust_domain}/ns/default/dc/dc1/svc/{name}"
         context = {"@type": TLS + "UpstreamTlsContext", "sni": cluster, "common_tls_context": {
             **self._leaf(), "combined_validation_context": {
-                "default_validation_context": {"match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": wanted}}]},
+                "default_validation_context": {"match_typed_subject_alt_names": [
+                    {"san_type": "URI", "matcher": {"exact": wanted}}]},
                 "validation_context_sds_secret_config": self._secret("roots")}}}
         return {"@type": TYPE + "config.cluster.v3.Cluster", "name": cluster, "type": "EDS", "connect_timeout": "5s",
                 "eds_cluster_config": {"eds_config": self._source(f"endpoints-{name}")}, "outlier_detection": {},
@@ -124,7 +130,7 @@ class Files:
 
 
 def denied(intentions):
-    """denied are the sources that the intentions deny, where the default is allow: (source, those that it does not mean).
+    """denied are (source, those that it does not mean) of whom the intentions deny, where the default is allow.
 
     The highest precedence decides. So of two about one source the later counts for nothing, and a wildcard does not
     mean a source that has a higher one of its own.

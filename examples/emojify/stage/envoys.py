@@ -1,8 +1,8 @@
 """A small control plane for Envoys: what Consul's agent says of a sidecar, as files that Envoy follows.
 
-Consul 1.8.7 speaks a version of xDS that Envoy has dropped. So this asks the agent by its HTTP API, as any sidecar does,
-renders what Consul would (envoy_files.py), and renames each file into its place, where Envoy sees it at once. All
-questions are blocking ones. While the agent is away the files stay as they are.
+Consul 1.8.7 speaks a version of xDS that Envoy has dropped. So this asks the agent by its HTTP API, as any sidecar
+does, renders what Consul would (envoy_files.py), and renames each file into its place, where Envoy sees it at once.
+All questions are blocking ones. While the agent is away the files stay as they are.
 
 Run: envoys.py --agent ADDRESS --folder FOLDER PROXY_ID:ADMIN_PORT ...
 Each sidecar has a subfolder with the name of its ID; bootstrap.json is written last.
@@ -99,7 +99,7 @@ class Sidecar:
                 self._render()
 
     def _render(self):
-        """Envoy asks for listeners and clusters at its start, and for what these name after that: so bootstrap is last."""
+        """Envoy reads listeners and clusters at its start, and then what these name: so bootstrap is last."""
         files, known = self.files, self._known
         for name, resources in envoy_files.secrets(known["leaf"], known["roots"]).items():
             self._write(name, resources)

@@ -35,6 +35,7 @@ def start(machine):
     folder = machine.case.directory / "nginx"
     folder.mkdir()
     upstreams = UPSTREAMS["ingress"]
-    text = CONFIGURATION.format(folder=folder, listen="{}:{}".format(*INGRESS), api=upstreams["api"], website=upstreams["website"])
+    text = CONFIGURATION.format(folder=folder, listen="{}:{}".format(*INGRESS), api=upstreams["api"],
+                                website=upstreams["website"])
     file = machine.case.write("nginx.conf", text)
     return machine.start([peer_binary("nginx"), "-c", file, "-p", folder, "-e", folder / "nginx-error.log"], "nginx")

@@ -1,9 +1,10 @@
-"""Two machines on one: network namespaces joined by one link, with a filter that lets across it what is listed and nothing else."""
+"""Two machines on one: network namespaces, and a link between them that lets across what is listed and no more."""
 
 import contextlib
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -29,6 +30,8 @@ table inet emojify {{
 
 
 def command(*words, stdin=None):
+    if shutil.which(words[0]) is None:
+        raise check.Skip(f"no {words[0]}: apt-get install iproute2 nftables")
     done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
@@ -36,7 +39,7 @@ def command(*words, stdin=None):
 
 
 class Machine:
-    """A network namespace. `with machine:` is there: sockets that the thread makes and programs that it starts belong to it."""
+    """A network namespace. `with machine:` is in it, with the sockets that the thread makes and what it starts."""
 
     def __init__(self, case, name, keep=False):
         """keep: what is started here is to outlive this program's terminal."""
@@ -63,7 +66,7 @@ class Machine:
             return command(*map(str, words))
 
     def listeners(self):
-        """listeners are (address, port) of the TCP sockets that listen there. Java's are of IPv6, with IPv4 addresses in them."""
+        """listeners are (address, port) of TCP sockets that listen there. Java's are IPv6's, with IPv4 in them."""
         rows = [line.split()[3].rpartition(":") for line in self.run("ss", "-Hltn").splitlines()]
         return [(host.strip("[]").removeprefix("::ffff:"), int(port)) for host, _, port in rows]
 
@@ -118,7 +121,8 @@ class Machine:
 def join(one, other, addresses):
     """join puts a link between two machines. addresses: two lists, the first of each is the machine's main one."""
     names = ("to-vm", "to-cluster")
-    command("ip", "-n", one.name, "link", "add", names[0], "type", "veth", "peer", "name", names[1], "netns", other.name)
+    command("ip", "-n", one.name, "link", "add", names[0], "type", "veth", "peer", "name", names[1], "netns",
+            other.name)
     for machine, interface, mine in zip((one, other), names, addresses):
         for address in mine:
             command("ip", "-n", machine.name, "address", "add", f"{address}/24", "dev", interface)

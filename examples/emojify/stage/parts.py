@@ -1,4 +1,4 @@
-"""What of the shop can be had on this machine: the parts that Debian's packages bring, each of which a reduced run can do without."""
+"""What of the shop can be had here: parts that Debian's packages bring, and a reduced run can do without."""
 
 import os
 import sys
@@ -16,9 +16,11 @@ PARTS = {"Java": ("payment",), "OpenCV": ("facebox", "pictures"), "a browser": (
 
 
 class Parts:
-    """java, opencv, browser: whether they are there. pictures: the folders that have some. left_out: (part, packages, what then)."""
+    """java, opencv, browser: whether they are there. pictures: folders with some. left_out: (part,
+    packages, what then).
+    drawn: no photographs and no OpenCV, but one picture that is drawn here, whose faces are known."""
 
-    def __init__(self, folder=None):
+    def __init__(self, folder=None, drawn=False):
         self.left_out = []
         lacks = {part: needs.missing(wanted) for part, wanted in PARTS.items()}
         for part, missing in lacks.items():
@@ -26,6 +28,7 @@ class Parts:
                 packages = " ".join(sorted({package for need in missing for package in need.packages}))
                 self.left_out.append((part, packages, missing[0].without))
         self.java, self.opencv, self.browser = (not lacks[part] for part in PARTS)
+        self.opencv = self.opencv and not drawn
         self.pictures = [str(folder)] if folder and os.path.isdir(folder) else []
         self.picture = next(iter(pictures.found(self.pictures, not self.opencv).values()))
 

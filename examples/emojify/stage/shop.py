@@ -1,4 +1,4 @@
-"""The shop's own programs, each on its machine's loopback: website, api and facebox in the cluster, payment and receipts on the VM."""
+"""The shop's programs, each on its machine's loopback: website, api, facebox; payment, receipts."""
 
 import re
 import sys
@@ -31,11 +31,11 @@ class Shop:
         return ["java", "-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp", folder, "Payment"]
 
     def start(self):
-        mounts = UPSTREAMS["api"]
         folders = [word for folder in self.parts.pictures for word in ("--pictures", folder)]
         self._python(self.cluster, WEBSITE, "website.py", *folders, *([] if self.parts.opencv else ["--drawn"]))
         self._python(self.cluster, FACEBOX, "facebox.py", *([] if self.parts.opencv else ["--without-opencv"]))
-        self._python(self.cluster, API, "api.py", *(word for name, port in mounts.items() for word in (f"--{name}", f"127.0.0.1:{port}")))
+        mounted = [word for name, port in UPSTREAMS["api"].items() for word in (f"--{name}", f"127.0.0.1:{port}")]
+        self._python(self.cluster, API, "api.py", *mounted)
         self.start_payment(self.FIRST, PAYMENT)
         logs = [word for name in (self.FIRST, self.SECOND) for word in ("--log", self.log_of(name))]
         self._python(self.vm, RECEIPTS, "receipts.py", *logs)
@@ -44,8 +44,9 @@ class Shop:
         """start_payment starts an instance. All of them know by one ledger which orders are paid."""
         words = self.java or [sys.executable, "-B", APPS / "payment" / "payment.py"]
         with open(self.log_of(name), "ab") as log:
-            self.payments[name] = self.vm.start([*words, "--listen", at(address), "--name", name, "--ledger", self.ledger],
-                                                f"payment-{name}", stdout=log)
+            self.payments[name] = self.vm.start(
+                [*words, "--listen", at(address), "--name", name, "--ledger", self.ledger], f"payment-{name}",
+                stdout=log)
         self._listens(self.vm, address, self.payments[name])
 
     def start_second_payment(self):
@@ -55,7 +56,8 @@ class Shop:
         self.start_payment(self.FIRST, PAYMENT)
 
     def _python(self, machine, address, program, *words):
-        process = machine.start([sys.executable, "-B", APPS / program, "--listen", at(address), *words], program.removesuffix(".py"))
+        process = machine.start([sys.executable, "-B", APPS / program, "--listen", at(address), *words],
+                                program.removesuffix(".py"))
         self._listens(machine, address, process)
 
     @staticmethod

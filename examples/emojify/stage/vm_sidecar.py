@@ -19,15 +19,16 @@ DRAIN = 40 * 1.0  # seconds in which a process ends by itself after SIGTERM
 
 def flags(service, app, public, *more):
     """flags are those of the talk, the same for Mooring and for Consul's own proxy."""
-    return ["connect", "proxy", "-service", service, "-service-addr", "{}:{}".format(*app), "-listen", f"{VM}:{public}", "-register",
-            "-http-addr", f"127.0.0.1:{HTTP}", *more]
+    return ["connect", "proxy", "-service", service, "-service-addr", "{}:{}".format(*app),
+            "-listen", f"{VM}:{public}", "-register", "-http-addr", f"127.0.0.1:{HTTP}", *more]
 
 
 class Nothing:
     """What a sidecar has that has nothing of the kind."""
 
-    one_process = upgrades = False
+    one_process = False
     page = None
+    no_upgrade = "it has none: it is another restart"
 
     def fresh(self):
         """It keeps nothing, or its control loop does: what it goes by is what the agent said last."""
@@ -47,11 +48,11 @@ class Nothing:
 
 
 class Mooring:
-    """One process. It is started by the talk's flags for payment alone, and then replaced by one that has receipts, too."""
+    """One process: started for payment by the flags of Consul's proxy, then replaced by one that has receipts, too."""
 
     kind = "mooring"
     name = "Mooring"
-    one_process = upgrades = True
+    one_process, no_upgrade = True, ""
     ADMIN, SECOND_ADMIN = ("127.0.0.1", 19100), ("127.0.0.1", 19101)
 
     def __init__(self, machine, agent):
@@ -62,21 +63,27 @@ class Mooring:
         self.folder.mkdir()
         self.yaml = self.case.write("mooring.yaml", yaml_text(self._settings()) + "\n")
         self.process = self.second = None
-        self.words = flags("payment", PAYMENT, VM_PUBLIC["payment"], "-admin-addr", "{}:{}".format(*self.ADMIN), "-state-dir",
-                           self.folder / "state", "-handover-dir", self.folder / "handover", "-access-log", self.access_log,
-                           "-access-log-format", "json")
+        self.words = flags("payment", PAYMENT, VM_PUBLIC["payment"], "-admin-addr", "{}:{}".format(*self.ADMIN),
+                           "-state-dir", self.folder / "state", "-handover-dir", self.folder / "handover",
+                           "-access-log", self.access_log, "-access-log-format", "json")
 
     def _settings(self):
         services = [("payment", PAYMENT), ("receipts", RECEIPTS)]
         return {"services": [{"service": name, "register": True, "public_listener": {
-                    "address": f"{VM}:{VM_PUBLIC[name]}", "local_app": "{}:{}".format(*app)}} for name, app in services],
+                    "address": f"{VM}:{VM_PUBLIC[name]}", "local_app": "{}:{}".format(*app)}}
+                    for name, app in services],
                 "agent": {"address": f"127.0.0.1:{HTTP}"}, "admin": {"address": "{}:{}".format(*self.ADMIN)},
                 "state_dir": self.folder / "state", "handover_dir": self.folder / "handover",
                 "access_log": {"to": self.access_log, "format": "json"}}
 
-    def command(self):
-        """command is what a person would type."""
-        return " ".join(["mooring", *map(str, self.words)])
+    def payment_command(self):
+        """payment_command is what a person would type: the talk's flags, and then those of our own."""
+        words = list(map(str, self.words))
+        end = words.index("-admin-addr")
+        return " ".join(["mooring", *words[:end]]) + "\n         " + " ".join(words[end:])
+
+    def receipts_command(self):
+        return "mooring reload -upgrade -- proxy -config mooring.yaml   (both services; nobody is refused meanwhile)"
 
     def start(self):
         self.process = self.machine.start([self.binary, *self.words], "mooring")
@@ -124,7 +131,7 @@ class Mooring:
         return self.machine.run(self.binary, *words)
 
     def add_receipts(self):
-        """add_receipts has the next process take over, by a file that has receipts beside payment. Nobody is refused meanwhile."""
+        """add_receipts has the next process take over, by a file that has receipts, too. Nobody is refused."""
         self.words = ["proxy", "-config", self.yaml]
         self._reload("--", *self.words)
 
@@ -167,8 +174,8 @@ class Mooring:
         words = flags("payment", SECOND_PAYMENT, VM_PUBLIC["second payment"], "-register-id", "second",
                       "-admin-addr", "{}:{}".format(*self.SECOND_ADMIN))
         self.second = self.machine.start([self.binary, *words], "mooring-second")
-        check.within(lambda: requests.get(self.machine, self.SECOND_ADMIN, "/ready").status == 200, "the second one is ready",
-                     30 * slowness())
+        check.within(lambda: requests.get(self.machine, self.SECOND_ADMIN, "/ready").status == 200,
+                     "the second one is ready", 30 * slowness())
 
     def stop_second(self):
         self.second.send(signal.SIGTERM)
@@ -187,8 +194,11 @@ class ConsulProxy(Nothing):
         self.words = {"payment": flags("payment", PAYMENT, VM_PUBLIC["payment"]),
                       "receipts": flags("receipts", RECEIPTS, VM_PUBLIC["receipts"])}
 
-    def command(self):
+    def payment_command(self):
         return " ".join(["consul", *self.words["payment"]])
+
+    def receipts_command(self):
+        return " ".join(["consul", *self.words["receipts"]])
 
     def start(self):
         for service in self.processes or ["payment"]:
@@ -220,12 +230,13 @@ class ConsulProxy(Nothing):
             process.wait(DRAIN)
         self.start()
 
-    proxies = Mooring.proxies
+    proxies = staticmethod(Mooring.proxies)
 
     def start_second(self):
         words = flags("payment", SECOND_PAYMENT, VM_PUBLIC["second payment"], "-register-id", "second")
         self.second = self.machine.start([self.binary, *words], "consul-proxy-second")
-        check.within(lambda: (VM, VM_PUBLIC["second payment"]) in self.machine.listeners(), "the second one listens", 30 * slowness())
+        check.within(lambda: (VM, VM_PUBLIC["second payment"]) in self.machine.listeners(), "the second one listens",
+                     30 * slowness())
 
     def stop_second(self):
         self.second.send(signal.SIGTERM)
@@ -237,14 +248,18 @@ class Envoy(Nothing):
 
     kind = "envoy"
     name = "Envoy"
+    no_upgrade = "Consul starts it with hot restart switched off: it is another restart"
     FIRST_ADMIN = 19300
 
     def __init__(self, machine, agent):
         self.machine, self.agent = machine, agent
         self.groups = []
 
-    def command(self):
+    def payment_command(self):
         return "envoy -c payment-sidecar-proxy/bootstrap.json   (and stage/envoys.py, which writes that folder)"
+
+    def receipts_command(self):
+        return "envoy -c receipts-sidecar-proxy/bootstrap.json"
 
     def _group(self, instance, service, app, public):
         registration = sidecar(service, VM, public, app, {}, instance)

@@ -37,7 +37,7 @@ class Story:
                 with self.report.step(title):
                     step(self)
                 if number == 1:
-                    if self.report.failed():
+                    if not self.report.steps[0]["ended"]:
                         return
                     self.browser = leave.enter_context(self.another_browser(self.stage.cluster))
                 elif number in self.report.failed():
@@ -55,7 +55,8 @@ class Story:
 
     def hold(self, seconds, timeout):
         """hold is one that stays open for so long before it is completed."""
-        return self._post("/api/hold", {"order": self._order(), "picture": "faces", "cents": 1200, "seconds": seconds}, timeout)
+        return self._post("/api/hold", {"order": self._order(), "picture": "faces", "cents": 1200, "seconds": seconds},
+                          timeout)
 
     def _order(self):
         return f"story-{next(self._orders)}"
@@ -94,7 +95,7 @@ class Story:
             time.sleep(0.005)
 
     def soon(self, what, condition, bound=SECOND, seconds=15.0):
-        """soon holds if the condition is true within the bound. What takes longer is waited for all the same, and said."""
+        """soon holds if the condition is true within the bound. What takes longer is waited for, and said."""
         took = self.until(condition, seconds)
         self.holds(took is not None and took <= bound * slowness(), f"{what}, within {bound:g} s",
                    f"not in {seconds:g} s" if took is None else f"{1000 * took:.0f} ms")

@@ -14,8 +14,9 @@ def play(story):
         cluster.rotate_root()
         after = cluster.roots()["ActiveRootID"]
         holds(after != before, "another root is active", f"{before[:11]}... before, {after[:11]}... now")
-        # The agents renew leaves at moments of their own within half a minute.
-        took = story.until(lambda: all(number(agent.leaf(service)) != old for (agent, service), old in zip(leaves, serials)), 60)
+        story.report.say("      ... the agents renew their leaves at moments of their own, within half a minute")
+        took = story.until(lambda: all(number(agent.leaf(service)) != old
+                                       for (agent, service), old in zip(leaves, serials)), 60)
         holds(took is not None, "each service has a leaf of it", f"the last one after {took or 0:.0f} s")
         shown = story.until(lambda: stage.leaf_served() == number(vm.leaf("payment")), 5)
         holds(shown is not None, "the sidecar of payment proves itself by its new one")
