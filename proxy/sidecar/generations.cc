@@ -75,6 +75,10 @@ nlohmann::json Generations::Describe() const {
 
 void Generations::Take(Row* row, const handover::Message& message) {
   if (message.kind == "left") on_left_();
+  if (message.kind == "over") {
+    End(row, "it has no connection any more");
+    return;
+  }
   if (message.kind != "report") return;
   row->connections = message.Number("connections");
   row->resident = message.Number("resident");

@@ -16,6 +16,9 @@ using net::milliseconds;
 
 constexpr milliseconds kLook{50};
 constexpr milliseconds kReport{1'000};
+// What has been counted may be more than the kernel takes at once, so the end waits until the
+// newest has read it; so long for one that does not.
+constexpr milliseconds kHeardWithin{2'000};
 
 }  // namespace
 
@@ -34,7 +37,8 @@ Retirement::Retirement(net::Loop& loop, log::Log& log, const handover::Place& pl
       look_(loop, [this] { Look(); }),
       report_(loop, [this] { Report(); }),
       longest_(loop, [this] { Cut("generation_max is over; cutting what is left"); }),
-      drain_(loop, [this] { Cut("drain time is over; cutting what is left"); }) {
+      drain_(loop, [this] { Cut("drain time is over; cutting what is left"); }),
+      heard_(loop, [this] { owner_.OnRetired(); }) {
   channel_->Listen({[this](const Message& message) { Take(message); },
                     [this](const std::string& why) { OnLost(why); }});
 }
@@ -90,6 +94,10 @@ void Retirement::Take(const Message& message) {
 }
 
 void Retirement::OnLost(const std::string& why) {
+  if (over_) {  // it has heard all, or is gone
+    heard_.Start(milliseconds(0));
+    return;
+  }
   log_.Warn("sidecar", "the newest process has gone; looking for another", {{"reason", why}});
   loop_.Defer([this] {
     channel_.reset();
@@ -130,7 +138,9 @@ void Retirement::Look() {
   if (unmarked_ == 0 && data::ActiveOf(hosts_) == 0) {
     over_ = true;
     Report();
-    owner_.OnRetired();
+    report_.Stop();
+    if (channel_) channel_->Send({"over"});
+    heard_.Start(channel_ ? kHeardWithin : milliseconds(0));
     return;
   }
   look_.Start(kLook);

@@ -86,6 +86,7 @@ class Retirement final {
   net::Timer report_;
   net::Timer longest_;
   net::Timer drain_;
+  net::Timer heard_;  // by the newest: what was counted at the end
 };
 
 }  // namespace mooring::sidecar

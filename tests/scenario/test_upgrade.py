@@ -1,5 +1,6 @@
 """A successor takes over: sockets, the admin port, counters, and what the service manager is told."""
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from lib import check, metrics, stranger
+from lib import check, metrics, stranger, tlspeer
 from lib.apps import Client
 from lib.case import slowness
 from lib.generations import TAKE_OVER, StaticSidecar, handover_dir
@@ -94,6 +95,59 @@ def test_counters_go_on_where_they_were_and_have_what_an_old_generation_counts(c
     check.equal(both.value("mooring_connections_closed_total", direction="inbound"), 7, "closed by both")
     check.equal(both.value("mooring_connections_open", direction="inbound"), 0, "open")
     check.equal(both.value("mooring_connection_lifetime_seconds_count", direction="inbound"), 7, "in the histogram")
+
+
+class SlowSuccessor:
+    """The test itself takes over from a process, and listens to it when it likes."""
+
+    def __init__(self, case, directory):
+        self.socket = socket.socket(socket.AF_UNIX)
+        case.undo(self.socket.close)
+        self.socket.settimeout(10 * slowness())
+        self.socket.connect(f"{directory}/handover.sock")
+        self._read = b""
+        for says, until in (({"kind": "take_over", "version": "0"}, "offer"), ({"kind": "ready"}, "yours")):
+            self._say(says)
+            while self.hears()["kind"] != until:
+                pass
+        self._say({"kind": "serving"})
+
+    def _say(self, message):
+        text = json.dumps(message).encode()
+        self.socket.sendall(len(text).to_bytes(4, "big") + text)
+
+    def _take(self, size):
+        while len(self._read) < size:
+            data, descriptors, _, _ = socket.recv_fds(self.socket, 1 << 20, 64)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            check.true(data, f"the rest of a message, of which {len(self._read)} bytes of {size} have come")
+            self._read += data
+        taken, self._read = self._read[:size], self._read[size:]
+        return taken
+
+    def hears(self):
+        """hears is the next message."""
+        return json.loads(self._take(int.from_bytes(self._take(4), "big")))
+
+
+def test_an_old_one_without_connections_ends_once_all_that_it_has_counted_is_heard(case):
+    sidecar = StaticSidecar(case)
+    callers = 100  # what is counted of so many is more than a socket takes at once
+    for number in range(callers):
+        tlspeer.try_in_vain(sidecar.static.dial(identity=sidecar.static.authority.leaf(f"caller-{number}")))
+    check.within(lambda: sidecar.first.closed("inbound", "denied") == callers, "all are counted", 5 * slowness())
+    successor = SlowSuccessor(case, sidecar.directory)
+    begun = time.monotonic()
+    while time.monotonic() - begun < 1:  # it gives up after two seconds
+        check.true(sidecar.first.process.running(), "it waits for who does not listen")
+        time.sleep(0.02)
+    counted = {}
+    while (message := successor.hears())["kind"] != "over":
+        counted.update(message.get("families", {}).get("mooring_connections_closed_total", {}))
+    check.equal(sum(counted.values()), callers, f"connections that were counted: {list(counted.items())[:3]}")
+    successor.socket.close()
+    check.equal(sidecar.first.process.wait(10), 0, "exit code of the old one")
 
 
 def test_a_successor_that_fails_leaves_the_old_one_serving(case):
