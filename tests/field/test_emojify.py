@@ -14,6 +14,7 @@ from lib.case import peer_binary, slowness
 EXPECTED_SECONDS = 70
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 9
+RECORD = ROOT / "build" / "emojify"  # transcript, results and screenshots of the last run
 
 _left_out = []  # what the run had to do without
 
@@ -26,13 +27,13 @@ def test_the_story_is_as_it_should_be_in_every_step(case):
     for program, package in (("ip", "iproute2"), ("nft", "nftables")):
         if shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin") is None:
             raise check.Skip(f"no {program}: apt-get install {package}")
-    record = case.directory / "record"
+    shutil.rmtree(RECORD, ignore_errors=True)
     words = ["/usr/bin/python3", "-B", ROOT / "examples/emojify/emojify.py", "--mooring", os.environ["MOORING_BIN"],
-             "--record", record]
+             "--record", RECORD]
     done = subprocess.run([*words, *(["--reduced"] if case.reduced else [])], capture_output=True, text=True,
                           check=False, timeout=(220 if case.reduced else 560) * slowness())
-    check.true((record / "results.json").exists(), f"it went to its end:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-    results = json.loads((record / "results.json").read_text())
+    check.true((RECORD / "results.json").exists(), f"it went to its end:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    results = json.loads((RECORD / "results.json").read_text())
     _left_out.extend(results["left_out"])
     broken = [f"step {step['number']}: {one['what']}: {one['seen']}"
               for step in results["steps"] for one in step["checks"] if not one["kept"]]

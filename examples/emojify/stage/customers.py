@@ -10,6 +10,8 @@ from stage import catalog
 
 AGAIN = 2500  # milliseconds until a customer asks again: longer than an agent takes to see that a program is gone
 
+LONGEST = 1.0  # seconds that a purchase may take: one that began so long before an event may have been under way then
+
 _numbers = itertools.count(1)
 
 

@@ -31,7 +31,7 @@ table inet emojify {{
 
 def command(*words, stdin=None):
     if shutil.which(words[0]) is None:
-        raise check.Skip(f"no {words[0]}: apt-get install iproute2 nftables")
+        raise check.Skip(f"no {words[0]} on this machine; examples/emojify/run installs what is missing")
     done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")

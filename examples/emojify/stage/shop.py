@@ -1,6 +1,7 @@
 """The shop's programs, each on its machine's loopback: website, api, facebox; payment, receipts."""
 
 import re
+import shutil
 import sys
 
 from lib import check
@@ -25,10 +26,13 @@ class Shop:
         self.ledger = vm.case.directory / "ledger"
 
     def _compiled(self):
-        """The classes: java would compile the source anew at each start, which takes seconds."""
+        """The classes: java would compile the source anew at each start, which takes seconds. It does without javac."""
+        flags = ["java", "-XX:TieredStopAtLevel=1", "-Xmx128m"]
+        if shutil.which("javac") is None:
+            return [*flags, APPS / "payment" / "Payment.java"]
         folder = self.vm.case.directory / "payment-classes"
         self.vm.run("javac", "-d", folder, APPS / "payment" / "Payment.java")
-        return ["java", "-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp", folder, "Payment"]
+        return [*flags, "-cp", folder, "Payment"]
 
     def start(self):
         folders = [word for folder in self.parts.pictures for word in ("--pictures", folder)]
