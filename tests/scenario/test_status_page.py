@@ -8,6 +8,7 @@ from lib import agent as scripted
 from lib import apps, check, tlspeer
 from lib.case import slowness
 from lib.chromium import Chromium, axe
+from lib.generations import StaticSidecar
 from lib.mooring import Mooring
 
 EXPECTED_SECONDS = 60
@@ -148,6 +149,31 @@ def test_the_agent_and_the_proxy_away_are_said(case):
     browser.wait("/No answer from the proxy/.test(document.querySelector('#notes').innerText)", "the proxy is gone", 30)
     check.true("no answer since" in text_of(browser, "#updated"), text_of(browser, "#updated"))
     check.true("web" in text_of(browser, "#talk tbody"), "what was known stays, and is said to be old")
+
+
+def test_old_generations_stand_at_the_top_and_in_a_table_until_they_have_ended(case):
+    if case.reduced:
+        raise check.Skip("the status page is looked at in a browser by --full alone")
+    sidecar = StaticSidecar(case)
+    sessions = [sidecar.static.caller() for _ in range(3)]
+    sidecar.upgrade()
+    sessions += [sidecar.static.caller(), sidecar.static.caller()]
+    sidecar.upgrade()
+    browser = Chromium(case)
+    browser.resize(1280)
+    host, port = sidecar.first.listener("admin")
+    browser.open(f"http://{host}:{port}/")
+    browser.wait("document.querySelectorAll('#generations tbody tr').length === 2 && /5 connections of before/.test(facts.get('Old generations').innerText)",
+                 "both old generations are shown, with the connections of all")
+    rows = text_of(browser, "#generations tbody tr").split("\n")
+    check.equal([word for word in rows if word in ("2", "3")], ["2", "2", "3"], f"the newer one first, with two connections; then the first's three: {rows}")
+    check.true(browser.says("document.querySelector('#generations').getBoundingClientRect().top - "
+                            "document.querySelector('#listeners').getBoundingClientRect().bottom >= 10"), "it stands apart from the listeners")
+    browser.screenshot(SHOTS / "old-generations.png")
+    for peer in sessions:
+        peer.close()
+    browser.wait("document.querySelector('#generations').hidden && facts.get('Old generations').hidden", "they are gone once they have ended")
+    check.equal(browser.complaints, [], "what the console says")
 
 
 def test_without_javascript_it_says_where_to_look(case):

@@ -269,8 +269,8 @@ const listeners = new Table($('listeners'), 'Listeners', [
 ], (l) => l.name, 'It has no listener but those of its upstreams.');
 
 const generations = new Table($('generations'), 'Old generations: processes that live on after an upgrade until their connections have ended', [
-  {head: 'Generation', number: true, show: (g) => g.generation},
-  {head: 'Process', number: true, show: (g) => g.pid},
+  {head: 'Generation', show: (g) => g.generation},
+  {head: 'Process', show: (g) => g.pid},
   {head: 'Version', show: (g) => g.version},
   {head: 'Retired', number: true, show: (g) => ago(g.retired_seconds)},
   {head: 'Connections', number: true, show: (g) => number(g.connections)},
@@ -460,6 +460,10 @@ function showFacts(status) {
   const away = agentIsAway(status);
   fact('Agent', agent ? (agent.error || away ? 'fair' : 'good') : '', agent ? agent.address : 'none: all is in the file',
        agent ? agent.error || (away ? 'does not answer' : many(agent.connections, 'connection', 'connections') + ' of ' + agent.max_connections) : '');
+  const old = status.generations;
+  fact('Old generations', '', many(old.length, 'process', 'processes'),
+       many(old.reduce((sum, one) => sum + one.connections, 0), 'connection', 'connections') + ' of before an upgrade, in no other table here');
+  facts.get('Old generations').hidden = !old.length;
 }
 
 const agentIsAway = (status) => status.agent !== null && status.service.watches.some(
