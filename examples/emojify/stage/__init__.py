@@ -26,8 +26,9 @@ class Stage:
         self.case, self.parts, self.say = case, parts, say
         self.consul = peer_binary("consul")
         peer_binary("envoy")
-        stem = f"emo-{os.getpid()}"
-        self.cluster, self.vm = (machines.Machine(case, f"{stem}-{name}", keep) for name in ("cluster", "vm"))
+        machines.sweep("emo-")
+        names = (f"emo-{os.getpid()}-{name}" for name in ("cluster", "vm"))
+        self.cluster, self.vm = (machines.Machine(case, name, keep) for name in names)
         machines.join(self.cluster, self.vm, ([catalog.CLUSTER, *catalog.SERVERS], [catalog.VM]))
         self.cluster.admit([SERVER, SERF, *catalog.PUBLIC.values()], [SERF])
         self.vm.admit([SERF, *catalog.VM_PUBLIC.values()], [SERF])

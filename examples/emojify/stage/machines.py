@@ -118,6 +118,15 @@ class Machine:
         command("ip", "netns", "del", self.name)
 
 
+def sweep(stem):
+    """sweep removes what runs that were killed have left: namespaces of our name in which nobody is any more."""
+    for name in [line.split()[0] for line in command("ip", "netns", "list").splitlines() if line.startswith(stem)]:
+        number = name.removeprefix(stem).partition("-")[0]
+        dead = number.isdecimal() and not os.path.exists(f"/proc/{number}")
+        if dead and not command("ip", "netns", "pids", name).strip():
+            command("ip", "netns", "del", name)
+
+
 def join(one, other, addresses):
     """join puts a link between two machines. addresses: two lists, the first of each is the machine's main one."""
     names = ("to-vm", "to-cluster")

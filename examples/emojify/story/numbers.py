@@ -41,7 +41,7 @@ def page(story, customers):
     with story.another_browser(story.stage.vm) as browser:
         browser.open("http://{}:{}/".format(*address), page=False)
         shown = story.until(lambda: "payment" in browser.text() and "api" in browser.text(), 10)
-        customers.wait(50)  # so that there are rates to be seen
+        customers.wait(story.scale(20, 50))  # so that there are rates to be seen
         story.holds(shown is not None, "a page shows who calls payment", "http://{}:{}/, in Chromium".format(*address))
         story.picture("status-page", browser)
 

@@ -4,13 +4,13 @@ from stage.customers import LONGEST, now, why
 from story.purchase import in_the_browser
 
 FRESH = 10.0  # seconds from the agents' return until the sidecar goes by what they say
-RATE = 5  # purchases a second
 
 
 def play(story):
     stage, holds = story.stage, story.holds
     agents = stage.agents
-    with story.customers(RATE) as customers:
+    rate = story.scale(10, 5)
+    with story.customers(rate) as customers:
         leader = next(one for one in agents.servers if one.rpc == agents.leader())
         for server in [leader, next(one for one in agents.servers if one is not leader)]:
             server.kill()
@@ -28,7 +28,7 @@ def play(story):
         comes_back(story, customers)
     down -= LONGEST
     costs, others = customers.failed(down, up), customers.failed(until=down) + customers.failed(since=up)
-    story.report.tells(f"the sidecar's death has cost, at {RATE} purchases a second", why(costs))
+    story.report.tells(f"the sidecar's death has cost, at {rate} purchases a second", why(costs))
     holds(not others, "nothing else of it has failed a purchase", f"{customers.count()} purchases, {why(others)}")
     holds(not customers.lost(), "and no customer is left without a receipt, who asks again")
     intentions_count_again(story)

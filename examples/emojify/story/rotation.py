@@ -15,13 +15,18 @@ def play(story):
         after = cluster.roots()["ActiveRootID"]
         holds(after != before, "another root is active", f"{before[:11]}... before, {after[:11]}... now")
         story.report.say("      ... the agents renew their leaves at moments of their own, within half a minute")
-        took = story.until(lambda: all(number(agent.leaf(service)) != old
-                                       for (agent, service), old in zip(leaves, serials)), 60)
-        holds(took is not None, "each service has a leaf of it", f"the last one after {took or 0:.0f} s")
+        # A reduced run goes on in the middle of it, with leaves of both roots in use.
+        wanted = story.scale(1, len(leaves))
+        took = story.until(lambda: renewed(leaves, serials) >= wanted, 60)
+        holds(took is not None, f"{wanted} of {len(leaves)} services have a leaf of it", f"after {took or 0:.0f} s")
         shown = story.until(lambda: stage.leaf_served() == number(vm.leaf("payment")), 5)
-        holds(shown is not None, "the sidecar of payment proves itself by its new one")
-        customers.wait(story.scale(10, 40))
+        holds(shown is not None, "the sidecar of payment proves itself by its newest")
+        customers.wait(story.scale(20, 40))
     holds(not customers.failed(), "no purchase fails", f"{customers.count()} purchases, {why(customers.failed())}")
+
+
+def renewed(leaves, serials):
+    return sum(number(agent.leaf(service)) != old for (agent, service), old in zip(leaves, serials))
 
 
 def number(leaf):
