@@ -14,7 +14,7 @@ from stage.agents import SERF, SERVER, Agents
 from stage.customers import Customers
 from stage.envoy import Envoys
 from stage.shop import Shop
-from stage.vm_sidecar import KINDS
+from stage.sidecars import KINDS
 
 FIRST_ADMIN = 19200  # of the cluster's Envoys
 

@@ -9,7 +9,7 @@ PAYMENT, RECEIPTS, SECOND_PAYMENT = ("127.0.0.1", 9090), ("127.0.0.1", 9091), ("
 PUBLIC = {"website": 9443, "api": 9444, "facebox": 9445}  # of the cluster's sidecars
 VM_PUBLIC = {"payment": 8443, "receipts": 8444, "second payment": 8445}
 
-# What a service calls, each on a port of its own, as in the talk.
+# What a service calls, each on a port of its own.
 UPSTREAMS = {"ingress": {"website": 8001, "api": 8003}, "website": {},
              "api": {"facebox": 8002, "payment": 8004, "receipts": 8005}, "facebox": {}}
 

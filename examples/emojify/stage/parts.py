@@ -16,9 +16,8 @@ PARTS = {"Java": ("payment",), "OpenCV": ("facebox", "pictures"), "a browser": (
 
 
 class Parts:
-    """java, opencv, browser: whether they are there. pictures: folders with some. left_out: (part,
-    packages, what then).
-    drawn: no photographs and no OpenCV, but one picture that is drawn here, whose faces are known."""
+    """java, opencv, browser: whether they are there. pictures: folders with some. left_out: (part, packages, what
+    then). drawn: no photographs and no OpenCV, but one picture that is drawn here, whose faces are known."""
 
     def __init__(self, folder=None, drawn=False):
         self.left_out = []
