@@ -50,8 +50,17 @@ def have(arguments, report):
 def main():
     arguments = options()
     os.environ["MOORING_BIN"] = os.path.abspath(arguments.mooring)
-    # Ctrl-C and a TERM end the run like a failure does: everything is stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    ended, loading = [], [True]
+
+    def end(number, _):
+        ended.append(128 + number)
+        if not loading:
+            raise SystemExit(ended[0])
+
+    # Ctrl-C and a TERM end the run like a failure does: everything is stopped. OpenCV, while it is loaded, swallows what is
+    # raised, or ends the process by it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     if os.geteuid() != 0:
         sys.exit("==> network namespaces need root: sudo examples/emojify/run")
     if arguments.record:
@@ -60,7 +69,11 @@ def main():
     report = Report(len(STEPS), arguments.record and arguments.record / "transcript.txt")
     stage, kept, code = None, False, 1
     try:
-        stage = Stage(case, have(arguments, report), arguments.proxy, report.say, arguments.keep)
+        found = have(arguments, report)
+        loading.clear()
+        if ended:
+            raise SystemExit(ended[0])
+        stage = Stage(case, found, arguments.proxy, report.say, arguments.keep)
         Story(stage, report, arguments.record, arguments.reduced).play()
         if arguments.record:
             report.save(arguments.record / "results.json")
@@ -69,9 +82,9 @@ def main():
             kept = True
             play_with.tell(stage)
         code = 1 if report.failed() else 0
-    except KeyboardInterrupt:
+    except SystemExit as why:
         print("\n==> ended; cleaning up", file=sys.stderr)
-        code = 130
+        code = why.code
     except (check.Skip, RuntimeError) as missing:
         print(f"==> {missing}", file=sys.stderr)
     finally:
@@ -83,8 +96,9 @@ def main():
 
 def clean_up(case, stage):
     """clean_up ends and removes all of it, and returns what was wrong with that."""
-    # A second Ctrl-C would leave namespaces behind.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A second one would leave namespaces behind.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     if stage:
         stage.down()
     problems = [f"{process.name}: sanitizer report:\n{process.stderr()[-4000:]}" for process in case.processes
