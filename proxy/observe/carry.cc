@@ -66,6 +66,16 @@ void Carried::Forget(std::int64_t process) {
   said_.erase(said);
 }
 
+Counts Carried::Ended() const {
+  Counts ended = sum_;
+  for (const auto& [process, families] : said_) {
+    for (const auto& [name, samples] : families) {
+      for (const auto& [sample, value] : samples) ended[name][sample] -= value;
+    }
+  }
+  return ended;
+}
+
 const std::map<std::string, double>* Carried::Of(const Family& family) const {
   const auto found = sum_.find(std::string_view(family.name));
   return found == sum_.end() ? nullptr : &found->second;

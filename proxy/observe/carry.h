@@ -32,6 +32,8 @@ class Carried final {
   void Take(std::int64_t process, const Counts& changed);
   // Forget: that process has ended.
   void Forget(std::int64_t process);
+  // Ended is what those have counted that have ended: nobody else tells it any more.
+  Counts Ended() const;
   // Of is the sum over all processes; null: there is none.
   const std::map<std::string, double>* Of(const Family& family) const;
 

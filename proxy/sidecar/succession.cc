@@ -258,7 +258,12 @@ void Sidecar::TakeGeneration(std::unique_ptr<handover::Channel> channel, const M
 observe::Counts Sidecar::Counted() const {
   observe::Exposition out(observe::Format::kPrometheus);
   Measure(&out);
-  return out.Counted();
+  observe::Counts counted = out.Counted();
+  // Those who live tell the newest themselves.
+  for (const auto& [family, samples] : generations_.carried().Ended()) {
+    for (const auto& [sample, value] : samples) counted[family][sample] += value;
+  }
+  return counted;
 }
 
 void Sidecar::FollowFeed() {

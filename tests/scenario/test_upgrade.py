@@ -95,6 +95,16 @@ def test_counters_go_on_where_they_were_and_have_what_an_old_generation_counts(c
     check.equal(both.value("mooring_connections_closed_total", direction="inbound"), 7, "closed by both")
     check.equal(both.value("mooring_connections_open", direction="inbound"), 0, "open")
     check.equal(both.value("mooring_connection_lifetime_seconds_count", direction="inbound"), 7, "in the histogram")
+    # What generations of before have counted goes on over the next upgrades, too, whether one lives or not.
+    for expected in (7, 8):
+        before, held = sidecar.newest, sidecar.static.caller() if expected == 7 else None
+        sidecar.upgrade()
+        if held:
+            check.within(lambda: opened() == expected + 1, "opened by three", 5)
+            held.close()
+        check.equal(before.process.wait(10), 0, "exit code of the old one")
+        sidecar.wait_generations(0)
+        check.equal(opened(), 8, "opened by all")
 
 
 class SlowSuccessor:
