@@ -87,6 +87,8 @@ struct Instance {
 // Entries without a usable address or port, of a peer, and of kinds other than connect-proxy,
 // terminating-gateway or native are left out.
 Result<std::vector<Instance>> ParseInstances(std::string_view body);
+// ParseGateways: those of GET /v1/health/service/:service that are mesh gateways.
+Result<std::vector<Instance>> ParseGateways(std::string_view body);
 
 // AppInstance is one entry of GET /v1/health/service/:service: an app, with or without a sidecar.
 struct AppInstance {
@@ -106,6 +108,35 @@ struct QueryAnswer {
   std::vector<Instance> instances;
 };
 Result<QueryAnswer> ParseQuery(std::string_view body);
+
+// Chain: GET /v1/discovery-chain/:service, as the agent has compiled it.
+struct ChainTarget {
+  std::string id;  // "v1.db.default.default.dc1"
+  std::string service;
+  std::string subset;         // its name; empty: all instances
+  std::string filter;         // that the subset has; an expression for the agent
+  bool only_passing = false;  // of the subset: who warns is left out
+  std::string ns;
+  std::string partition;
+  std::string datacenter;  // empty for a peer's
+  std::string peer;        // whose it is: cannot be dialled from here
+  std::string sni;
+  std::string mesh_gateway_mode;  // "", none, local, remote
+
+  bool operator==(const ChainTarget&) const = default;
+};
+struct Chain {
+  std::string service;     // whose it is
+  std::string datacenter;  // that it was compiled for
+  // The first is where connections go, the others stand in for it, in this order. Empty where
+  // `beyond` is not.
+  std::vector<ChainTarget> targets;
+  std::string connect_timeout;  // as in "5s"
+  std::string beyond;           // what of it a proxy at L4 cannot do; empty: nothing
+
+  bool operator==(const Chain&) const = default;
+};
+Result<Chain> ParseChain(std::string_view body);
 
 // OpaqueConfig is a flat view of a Config object: scalar values as text (3000.0 as "3000"), nested
 // objects with dotted keys ("limits.max_connections"), list entries by number; keys in the letter

@@ -82,7 +82,10 @@ Locality LocalityOf(const json::Object& node) {
   return locality;
 }
 
-std::optional<Instance> ReadInstance(const json::Object& entry) {
+// Of answers a mesh gateway's, or whoever else proves to be the service that was asked for.
+enum class Wanted { kInstances, kMeshGateways };
+
+std::optional<Instance> ReadInstance(const json::Object& entry, Wanted wanted) {
   const json::Object node = entry.Child("Node");
   const json::Object service = entry.Child("Service");
 
@@ -90,7 +93,8 @@ std::optional<Instance> ReadInstance(const json::Object& entry) {
   const std::string kind = service.Text("Kind");
   const bool native = kind.empty() && service.Child("Connect").Flag("Native");
   // A terminating gateway has the leaf certificate of each service that it stands in for.
-  if (kind != "connect-proxy" && kind != "terminating-gateway" && !native) return std::nullopt;
+  const bool proves = kind == "connect-proxy" || kind == "terminating-gateway" || native;
+  if (wanted == Wanted::kInstances ? !proves : kind != "mesh-gateway") return std::nullopt;
   // A peer's identities live in another trust domain, which our roots say nothing about.
   if (!service.Text("PeerName").empty() || !node.Text("PeerName").empty()) return std::nullopt;
 
@@ -110,10 +114,11 @@ std::optional<Instance> ReadInstance(const json::Object& entry) {
   return instance;
 }
 
-std::vector<Instance> ReadInstances(const std::vector<json::Object>& entries) {
+std::vector<Instance> ReadInstances(const std::vector<json::Object>& entries,
+                                    Wanted wanted = Wanted::kInstances) {
   std::vector<Instance> instances;
   for (const json::Object& entry : entries) {
-    if (auto instance = ReadInstance(entry)) instances.push_back(*std::move(instance));
+    if (auto instance = ReadInstance(entry, wanted)) instances.push_back(*std::move(instance));
   }
   return instances;
 }
@@ -125,6 +130,13 @@ Result<std::vector<Instance>> ParseInstances(std::string_view body) {
   std::vector<Instance> instances = ReadInstances(document.Entries());
   if (document.error()) return *document.error();
   return instances;
+}
+
+Result<std::vector<Instance>> ParseGateways(std::string_view body) {
+  json::Document document("health answer", body);
+  std::vector<Instance> gateways = ReadInstances(document.Entries(), Wanted::kMeshGateways);
+  if (document.error()) return *document.error();
+  return gateways;
 }
 
 Result<std::vector<AppInstance>> ParseAppInstances(std::string_view body, std::string_view tag) {

@@ -37,6 +37,8 @@ std::string NameOf(const Names<T, N>& names, const T& value) {
 
 constexpr Names<OnRevoke, 3> kOnRevoke = {
     {"close", OnRevoke::kClose}, {"quiet", OnRevoke::kQuiet}, {"keep", OnRevoke::kKeep}};
+constexpr Names<MeshGateway, 3> kMeshGateway = {
+    {"none", MeshGateway::kNone}, {"local", MeshGateway::kLocal}, {"remote", MeshGateway::kRemote}};
 constexpr Names<NoEndpoint, 2> kNoEndpoint = {{"refuse", NoEndpoint::kRefuse},
                                               {"reset", NoEndpoint::kReset}};
 constexpr Names<OnDeparture, 2> kOnDeparture = {{"close", OnDeparture::kClose},
@@ -134,6 +136,10 @@ Result<OnRevoke> ParseOnRevoke(std::string_view text) { return ValueOf(kOnRevoke
 std::string OnRevokeText(const OnRevoke& policy) { return NameOf(kOnRevoke, policy); }
 
 Result<NoEndpoint> ParseNoEndpoint(std::string_view text) { return ValueOf(kNoEndpoint, text); }
+
+Result<MeshGateway> ParseMeshGateway(std::string_view text) { return ValueOf(kMeshGateway, text); }
+
+std::string MeshGatewayText(const MeshGateway& mode) { return NameOf(kMeshGateway, mode); }
 
 std::string NoEndpointText(const NoEndpoint& policy) { return NameOf(kNoEndpoint, policy); }
 

@@ -37,6 +37,8 @@ Result<OnDeparture> ParseOnDeparture(std::string_view text);
 std::string OnDepartureText(const OnDeparture& policy);
 Result<NoEndpoint> ParseNoEndpoint(std::string_view text);
 std::string NoEndpointText(const NoEndpoint& policy);
+Result<MeshGateway> ParseMeshGateway(std::string_view text);  // none, local or remote
+std::string MeshGatewayText(const MeshGateway& mode);
 Result<bool> ParseOnOff(std::string_view text);
 std::string OnOffText(const bool& on);
 

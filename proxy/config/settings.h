@@ -50,6 +50,10 @@ enum class NoEndpoint { kRefuse, kReset };
 // OnDeparture says what becomes of live sessions to an instance that has left the catalog.
 enum class OnDeparture { kKeep, kClose };
 
+// MeshGateway says how instances of another datacenter are reached: directly, through a gateway of
+// our own datacenter, or through one of theirs.
+enum class MeshGateway { kNone, kLocal, kRemote };
+
 struct UpstreamSettings {
   authz::UpstreamType type = authz::UpstreamType::kService;
   std::string name;
@@ -61,6 +65,7 @@ struct UpstreamSettings {
   std::optional<unsigned> attempts;
   std::optional<milliseconds> attempt_delay;
   std::optional<milliseconds> early_close;
+  std::optional<milliseconds> failback_delay;
   std::optional<milliseconds> probe_interval;
   std::optional<milliseconds> idle_timeout;
   std::optional<bool> tls_resumption;
@@ -70,9 +75,11 @@ struct UpstreamSettings {
   std::optional<milliseconds> eject_time;
   std::optional<milliseconds> eject_longest;
   // In Consul's words alone, with nothing at top level to go by.
-  milliseconds eject_quiet{10'000};  // after so long in service the next ejection is shorter
-  unsigned eject_enforced = 100;     // of ejections that are due, percent
-  unsigned eject_share = 100;        // of the endpoints, percent
+  milliseconds eject_quiet{10'000};         // after so long in service the next ejection is shorter
+  unsigned eject_enforced = 100;            // of ejections that are due, percent
+  unsigned eject_share = 100;               // of the endpoints, percent
+  std::optional<MeshGateway> mesh_gateway;  // absent: as Consul's configuration has it
+  std::string mesh_gateway_service;         // by which they are found
   std::optional<NoEndpoint> no_endpoint;
   std::optional<unsigned> max_connections;  // absent: no limit; 0: none is let in
   std::optional<unsigned> max_pending;      // the same, of those that have no instance yet
@@ -142,6 +149,8 @@ struct ServiceSettings {
   milliseconds attempt_delay{250};  // after it the next attempt begins beside the newest
   // an instance that ends a connection so soon after its proof, without a byte, has failed; 0: none
   milliseconds early_close{0};
+  std::string mesh_gateway_service = "mesh-gateway";
+  milliseconds failback_delay{0};
   milliseconds probe_interval{0};  // each endpoint is tried so often; 0: never
   Balance balance = Balance::kLeastConnections;
   unsigned prefer_near = 70;           // percent; 0: near and far are alike

@@ -33,6 +33,8 @@ constexpr kind::Word<NoEndpoint> kNoEndpoint{&ServiceSettings::no_endpoint, Pars
                                              NoEndpointText, "policy"};
 constexpr kind::Word<NoEndpoint> kUpstreamNoEndpoint{&UpstreamSettings::no_endpoint,
                                                      ParseNoEndpoint, NoEndpointText, "policy"};
+constexpr kind::Word<MeshGateway> kMeshGateway{&UpstreamSettings::mesh_gateway, ParseMeshGateway,
+                                               MeshGatewayText, "mode"};
 constexpr kind::Word<OnDeparture> kOnDeparture{&ServiceSettings::on_departure, ParseOnDeparture,
                                                OnDepartureText, "policy"};
 constexpr kind::Word<OnDeparture> kUpstreamOnDeparture{&UpstreamSettings::on_departure,
@@ -373,6 +375,25 @@ constexpr Setting kTable[] = {
      .applies = Applies::kLive,
      .sample = "0",
      .says = "As early_close below, for this upstream alone. Without it: that one."},
+    {.in = In::kUpstreams,
+     .key = "mesh_gateway",
+     .value = kMeshGateway,
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .applies = Applies::kLive,
+     .sample = "local",
+     .says = "How its instances of other datacenters are reached: directly (none), through a mesh "
+             "gateway of our own datacenter (local), or through one of theirs, by its WAN address "
+             "(remote). Without it: as Consul's configuration has it."},
+    {.in = In::kUpstreams,
+     .key = "failback_delay",
+     .value = kind::Duration{&UpstreamSettings::failback_delay, Zero::kAllowed},
+     .config_key = "failback_delay_ms",
+     .of = Of::kService,
+     .change = Change::kRunning,
+     .applies = Applies::kLive,
+     .sample = "0",
+     .says = "As failback_delay below, for this upstream alone. Without it: that one."},
     {.in = In::kUpstreams,
      .key = "probe_interval",
      .value = kind::Duration{&UpstreamSettings::probe_interval, Zero::kAllowed, CheckProbeInterval},
@@ -951,6 +972,20 @@ constexpr Setting kTable[] = {
      .says = "An instance that has proven itself and ends the connection within this time, before "
              "a byte of its app, has failed: another is tried, unless the service has sent "
              "something. 0 is never. The app of each that is tried sees a connect."},
+    {.key = "mesh_gateway_service",
+     .value = kind::Name{&ServiceSettings::mesh_gateway_service},
+     .flag = "mesh-gateway-service",
+     .of = Of::kEachService,
+     .applies = Applies::kLive,
+     .says = "The name that mesh gateways are registered under."},
+    {.key = "failback_delay",
+     .value = kind::Duration{&ServiceSettings::failback_delay, Zero::kAllowed},
+     .flag = "failback-delay",
+     .of = Of::kEachService,
+     .applies = Applies::kLive,
+     .says = "Connections that have failed over (service-resolver, Failover) go back to a target "
+             "that goes before once it has had healthy instances for this long. They fail over "
+             "at once."},
     {.key = "probe_interval",
      .value = kind::Duration{&ServiceSettings::probe_interval, Zero::kAllowed, CheckProbeInterval},
      .flag = "probe-interval",

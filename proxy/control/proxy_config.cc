@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "authz/text.h"
+#include "proxy/config/checks.h"
 #include "proxy/config/duration.h"
 #include "proxy/config/table.h"
 
@@ -154,6 +155,8 @@ std::vector<NamedUpstream> Name(std::vector<config::UpstreamSettings> upstreams,
     upstream.attempts = upstream.attempts.value_or(settings.attempts);
     upstream.attempt_delay = upstream.attempt_delay.value_or(settings.attempt_delay);
     upstream.early_close = upstream.early_close.value_or(settings.early_close);
+    upstream.mesh_gateway_service = settings.mesh_gateway_service;
+    upstream.failback_delay = upstream.failback_delay.value_or(settings.failback_delay);
     upstream.probe_interval = upstream.probe_interval.value_or(settings.probe_interval);
     upstream.balance = upstream.balance.value_or(settings.balance);
     upstream.prefer_near = upstream.prefer_near.value_or(settings.prefer_near);
@@ -226,13 +229,19 @@ std::optional<config::UpstreamSettings> ToUpstream(const authz::UpstreamDocument
     reader.Disobey(key, "a layer 4 proxy sees no requests; the other limits are obeyed");
   reader.Ignore("balance_outbound_connections");
   reader.IgnorePrefix("mesh_gateway");
-  // Gateways are for traffic between datacenters; a query may lead to another one.
-  const bool far =
-      !document.datacenter.empty() || document.type == authz::UpstreamType::kPreparedQuery;
-  if (const std::string& mode = document.mesh_gateway_mode;
-      far && !mode.empty() && mode != "none") {
-    warnings->push_back(where + ": MeshGateway mode " + mode +
-                        " is not obeyed; its instances are dialled directly");
+  if (const std::string& mode = document.mesh_gateway_mode; !mode.empty()) {
+    const auto read = config::ParseMeshGateway(mode);
+    if (!read) {
+      warnings->push_back(where + ": MeshGateway mode " + authz::Shortened(mode) +
+                          " is not known; " +
+                          "instances of other datacenters are dialled as the others' mode has it");
+    } else if (document.type == authz::UpstreamType::kPreparedQuery &&
+               *read != config::MeshGateway::kNone) {
+      warnings->push_back(where + ": MeshGateway mode " + mode +
+                          " is not obeyed by a query; its instances are dialled directly");
+    } else {
+      upstream.mesh_gateway = *read;
+    }
   }
   for (const char* key : {"envoy_listener_json", "envoy_cluster_json"}) {
     if (reader.Text(key) != nullptr)

@@ -26,26 +26,28 @@ constexpr std::chrono::hours kAhead{24 * 365};
 constexpr milliseconds kForgetDeparted{60'000};  // beyond the grace
 constexpr std::size_t kMostSaid = 8;             // instances, in one line of the log
 
-Watch::Options WatchOptions(const config::UpstreamSettings& upstream, bool stale,
+Watch::Options WatchOptions(const config::UpstreamSettings& upstream,
+                            const UpstreamSource::Target& target, bool stale,
                             const std::shared_ptr<data::LastUse>& use) {
   Watch::Options options;
-  options.name = "upstream:" + upstream.Name();
-  const std::string dc = upstream.datacenter.empty()
-                             ? std::string()
-                             : "dc=" + authz::PercentEncoded(upstream.datacenter);
+  options.name = "upstream:" + upstream.Name() + (target.id.empty() ? "" : " => " + target.id);
+  const std::string dc =
+      target.datacenter.empty() ? std::string() : "dc=" + authz::PercentEncoded(target.datacenter);
   if (upstream.type == authz::UpstreamType::kPreparedQuery) {
     options.path = "/v1/query/" + authz::PercentEncoded(upstream.name) + "/execute";
     options.query = "connect=true" + (dc.empty() ? dc : "&" + dc);
     options.blocking = Watch::Blocking::kNone;
     options.poll_interval = kPollQuery;
   } else {
-    options.path = "/v1/health/connect/" + authz::PercentEncoded(upstream.name);
+    options.path = "/v1/health/connect/" + authz::PercentEncoded(target.service);
     options.query = dc;
+    if (!target.filter.empty())
+      options.query += (dc.empty() ? "filter=" : "&filter=") + authz::PercentEncoded(target.filter);
     const bool keen = upstream.on_departure == config::OnDeparture::kClose;
     options.last_used = [use, keen] { return keen ? use->at() + kAhead : use->at(); };
   }
   if (stale) options.query += options.query.empty() ? "stale" : "&stale";
-  options.needs = "service:read on \"" + upstream.name + "\" and node:read";
+  options.needs = "service:read on \"" + target.service + "\" and node:read";
   options.partial = Watch::Options::Partial::kInsteadOfNothing;
   return options;
 }
@@ -73,11 +75,25 @@ data::EjectionRules EjectionOf(const config::UpstreamSettings& upstream) {
 }
 
 // The tags are those of the app's own entries, whose health is none of theirs.
-Watch::Options TagsOptions(const config::UpstreamSettings& upstream, bool stale,
+Watch::Options TagsOptions(const config::UpstreamSettings& upstream,
+                           const UpstreamSource::Target& target, bool stale,
                            const std::shared_ptr<data::LastUse>& use) {
-  Watch::Options options = WatchOptions(upstream, stale, use);
-  options.name = "tags:" + upstream.Name();
-  options.path = "/v1/health/service/" + authz::PercentEncoded(upstream.name);
+  Watch::Options options = WatchOptions(upstream, target, stale, use);
+  options.name.replace(0, options.name.find(':'), "tags");
+  options.path = "/v1/health/service/" + authz::PercentEncoded(target.service);
+  return options;
+}
+
+// Remote gateways are looked for where the instances are.
+Watch::Options GatewayOptions(const config::UpstreamSettings& upstream,
+                              const UpstreamSource::Target& target, bool stale,
+                              const std::shared_ptr<data::LastUse>& use) {
+  UpstreamSource::Target where = target;
+  where.service = upstream.mesh_gateway_service;
+  where.filter.clear();
+  if (target.gateway == config::MeshGateway::kLocal) where.datacenter.clear();
+  Watch::Options options = TagsOptions(upstream, where, stale, use);
+  options.name.replace(0, options.name.find(':'), "gateways");
   return options;
 }
 
@@ -101,12 +117,13 @@ std::string NewlyLeft(const data::Departed& departed, const data::Departed* befo
 }  // namespace
 
 UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
-                               config::UpstreamSettings upstream, milliseconds connect_timeout,
-                               milliseconds idle_timeout,
+                               config::UpstreamSettings upstream, Target target,
+                               milliseconds connect_timeout, milliseconds idle_timeout,
                                std::shared_ptr<data::UpstreamMemory> memory, OnChange on_change)
     : loop_(loop),
       log_(log),
       settings_(std::move(upstream)),
+      target_(std::move(target)),
       connect_timeout_(settings_.connect_timeout.value_or(connect_timeout)),
       idle_timeout_(settings_.idle_timeout.value_or(idle_timeout)),
       memory_(std::move(memory)),
@@ -119,17 +136,22 @@ UpstreamSource::UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent,
             log_.Warn("control", "endpoint not resolved, will retry",
                       {{"upstream", settings_.name}, {"error", error}});
           }),
-      healthy_(settings_.passing_only.value_or(false)),
+      healthy_(settings_.passing_only.value_or(false) || target_.only_passing),
       use_again_(loop, [this] { Use(); }) {
   if (settings_.endpoints.empty() && agent != nullptr) {
     const bool query = settings_.type == authz::UpstreamType::kPreparedQuery;
-    watch_.emplace(loop, log, *agent, WatchOptions(settings_, agent->stale(), use_),
+    watch_.emplace(loop, log, *agent, WatchOptions(settings_, target_, agent->stale(), use_),
                    [this, query](const http::Response& response) {
                      return query ? TakeQuery(response) : TakeInstances(response);
                    });
     if (!query && !settings_.select.empty()) {
-      tags_watch_.emplace(loop, log, *agent, TagsOptions(settings_, agent->stale(), use_),
+      tags_watch_.emplace(loop, log, *agent, TagsOptions(settings_, target_, agent->stale(), use_),
                           [this](const http::Response& response) { return TakeTags(response); });
+    }
+    if (!query && target_.gateway != config::MeshGateway::kNone) {
+      gateways_watch_.emplace(
+          loop, log, *agent, GatewayOptions(settings_, target_, agent->stale(), use_),
+          [this](const http::Response& response) { return TakeGateways(response); });
     }
     if (!query && settings_.on_departure == config::OnDeparture::kClose)
       departures_.emplace(Grace() + kForgetDeparted);
@@ -141,16 +163,30 @@ void UpstreamSource::Start() {
   if (watch_) {
     watch_->Start();
     if (tags_watch_) tags_watch_->Start();
+    if (gateways_watch_) gateways_watch_->Start();
   } else {
     names_.Set(settings_.endpoints);
   }
+}
+
+void UpstreamSource::OnError(const std::function<void()>& on_error) {
+  for (auto* watch : {&watch_, &tags_watch_, &gateways_watch_}) {
+    if (*watch) (*watch)->OnError([on_error](const Error&) { on_error(); });
+  }
+}
+
+bool UpstreamSource::Fails() const {
+  const auto watches = Watches();
+  return std::any_of(watches.begin(), watches.end(),
+                     [](const Watch* watch) { return !watch->state().last_error.empty(); });
 }
 
 bool UpstreamSource::Use(const config::UpstreamSettings& next, milliseconds connect_timeout,
                          milliseconds idle_timeout) {
   const auto asked = [](const config::UpstreamSettings& each) {
     return std::tie(each.type, each.name, each.datacenter, each.endpoints, each.select,
-                    each.passing_only, each.on_departure, each.departure_grace);
+                    each.passing_only, each.on_departure, each.departure_grace, each.mesh_gateway,
+                    each.mesh_gateway_service);
   };
   if (asked(next) != asked(settings_)) return false;
   const milliseconds connect = next.connect_timeout.value_or(connect_timeout);
@@ -204,7 +240,7 @@ void UpstreamSource::Use() {
     names_.Set(Places(filtered));
     return;
   }
-  if (tags_watch_ && !tagged_.known()) return;
+  if ((tags_watch_ && !tagged_.known()) || (gateways_watch_ && !gateways_)) return;
   const net::MonotonicTime now = loop_.now();
   tagged_.Settle(now);
   std::vector<authz::Instance> healthy = healthy_.Take(*instances_, now);
@@ -214,7 +250,13 @@ void UpstreamSource::Use() {
     if (Chosen(instance)) ++listed_[static_cast<std::size_t>(NearnessOf(instance))];
   }
   FollowDepartures(now);
-  names_.Set(Places(healthy));
+  if (gateways_watch_) {
+    // Behind a gateway nobody tells instances apart: it is there, or they are not.
+    listed_ = {};
+    names_.Set(healthy.empty() ? std::vector<EndpointNames::Wanted>() : Places(*gateways_));
+  } else {
+    names_.Set(Places(healthy));
+  }
   Publish();
   std::optional<net::MonotonicTime> next;
   for (const auto& due : {healthy_.Next(), tagged_.Next(now), absence_.Next(now),
@@ -274,7 +316,7 @@ std::vector<EndpointNames::Wanted> UpstreamSource::Places(
 
 std::vector<const Watch*> UpstreamSource::Watches() const {
   std::vector<const Watch*> watches;
-  for (const auto* watch : {&watch_, &tags_watch_}) {
+  for (const auto* watch : {&watch_, &tags_watch_, &gateways_watch_}) {
     if (*watch) watches.push_back(&**watch);
   }
   return watches;
@@ -319,6 +361,12 @@ std::string UpstreamSource::Complaint() const {
   if (!peer_.empty())
     return "the query has failed over to peer " + peer_ +
            ", whose instances cannot be called from here";
+  if (gateways_ && gateways_->empty()) {
+    const bool local = target_.gateway == config::MeshGateway::kLocal;
+    return "no healthy mesh gateway " + settings_.mesh_gateway_service + " in " +
+           (local ? "our own datacenter" : target_.datacenter) + ", by which connections to " +
+           target_.datacenter + " go";
+  }
   if (!spelling_.empty() && !settings_.any_case) {
     return "the catalog spells it " + spelling_ + "; write it so, for its sidecars prove that name";
   }
@@ -334,6 +382,15 @@ Status UpstreamSource::TakeInstances(const http::Response& response) {
   if (!instances) return instances.error();
   NoteSpelling(*instances);
   Take(std::move(*instances), response);
+  return Ok();
+}
+
+Status UpstreamSource::TakeGateways(const http::Response& response) {
+  auto gateways = authz::ParseGateways(response.body);
+  if (!gateways) return gateways.error();
+  std::erase_if(*gateways, [](const authz::Instance& one) { return one.critical; });
+  gateways_ = *std::move(gateways);
+  if (instances_ && !holding_on_) Use();
   return Ok();
 }
 
@@ -362,11 +419,11 @@ void UpstreamSource::NoteSpelling(const std::vector<authz::Instance>& instances)
   std::string spelling;
   for (const authz::Instance& instance : instances) {
     const std::string& claimed = instance.claimed_service;
-    if (claimed == settings_.name) {
+    if (claimed == target_.service) {
       spelling.clear();
       break;
     }
-    if (spelling.empty() && authz::EqualIgnoringCase(claimed, settings_.name)) spelling = claimed;
+    if (spelling.empty() && authz::EqualIgnoringCase(claimed, target_.service)) spelling = claimed;
   }
   if (instances.empty() || spelling == spelling_) return;
   spelling_ = std::move(spelling);
@@ -392,7 +449,8 @@ void UpstreamSource::NotePeer(const std::string& peer) {
 
 std::shared_ptr<const authz::ServiceId> UpstreamSource::IdentityToProve() const {
   authz::ServiceId id;
-  if (settings_.spiffe_id) {
+  // Who stands in for the upstream proves its own identity.
+  if (settings_.spiffe_id && target_.service == settings_.name) {
     id = *settings_.spiffe_id;
   } else if (own_) {
     const bool query = settings_.type == authz::UpstreamType::kPreparedQuery;
@@ -400,11 +458,11 @@ std::shared_ptr<const authz::ServiceId> UpstreamSource::IdentityToProve() const 
     id.trust_domain = trust_domain_;
     id.service = query                                      ? query_service_
                  : settings_.any_case && !spelling_.empty() ? spelling_
-                                                            : settings_.name;
+                                                            : target_.service;
     if (query) {
       if (!query_datacenter_.empty()) id.datacenter = query_datacenter_;
-    } else if (!settings_.datacenter.empty()) {
-      id.datacenter = settings_.datacenter;
+    } else if (!target_.datacenter.empty()) {
+      id.datacenter = target_.datacenter;
     }
     // A name that cannot stand in a SPIFFE ID can be proven by nobody: dial nobody.
     if (!authz::ParseServiceId(id.Uri())) return nullptr;
@@ -421,7 +479,10 @@ void UpstreamSource::Publish(bool anyway) {
   rules->known = names_.known();
   rules->identity = IdentityToProve();
   rules->endpoints = names_.endpoints();
-  for (data::Endpoint& endpoint : rules->endpoints) endpoint.identity = rules->identity;
+  for (data::Endpoint& endpoint : rules->endpoints) {
+    endpoint.identity = rules->identity;
+    endpoint.server_name = target_.server_name;
+  }
   std::stable_sort(
       rules->endpoints.begin(), rules->endpoints.end(),
       [](const data::Endpoint& a, const data::Endpoint& b) { return a.nearness < b.nearness; });

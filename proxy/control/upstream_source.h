@@ -1,12 +1,13 @@
-// UpstreamSource: the healthy instances of one upstream and the identity they must prove.
+// UpstreamSource: the healthy instances of one target of an upstream, and the identity they must
+// prove. Which target connections go to is upstream_route.h's.
 //
 // Three kinds: a service (watched through health/connect), a prepared query (polled, it cannot be
 // waited on), endpoints given in the file. A service's answer has all instances: of those that
 // carry the tag that is wanted (tagged_instances.h, by a watch of its own), healthy_instances.h
 // says which are tried, own_place.h how near they are, departures.h who has left. A query is
 // filtered by Consul. Host names are resolved
-// here, so that workers see IP addresses only. The identity is made of the upstream's own name (a
-// query: the Service of its answer), our trust domain, namespace and partition, and the answering
+// here, so that workers see IP addresses only. The identity is made of the target's name (a query:
+// the Service of its answer), our trust domain, namespace and partition, and the answering
 // datacenter; never of what a catalog entry says of itself. Loop thread only.
 #pragma once
 
@@ -37,10 +38,24 @@ class UpstreamSource final {
  public:
   using OnChange = std::function<void()>;
 
+  // Target is whose instances they are.
+  struct Target {
+    std::string service{};
+    std::string datacenter{};  // empty: our own
+    std::string filter{};      // for the agent; empty: all
+    bool only_passing = false;
+    // how they are reached; kNone: directly
+    config::MeshGateway gateway = config::MeshGateway::kNone;
+    std::string server_name{};  // of a subset, for gateways; empty: that of the identity
+    std::string id{};           // in the chain, for messages; empty: it is the upstream itself
+
+    bool operator==(const Target&) const = default;
+  };
+
   // `agent` may be null if the upstream has static endpoints. The two timeouts hold unless
   // `upstream` has its own. `memory` is that of its listener, which may be older than this object.
   UpstreamSource(net::Loop& loop, log::Log& log, Agent* agent, config::UpstreamSettings upstream,
-                 net::milliseconds connect_timeout, net::milliseconds idle_timeout,
+                 Target target, net::milliseconds connect_timeout, net::milliseconds idle_timeout,
                  std::shared_ptr<data::UpstreamMemory> memory, OnChange on_change);
   UpstreamSource(const UpstreamSource&) = delete;
   UpstreamSource& operator=(const UpstreamSource&) = delete;
@@ -55,17 +70,23 @@ class UpstreamSource final {
   // SetPlace says where we are; called at every change.
   void SetPlace(const Place& place);
 
+  // OnError is told of every question about the instances that has failed.
+  void OnError(const std::function<void()>& on_error);
+
   // CheckAge notes it in the rules when the endpoints have become older than max_stale, or fresh
   // again; to be called about once a second.
   void CheckAge();
 
   std::shared_ptr<const data::UpstreamRules> Rules() const { return rules_; }
   const config::UpstreamSettings& settings() const { return settings_; }
+  const Target& target() const { return target_; }
   const EndpointNames& names() const { return names_; }
   const std::shared_ptr<data::UpstreamMemory>& memory() const { return memory_; }
   const Watch* watch() const { return watch_ ? &*watch_ : nullptr; }
   // Watches are that one and the one for tags.
   std::vector<const Watch*> Watches() const;
+  // Fails: the agent's last word about the instances was an error.
+  bool Fails() const;
   // tagged is who carries the tag that is wanted; null: none is wanted.
   const TaggedInstances* tagged() const { return tags_watch_ ? &tagged_ : nullptr; }
   // FollowsDepartures: sessions to an instance that has left end. SeesAtOnce: a change is heard of
@@ -90,6 +111,7 @@ class UpstreamSource final {
   Status TakeInstances(const http::Response& response);
   Status TakeQuery(const http::Response& response);
   Status TakeTags(const http::Response& response);
+  Status TakeGateways(const http::Response& response);
   // Publish tells of rules that are other ones; `anyway`: by other settings.
   void Publish(bool anyway = false);
   void Take(std::vector<authz::Instance> instances, const http::Response& response);
@@ -111,6 +133,7 @@ class UpstreamSource final {
   net::Loop& loop_;
   log::Log& log_;
   config::UpstreamSettings settings_;
+  const Target target_;
   net::milliseconds connect_timeout_;
   net::milliseconds idle_timeout_;
   const std::shared_ptr<data::UpstreamMemory> memory_;
@@ -118,6 +141,7 @@ class UpstreamSource final {
   const std::shared_ptr<data::LastUse> use_ = std::make_shared<data::LastUse>();
   std::optional<Watch> watch_;
   std::optional<Watch> tags_watch_;
+  std::optional<Watch> gateways_watch_;
   EndpointNames names_;
   HealthyInstances healthy_;
   TaggedInstances tagged_;
@@ -133,6 +157,7 @@ class UpstreamSource final {
   Place place_;
   std::optional<std::vector<authz::Instance>> instances_;  // the agent's last answer
   std::array<std::size_t, data::kNearnesses> listed_{};    // of those that are wanted, by nearness
+  std::optional<std::vector<authz::Instance>> gateways_;   // those that are healthy
   bool translated_ = false;  // the agent has put WAN addresses in already
   // of our name in the catalog, where it differs from ours in letter case
   std::string spelling_;

@@ -49,7 +49,8 @@ void Attempt::OnConnected(net::UniqueFd fd, int error) {
   peer_->CountKept(&host_.buffers());
   const bool resumes = try_ticket_ && upstream_.rules()->resumes;
   const std::string place = resumes ? endpoint().address.Text() : std::string();
-  peer_->StartTls(tls::Session::Connect(identity_->client, expected->Sni(), *expected, place));
+  peer_->StartTls(
+      tls::Session::Connect(identity_->client, endpoint().ServerName(), *expected, place));
   peer_->WantRead(true);
   ContinueHandshake(false);  // sends the ClientHello
 }

@@ -35,6 +35,9 @@ struct Endpoint {
   net::SocketAddress address;
   // to prove; null: not known yet, and then it is not dialled
   std::shared_ptr<const authz::ServiceId> identity;
+  // to ask for it by, where that is not the identity's own name (a subset's, for a gateway)
+  std::string server_name;
+  std::string ServerName() const { return server_name.empty() ? identity->Sni() : server_name; }
   // its share of the connections, beside those of the others; 1 to 65535
   int weight = 1;
   Nearness nearness = Nearness::kFar;
@@ -53,7 +56,8 @@ bool Same(const std::shared_ptr<T>& a, const std::shared_ptr<T>& b) {
 
 inline bool operator==(const Endpoint& a, const Endpoint& b) {
   return a.address == b.address && a.weight == b.weight && a.nearness == b.nearness &&
-         Same(a.identity, b.identity) && Same(a.instance, b.instance);
+         Same(a.identity, b.identity) && a.server_name == b.server_name &&
+         Same(a.instance, b.instance);
 }
 
 }  // namespace mooring::data

@@ -16,7 +16,14 @@
 namespace mooring::data {
 
 struct UpstreamMemory {
-  Histories histories;  // of its endpoints
+  // OfAnother is for another list of endpoints of the same upstream: their histories are their own,
+  // the rest is shared.
+  std::shared_ptr<UpstreamMemory> OfAnother() const {
+    return std::shared_ptr<UpstreamMemory>(
+        new UpstreamMemory{.outliers = outliers, .kept = kept, .retries = retries, .caps = caps});
+  }
+
+  Histories histories{};  // of its endpoints
   const std::shared_ptr<Outliers> outliers = std::make_shared<Outliers>();
   const std::shared_ptr<Kept> kept = std::make_shared<Kept>();
   const std::shared_ptr<RetryBudget> retries = std::make_shared<RetryBudget>();

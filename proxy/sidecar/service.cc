@@ -18,12 +18,12 @@ constexpr milliseconds kSayWaiting{30'000};
 
 // WhyRefused is why the port of an upstream refuses; empty: it does not. What is not known yet, or
 // is too old to go by, is awaited or refused connection by connection.
-std::string WhyRefused(const control::UpstreamSource& source) {
+std::string WhyRefused(const control::UpstreamRoute& source) {
   const data::UpstreamRules& rules = *source.Rules();
   const bool none = rules.known && !rules.stale && rules.endpoints.empty();
   if (!none || source.settings().no_endpoint == config::NoEndpoint::kReset) return {};
-  return source.names().Errors().empty() ? "no healthy instance"
-                                         : "no instance whose name can be resolved";
+  return source.source().names().Errors().empty() ? "no healthy instance"
+                                                  : "no instance whose name can be resolved";
 }
 
 // StaticIntentions reads the file's sources as the file means them: a name is a service of our own
@@ -169,7 +169,7 @@ void Service::FollowOwnPlace() {
 
 void Service::ApplyUpstreams() {
   // The new ones first: should there be no memory for one, all that were known stay.
-  std::map<std::string, std::unique_ptr<control::UpstreamSource>> next;
+  std::map<std::string, std::unique_ptr<control::UpstreamRoute>> next;
   for (const control::NamedUpstream& upstream : config_->upstreams) {
     const auto old = upstreams_.find(upstream.listener);
     if (old != upstreams_.end() &&
@@ -177,7 +177,7 @@ void Service::ApplyUpstreams() {
       continue;
     auto memory =
         old != upstreams_.end() ? old->second->memory() : std::make_shared<data::UpstreamMemory>();
-    auto source = std::make_unique<control::UpstreamSource>(
+    auto source = std::make_unique<control::UpstreamRoute>(
         loop_, log_, agent_.get(), upstream.settings, config_->connect_timeout,
         config_->idle_timeout, std::move(memory), [this] { Changed(); });
     source->Start();

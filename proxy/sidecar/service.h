@@ -34,7 +34,7 @@
 #include "proxy/control/proxy_config.h"
 #include "proxy/control/registration.h"
 #include "proxy/control/service_defaults.h"
-#include "proxy/control/upstream_source.h"
+#include "proxy/control/upstream_route.h"
 #include "proxy/control/watch.h"
 #include "proxy/data/service_host.h"
 #include "proxy/handover/offer.h"
@@ -295,7 +295,7 @@ class Service final {
   authz::DefaultPolicy former_fallback_ = authz::DefaultPolicy::kDeny;
   // asked for where an upstream's instances come from the agent
   std::unique_ptr<control::OwnPlace> own_place_;
-  std::map<std::string, std::unique_ptr<control::UpstreamSource>> upstreams_;
+  std::map<std::string, std::unique_ptr<control::UpstreamRoute>> upstreams_;
   std::unique_ptr<control::ListenerSet> listeners_;
   std::unique_ptr<control::Registration> registration_;
   std::list<std::unique_ptr<control::Registration>> unregistering_;  // taken out by a reload

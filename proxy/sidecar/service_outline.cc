@@ -22,7 +22,7 @@ constexpr std::size_t kMostEndpoints = 8;  // of one upstream
 constexpr std::size_t kMostText = 300;     // bytes of one sentence
 
 // Trouble is why an upstream serves less than it should; empty: it does not.
-std::string Trouble(const control::UpstreamSource& source) {
+std::string Trouble(const control::UpstreamRoute& source) {
   const data::UpstreamRules& rules = *source.Rules();
   if (!rules.known) return "its instances are not known yet";
   if (rules.stale) return "what is known of its instances is too old";
@@ -93,7 +93,7 @@ void Service::Outline(const admin::Slice& slice, json* status) const {
   }
   struct Row {
     const std::string* listener;
-    const control::UpstreamSource* source;
+    const control::UpstreamRoute* source;
     std::string trouble;
   };
   std::vector<Row> rows;

@@ -175,7 +175,7 @@ void Service::Describe(json* status) const {
          {"ejected", EjectedOf(*rules)},
          {"endpoint_details", EndpointsJson(*rules, kMostEndpoints, now)},
          {"catalog", CatalogJson(*source, kMostEndpoints)},
-         {"unresolved", source->names().Errors()}});
+         {"unresolved", source->source().names().Errors()}});
   }
 }
 

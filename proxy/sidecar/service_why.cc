@@ -30,7 +30,7 @@ std::string DaysLeft(std::chrono::system_clock::duration left) {
 
 // IsUpstream: it is called that in our configuration, as a listener, or by whom its instances must
 // prove to be.
-bool IsUpstream(const std::string& listener, const control::UpstreamSource& source,
+bool IsUpstream(const std::string& listener, const control::UpstreamRoute& source,
                 const std::string& name) {
   const auto rules = source.Rules();
   return source.settings().name == name || listener == name ||
@@ -142,8 +142,11 @@ void SayLimits(json* steps, const std::vector<LimitView>& limits, const std::str
 }
 
 // SayCatalog: which of the instances are meant, and who has left.
-void SayCatalog(json* steps, const control::UpstreamSource& source) {
-  if (const control::TaggedInstances* tagged = source.tagged(); tagged && tagged->known()) {
+void SayCatalog(json* steps, const control::UpstreamRoute& source) {
+  if (const std::string why = source.FailedOver(); !why.empty())
+    Say(steps, "where its connections go", kYes, source.Active() + ", for " + why);
+  if (const control::TaggedInstances* tagged = source.source().tagged();
+      tagged && tagged->known()) {
     const std::size_t pending = tagged->pending();
     std::string says = "those whose service carries the tag " + source.settings().select + " (of " +
                        std::to_string(tagged->listed()) + ")";

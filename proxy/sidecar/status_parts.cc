@@ -121,7 +121,7 @@ json WatchJson(const control::Watch& watch, net::MonotonicTime now) {
   return out;
 }
 
-json CatalogJson(const control::UpstreamSource& source, std::size_t most) {
+json CatalogJson(const control::UpstreamRoute& source, std::size_t most) {
   json departed = json::array();
   if (const auto gone = source.Rules()->departed) {
     for (const auto& [instance, why] : gone->why) {
@@ -130,10 +130,19 @@ json CatalogJson(const control::UpstreamSource& source, std::size_t most) {
     }
   }
   json out{{"select", nullptr},
-           {"on_departure", source.FollowsDepartures() ? "close" : "keep"},
-           {"sees_changes", source.SeesAtOnce() ? "at once" : "within 3 s"},
-           {"departed", std::move(departed)}};
-  if (const control::TaggedInstances* tagged = source.tagged()) {
+           {"on_departure", source.source().FollowsDepartures() ? "close" : "keep"},
+           {"sees_changes", source.source().SeesAtOnce() ? "at once" : "within 3 s"},
+           {"departed", std::move(departed)},
+           {"failed_over", source.FailedOver()},
+           {"targets", json::array()}};
+  for (const control::UpstreamRoute::TargetView& target : source.Targets()) {
+    if (out["targets"].size() < most)
+      out["targets"].push_back({{"target", target.name},
+                                {"active", target.active},
+                                {"followed", target.followed},
+                                {"healthy", target.healthy}});
+  }
+  if (const control::TaggedInstances* tagged = source.source().tagged()) {
     out["select"] = {{"tag", source.settings().select},
                      {"known", tagged->known()},
                      {"listed", tagged->listed()},

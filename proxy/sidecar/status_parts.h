@@ -6,7 +6,7 @@
 #include <string>
 
 #include "proxy/control/listener_set.h"
-#include "proxy/control/upstream_source.h"
+#include "proxy/control/upstream_route.h"
 #include "proxy/control/watch.h"
 #include "proxy/data/snapshot.h"
 #include "proxy/net/clock.h"
@@ -33,7 +33,7 @@ nlohmann::json EndpointsJson(const data::UpstreamRules& rules, std::size_t most,
                              net::MonotonicTime now);
 
 // CatalogJson says how an upstream follows the catalog, and which instances have left it: `most`.
-nlohmann::json CatalogJson(const control::UpstreamSource& source, std::size_t most);
+nlohmann::json CatalogJson(const control::UpstreamRoute& source, std::size_t most);
 
 // InstanceJson is what the catalog calls it; null for null.
 nlohmann::json InstanceJson(const data::Instance* instance);

@@ -91,7 +91,7 @@ TEST_CASE(
     // answer with.
     world.Pass(30s);
     for (const std::string target :
-         {"/ca/roots", "/ca/leaf/web", "/intentions/match", "/health/connect/db"}) {
+         {"/ca/roots", "/ca/leaf/web", "/intentions/match", "/discovery-chain/db"}) {
       CAPTURE(target);
       CHECK(world.here.desk.Asked(target) >= 1);
     }

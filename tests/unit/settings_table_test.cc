@@ -57,6 +57,7 @@ Sample SampleOf(const Setting& setting) {
     Sample operator()(const kind::Word<OnRevoke>&) const { return {"keep", {"maybe"}}; }
     Sample operator()(const kind::Word<Balance>&) const { return {"sticky", {"fair"}}; }
     Sample operator()(const kind::Word<NoEndpoint>&) const { return {"reset", {"close"}}; }
+    Sample operator()(const kind::Word<MeshGateway>&) const { return {"local", {"near"}}; }
     Sample operator()(const kind::Word<OnDeparture>&) const { return {"close", {"maybe"}}; }
     Sample operator()(const kind::Word<LogLevel>&) const { return {"WARN", {"loud"}}; }
     Sample operator()(const kind::Word<log::Format>&) const { return {"json", {"xml"}}; }

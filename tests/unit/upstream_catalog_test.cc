@@ -186,7 +186,8 @@ TEST_CASE("upstream source: one whose sessions end by the catalog's word waits f
     settings.name = "db" + std::to_string(i);
     if (i == 7) Primary(&settings);
     sources.push_back(
-        std::make_unique<UpstreamSource>(here.loop, here.log, here.agent.get(), settings, 5s, 0s,
+        std::make_unique<UpstreamSource>(here.loop, here.log, here.agent.get(), settings,
+                                         UpstreamSource::Target{.service = settings.name}, 5s, 0s,
                                          std::make_shared<data::UpstreamMemory>(), [] {}));
     sources.back()->Start();
   }

@@ -48,8 +48,11 @@ struct UpstreamWorld {
     settings.name = "db";
     if (set) set(&settings);
     source = std::make_unique<control::UpstreamSource>(
-        here.loop, here.log, here.agent.get(), settings, std::chrono::seconds(5),
-        std::chrono::seconds(0), std::make_shared<data::UpstreamMemory>(), [this] { ++changes; });
+        here.loop, here.log, here.agent.get(), settings,
+        control::UpstreamSource::Target{.service = settings.name,
+                                        .datacenter = settings.datacenter},
+        std::chrono::seconds(5), std::chrono::seconds(0), std::make_shared<data::UpstreamMemory>(),
+        [this] { ++changes; });
     source->Start();
   }
   std::vector<int> Ports() const {

@@ -225,7 +225,8 @@ TEST_CASE("upstream source: endpoints of the file need nobody's answer") {
   config::UpstreamSettings settings;
   settings.name = "db";
   settings.endpoints = {net::Address::Tcp("127.0.0.1", 5), net::Address::Tcp("127.0.0.2", 6)};
-  UpstreamSource source(here.loop, here.log, nullptr, settings, 5s, 0s,
+  UpstreamSource source(here.loop, here.log, nullptr, settings,
+                        UpstreamSource::Target{.service = settings.name}, 5s, 0s,
                         std::make_shared<data::UpstreamMemory>(), [] {});
   source.Start();
   CHECK(source.Answered());
