@@ -95,6 +95,7 @@ class Agent:
         self.leaves, self.instances, self.services, self.queries = {}, {}, {}, {}
         self.checks, self.maintenance = {}, {}
         self.intentions = []
+        self.chains = {}  # targets of discovery chains by service; the others have their default chain
         self.entries = {}  # config entries by (kind, name)
         self.requests, self.faults = [], []
         self.changed = threading.Condition()
@@ -194,6 +195,16 @@ class Agent:
             "Checks": [{"CheckID": "serfHealth", "Status": "passing"}]} for host, port in addresses]
         self.touch(f"health/{service}")
 
+    def set_chain(self, service, *targets, timeout="5s"):
+        """set_chain makes these the targets of a service's discovery chain, as a service-resolver with a redirect,
+        a default subset or failover does: the first is where connections go, the others stand in for it. Each is a
+        service's name, or a dict of what its target has beyond the usual: Service, ServiceSubset, Subset,
+        Datacenter, Peer, ... Without any it is the default chain again."""
+        self.chains.pop(service, None)
+        if targets:
+            self.chains[service] = ([{"Service": one} if isinstance(one, str) else one for one in targets], timeout)
+        self.touch(f"chain/{service}")
+
     def set_checks(self, service, *checks):
         """set_checks gives every instance of a service these checks beside its node's: dicts with Status, Output, Type, ..."""
         for entry in self.instances[service]:
@@ -274,6 +285,9 @@ class Agent:
                 return self.intentions, "intentions"
             if path.startswith("/v1/health/connect/"):
                 return self.instances.get(parts[-1], []), f"health/{parts[-1]}"
+            if path.startswith("/v1/discovery-chain/"):
+                name = urllib.parse.unquote(parts[-1])
+                return {"Chain": self._chain(name)}, f"chain/{name}"
             if path.startswith("/v1/catalog/service/"):
                 return [{"ServiceID": s["ID"], "ServiceName": s["Service"], "ServiceAddress": s["Address"],
                          "ServicePort": s["Port"]} for s in self.services.values()
@@ -328,6 +342,35 @@ class Agent:
         identity = self.leaves[service]
         return {"SerialNumber": "08", "CertPEM": identity.chain_pem, "PrivateKeyPEM": identity.key_pem,
                 "Service": service, "ServiceURI": identity.uri}
+
+    def _chain(self, service):
+        targets, timeout = self.chains.get(service, ([{"Service": service}], "5s"))
+        compiled = [self._chain_target(one, timeout) for one in targets]
+        first, others = compiled[0]["ID"], [target["ID"] for target in compiled[1:]]
+        resolver = {"ConnectTimeout": timeout, "Target": first}
+        if service not in self.chains:
+            resolver["Default"] = True
+        if others:
+            resolver["Failover"] = {"Targets": others}
+        return {"ServiceName": service, "Namespace": "default", **self._partition(), "Datacenter": "dc1",
+                **({} if service in self.chains else {"Default": True}), "Protocol": "tcp",
+                "StartNode": f"resolver:{first}",
+                "Nodes": {f"resolver:{first}": {"Type": "resolver", "Name": first, "Resolver": resolver}},
+                "Targets": {target["ID"]: target for target in compiled}}
+
+    def _chain_target(self, fields, timeout):
+        service, datacenter = fields["Service"], fields.get("Datacenter", "dc1")
+        subset = fields.get("ServiceSubset", "")
+        scope = "default.default" if self.modern else "default"
+        prefix = f"{subset}." if subset else ""
+        place = f"external.{fields['Peer']}" if fields.get("Peer") else datacenter
+        sni = f"{prefix}{service}.default.{datacenter}.internal.{self.trust_domain}"
+        return {"ConnectTimeout": timeout, "ID": f"{prefix}{service}.{scope}.{place}", "Namespace": "default",
+                **self._partition(), "Datacenter": datacenter, "MeshGateway": {}, "Subset": {}, "SNI": sni,
+                "Name": sni, **fields}
+
+    def _partition(self):
+        return {"Partition": "default"} if self.modern else {}
 
     def _authorize(self, body):
         source = body["ClientCertURI"].rsplit("/", 1)[-1]

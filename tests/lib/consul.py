@@ -23,11 +23,12 @@ class Consul:
     acl: default policy "deny" or "allow" with ACLs on; None leaves ACLs off. ca: extra CA configuration,
     e.g. {"private_key_type": "rsa", "private_key_bits": 2048}. https: (certificate, key, ca) paths; the
     HTTPS port then also asks for a client certificate. socket: also serve on a unix socket. limits: of the agent, e.g.
-    {"http_max_conns_per_client": 20}. settings: more of its configuration.
+    {"http_max_conns_per_client": 20}. replicates: ACLs and the authority come from another datacenter, or go to one.
+    settings: more of its configuration.
     """
 
     def __init__(self, case, keep_state=False, acl=None, ca=None, https=None, socket=False, log_level="INFO",
-                 limits=None, **settings):
+                 limits=None, replicates=False, **settings):
         self.case = case
         self.binary = peer_binary("consul")
         self.port = free_port()
@@ -47,12 +48,15 @@ class Consul:
         if acl:
             config["acl"] = {"enabled": True, "default_policy": acl,
                              "tokens": {"master": MASTER_TOKEN, "agent": MASTER_TOKEN}}
+        if replicates:
+            config["acl"].update(enable_token_replication=True)
+            config["acl"]["tokens"]["replication"] = MASTER_TOKEN
         if https:
             certificate, key, authority = https
             self.https_port = ports["https"] = free_port()
             config.update(cert_file=str(certificate), key_file=str(key), ca_file=str(authority),
                           verify_incoming_https=True)
-        config["ports"] = ports
+        config["ports"] = self.ports = ports
         if limits:
             config["limits"] = limits
         self.arguments = ["agent"]

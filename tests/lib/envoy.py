@@ -218,3 +218,44 @@ class Envoy:
     def access_log(self):
         path = self.folder / "access.log"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+class Gateway:
+    """An Envoy as mesh gateway: what names one of `routes` in SNI ("*.dc2.internal.TD" stands for all of those) is passed on
+    to its addresses as it is, TLS and all."""
+
+    def __init__(self, case, routes, listen=None):
+        self.port, self.admin_port = listen or free_port(), free_port()
+        self.address = ("127.0.0.1", self.port)
+        chains = [{"filter_chain_match": {"server_names": [name]}, "filters": [{
+            "name": "envoy.filters.network.tcp_proxy", "typed_config": {
+                "@type": NETWORK + "tcp_proxy.v3.TcpProxy", "stat_prefix": "passed", "cluster": name}}]} for name in routes]
+        bootstrap = {
+            "node": {"id": "gateway", "cluster": "gateway"}, "admin": {"address": socket_address("127.0.0.1", self.admin_port)},
+            "static_resources": {
+                "listeners": [{"name": "gateway", "address": socket_address(*self.address), "filter_chains": chains,
+                               "listener_filters": [{"name": "tls_inspector", "typed_config": {
+                                   "@type": TYPE + "extensions.filters.listener.tls_inspector.v3.TlsInspector"}}]}],
+                "clusters": [{"name": name, "type": "STATIC", "connect_timeout": "5s",
+                              "load_assignment": assignment(name, addresses)} for name, addresses in routes.items()]}}
+        path = case.write(f"gateway-{self.port}.json", json.dumps(bootstrap))
+        self.process = Process(case, [peer_binary("envoy"), "-c", path, "--concurrency", "1", "--disable-hot-restart",
+                                      "--base-id", self.admin_port, "-l", "warning"], f"gateway-{self.port}")
+        check.within(self._live, "the gateway is live", 20 * slowness(), step=0.05)
+
+    def _live(self):
+        if not self.process.running():
+            raise RuntimeError(f"{self.process.describe()}:\n{self.process.log()[-2000:]}")
+        return self.admin("/ready").strip() == "LIVE"
+
+    def admin(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=5) as answer:
+            return answer.read().decode()
+
+    def passed(self):
+        """passed is how many connections it has passed on."""
+        text = self.admin("/stats?filter=tcp.passed.downstream_cx_total")
+        return sum(int(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.strip())
+
+    def close(self):
+        return self.process.close()
