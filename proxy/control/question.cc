@@ -181,6 +181,7 @@ void Question::Ask() {
   sent_index_ = blocking_ && what_.blocking == Blocking::kIndex ? index_ : 0;
   http::Request request = NewRequest(asked_with_, blocking_, cached_);
   sent_at_ = loop_.now();
+  sent_fed_ = link_.fed();
   asker_.Send(std::move(request), manner, [this](Result<http::Response> answer) {
     const auto self = shared_from_this();  // the last one may leave meanwhile
     try {

@@ -159,6 +159,7 @@ class Question final : public std::enable_shared_from_this<Question> {
   std::string asked_with_;         // the token; not that of a question aside
   std::set<std::string> refused_;  // tokens that were, of a question that any may ask
   std::uint64_t sent_index_ = 0;
+  bool sent_fed_ = false;  // of a newer generation (AgentLink::FollowFeed), not of the agent
   net::MonotonicTime sent_at_{};
   net::MonotonicTime aside_at_{};  // of the question aside
   net::milliseconds wait_{0};      // that it asks for, if it blocks

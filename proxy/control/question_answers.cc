@@ -57,6 +57,13 @@ void Question::OnAnswer(Result<http::Response> answer) {
     Fail(answer.error(), milliseconds(0), /*refused=*/false);
     return;
   }
+  if (sent_fed_ != link_.fed()) {
+    // Asked before a hand-over in one end's form, and answered by the other end: it means nothing.
+    tls::Cleanse(&answer->body);
+    refresh_wanted_ = true;
+    Send();
+    return;
+  }
   const bool absent = NoteAbsence(&*answer);
   if (answer->status != 200) {
     OnRefusal(*answer);

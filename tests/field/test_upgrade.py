@@ -78,6 +78,8 @@ def test_the_catalog_and_the_check_notice_nothing_of_an_upgrade(case):
     states = {str(sorted(state.items())) for _, state in catalog.states}
     check.equal(len(states), 1, f"states of the catalog: {states}")
     check.true(all("critical" not in str(state) and state for _, state in catalog.states), str(states))
+    check.equal([line for line in sidecar.first.process.stderr().splitlines() if "watch failed" in line], [],
+                "nothing has failed by being asked of another end")
     sidecar.newest.stop()
     check.within(lambda: not consul.instances("up-catalog"), "the newest takes the entry out at its end", 5 * slowness())
 
