@@ -15,6 +15,8 @@ using net::milliseconds;
 // Of the agent's cache, which a blocking query of its own keeps fresh: this costs no server
 // anything, and no connection.
 constexpr milliseconds kPoll{3'000};
+// With many upstreams twenty are asked in a second: chains change by an operator's hand alone.
+constexpr milliseconds kPollOfEach{50};
 constexpr char kDefault[] = "default";
 
 Watch::Options ChainOptions(const config::UpstreamSettings& upstream) {
@@ -142,6 +144,8 @@ milliseconds UpstreamRoute::ConnectTimeout() const {
 }
 
 Status UpstreamRoute::TakeChain(const http::Response& response) {
+  const auto upstreams = static_cast<int>(agent_->link().connections().turns().players());
+  chain_watch_->SetPollInterval(std::max(kPoll, kPollOfEach * upstreams));
   if (response.body.empty()) {  // there is none
     beyond_.clear();
     nowhere_ = false;
@@ -351,9 +355,15 @@ std::string UpstreamRoute::FailedOver() const {
   return NameOf(0) + ": " + (first.watch() != nullptr ? first.watch()->state().last_error : "");
 }
 
+bool UpstreamRoute::Notable() const {
+  return !Decided() || nowhere_ || !beyond_.empty() || targets_.size() > 1 ||
+         source().target() != Itself() ||
+         (chain_watch_ && chain_watch_->state().phase == Watch::State::Phase::kRetrying);
+}
+
 std::vector<const Watch*> UpstreamRoute::Watches() const {
   std::vector<const Watch*> watches;
-  if (chain_watch_) watches.push_back(&*chain_watch_);
+  if (chain_watch_ && Notable()) watches.push_back(&*chain_watch_);
   for (const Target& target : targets_) {
     if (!target.followed) continue;
     for (const Watch* watch : target.source->Watches()) watches.push_back(watch);

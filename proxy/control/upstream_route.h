@@ -54,7 +54,8 @@ class UpstreamRoute final {
   // watch is the one that says who the instances are, or while that is not known the one that says
   // whose; null: nobody is asked.
   const Watch* watch() const { return Decided() ? source().watch() : &*chain_watch_; }
-  // Watches are those of the chain and of every target that is followed.
+  // Watches are those of every target that is followed, and of the chain where that leads elsewhere
+  // than to the upstream itself, or fails: of many upstreams most have a chain that says nothing.
   std::vector<const Watch*> Watches() const;
   // Answered: it is known where connections go, or why nowhere.
   bool Answered() const;
@@ -70,6 +71,8 @@ class UpstreamRoute final {
   std::vector<TargetView> Targets() const;
   // FailedOver is why connections go to a target that stands in for another; empty: they do not.
   std::string FailedOver() const;
+  // Notable: there is more to tell of the chain than that it leads to the upstream itself.
+  bool Notable() const;
   std::string Active() const { return NameOf(active_); }
 
  private:

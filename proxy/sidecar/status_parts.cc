@@ -136,7 +136,7 @@ json CatalogJson(const control::UpstreamRoute& source, std::size_t most) {
            {"failed_over", source.FailedOver()},
            {"targets", json::array()}};
   for (const control::UpstreamRoute::TargetView& target : source.Targets()) {
-    if (out["targets"].size() < most)
+    if (source.Notable() && out["targets"].size() < most)
       out["targets"].push_back({{"target", target.name},
                                 {"active", target.active},
                                 {"followed", target.followed},
