@@ -43,15 +43,23 @@ std::string WhyRefused(std::string_view said, const Agent& agent, const std::str
 Result<std::unique_ptr<Agent>> Agent::Make(AgentLink& link, const Token::Origin& token) {
   auto found = link.TokenOf(token);
   if (!found) return found.error();
-  return std::unique_ptr<Agent>(new Agent(link, *std::move(found)));
+  return std::unique_ptr<Agent>(new Agent(link, *std::move(found), Counts::kService));
 }
 
-Agent::Agent(AgentLink& link, std::shared_ptr<Token> token)
-    : link_(link), token_(std::move(token)) {
-  link_.connections().AddService();
+std::unique_ptr<Agent> Agent::ForToken(AgentLink& link, std::string secret, std::string name) {
+  // A token that is given as it is has no file to read, so it is always found.
+  auto token = link.TokenOf({.given = std::move(secret), .file = {}, .name = std::move(name)});
+  return std::unique_ptr<Agent>(new Agent(link, *std::move(token), Counts::kNothing));
 }
 
-Agent::~Agent() { link_.connections().RemoveService(); }
+Agent::Agent(AgentLink& link, std::shared_ptr<Token> token, Counts counts)
+    : link_(link), token_(std::move(token)), counts_(counts) {
+  if (counts_ == Counts::kService) link_.connections().AddService();
+}
+
+Agent::~Agent() {
+  if (counts_ == Counts::kService) link_.connections().RemoveService();
+}
 
 const std::string& Agent::Secret() {
   token_->Renew();

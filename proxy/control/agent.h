@@ -26,6 +26,9 @@ class Agent final {
   // Make reads the token file; an unreadable one is an error that names it. `link` must outlive the
   // Agent.
   static Result<std::unique_ptr<Agent>> Make(AgentLink& link, const Token::Origin& token);
+  // ForToken is for who asks by a secret, and is no service: it adds nothing to the budget of
+  // connections. `name` is that of the token, for messages.
+  static std::unique_ptr<Agent> ForToken(AgentLink& link, std::string secret, std::string name);
   ~Agent();
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
@@ -82,13 +85,15 @@ class Agent final {
     std::string secret;
     OnExamined callback;
   };
-  Agent(AgentLink& link, std::shared_ptr<Token> token);
+  enum class Counts { kService, kNothing };
+  Agent(AgentLink& link, std::shared_ptr<Token> token, Counts counts);
   void AskLeader();
   void AskAccessor(const std::string& secret, Examined examined);
   void Tell(const std::string& secret, const Examined& examined);
 
   AgentLink& link_;
   const std::shared_ptr<Token> token_;
+  const Counts counts_;
   state::Store* store_ = nullptr;
   net::milliseconds max_stale_{0};
   std::unique_ptr<Asker> examiner_;

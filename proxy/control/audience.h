@@ -33,7 +33,10 @@ class Subscriber {
     bool polled = false;            // for want of a connection: most likely it is the same again
     net::MonotonicTime at{};        // when it came
     net::MonotonicTime fresh_at{};  // when it was the truth: earlier, if it is the cache's
-    bool say = false;               // among several who are told, this one may say so in the log
+    // The agent answered after this time: what it had been told by then is in it. An answer of its
+    // cache counts as its answer.
+    net::MonotonicTime answered_after{};
+    bool say = false;  // among several who are told, this one may say so in the log
   };
   struct Failure {
     Error error;

@@ -56,18 +56,20 @@ std::string VersionOf(const http::Response& response, Question::Blocking blockin
 // Document is one question that old generations ask, and those who await its answer.
 class Feeder::Document final : private Subscriber {
  public:
-  Document(net::Loop& loop, Agent& agent, const Question::What& what, const Question::How& how)
+  Document(net::Loop& loop, std::shared_ptr<Agent> agent, const Question::What& what,
+           const Question::How& how)
       : loop_(loop),
-        agent_(agent),
+        agent_(std::move(agent)),
         blocking_(what.blocking),
         name_("feed " + what.path),
-        question_(Questions::Of(agent.link()).For(agent, what, how)) {}
+        question_(Questions::Of(agent_->link()).For(*agent_, what, how)),
+        again_(loop, [this] { question_->Refresh(); }) {}
   ~Document() {
     if (joined_) question_->Leave(this);
   }
 
-  // Ask has `reply` called with the next answer, or, where it waits, with one of another version
-  // than `known`, or after `wait`.
+  // Ask has `reply` called with an answer that the agent gives from now on, or, where it waits,
+  // with one of another version than `known`, or after `wait`.
   void Ask(const std::optional<std::string>& known, milliseconds wait,
            const http::Server::Reply& reply) {
     asked_at_ = loop_.now();
@@ -75,16 +77,16 @@ class Feeder::Document final : private Subscriber {
       reply(Answer());
       return;
     }
-    waiting_.push_back({reply, known, loop_.now() + wait});
-    if (!std::exchange(joined_, true)) {
-      question_->Join(this);
-    } else if (!known) {
-      question_->Refresh();
-    }
+    waiting_.push_back({reply, known, loop_.now(), loop_.now() + wait});
+    const bool asked = !std::exchange(joined_, true) && question_->Join(this);
+    // What another has been told is as old as it likes, where the question is polled.
+    if (!known && !asked) question_->Refresh();
   }
 
-  // Look answers those whose time is over, with what is known.
+  // Look answers those whose time is over, with what is known, and asks again for those who know
+  // nothing: a question for them may have come to nothing.
   void Look() {
+    if (AreOverlooked(loop_.now() - kSweep)) again_.Arm();
     std::erase_if(waiting_, [this](const Waiting& one) {
       if (one.reply.gone()) return true;
       if (!one.known || !last_ || loop_.now() < one.until) return false;
@@ -99,24 +101,33 @@ class Feeder::Document final : private Subscriber {
   struct Waiting {
     http::Server::Reply reply;
     std::optional<std::string> known;  // absent: it does not wait for a change
+    net::MonotonicTime since;
     net::MonotonicTime until;
   };
 
-  Agent& agent() override { return agent_; }
+  // AreOverlooked: somebody who knows nothing has waited since then or before.
+  bool AreOverlooked(net::MonotonicTime since) const {
+    return std::any_of(waiting_.begin(), waiting_.end(),
+                       [since](const Waiting& one) { return !one.known && one.since <= since; });
+  }
+
+  Agent& agent() override { return *agent_; }
   const std::string& name() const override { return name_; }
   bool Knows() const override { return last_.has_value(); }
   milliseconds poll_interval() const override { return milliseconds(0); }
   const std::function<net::MonotonicTime()>& last_used() const override { return no_turns_; }
   bool IsAbsent(const http::Response&) override { return false; }
 
-  Status Take(const http::Response& response, const Facts&) override {
-    last_ = response;
-    const std::string version = VersionOf(response, blocking_);
+  Status Take(const http::Response& response, const Facts& facts) override {
+    if (!facts.behind || !last_) last_ = response;
+    const std::string version = VersionOf(*last_, blocking_);
     std::erase_if(waiting_, [&](const Waiting& one) {
-      if (one.known && *one.known == version) return false;
+      if (one.known ? *one.known == version : facts.answered_after < one.since) return false;
       one.reply(Answer());
       return true;
     });
+    // They came while it was asked, or were told what another had been told.
+    if (AreOverlooked(loop_.now())) again_.Arm();
     return Ok();
   }
 
@@ -142,10 +153,11 @@ class Feeder::Document final : private Subscriber {
   }
 
   net::Loop& loop_;
-  Agent& agent_;
+  const std::shared_ptr<Agent> agent_;
   const Question::Blocking blocking_;
   const std::string name_;
   const std::shared_ptr<Question> question_;
+  net::Chore again_;
   const std::function<net::MonotonicTime()> no_turns_;
   bool joined_ = false;
   net::MonotonicTime asked_at_{};
@@ -153,10 +165,9 @@ class Feeder::Document final : private Subscriber {
   std::vector<Waiting> waiting_;
 };
 
-Feeder::Feeder(net::Loop& loop, AgentLink& link, net::UniqueFd listening, AgentOf agent_of)
+Feeder::Feeder(net::Loop& loop, AgentLink& link, net::UniqueFd listening)
     : loop_(loop),
       link_(link),
-      agent_of_(std::move(agent_of)),
       sweep_(loop, [this] { Sweep(); }),
       server_(loop, std::move(listening), {.connections = kConnections},
               [this](const http::ServerRequest& request, const http::Server::Reply& reply) {
@@ -198,14 +209,10 @@ Feeder::Document* Feeder::Find(const Question::What& what, const Question::How& 
                                const std::string& secret) {
   auto& document = documents_[Key(what, secret)];
   if (!document) {
-    Agent* agent = agent_of_(secret);
-    if (agent == nullptr) {
-      auto& own = agents_[secret];
-      // A token that is given as it is needs no file, so this cannot fail.
-      if (!own) own = std::move(*Agent::Make(link_, {secret, "", "an old generation's token"}));
-      agent = own.get();
-    }
-    document = std::make_unique<Document>(loop_, *agent, what, how);
+    std::weak_ptr<Agent>& known = agents_[secret];
+    std::shared_ptr<Agent> agent = known.lock();
+    if (!agent) known = agent = Agent::ForToken(link_, secret, "an old generation's token");
+    document = std::make_unique<Document>(loop_, std::move(agent), what, how);
   }
   return document.get();
 }
@@ -214,6 +221,7 @@ void Feeder::Sweep() {
   sweep_.Start(kSweep);
   for (const auto& [key, document] : documents_) document->Look();
   std::erase_if(documents_, [](const auto& one) { return one.second->Forgotten(); });
+  std::erase_if(agents_, [](const auto& one) { return one.second.expired(); });
 }
 
 }  // namespace mooring::control

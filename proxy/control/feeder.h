@@ -3,11 +3,11 @@
 //
 // An old generation asks as it would ask the agent (agent_link.h, FollowFeed), with its own token.
 // What it waits for is a Question of ours, which we share if we ask the same, so its answers come
-// when ours do. What it wants at once we ask the agent for it. Documents alone are handed on; a
-// leaf is refused, because no key leaves a process. Only our own user may ask. Loop thread only.
+// when ours do. What it wants at once we ask the agent for it. It is no service of ours, so its
+// tokens make the budget of connections no larger. Documents alone are handed on; a leaf is
+// refused, because no key leaves a process. Only our own user may ask. Loop thread only.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -23,10 +23,7 @@ namespace mooring::control {
 
 class Feeder final {
  public:
-  // `agent_of` is one of ours that has such a token now, or null. `link`, and what it finds,
-  // outlive this.
-  using AgentOf = std::function<Agent*(const std::string& secret)>;
-  Feeder(net::Loop& loop, AgentLink& link, net::UniqueFd listening, AgentOf agent_of);
+  Feeder(net::Loop& loop, AgentLink& link, net::UniqueFd listening);  // `link` outlives this
   ~Feeder();
   Feeder(const Feeder&) = delete;
   Feeder& operator=(const Feeder&) = delete;
@@ -41,8 +38,7 @@ class Feeder final {
 
   net::Loop& loop_;
   AgentLink& link_;
-  const AgentOf agent_of_;
-  std::map<std::string, std::unique_ptr<Agent>> agents_;  // of tokens that are not ours
+  std::map<std::string, std::weak_ptr<Agent>> agents_;  // by token; each lives as its documents
   std::map<Key, std::unique_ptr<Document>> documents_;
   net::Timer sweep_;
   http::Server server_;

@@ -161,8 +161,9 @@ class Question final : public std::enable_shared_from_this<Question> {
   std::uint64_t sent_index_ = 0;
   bool sent_fed_ = false;  // of a newer generation (AgentLink::FollowFeed), not of the agent
   net::MonotonicTime sent_at_{};
-  net::MonotonicTime aside_at_{};  // of the question aside
-  net::milliseconds wait_{0};      // that it asks for, if it blocks
+  net::MonotonicTime answered_after_{};  // Facts::answered_after of the newest answer
+  net::MonotonicTime aside_at_{};        // of the question aside
+  net::milliseconds wait_{0};            // that it asks for, if it blocks
   WaitLimit::Cuts cuts_;
   bool refresh_wanted_ = false;
   bool polled_before_ = false;

@@ -37,6 +37,7 @@ void Question::TakeAside(Result<http::Response> answer) {
     facts.index = index_;
     facts.version = version_;
     facts.fresh_at = facts.at = loop_.now();
+    facts.answered_after = aside_at_;
     (void)audience_.Tell(*answer, facts, Whom::kAll, /*goes_on=*/true);
   }
   tls::Cleanse(&answer->body);
@@ -74,6 +75,8 @@ void Question::OnAnswer(Result<http::Response> answer) {
     Send();
     return;
   }
+  // A blocking query is answered when there is something to say, whenever it was sent.
+  answered_after_ = waited ? loop_.now() : sent_at_;
   Succeed(&*answer, behind, absent);
 }
 
@@ -138,6 +141,7 @@ void Question::Succeed(http::Response* answer, bool behind, bool absent) {
   facts.polled = polled_;
   facts.behind = behind;
   facts.at = facts.fresh_at = loop_.now();
+  facts.answered_after = answered_after_;
   if (cached_)
     facts.fresh_at -=
         std::chrono::seconds(std::min(HeaderNumber(*answer, "age").value_or(0), kMaxAge));

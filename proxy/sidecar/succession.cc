@@ -91,14 +91,7 @@ Status Sidecar::OpenPlace() {
   if (link_) {
     auto feed = place_->Listen(handover::kFeed);
     if (!feed) return feed.error();
-    feeder_ = std::make_unique<control::Feeder>(
-        loop_, *link_, std::move(*feed), [this](const std::string& secret) -> control::Agent* {
-          for (const auto& service : services_) {
-            if (service->agent() != nullptr && service->agent()->Secret() == secret)
-              return service->agent();
-          }
-          return nullptr;
-        });
+    feeder_ = std::make_unique<control::Feeder>(loop_, *link_, std::move(*feed));
   }
   port_ = std::move(*port);  // the last: whoever finds it finds the other, too
   return Ok();
