@@ -1,5 +1,7 @@
 #include "proxy/handover/place.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -101,6 +103,15 @@ Result<net::UniqueFd> Place::Connect(const std::string& name) const {
   if (!IsOurs(fd.get()))
     return Error{ErrorCode::kDenied, path + ": who listens there runs as another user"};
   return fd;
+}
+
+Result<net::UniqueFd> Place::Lock() const {
+  net::UniqueFd fd(open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return Failed(directory_, errno);
+  if (flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return fd;
+  if (errno == EWOULDBLOCK)
+    return Error{ErrorCode::kUnavailable, directory_ + ": another process has it"};
+  return Failed(directory_, errno);
 }
 
 void Place::Remove(const std::string& name) const {

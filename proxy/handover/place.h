@@ -17,6 +17,8 @@ namespace mooring::handover {
 
 inline constexpr char kSocket[] = "handover.sock";  // channel.h is spoken there
 inline constexpr char kFeed[] = "feed.sock";        // HTTP, as the agent speaks it
+// The same, by one of the old generations while there is no newest process.
+inline constexpr char kOldFeed[] = "old-feed.sock";
 
 class Place final {
  public:
@@ -28,6 +30,9 @@ class Place final {
   Result<net::UniqueFd> Listen(const std::string& name) const;
   // Connect reaches whoever listens there. kNotFound: nobody does.
   Result<net::UniqueFd> Connect(const std::string& name) const;
+  // Lock has one process at a time do what it does for all that are left here, for as long as it
+  // keeps the descriptor, or lives. kUnavailable: another has it.
+  Result<net::UniqueFd> Lock() const;
   // Remove takes the name away, if it still leads to this process.
   void Remove(const std::string& name) const;
 

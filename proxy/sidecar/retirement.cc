@@ -52,7 +52,7 @@ void Retirement::Begin() {
                      [this, &loop = loop_] { loop.Post([this] { --unmarked_; }); });
   }
   if (limits_.longest.count() > 0) longest_.Start(limits_.longest);
-  owner_.FollowFeed();
+  owner_.FollowFeed(handover::kFeed);
   Report();
   Look();
 }
@@ -105,16 +105,12 @@ void Retirement::OnLost(const std::string& why) {
   });
 }
 
-// Seek introduces us to whoever serves at the place now. Where nobody does, the agent is asked.
+// Seek introduces us to whoever serves at the place now.
 void Retirement::Seek() {
   if (over_) return;
   auto fd = place_.Connect(handover::kSocket);
   if (!fd) {
-    if (!std::exchange(asks_agent_, true)) {
-      log_.Warn("sidecar", "nobody feeds this old generation; asking the agent",
-                {{"reason", fd.error().message}});
-      owner_.AskAgent();
-    }
+    GoOnWithoutNewest(fd.error().message);
     return;  // Report looks again
   }
   channel_ = std::make_unique<handover::Channel>(
@@ -128,9 +124,36 @@ void Retirement::Seek() {
                    {"version", self_.version},
                    {"retired_ms", retired}}});
   reported_.clear();
-  asks_agent_ = false;
-  owner_.FollowFeed();
+  source_ = Source::kNewest;
+  owner_.FollowFeed(handover::kFeed);
+  if (feeds_) {
+    feeds_.Reset();
+    owner_.StopFeeding();
+  }
   Report();
+}
+
+// GoOnWithoutNewest: the first of the old generations to get here feeds the others. When it ends,
+// another does.
+void Retirement::GoOnWithoutNewest(const std::string& why) {
+  if (source_ == Source::kAgent) return;
+  Result<net::UniqueFd> lock = place_.Lock();
+  if (!lock && lock.error().code == ErrorCode::kUnavailable) {
+    if (std::exchange(source_, Source::kOldGeneration) == Source::kOldGeneration) return;
+    log_.Warn("sidecar", "no newest process is there; another old generation feeds this one",
+              {{"reason", why}});
+    owner_.FollowFeed(handover::kOldFeed);
+    return;
+  }
+  source_ = Source::kAgent;
+  log_.Warn("sidecar", "nobody feeds this old generation; asking the agent", {{"reason", why}});
+  owner_.AskAgent();
+  if (!lock) {
+    log_.Warn("sidecar", "other old generations cannot be fed", {{"error", lock.error().message}});
+    return;
+  }
+  feeds_ = std::move(*lock);
+  owner_.FeedOthers();
 }
 
 void Retirement::Look() {

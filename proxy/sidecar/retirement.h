@@ -3,8 +3,11 @@
 // Its connections end between exchanges, at moments spread over `drain_time`, so that those who
 // come back do not come at once; one that is never between exchanges stays, for `longest` if that
 // is not 0. Meanwhile it reports to the newest process every second, is fed by it, and does what it
-// is told (generations.h). Without the newest it asks the agent itself, and looks for another at
-// the place. Control loop only.
+// is told (generations.h).
+//
+// Without the newest it looks for another at the place. Until there is one, one of the old
+// generations asks the agent and feeds the others, so that all of them together need no more
+// connections to the agent than one process. Control loop only.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +32,13 @@ class Retirement final {
   class Owner {
    public:
     virtual observe::Counts Counted() const = 0;
-    virtual void FollowFeed() = 0;  // documents come from the newest
-    virtual void AskAgent() = 0;    // and now from the agent
+    // FollowFeed: documents come from who listens at that name of the place (handover/place.h).
+    virtual void FollowFeed(const char* name) = 0;
+    virtual void AskAgent() = 0;  // and now from the agent
+    // FeedOthers does for other old generations what the newest does, from kOldFeed; StopFeeding
+    // does so no longer, once they have had the time to go to the newest.
+    virtual void FeedOthers() = 0;
+    virtual void StopFeeding() = 0;
     virtual void ReopenLogs() = 0;
     // OnRetired: no connection is left, or a second signal has come. Called once, last.
     virtual void OnRetired() = 0;
@@ -65,6 +73,7 @@ class Retirement final {
   void OnLost(const std::string& why);
   void Look();
   void Seek();
+  void GoOnWithoutNewest(const std::string& why);
   void Report();
   void Cut(log::Literal why);
 
@@ -81,7 +90,9 @@ class Retirement final {
   std::size_t unmarked_ = 0;  // hosts that have still to begin
   bool drains_ = false;
   bool over_ = false;
-  bool asks_agent_ = false;
+  enum class Source { kNewest, kOldGeneration, kAgent };
+  Source source_ = Source::kNewest;
+  net::UniqueFd feeds_;  // Place::Lock: this one feeds the others
   net::Timer look_;
   net::Timer report_;
   net::Timer longest_;

@@ -250,6 +250,7 @@ class Service final {
   void SayDrained();
 
   const Shared& shared_;
+  const bool succeeds_ = shared_.waits;  // a predecessor serves us until we do
   net::Loop& loop_;
   log::Log& log_;
   const config::Settings& process_;

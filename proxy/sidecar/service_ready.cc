@@ -56,7 +56,8 @@ std::vector<std::string> Service::NotReady() const {
   std::vector<std::string> reasons;
   if (draining_) reasons.emplace_back("draining");
   for (std::string& reason : InboundNotReady()) reasons.push_back(std::move(reason));
-  if (registration_ && registration_->first() == First::kAsked)
+  // Behind a predecessor its entry is there already, and callers know us from it.
+  if (registration_ && registration_->first() == First::kAsked && !succeeds_)
     reasons.emplace_back("not registered yet");
   if (registration_ && registration_->first() == First::kRefused) {
     reasons.push_back("not registered, so no caller can find it: " + registration_->Complaint());

@@ -203,8 +203,10 @@ class Sidecar final : public net::Keeper,
   void TakeGeneration(std::unique_ptr<handover::Channel> channel,
                       const handover::Message& hello) override;
   observe::Counts Counted() const override;
-  void FollowFeed() override;
+  void FollowFeed(const char* name) override;
   void AskAgent() override;
+  void FeedOthers() override;
+  void StopFeeding() override;
   void ReopenLogs() override;
   void OnRetired() override;
   // Measure is what this process says of itself in a scrape; the old generations' is not in it.

@@ -259,15 +259,34 @@ observe::Counts Sidecar::Counted() const {
   return counted;
 }
 
-void Sidecar::FollowFeed() {
-  if (link_) link_->FollowFeed(place_->PathOf(handover::kFeed));
+void Sidecar::FollowFeed(const char* name) {
+  if (link_) link_->FollowFeed(place_->PathOf(name));
 }
 
 void Sidecar::AskAgent() {
   if (link_) link_->AskAgent();
 }
 
-void Sidecar::OnRetired() { Exit(0); }
+void Sidecar::FeedOthers() {
+  if (!link_) return;
+  feeder_end_.Stop();
+  auto feed = place_->Listen(handover::kOldFeed);
+  if (feed) {
+    feeder_ = std::make_unique<control::Feeder>(loop_, *link_, std::move(*feed));
+  } else {
+    log_.Warn("sidecar", "other old generations cannot be fed", {{"error", feed.error().message}});
+  }
+}
+
+void Sidecar::StopFeeding() {
+  place_->Remove(handover::kOldFeed);
+  feeder_end_.Start(kFeedsOn);
+}
+
+void Sidecar::OnRetired() {
+  if (feeder_) place_->Remove(handover::kOldFeed);
+  Exit(0);
+}
 
 void Sidecar::OnGenerationEnd() {
   if (keep_state_.running()) KeepState();

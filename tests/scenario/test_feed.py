@@ -79,3 +79,72 @@ def test_the_token_of_an_old_generation_makes_the_budget_of_connections_no_large
         check.within(lambda before=asked: any(one.token == "first-token" for one in sidecar.api.requests[before:]),
                      "its question", 10 * slowness())
         check.equal(sidecar.status()["agent"]["max_connections"], most, "connections that there may be")
+
+
+def test_old_generations_without_a_newest_share_the_connections_of_one(case):
+    sidecar = Fed(case)
+    most = sidecar.status()["agent"]["max_connections"]
+    sessions, processes = [sidecar.caller()], [sidecar.newest]
+    for _ in range(3):
+        processes.append(sidecar.upgrade())
+        sessions.append(sidecar.caller())
+    sidecar.wait_generations(3)
+    old = processes[:3]
+    check.within(lambda: sidecar.to_agent(*old) == 0, "the newest feeds all", 10 * slowness())
+    processes[3].kill()
+    sidecar.wait_log("nobody feeds this old generation; asking the agent")
+    feeding = check.within(lambda: [one for one in old if sidecar.to_agent(one)], "one asks the agent", 10 * slowness())
+    check.equal(len(feeding), 1, "who asks the agent")
+    check.within(lambda: sidecar.first.process.stderr().count("another old generation feeds this one") == 2,
+                 "the other two are fed by it", 10 * slowness())
+    # Whoever feeds ends: another does, and a deny reaches who is left.
+    feeding[0].kill()
+    left = [one for one in old if one is not feeding[0]]
+    check.within(lambda: sum(sidecar.to_agent(one) > 0 for one in left) == 1, "another asks the agent", 10 * slowness())
+    check.true(sidecar.to_agent(*left) <= most, f"connections to the agent, of {most}")
+    for session, process in zip(sessions[:3], old, strict=True):
+        if process in left:
+            check.equal(session.send(b"more").receive(4), b"more", "echo")
+    sidecar.api.set_intentions(scripted.intention("web", "db", "deny"))
+    for session, process in zip(sessions[:3], old, strict=True):
+        if process in left:
+            check.equal(session.receive(1), b"", "a session of those who are left is cut")
+    for process in left:
+        process.process.wait(10 * slowness())
+
+
+def test_old_generations_go_to_the_next_newest_and_leave_the_one_that_fed_them(case):
+    sidecar = Fed(case)
+    processes = [sidecar.newest]
+    sessions = [sidecar.caller()]
+    processes.append(sidecar.upgrade())
+    sessions.append(sidecar.caller())
+    sidecar.wait_generations(1)
+    processes.append(sidecar.upgrade())
+    sidecar.wait_generations(2)
+    old = processes[:2]
+    processes[2].kill()
+    check.within(lambda: sum(sidecar.to_agent(one) > 0 for one in old) == 1, "one asks the agent", 10 * slowness())
+    sidecar.serves(sidecar.start())
+    sidecar.wait_generations(2)
+    check.within(lambda: sidecar.to_agent(*old) == 0, "the next feeds both", 10 * slowness())
+    check.within(lambda: not Path(sidecar.directory, "old-feed.sock").exists(), "nothing is left of it", 10 * slowness())
+    sidecar.api.set_intentions(scripted.intention("web", "db", "deny"))
+    for session in sessions:
+        check.equal(session.receive(1), b"", "a session is cut")
+
+
+def test_a_successor_is_ready_while_the_agent_has_not_taken_its_registration_yet(case):
+    api = scripted.Agent(case)
+    app = apps.App(case, apps.echo)
+    sidecar = Sidecar(case, Mooring.connect_proxy(
+        case, "-http-addr", api.address, "-service", "db", "-service-addr", f"127.0.0.1:{app.address[1]}", "-register",
+        "-listen", f"127.0.0.1:{free_port()}", "-admin-addr", f"127.0.0.1:{free_port()}", "-handover-dir", handover_dir(case)))
+    register = api.fault("/v1/agent/service/register", hang=True)
+    sidecar.upgrade()
+    api.wait_asked("/v1/agent/service/register", count=2)
+    check.equal(sidecar.newest.admin("/ready"), (200, "ready\n"), "/ready")
+    api.lift(register)
+    check.within(lambda: sidecar.status()["registered"], "registered", 10 * slowness())
+    sidecar.newest.process.send(signal.SIGTERM)
+
