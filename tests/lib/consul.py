@@ -24,11 +24,11 @@ class Consul:
     e.g. {"private_key_type": "rsa", "private_key_bits": 2048}. https: (certificate, key, ca) paths; the
     HTTPS port then also asks for a client certificate. socket: also serve on a unix socket. limits: of the agent, e.g.
     {"http_max_conns_per_client": 20}. replicates: ACLs and the authority come from another datacenter, or go to one.
-    settings: more of its configuration.
+    xds: Envoys ask it for their configuration. settings: more of its configuration.
     """
 
     def __init__(self, case, keep_state=False, acl=None, ca=None, https=None, socket=False, log_level="INFO",
-                 limits=None, replicates=False, **settings):
+                 limits=None, replicates=False, xds=False, **settings):
         self.case = case
         self.binary = peer_binary("consul")
         self.port = free_port()
@@ -36,6 +36,8 @@ class Consul:
         self.token = MASTER_TOKEN if acl else None
         ports = {"http": self.port, "server": free_port(), "serf_lan": free_port(), "serf_wan": free_port(),
                  **consul_version.closed_ports()}
+        if xds:
+            ports["grpc"] = free_port()
         addresses = "127.0.0.1"
         if socket:
             self.socket = case.directory / "agent.sock"

@@ -12,8 +12,8 @@ NAMES = ("dc1", "dc2")
 class Datacenters:
     """dc1 and dc2 are Consuls that know each other; both issue leaf certificates of one trust domain."""
 
-    def __init__(self, case):
-        common = {"acl": "allow", "replicates": True, "primary_datacenter": NAMES[0]}
+    def __init__(self, case, **options):
+        common = {"acl": "allow", "replicates": True, "primary_datacenter": NAMES[0], **options}
         self.dc1 = Consul(case, datacenter=NAMES[0], **common)
         wan = f"127.0.0.1:{self.dc1.ports['serf_wan']}"
         self.dc2 = Consul(case, datacenter=NAMES[1], node_name="n2", retry_join_wan=[wan], **common)
