@@ -72,6 +72,9 @@ std::string SerialText(const X509* certificate) {
 }
 
 bool ReadTime(const ASN1_TIME* time, WallTime* out) {
+  // BoringSSL reads a UTCTime with an offset, too.
+  const int length = ASN1_STRING_length(time);
+  if (length == 0 || ASN1_STRING_get0_data(time)[length - 1] != 'Z') return false;
   const bssl::UniquePtr<ASN1_TIME> epoch(ASN1_TIME_set(nullptr, 0));
   int days = 0;
   int rest = 0;

@@ -56,7 +56,8 @@ std::string HexWithColons(std::span<const std::uint8_t> bytes);
 // colons.
 std::string SerialText(const X509* certificate);
 
-// ReadTime converts a certificate's time; false if it is not a valid one (RFC 5280 4.1.2.5).
+// ReadTime converts a certificate's time; false if it is not a valid one, in GMT (RFC 5280
+// 4.1.2.5).
 bool ReadTime(const ASN1_TIME* time, WallTime* out);
 // EndOf is when a certificate is over that names `last` as its end: that second is still its own.
 WallTime EndOf(WallTime last);

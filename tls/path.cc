@@ -1,6 +1,7 @@
 #include "tls/path.h"
 
 #include <openssl/nid.h>
+#include <openssl/obj.h>
 
 #include <algorithm>
 #include <array>
@@ -15,6 +16,10 @@ namespace {
 // root of the same name.
 constexpr int kMaxComparisons = 4096;
 constexpr int kMaxPaths = 32;
+
+int PurposeId(Purpose purpose) {
+  return purpose == Purpose::kPeerIsClient ? X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER;
+}
 
 Refusal RefusalOf(int error, int depth) {
   switch (error) {
@@ -62,9 +67,41 @@ Path CheckTimes(const STACK_OF(X509) * chain, WallTime now) {
   return all;
 }
 
-// CheckStrength adds what X509_verify_cert leaves out: key sizes, hashes, and the path length that
-// the anchor itself allows, which a certificate from a list of roots states like any other.
-Path CheckStrength(const STACK_OF(X509) * chain) {
+// ExtensionTwice: some extension stands there more than once (RFC 5280 4.2). BoringSSL looks at
+// those that it knows.
+bool ExtensionTwice(const X509* certificate) {
+  std::vector<std::span<const std::uint8_t>> ids;
+  for (int i = 0; i < X509_get_ext_count(certificate); ++i) {
+    const ASN1_OBJECT* id = X509_EXTENSION_get_object(X509_get_ext(certificate, i));
+    ids.emplace_back(OBJ_get0_data(id), OBJ_length(id));
+  }
+  std::ranges::sort(
+      ids, [](const auto& a, const auto& b) { return std::ranges::lexicographical_compare(a, b); });
+  return std::ranges::adjacent_find(ids, [](const auto& a, const auto& b) {
+           return std::ranges::equal(a, b);
+         }) != ids.end();
+}
+
+// AnchorFault says what of a root's own statements is against this path. To BoringSSL an anchor is
+// a name and a key (RFC 5280 6.1.1 d). A certificate from a list of roots states its limits like
+// any other, and whoever signed it meant them.
+std::string AnchorFault(const X509* root, long intermediates, Purpose purpose) {
+  const long allowed = X509_get_pathlen(root);
+  if (allowed >= 0 && intermediates > allowed) {
+    return "this root allows " + std::to_string(allowed) + " intermediates, the path has " +
+           std::to_string(intermediates);
+  }
+  if ((X509_get_extension_flags(root) & EXFLAG_CRITICAL) != 0)
+    return "this root has a critical extension that is not known";
+  // Nothing is written to it, whatever the signature of older releases says.
+  if (X509_check_purpose(const_cast<X509*>(root), PurposeId(purpose), 1) != 1)
+    return "this root's extended key usage does not cover the peer's role";
+  return {};
+}
+
+// CheckStrength adds what X509_verify_cert leaves out: key sizes, hashes, extensions that stand
+// there twice, and what the anchor itself allows.
+Path CheckStrength(const STACK_OF(X509) * chain, Purpose purpose) {
   const std::size_t length = sk_X509_num(chain);
   long intermediates = 0;  // those that count: not self-issued (RFC 5280 6.1.4 l)
   for (std::size_t i = 0; i < length; ++i) {
@@ -77,12 +114,10 @@ Path CheckStrength(const STACK_OF(X509) * chain) {
     if (const char* weak = WeakKey(certificate)) return refuse(weak);
     if (!is_anchor && WeakSignature(certificate))
       return refuse("its signature uses SHA-1 or older");
+    if (ExtensionTwice(certificate)) return refuse("an extension stands there twice");
     if (is_anchor) {
-      const long allowed = X509_get_pathlen(certificate);
-      if (allowed >= 0 && intermediates > allowed) {
-        return refuse("this root allows " + std::to_string(allowed) +
-                      " intermediates, the path has " + std::to_string(intermediates));
-      }
+      const std::string fault = AnchorFault(certificate, intermediates, purpose);
+      if (!fault.empty()) return refuse(fault);
     }
     if (i > 0 && (X509_get_extension_flags(certificate) & EXFLAG_SI) == 0) ++intermediates;
   }
@@ -158,9 +193,7 @@ class Search final {
     }
     X509_STORE_CTX_set0_trusted_stack(ctx.get(), anchors.get());
     X509_VERIFY_PARAM* param = X509_STORE_CTX_get0_param(ctx.get());
-    X509_VERIFY_PARAM_set_purpose(param, purpose_ == Purpose::kPeerIsClient
-                                             ? X509_PURPOSE_SSL_CLIENT
-                                             : X509_PURPOSE_SSL_SERVER);
+    X509_VERIFY_PARAM_set_purpose(param, PurposeId(purpose_));
     // "Partial chain" lets an anchor be any certificate of the trusted stack, which holds ours
     // alone.
     X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_NO_CHECK_TIME);
@@ -171,7 +204,7 @@ class Search final {
     ClearErrors();
     if (good) {
       const STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(ctx.get());
-      Path strong = CheckStrength(chain);
+      Path strong = CheckStrength(chain, purpose_);
       return strong.refusal == Refusal::kNone ? CheckTimes(chain, now_) : strong;
     }
 

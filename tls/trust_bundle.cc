@@ -10,6 +10,18 @@
 #include "tls/verdicts.h"
 
 namespace mooring::tls {
+namespace {
+
+// Of the extensions that BoringSSL knows.
+constexpr char kDamaged[] = "has an extension that is damaged or stands there twice";
+
+bool Damaged(const X509* certificate) {
+  const bool damaged = (X509_get_extension_flags(certificate) & EXFLAG_INVALID) != 0;
+  ClearErrors();
+  return damaged;
+}
+
+}  // namespace
 
 const char* RefusalName(Refusal refusal) {
   switch (refusal) {
@@ -51,10 +63,12 @@ Result<std::shared_ptr<const TrustBundle>> TrustBundle::Make(
       // Also fills the extension cache, so that threads that judge find it ready.
       const bool is_ca = X509_check_ca(root.get()) == 1;
       ClearErrors();
-      if (!is_ca) {
+      const auto refuse = [&](const char* why) {
         return Invalid("root number " + std::to_string(i + 1) + ", " +
-                       NameText(X509_get_subject_name(root.get())) + ", is not a CA certificate");
-      }
+                       NameText(X509_get_subject_name(root.get())) + ", " + why);
+      };
+      if (Damaged(root.get())) return refuse(kDamaged);
+      if (!is_ca) return refuse("is not a CA certificate");
       const bool known = std::any_of(
           impl->roots.begin(), impl->roots.end(),
           [&](const auto& earlier) { return X509_cmp(earlier.get(), root.get()) == 0; });
@@ -93,6 +107,8 @@ Judgement TrustBundle::Judge(std::span<const std::span<const std::uint8_t>> as_s
               {}};
     }
   }
+  if (Damaged(sent.front().get()))
+    return {Refusal::kMalformed, std::string("the leaf ") + kDamaged, {}};
   // The path first: what a leaf that nobody we trust has signed says about itself is not worth
   // reading.
   Path path = FindPath(sent, impl_->roots, impl_->no_store.get(), purpose, now);

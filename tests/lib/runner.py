@@ -2,7 +2,7 @@
 
   runner.py --mooring PATH (--reduced|--full) [--jobs N] [--list] [--results FILE] [FILTER...]
 
-Modules test_*.py in tests/scenario, interop, faults and field run in N processes side by side, the tests
+Modules test_*.py in tests/scenario, interop, faults, field and differential run in N processes side by side, the tests
 of one module one after the other. A test is a function test_*(case); setup_module(case), if there is one,
 makes what the module's tests share. FILTER is a part of `module.test`; several are alternatives.
 One line a test, and on failure what was expected and the tails of every log. A few that failed are run once
@@ -34,7 +34,7 @@ from lib import certs, check, clock, consul_version  # noqa: E402
 from lib.case import Case, slowness  # noqa: E402
 from lib.mooring import SANITIZER  # noqa: E402
 
-FOLDERS = ("scenario", "interop", "faults", "field")
+FOLDERS = ("scenario", "interop", "faults", "field", "differential")
 GRACE = 20.0  # seconds after a test's limit before its whole process group is ended
 AGAIN = 5  # tests that failed are run once more, unless there are more than these: then something is broken
 

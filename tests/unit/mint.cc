@@ -148,14 +148,21 @@ void AddKeyIds(X509* certificate, const X509* issuer) {
   Add(certificate, NID_authority_key_identifier, authority.get(), false);
 }
 
-void AddUnknownCritical(X509* certificate) {
+void AddUnknown(X509* certificate, bool critical) {
   const bssl::UniquePtr<ASN1_OBJECT> object(OBJ_txt2obj("1.3.6.1.4.1.55555.1", 1));
   const bssl::UniquePtr<ASN1_OCTET_STRING> data(ASN1_OCTET_STRING_new());
   constexpr std::array<std::uint8_t, 2> kNull = {5, 0};
   Check(ASN1_OCTET_STRING_set(data.get(), kNull.data(), kNull.size()) == 1, "unknown extension");
   const bssl::UniquePtr<X509_EXTENSION> extension(
-      X509_EXTENSION_create_by_OBJ(nullptr, object.get(), 1, data.get()));
+      X509_EXTENSION_create_by_OBJ(nullptr, object.get(), critical ? 1 : 0, data.get()));
   Check(X509_add_ext(certificate, extension.get(), -1) == 1, "unknown extension");
+}
+
+void WriteOffset(ASN1_TIME* time) {
+  const std::uint8_t* data = ASN1_STRING_get0_data(time);
+  std::string text(data, data + ASN1_STRING_length(time));
+  text.replace(text.size() - 1, 1, "+0000");
+  Check(ASN1_STRING_set(time, text.data(), static_cast<int>(text.size())) == 1, "offset");
 }
 
 std::string Text(BIO* bio) {
@@ -209,11 +216,13 @@ Minted Mint(const Recipe& recipe, const Minted* issuer, EVP_PKEY* key) {
   Check(ASN1_TIME_set(X509_getm_notBefore(certificate), (now + recipe.from).count()) != nullptr &&
             ASN1_TIME_set(X509_getm_notAfter(certificate), (now + recipe.until).count()) != nullptr,
         "times");
+  if (recipe.ends_with_offset) WriteOffset(X509_getm_notAfter(certificate));
   AddConstraints(certificate, recipe);
   AddUsages(certificate, recipe);
   AddSans(certificate, recipe);
   if (recipe.key_ids) AddKeyIds(certificate, above);
-  if (recipe.unknown_critical) AddUnknownCritical(certificate);
+  if (recipe.unknown_critical) AddUnknown(certificate, true);
+  for (int i = 0; recipe.unknown_twice && i < 2; ++i) AddUnknown(certificate, false);
   const EVP_MD* digest = EVP_PKEY_id(signer) == EVP_PKEY_ED25519 ? nullptr
                          : recipe.sha1                           ? EVP_sha1()
                                                                  : EVP_sha256();

@@ -33,6 +33,8 @@ struct Recipe {
   bool key_ids = true;               // subject and authority key identifiers
   std::string permitted_uri;         // a URI name constraint
   bool unknown_critical = false;
+  bool unknown_twice = false;     // an extension that nobody knows, not critical, two times
+  bool ends_with_offset = false;  // the end in UTC as "+0000", not as "Z"
   bool sha1 = false;
   std::chrono::seconds from = std::chrono::hours(-1);  // relative to now
   std::chrono::seconds until = std::chrono::hours(1);

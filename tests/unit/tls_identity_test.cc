@@ -383,6 +383,39 @@ TEST_CASE("judge: URI name constraints are kept, of intermediates and of roots")
   CHECK(Verdict(*mint::Roots(kDomain, {&bad_root}), {&below_bad}) == "unknown_ca");
 }
 
+TEST_CASE("judge: what a root says of purposes and as critical is kept as from any other") {
+  Recipe for_clients = mint::Ca("Clients only");
+  for_clients.extended = {NID_client_auth};
+  const Minted root = Mint(for_clients);
+  const Minted leaf = Mint(mint::Leaf(kWeb), &root);
+  const auto roots = mint::Roots(kDomain, {&root});
+  CHECK(mint::Judge(*roots, {&leaf}, Purpose::kPeerIsClient).refusal == Refusal::kNone);
+  CHECK(mint::Judge(*roots, {&leaf}, Purpose::kPeerIsServer).refusal == Refusal::kUnknownCa);
+
+  Recipe strange = mint::Ca("Strange");
+  strange.unknown_critical = true;
+  const Minted strange_root = Mint(strange);
+  const Minted below = Mint(mint::Leaf(kWeb), &strange_root);
+  CHECK(Verdict(*mint::Roots(kDomain, {&strange_root}), {&below}) == "unknown_ca");
+  // It costs its own chains, and no other root's.
+  const auto both = mint::Roots(kDomain, {&strange_root, &Root()});
+  const Minted good = Mint(mint::Leaf(kWeb), &Root());
+  CHECK(Verdict(*both, {&good}) == "none");
+}
+
+TEST_CASE("judge: no extension stands there twice, whether it is known or not") {
+  CHECK(Verdict(With([](Recipe& r) { r.unknown_twice = true; })) == "leaf_rules");
+  Recipe twice = mint::Ca("Twice");
+  twice.unknown_twice = true;
+  const Minted intermediate = Mint(twice, &Root());
+  const Minted leaf = Mint(mint::Leaf(kWeb), &intermediate);
+  CHECK(Verdict(Bundle(), {&leaf, &intermediate}) == "unknown_ca");
+}
+
+TEST_CASE("judge: a date with an offset is none") {
+  CHECK(Verdict(With([](Recipe& r) { r.ends_with_offset = true; })) == "certificate_malformed");
+}
+
 TEST_CASE("judge: a weak key or hash anywhere in the path is refused") {
   Recipe weak = mint::Ca("Weak CA");
   weak.key = KeyKind::kRsa1024;
