@@ -22,6 +22,8 @@ TEXT_ONLY = {
     "bench/micro_authz.cc": "a registration that is decoded",
     "examples/systemd/mooring.socket": "the port that a registration has by default, in a comment or as an example",
     "examples/mooring.yaml": "the reference of the settings: the agent's default address",
+    "tests/fuzz/seeds": "flags, files and a saved state that are parsed",
+    "tests/fuzz/yaml.cc": "an environment that a file is parsed in",
     "tests/interop/test_dev.py": "what an agent says of its leader",
     "tests/lib/agent.py": "what an agent says of its leader",
     "tests/lib/ports.py": "the comment that says which ports are left out",
@@ -43,7 +45,7 @@ TEXT_ONLY = {
 def programs():
     for room in ("bench", "examples", "tests"):
         for folder, folders, names in os.walk(os.path.join(ROOT, room)):
-            folders[:] = [name for name in folders if name not in ("data", "__pycache__")]
+            folders[:] = [name for name in folders if name not in ("corpus", "data", "__pycache__")]
             for name in sorted(names):
                 if not name.endswith((".md", ".png", ".pyc")):
                     yield os.path.relpath(os.path.join(folder, name), ROOT)
