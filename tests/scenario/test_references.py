@@ -57,21 +57,32 @@ def test_each_number_has_one_entry_and_each_entry_a_test(case):
     check.equal([number for number, references in entries.items() if not references], [], "entries without a test")
 
 
+def leads_somewhere(reference, files, number=None):
+    """A reference is a file whose tests carry the number, `file::the beginning of a test's name`, or a unit test's file and name."""
+    path, _, name = reference.partition("::")
+    unit = re.fullmatch(r'(unit/\w+\.cc) "(.*)"', reference)
+    if unit:
+        return (TESTS / unit[1]).exists() and unit[2] in unit_tests_of(unit[1])
+    if name:
+        return any(test.startswith(name) for test in files.get(path, ()))
+    return number is not None and any(number_of(test) == number for test in files.get(path, ()))
+
+
 def test_each_test_that_an_entry_names_exists(case):
-    files, wrong = tests_by_file(), []
-    for number, references in table().items():
-        for reference in references:
-            path, _, name = reference.partition("::")
-            unit = re.fullmatch(r'(unit/\w+\.cc) "(.*)"', reference)
-            if unit:
-                good = (TESTS / unit[1]).exists() and unit[2] in unit_tests_of(unit[1])
-            elif name:
-                good = any(test.startswith(name) for test in files.get(path, ()))
-            else:
-                good = any(number_of(test) == number for test in files.get(path, ()))
-            if not good:
-                wrong.append(f"{number}: {reference}")
+    files = tests_by_file()
+    wrong = [f"{number}: {reference}" for number, references in table().items() for reference in references
+             if not leads_somewhere(reference, files, number)]
     check.equal(wrong, [], "references of tests/README.md that lead nowhere")
+
+
+def test_each_threat_has_a_test(case):
+    text = (ROOT / ".github/SECURITY.md").read_text().partition("## Threats")[2]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")][2:]
+    check.true(len(rows) > 20 and all(len(row) == 4 and all(row[1:]) for row in rows), "rows of four cells")
+    files = tests_by_file()
+    wrong = [row[1] for row in rows if not re.findall(r"`([^`]+)`", row[3])]
+    wrong += [f"{row[1]}: {reference}" for row in rows for reference in re.findall(r"`([^`]+)`", row[3]) if not leads_somewhere(reference, files)]
+    check.equal(wrong, [], "threats in .github/SECURITY.md whose tests are not there")
 
 
 def test_each_file_with_a_number_stands_in_the_entry_of_that_number(case):
