@@ -37,8 +37,8 @@ void Attempt::OnConnected(net::UniqueFd fd, int error) {
   }
   // Leaf, roots and the identity to prove are those of now.
   identity_ = host_.snapshot()->identity;
-  const std::shared_ptr<const authz::ServiceId> expected = upstream_.IdentityOf(lease_);
-  if (!identity_ || !expected) {
+  const Upstream::Proof proof = upstream_.ToProve(lease_);
+  if (!identity_ || !proof.identity) {
     Fail(
         {CloseReason::kNotReady, "who we are, or whom it must prove to be, is not known any more"});
     return;
@@ -50,7 +50,7 @@ void Attempt::OnConnected(net::UniqueFd fd, int error) {
   const bool resumes = try_ticket_ && upstream_.rules()->resumes;
   const std::string place = resumes ? endpoint().address.Text() : std::string();
   peer_->StartTls(
-      tls::Session::Connect(identity_->client, endpoint().ServerName(), *expected, place));
+      tls::Session::Connect(identity_->client, proof.server_name, *proof.identity, place));
   peer_->WantRead(true);
   ContinueHandshake(false);  // sends the ClientHello
 }

@@ -96,13 +96,17 @@ std::optional<Lease> Upstream::DueRegularly(net::MonotonicTime now) {
   return std::nullopt;
 }
 
-std::shared_ptr<const authz::ServiceId> Upstream::IdentityOf(const Lease& lease) const {
-  if (lease.list_ == list_) return lease.endpoint().identity;
-  for (const Endpoint& now : rules_->endpoints) {
-    if (now.history == lease.endpoint().history) return now.identity;
+Upstream::Proof Upstream::ToProve(const Lease& lease) const {
+  const auto of = [](const Endpoint& endpoint) {
+    return endpoint.identity ? Proof{endpoint.identity, endpoint.ServerName()} : Proof{};
+  };
+  if (lease.list_ != list_) {
+    for (const Endpoint& now : rules_->endpoints) {
+      if (now.history == lease.endpoint().history) return of(now);
+    }
   }
-  // it has left the list; the identity of the others is newer than what was its own
-  return rules_->identity;
+  // One that has left the list is still whom it was dialled as: the others may be another service.
+  return of(lease.endpoint());
 }
 
 }  // namespace mooring::data

@@ -97,8 +97,13 @@ class Upstream final {
   // ReportProbe is Report for what these two gave. It is counted apart.
   void ReportProbe(const Lease& lease, LoadBalancer::Outcome outcome, net::MonotonicTime began,
                    net::MonotonicTime now) noexcept;
-  // IdentityOf is whom a leased endpoint must prove to be by the rules of now; null: nobody could.
-  std::shared_ptr<const authz::ServiceId> IdentityOf(const Lease& lease) const;
+  // ToProve is whom a leased endpoint must prove to be, and the name to ask for it by: those of now
+  // while it is in the list, else those that it was leased with. Null: nobody could.
+  struct Proof {
+    std::shared_ptr<const authz::ServiceId> identity;
+    std::string server_name;
+  };
+  Proof ToProve(const Lease& lease) const;
 
  private:
   void Follow();  // the rules' balancer, and who is out

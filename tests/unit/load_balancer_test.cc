@@ -279,7 +279,7 @@ TEST_CASE(
   CHECK(history.in_flight() == 0);
 }
 
-TEST_CASE("upstream: whom an endpoint must prove to be is what the newest rules say") {
+TEST_CASE("upstream: whom an endpoint must prove to be is what the newest rules say of it") {
   const auto named = [](const std::string& service) {
     return std::make_shared<const authz::ServiceId>(
         authz::ServiceId{"t", "", "default", "dc1", service});
@@ -291,6 +291,8 @@ TEST_CASE("upstream: whom an endpoint must prove to be is what the newest rules 
     for (const auto& [number, service] : endpoints) {
       list.push_back(At(number));
       list.back().identity = named(service);
+      // A gateway leads to whom it is asked for: identity and name go together.
+      list.back().server_name = "v1." + service;
     }
     histories.Attach(&list);
     auto rules = RulesOf(std::move(list));
@@ -301,11 +303,15 @@ TEST_CASE("upstream: whom an endpoint must prove to be is what the newest rules 
   Choice choice;
   std::optional<Lease> lease;
   upstream.Pick(choice, kNow, &lease);
-  CHECK(upstream.IdentityOf(*lease)->service == "db");
+  CHECK(upstream.ToProve(*lease).identity->service == "db");
+  CHECK(upstream.ToProve(*lease).server_name == "v1.db");
   upstream.Use(rules_of({{2, "db"}, {1, "db-new"}}, "db"));
-  CHECK(upstream.IdentityOf(*lease)->service == "db-new");
-  upstream.Use(rules_of({{2, "db"}}, "db-last"));
-  CHECK(upstream.IdentityOf(*lease)->service == "db-last");
+  CHECK(upstream.ToProve(*lease).identity->service == "db-new");
+  CHECK(upstream.ToProve(*lease).server_name == "v1.db-new");
+  // Connections have failed over to others: it is still whom it was dialled as.
+  upstream.Use(rules_of({{2, "spare"}}, "spare"));
+  CHECK(upstream.ToProve(*lease).identity->service == "db");
+  CHECK(upstream.ToProve(*lease).server_name == "v1.db");
 }
 
 TEST_CASE("threads: workers write one endpoint's history at once, and nothing is lost") {
