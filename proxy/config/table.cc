@@ -338,7 +338,8 @@ constexpr Setting kTable[] = {
      .applies = Applies::kLive,
      .sample = "spiffe://11111111-2222-3333-4444-555555555555.consul/ns/default/dc/dc1/svc/facebox",
      .says = "The identity it must prove. Without it: this name in our own trust domain and "
-             "namespace."},
+             "namespace. It is not for targets of its discovery chain that are other services, or "
+             "in a datacenter that it does not name: those prove their own."},
     {.in = In::kUpstreams,
      .key = "connect_timeout",
      .value = kind::Duration{&UpstreamSettings::connect_timeout, Zero::kRefused},

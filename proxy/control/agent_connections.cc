@@ -104,7 +104,7 @@ bool AgentConnections::HasOwn(const Asker& asker) const {
 }
 
 std::size_t AgentConnections::SharedLines() const {
-  return budget_.shared() + std::min(turns_.players(), turns_.seats());
+  return budget_.shared() + std::min(turns_.Wanted(), turns_.seats());
 }
 
 std::size_t AgentConnections::open() const {

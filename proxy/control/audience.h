@@ -51,6 +51,9 @@ class Subscriber {
   virtual net::milliseconds poll_interval() const = 0;  // 0: only on Refresh
   // empty: it takes no turns
   virtual const std::function<net::MonotonicTime()>& last_used() const = 0;
+  // Spare: it does as well polled, of the agent's cache, and is worth waiting for a change on a
+  // connection that nobody else needs. Empty: it is no such thing.
+  virtual const std::function<bool()>& spare() const = 0;
   // this answer, no 200, says that there is no such document
   virtual bool IsAbsent(const http::Response& response) = 0;
   // Take takes a good answer up, whole or not at all.

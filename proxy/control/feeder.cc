@@ -116,6 +116,7 @@ class Feeder::Document final : private Subscriber {
   bool Knows() const override { return last_.has_value(); }
   milliseconds poll_interval() const override { return milliseconds(0); }
   const std::function<net::MonotonicTime()>& last_used() const override { return no_turns_; }
+  const std::function<bool()>& spare() const override { return not_spare_; }
   bool IsAbsent(const http::Response&) override { return false; }
 
   Status Take(const http::Response& response, const Facts& facts) override {
@@ -159,6 +160,7 @@ class Feeder::Document final : private Subscriber {
   const std::shared_ptr<Question> question_;
   net::Chore again_;
   const std::function<net::MonotonicTime()> no_turns_;
+  const std::function<bool()> not_spare_;
   bool joined_ = false;
   net::MonotonicTime asked_at_{};
   std::optional<http::Response> last_;

@@ -23,6 +23,8 @@ constexpr milliseconds kSoon{2'000};  // a healthy agent answers well within it
 constexpr milliseconds kWaitInTurn{3'000};
 constexpr milliseconds kPollInTurn{2'500};
 constexpr milliseconds kLeastPause{100};
+// Of guests twenty are asked in a second at most, however many there are.
+constexpr milliseconds kPollOfEachGuest{50};
 // A list that has to wake the matches, but no connection for the moment: a deny is to be in force
 // within a second.
 constexpr milliseconds kPollList{800};
@@ -65,6 +67,12 @@ bool Question::Join(Subscriber* subscriber) {
         if (one.last_used()) last = std::max(last, one.last_used()());
       });
       return last;
+    });
+  }
+  if (!player_ && subscriber->spare()) {
+    player_.emplace(link_.connections().turns(), [this] {
+      return can_wait_ &&
+             audience_.Any([](Subscriber& one) { return one.spare() && one.spare()(); });
     });
   }
   if (first) {
@@ -158,16 +166,19 @@ void Question::Ask() {
     const bool seat = own || (player_ && player_->MayWait());
     if (seat && !own && blocking_ && !asker_.CanWait() && ++seat_tries_ <= kSeatTries) {
       blocking_ = false;
+      player_->Lacks(true);
       timer_.Start(kSeatAgain);
       return;
     }
     polled_ = !seat || (blocking_ && !asker_.CanWait());
     blocking_ = blocking_ && !polled_;
   }
+  if (player_) player_->Lacks(polled_);
   seat_tries_ = 0;
   const bool refresh = std::exchange(refresh_wanted_, false);
   const bool verify = std::exchange(verify_, false);
-  cached_ = polled_ && player_ && link_.connections().turns().Contended() && !verify;
+  const bool by_cache = player_ && (player_->guest() || link_.connections().turns().Contended());
+  cached_ = polled_ && by_cache && !verify;
   if (!polled_) polled_before_ = false;
   if (player_ && blocking_) player_->Sit();
   Asker::Manner manner;
@@ -213,8 +224,8 @@ http::Request Question::NewRequest(const std::string& token, bool waits, bool ca
   };
   milliseconds deadline = kAnswerTime;
   if (waits) {
-    const bool in_turn = player_ && link_.connections().turns().Contended();
-    wait_ = link_.WaitOf(in_turn ? std::min(kWaitInTurn, how_.wait) : how_.wait);
+    const bool brief = player_ && player_->Brief();
+    wait_ = link_.WaitOf(brief ? std::min(kWaitInTurn, how_.wait) : how_.wait);
     wait_for_change(wait_);
     deadline += wait_ + wait_ / 16;  // the server adds up to a sixteenth
   } else if (how_.own == Own::kLeaf && index_ > 0 && pause_.failures() == 0) {
@@ -263,14 +274,17 @@ void Question::Next(bool unmoved) {
     return;
   }
   if (!can_wait_) {
-    if (const milliseconds pause = PollInterval(); pause.count() > 0)
+    const bool spare = player_ && player_->guest();
+    if (const milliseconds pause = spare ? PollOfGuest() : PollInterval(); pause.count() > 0)
       timer_.Start(pause_.Regular(pause));
     return;
   }
   if (polled_) {
     // From question to question; the first pause is any part of it, so that all are not asked at
     // one moment.
+    const bool spare = player_ && player_->guest();
     const milliseconds interval = how_.own == Own::kIntentions      ? PollInterval()
+                                  : spare                           ? PollOfGuest()
                                   : how_.own == Own::kIntentionList ? kPollList
                                                                     : kPollInTurn;
     const bool first = !std::exchange(polled_before_, true);
@@ -296,6 +310,11 @@ milliseconds Question::PollInterval() {
     if (interval.count() > 0 && (least.count() == 0 || interval < least)) least = interval;
   });
   return least;
+}
+
+milliseconds Question::PollOfGuest() {
+  const auto guests = static_cast<milliseconds::rep>(link_.connections().turns().guests());
+  return std::max(PollInterval(), kPollOfEachGuest * guests);
 }
 
 void Question::Retry(ErrorCode code, milliseconds at_least) {

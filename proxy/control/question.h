@@ -106,6 +106,7 @@ class Question final : public std::enable_shared_from_this<Question> {
   void Retry(ErrorCode code, net::milliseconds at_least);
   void CutShort() noexcept;
   net::milliseconds PollInterval();
+  net::milliseconds PollOfGuest();
 
   // Answers.
   void OnAnswer(Result<http::Response> answer);

@@ -4,8 +4,7 @@
 #include <utility>
 
 #include "authz/text.h"
-#include "proxy/config/checks.h"
-#include "proxy/config/duration.h"
+#include "proxy/control/chain_reading.h"
 
 namespace mooring::control {
 namespace {
@@ -15,16 +14,12 @@ using net::milliseconds;
 // Of the agent's cache, which a blocking query of its own keeps fresh: this costs no server
 // anything, and no connection.
 constexpr milliseconds kPoll{3'000};
-// With many upstreams twenty are asked in a second: chains change by an operator's hand alone.
-constexpr milliseconds kPollOfEach{50};
-constexpr char kDefault[] = "default";
 
-Watch::Options ChainOptions(const config::UpstreamSettings& upstream) {
+Watch::Options ChainOptions(const config::UpstreamSettings& upstream, bool stale) {
   Watch::Options options;
   options.name = "chain:" + upstream.Name();
   options.path = "/v1/discovery-chain/" + authz::PercentEncoded(upstream.name);
-  options.query = "cached";
-  options.blocking = Watch::Blocking::kNone;
+  if (stale) options.query = "stale";
   options.poll_interval = kPoll;
   options.needs = "service:read on \"" + upstream.name + "\"";
   // An agent of before 1.8, or a front that does not let it through, knows no chains.
@@ -32,18 +27,12 @@ Watch::Options ChainOptions(const config::UpstreamSettings& upstream) {
   return options;
 }
 
-bool IsDefault(const std::string& name, const std::string& own) {
-  return name.empty() || name == (own.empty() ? kDefault : own);
-}
-
-// Broken: the agent has compiled it, and it does not make sense. What it says for want of a server
-// is an outage.
-bool Broken(const std::string& error) {
-  for (const char* outage : {"No cluster leader", "No known Consul servers", "rpc error",
-                             "No path to datacenter", "Raft leader not found"}) {
-    if (error.find(outage) != std::string::npos) return false;
-  }
-  return error.find("the agent answered 500") != std::string::npos;
+// WhyNobody is the agent's refusal of a chain that is not known, or what is wrong with it; empty
+// while its answer is awaited.
+std::string WhyNobody(const Watch& chain) {
+  const Watch::State& state = chain.state();
+  if (!state.refusal.empty()) return state.refusal;
+  return MakesNoSense(state.last_error) ? state.last_error : std::string();
 }
 
 }  // namespace
@@ -63,19 +52,15 @@ UpstreamRoute::UpstreamRoute(net::Loop& loop, log::Log& log, Agent* agent,
       back_(loop, [this] { Choose(); }) {
   if (settings_.type == authz::UpstreamType::kService && settings_.endpoints.empty() &&
       settings_.datacenter.empty() && agent != nullptr) {
-    chain_watch_.emplace(loop, log, *agent, ChainOptions(settings_),
+    Watch::Options options = ChainOptions(settings_, agent->stale());
+    // Most chains say nothing: those are polled, however many connections there are.
+    options.spare = [this] { return chain_ && LeadsElsewhere(); };
+    chain_watch_.emplace(loop, log, *agent, std::move(options),
                          [this](const http::Response& response) { return TakeChain(response); });
     chain_watch_->OnError([this](const Error& error) { OnChainError(error); });
   }
-  targets_.push_back(Make(Itself(), memory_));
+  targets_.push_back(Make(Itself(settings_), memory_));
   rules_ = source().Rules();
-}
-
-UpstreamSource::Target UpstreamRoute::Itself() const {
-  UpstreamSource::Target itself{.service = settings_.name, .datacenter = settings_.datacenter};
-  if (!settings_.datacenter.empty() && settings_.type == authz::UpstreamType::kService)
-    itself.gateway = settings_.mesh_gateway.value_or(config::MeshGateway::kNone);
-  return itself;
 }
 
 UpstreamRoute::Target UpstreamRoute::Make(UpstreamSource::Target target,
@@ -144,12 +129,11 @@ milliseconds UpstreamRoute::ConnectTimeout() const {
 }
 
 Status UpstreamRoute::TakeChain(const http::Response& response) {
-  const auto upstreams = static_cast<int>(agent_->link().connections().turns().players());
-  chain_watch_->SetPollInterval(std::max(kPoll, kPollOfEach * upstreams));
   if (response.body.empty()) {  // there is none
     beyond_.clear();
     nowhere_ = false;
-    Go({Itself()}, {});
+    chain_connect_timeout_.reset();
+    Go({Itself(settings_)});
     chain_.reset();
     return Ok();
   }
@@ -163,86 +147,33 @@ Status UpstreamRoute::TakeChain(const http::Response& response) {
 }
 
 void UpstreamRoute::FollowChain(const authz::Chain& chain) {
+  ChainReading reading = ReadChain(chain, settings_, own_ ? &*own_ : nullptr);
   beyond_.clear();
-  std::vector<UpstreamSource::Target> wanted;
-  if (!chain.beyond.empty()) {
-    SayOnce(chain.beyond + ", which is not seen here: connections go to its own instances");
-    wanted.push_back(Itself());
+  for (const std::string& what : reading.beyond) {
+    beyond_ += (beyond_.empty() ? "its discovery chain: " : "; ") + what;
+    if (said_.insert(what).second)
+      log_.Warn("control", "part of a discovery chain is not followed",
+                {{"upstream", settings_.name}, {"what", what}});
   }
-  for (const authz::ChainTarget& target : chain.targets) {
-    if (!CanDial(target)) continue;
-    UpstreamSource::Target one;
-    one.service = target.service;
-    if (target.datacenter != chain.datacenter) one.datacenter = target.datacenter;
-    one.gateway = GatewayTo(one.datacenter, target.mesh_gateway_mode);
-    one.filter = target.filter;
-    one.only_passing = target.only_passing;
-    if (!target.subset.empty()) one.server_name = target.sni;
-    if (one != Itself()) one.id = target.id;
-    // One that is named twice stands in for nothing the second time.
-    if (std::find(wanted.begin(), wanted.end(), one) == wanted.end())
-      wanted.push_back(std::move(one));
-  }
-  nowhere_ = wanted.empty();
-  Go(std::move(wanted), chain.connect_timeout);
+  nowhere_ = reading.targets.empty();
+  chain_connect_timeout_ = reading.connect_timeout;
+  Go(std::move(reading.targets));
 }
 
-bool UpstreamRoute::CanDial(const authz::ChainTarget& target) {
-  if (!target.peer.empty()) {
-    SayOnce(target.id + " is a peer's, whose instances cannot be called from here");
-    return false;
-  }
-  if (!own_) return true;  // looked at again once we know who we are
-  if (IsDefault(target.ns, own_->ns) && IsDefault(target.partition, own_->partition)) return true;
-  SayOnce(target.id + " is in another namespace or partition, which is not asked for");
-  return false;
-}
-
-// In Consul's order: what the upstream or its proxy says goes before service-defaults and
-// proxy-defaults, which are in the chain.
-config::MeshGateway UpstreamRoute::GatewayTo(const std::string& datacenter,
-                                             const std::string& mode) {
-  if (datacenter.empty()) return config::MeshGateway::kNone;
-  if (settings_.mesh_gateway) return *settings_.mesh_gateway;
-  if (mode.empty()) return config::MeshGateway::kNone;
-  const auto read = config::ParseMeshGateway(mode);
-  if (read) return *read;
-  SayOnce("mesh gateway mode " + authz::Shortened(mode) + " to " + datacenter +
-          " is not known: its instances are dialled directly");
-  return config::MeshGateway::kNone;
-}
-
-void UpstreamRoute::SayOnce(const std::string& what) {
-  beyond_ += (beyond_.empty() ? "its discovery chain: " : "; ") + what;
-  if (said_.insert(what).second)
-    log_.Warn("control", "part of a discovery chain is not followed",
-              {{"upstream", settings_.name}, {"what", what}});
-}
-
-void UpstreamRoute::OnChainError(const Error& error) {
+void UpstreamRoute::OnChainError(const Error&) {
   if (chain_ || targets_.front().followed) return;
-  // Refused, or without sense: until there is another word the upstream is what its name says, as
-  // far as the token reaches; a broken chain leads nowhere.
-  if (!chain_watch_->state().refusal.empty()) {
-    Go({Itself()}, {});
-  } else if (Broken(error.message)) {
-    on_change_();
-  }
+  // Until there is another word nobody is called: there may be a redirect.
+  if (!WhyNobody(*chain_watch_).empty()) on_change_();
 }
 
-void UpstreamRoute::Go(std::vector<UpstreamSource::Target> wanted,
-                       const std::string& connect_timeout) {
-  const auto timeout = config::ParseDuration(connect_timeout);
-  chain_connect_timeout_.reset();
-  if (timeout && timeout->count() > 0 && *timeout != data::UpstreamRules{}.connect_timeout)
-    chain_connect_timeout_ = *timeout;
+void UpstreamRoute::Go(std::vector<UpstreamSource::Target> wanted) {
   // Who stays keeps what it knows. One that leads nowhere has nobody, whatever was known of it.
   const auto find = [this](const UpstreamSource::Target& target) {
     return std::find_if(targets_.begin(), targets_.end(), [&](const Target& one) {
       return !nowhere_ && one.source && one.source->target() == target;
     });
   };
-  if (nowhere_) wanted.push_back(Itself());
+  if (nowhere_) wanted.push_back(Itself(settings_));
   const bool taken = std::any_of(wanted.begin(), wanted.end(), [&](const auto& target) {
     const auto same = find(target);
     return same != targets_.end() && same->source->memory() == memory_;
@@ -260,6 +191,7 @@ void UpstreamRoute::Go(std::vector<UpstreamSource::Target> wanted,
     if (next[i].source.get() == was && next[i].followed) active_ = i;
   }
   targets_.swap(next);
+  told_ = active_;
   back_to_.reset();
   if (!nowhere_) {
     Follow(0);
@@ -298,18 +230,23 @@ void UpstreamRoute::Choose() {
     if (Holds(best)) return Publish();
     back_.Stop();
     back_to_.reset();
-    if (best != active_) {
-      const std::size_t before = std::exchange(active_, best);
-      if (best > before) {
-        log_.Warn("control", "an upstream fails over",
-                  {{"upstream", settings_.name}, {"to", NameOf(best)}, {"reason", FailedOver()}});
-      } else {
-        log_.Info("control", "an upstream is back at a target that goes before",
-                  {{"upstream", settings_.name}, {"to", NameOf(best)}, {"from", NameOf(before)}});
-      }
-    }
+    active_ = best;
+    SayWhereTo();
   }
   Publish();
+}
+
+// One that nothing is known of yet is waited for, which is no failover.
+void UpstreamRoute::SayWhereTo() {
+  if (active_ == told_ || (active_ > told_ && !Serves(active_))) return;
+  const std::size_t before = std::exchange(told_, active_);
+  if (active_ > before) {
+    log_.Warn("control", "an upstream fails over",
+              {{"upstream", settings_.name}, {"to", NameOf(active_)}, {"reason", FailedOver()}});
+  } else {
+    log_.Info("control", "an upstream is back at a target that goes before",
+              {{"upstream", settings_.name}, {"to", NameOf(active_)}, {"from", NameOf(before)}});
+  }
 }
 
 void UpstreamRoute::Publish() {
@@ -355,9 +292,13 @@ std::string UpstreamRoute::FailedOver() const {
   return NameOf(0) + ": " + (first.watch() != nullptr ? first.watch()->state().last_error : "");
 }
 
+bool UpstreamRoute::LeadsElsewhere() const {
+  return nowhere_ || !beyond_.empty() || targets_.size() > 1 ||
+         source().target() != Itself(settings_);
+}
+
 bool UpstreamRoute::Notable() const {
-  return !Decided() || nowhere_ || !beyond_.empty() || targets_.size() > 1 ||
-         source().target() != Itself() ||
+  return !Decided() || LeadsElsewhere() ||
          (chain_watch_ && chain_watch_->state().phase == Watch::State::Phase::kRetrying);
 }
 
@@ -373,15 +314,28 @@ std::vector<const Watch*> UpstreamRoute::Watches() const {
 
 bool UpstreamRoute::Answered() const {
   if (Decided()) return nowhere_ || source().Answered();
-  return Broken(chain_watch_->state().last_error);
+  return !WhyNobody(*chain_watch_).empty();
 }
 
 std::string UpstreamRoute::Complaint() const {
-  if (!Decided() && Broken(chain_watch_->state().last_error))
-    return chain_watch_->state().last_error;
+  if (chain_watch_ && !chain_watch_->state().refusal.empty())
+    return chain_watch_->Refusal() +
+           (Decided() ? "; what it said before holds" : "; until then nobody is called");
+  if (!Decided()) return WhyNobody(*chain_watch_);
   if (std::string own = source().Complaint(); !own.empty() && !nowhere_) return own;
   if (active_ > 0) return "connections go to " + NameOf(active_) + ": " + FailedOver();
+  if (std::string refused = Refused(); !refused.empty()) return refused;
   return beyond_;
+}
+
+std::string UpstreamRoute::Refused() const {
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    if (i == active_ || !targets_[i].followed) continue;
+    for (const Watch* watch : targets_[i].source->Watches()) {
+      if (!watch->state().refusal.empty()) return watch->Refusal();
+    }
+  }
+  return {};
 }
 
 std::vector<UpstreamRoute::TargetView> UpstreamRoute::Targets() const {

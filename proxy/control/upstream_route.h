@@ -1,12 +1,13 @@
 // UpstreamRoute: where an upstream's connections go: to the first target of its discovery chain
 // that has healthy instances.
 //
-// The chain is compiled by Consul (service-resolver: redirect, subsets, failover) and asked for of
-// the agent's cache. Each target is an UpstreamSource, which proves its own identity. The first two
-// are followed from the start, further ones once those before them have nobody. What a chain says
-// beyond that (routers and splitters, peers, other namespaces) is said once, and not done in part.
-// Static endpoints, prepared queries and upstreams of a datacenter that is named have one target
-// and no chain. Loop thread only.
+// The chain is compiled by Consul (service-resolver: redirect, subsets, failover); what it comes to
+// is chain_reading.h's. One that leads elsewhere than to the upstream itself waits for changes on a
+// connection that no upstream needs; else it is polled, of the agent's cache. Each target is an
+// UpstreamSource, which proves its own identity. The first two are followed from the start, further
+// ones once those before them have nobody. What a chain says beyond that is said once. Static
+// endpoints, prepared queries and upstreams of a datacenter that is named have one target and no
+// chain. Loop thread only.
 #pragma once
 
 #include <cstddef>
@@ -73,6 +74,7 @@ class UpstreamRoute final {
   std::string FailedOver() const;
   // Notable: there is more to tell of the chain than that it leads to the upstream itself.
   bool Notable() const;
+  bool LeadsElsewhere() const;  // by its chain
   std::string Active() const { return NameOf(active_); }
 
  private:
@@ -81,17 +83,12 @@ class UpstreamRoute final {
     bool followed = false;
   };
 
-  UpstreamSource::Target Itself() const;
   bool Decided() const { return !chain_watch_ || targets_.front().followed || nowhere_; }
   Target Make(UpstreamSource::Target target, std::shared_ptr<data::UpstreamMemory> memory);
   Status TakeChain(const http::Response& response);
   void FollowChain(const authz::Chain& chain);
   void OnChainError(const Error& error);
-  bool CanDial(const authz::ChainTarget& target);
-  // GatewayTo is how instances of that datacenter are reached, where the chain says that.
-  config::MeshGateway GatewayTo(const std::string& datacenter, const std::string& mode);
-  void SayOnce(const std::string& what);
-  void Go(std::vector<UpstreamSource::Target> wanted, const std::string& connect_timeout);
+  void Go(std::vector<UpstreamSource::Target> wanted);
   void Follow(std::size_t index);
   // Best is the target to go to. One that goes before it and is not known yet is waited for.
   std::size_t Best();
@@ -101,7 +98,10 @@ class UpstreamRoute final {
   // Holds: connections do not go back to that one yet.
   bool Holds(std::size_t best);
   void Choose();
+  void SayWhereTo();
   void Publish();
+  // Refused names what the token may not read of the targets that connections do not go to now.
+  std::string Refused() const;
   std::string NameOf(std::size_t index) const;
   net::milliseconds ConnectTimeout() const;
 
@@ -121,6 +121,7 @@ class UpstreamRoute final {
   bool nowhere_ = false;         // no target of the chain can be dialled from here
   std::vector<Target> targets_;  // one at least
   std::size_t active_ = 0;
+  std::size_t told_ = 0;  // of them, which the log has as where connections go
   // that connections go back to, and since when it has healthy instances
   std::optional<std::size_t> back_to_;
   net::MonotonicTime back_since_{};

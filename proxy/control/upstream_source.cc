@@ -354,7 +354,7 @@ std::string UpstreamSource::TooLongToDial() const {
 std::string UpstreamSource::Complaint() const {
   if (std::string too_long = TooLongToDial(); !too_long.empty()) return too_long;
   for (const Watch* watch : Watches()) {
-    if (!watch->state().refusal.empty()) return watch->state().refusal;
+    if (!watch->state().refusal.empty()) return watch->Refusal();
     if (watch->state().filtered)
       return "the answer was filtered by ACLs: " + watch->needs() + " is missing";
   }
@@ -449,8 +449,13 @@ void UpstreamSource::NotePeer(const std::string& peer) {
 
 std::shared_ptr<const authz::ServiceId> UpstreamSource::IdentityToProve() const {
   authz::ServiceId id;
-  // Who stands in for the upstream proves its own identity.
-  if (settings_.spiffe_id && target_.service == settings_.name) {
+  // It says who the upstream's own instances are, here or in the datacenter that it names. Where a
+  // chain leads to others, those prove their own identity.
+  const bool is_upstreams_own =
+      target_.service == settings_.name &&
+      (target_.datacenter == settings_.datacenter ||
+       (settings_.spiffe_id && target_.datacenter == settings_.spiffe_id->datacenter));
+  if (settings_.spiffe_id && is_upstreams_own) {
     id = *settings_.spiffe_id;
   } else if (own_) {
     const bool query = settings_.type == authz::UpstreamType::kPreparedQuery;

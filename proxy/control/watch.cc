@@ -218,6 +218,13 @@ void Watch::SayRefused(const Error& error) {
   });
 }
 
+std::string Watch::Refusal() const {
+  const bool lacks = state_.refusal.find("a permission") != std::string::npos ||
+                     state_.refusal.find("without a token") != std::string::npos;
+  return lacks && !options_.needs.empty() ? state_.refusal + "; needed: " + options_.needs
+                                          : state_.refusal;
+}
+
 // AskedWith is the token that the last answer was asked with. A question whose token is another now
 // is left only when it is asked again.
 std::string Watch::AskedWith() {

@@ -60,6 +60,9 @@ class Watch final : private Subscriber {
     // Set for an upstream: when it was in use last. It takes turns with the others in waiting for a
     // change.
     std::function<net::MonotonicTime()> last_used;
+    // Set for what does as well when it is polled, of the agent's cache: whether it is worth a
+    // connection that no upstream needs. Without one it is polled at poll_interval.
+    std::function<bool()> spare;
   };
   // Apply takes a 200's body up, whole or not at all. An error means that it was not usable: it is
   // counted, logged once and asked for again later.
@@ -128,6 +131,8 @@ class Watch final : private Subscriber {
   const State& state() const { return state_; }
   const std::string& name() const override { return options_.name; }
   const std::string& needs() const { return options_.needs; }
+  // Refusal is the agent's no, with the permission that it needs where one is missing; empty: none.
+  std::string Refusal() const;
 
  private:
   // Subscriber.
@@ -137,6 +142,7 @@ class Watch final : private Subscriber {
   const std::function<net::MonotonicTime()>& last_used() const override {
     return options_.last_used;
   }
+  const std::function<bool()>& spare() const override { return options_.spare; }
   bool IsAbsent(const http::Response& response) override {
     return options_.is_absent && options_.is_absent(response);
   }
@@ -154,6 +160,7 @@ class Watch final : private Subscriber {
   void Leave();
   void Confirm(const http::Response& response, const Subscriber::Facts& facts);
   std::optional<Error> Distrust(const http::Response& response);
+  std::string MissesPermission();
   void Keep(const http::Response& response);
   void Restore();
   void RetryAlone() noexcept;

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "authz/text.h"
 #include "proxy/control/answer_headers.h"
 #include "proxy/control/watch.h"
 #include "tls/cleanse.h"
@@ -11,6 +12,14 @@
 namespace mooring::control {
 namespace {
 constexpr std::chrono::minutes kClockSlack{5};  // between the clocks of two runs
+
+// SaysNobodyForNo: Consul of before 1.9 answers who may not read a service's instances with an
+// empty list, before it has looked at its store: without an index, nor a leader.
+bool SaysNobodyForNo(const http::Response& response) {
+  return HeaderNumber(response, "x-consul-index").value_or(0) == 1 &&
+         HeaderSays(response, "x-consul-knownleader", "false") &&
+         authz::Trimmed(response.body) == "[]";
+}
 }  // namespace
 
 bool Watch::TooOld() const {
@@ -36,6 +45,12 @@ bool Watch::AfterLoss() const {
 std::optional<Error> Watch::Distrust(const http::Response& response) {
   using Partial = Options::Partial;
   if (options_.partial == Partial::kUnmarked) return std::nullopt;
+  if (options_.partial == Partial::kInsteadOfNothing && SaysNobodyForNo(response)) {
+    state_.refusal = options_.name +
+                     ": not taken up: the agent lists nobody to who may not read it; " +
+                     MissesPermission();
+    return Error{ErrorCode::kDenied, state_.refusal};
+  }
   const bool nothing_better =
       options_.partial == Partial::kInsteadOfNothing && state_.source == State::Source::kNone;
   if (HeaderSays(response, "x-consul-knownleader", "false") && !nothing_better) {
@@ -48,13 +63,17 @@ std::optional<Error> Watch::Distrust(const http::Response& response) {
   const bool no_less =
       nothing_better || (options_.partial == Partial::kInsteadOfNothing && state_.filtered);
   if (filtered && !no_less) {
-    const std::string sent = AskedWith();
-    state_.refusal = options_.name + ": not taken up: the answer was filtered by ACLs; " +
-                     (sent.empty() ? "it was asked without a token" + agent_.WhyNoToken()
-                                   : "a permission is missing from " + agent_.TokenName(sent));
+    state_.refusal =
+        options_.name + ": not taken up: the answer was filtered by ACLs; " + MissesPermission();
     return Error{ErrorCode::kDenied, state_.refusal};
   }
   return std::nullopt;
+}
+
+std::string Watch::MissesPermission() {
+  const std::string sent = AskedWith();
+  return sent.empty() ? "it was asked without a token" + agent_.WhyNoToken()
+                      : "a permission is missing from " + agent_.TokenName(sent);
 }
 
 void Watch::Keep(const http::Response& response) {

@@ -21,6 +21,7 @@
 namespace mooring::test {
 
 inline constexpr char kChainPath[] = "/v1/discovery-chain/db";
+inline constexpr char kChainWaits[] = "/v1/discovery-chain/db?index=";
 inline constexpr char kSubsetFilter[] = "Service.Meta.version == 1";
 
 // ChainTo is a target of a chain, as Consul 1.21 names them.
@@ -144,6 +145,13 @@ struct RouteWorld {
     const std::size_t before = here.desk.Asked(kChainPath);
     Await([&] { return here.desk.Asked(kChainPath) >= before + 2; });
   }
+  // TellChain is another chain, to who waits for a change of it.
+  void TellChain(const std::string& answer) {
+    Await([&] { return here.desk.Asked(kChainWaits) > chains_told; });
+    chains_told = here.desk.Asked(kChainWaits);
+    chain = answer;
+    here.desk.Say(kChainWaits, answer);
+  }
   std::vector<std::string> Names() const {
     std::vector<std::string> names;
     for (const auto& target : route->Targets()) names.push_back(target.name);
@@ -164,6 +172,7 @@ struct RouteWorld {
   std::string chain;
   std::map<std::string, std::string> health;
   std::map<std::string, std::size_t> told;
+  std::size_t chains_told = 0;
   int index = 10;
   // of the allocations after the chain's next answer, the one that fails; 0: none
   std::size_t fail_at = 0;

@@ -87,6 +87,62 @@ TEST_CASE("turns: an upstream that goes leaves its seat to another") {
   CHECK_FALSE(turns.Contended());
 }
 
+TEST_CASE("turns: a guest sits where a seat is free, wants it, and makes nobody stand") {
+  Turns turns(3);
+  std::list<Upstream> upstreams;
+  bool wants = false;
+  Turns::Player guest(turns, [&wants] { return wants; });
+  Turns::Player another(turns, [] { return true; });
+  upstreams.emplace_back(turns);
+  CHECK(turns.players() == 1);
+  CHECK(turns.guests() == 2);
+  CHECK(turns.Wanted() == 2);
+  CHECK_FALSE(guest.MayWait());
+  wants = true;
+  CHECK(guest.MayWait());
+  guest.Sit();
+  CHECK(another.MayWait());
+  another.Sit();
+  CHECK(turns.Wanted() == 3);
+  // Guests do not make upstreams take turns, and one that comes may wait as if they were not there.
+  upstreams.emplace_back(turns);
+  upstreams.emplace_back(turns);
+  CHECK_FALSE(turns.Contended());
+  CHECK(upstreams.back().player.MayWait());
+  // Their seats go to it when their queries, brief from now on, are over.
+  for (Turns::Player* one : {&guest, &another}) {
+    CHECK(one->Brief());
+    one->StandUp();
+    CHECK_FALSE(one->MayWait());
+  }
+}
+
+TEST_CASE("turns: a guest leaves a connection that is to be had to an upstream that lacks one") {
+  Turns turns(3);
+  std::list<Upstream> upstreams;
+  upstreams.emplace_back(turns);
+  Turns::Player guest(turns, [] { return true; });
+  CHECK(guest.MayWait());
+  upstreams.back().player.Lacks(true);
+  CHECK_FALSE(guest.MayWait());
+  upstreams.back().player.Lacks(false);
+  CHECK(guest.MayWait());
+  CHECK_FALSE(guest.Brief());  // a third seat is left
+}
+
+TEST_CASE("turns: of many upstreams and guests no guest sits, and the seats are the upstreams'") {
+  Turns turns(3);
+  std::list<Upstream> upstreams;
+  std::list<Turns::Player> guests;
+  for (int i = 0; i < 230; ++i) {
+    guests.emplace_back(turns, [] { return true; });
+    upstreams.emplace_back(turns);
+  }
+  for (Turns::Player& guest : guests) CHECK_FALSE(guest.MayWait());
+  CHECK(Seat(upstreams) == 3);
+  for (Turns::Player& guest : guests) CHECK_FALSE(guest.MayWait());
+}
+
 TEST_CASE(
     "admission: a 429 is evidence; a connection that ends is one only in a row, and while others "
     "live") {

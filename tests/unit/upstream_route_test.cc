@@ -32,6 +32,10 @@ constexpr char kLastKey[] = "last?dc=dc2";
 constexpr char kNotFollowed[] = "part of a discovery chain is not followed";
 
 std::string Good(const std::vector<ChainTo>& targets) { return test::Ok(ChainOf(targets)); }
+// At is a chain that a question can wait on.
+std::string At(int index, const std::vector<ChainTo>& targets) {
+  return test::Ok(ChainOf(targets), test::Index(index));
+}
 
 std::string Uri(const World& world) {
   const auto identity = world.route->Rules()->identity;
@@ -232,6 +236,28 @@ TEST_CASE("upstream route: a first target that the token may not read is passed 
   CHECK(world.route->FailedOver().find("403") != std::string::npos);
 }
 
+TEST_CASE(
+    "upstream route: who is to stand in and may not be read is a complaint, and no failover") {
+  World world(Good({kDb, kSpare}));
+  world.List("db", {1});
+  // Consul of before 1.9 lists nobody where a later one says 403
+  SUBCASE("refused") { world.health["spare"] = Says(403, "Permission denied"); }
+  SUBCASE("by an empty list") {
+    world.health["spare"] = test::Ok("[]\n", test::Index(1) + "X-Consul-KnownLeader: false\r\n");
+  }
+  world.route->Start();
+  world.AwaitGoes("1");
+  world.Await([&] { return !world.route->Complaint().empty(); });
+  CHECK(world.route->Complaint().find("needed: service:read on \"spare\" and node:read") !=
+        std::string::npos);
+  world.Tell("db", {});
+  world.AwaitGoes("");
+  CHECK(world.route->Active() == "db");
+  CHECK(world.Said("an upstream fails over") == 0);
+  world.Pass(15s);
+  CHECK(world.Said("agent refuses") == 1);
+}
+
 TEST_CASE("upstream route: what was known of the first target stays while the agent is away") {
   World world(Good({kDb, kSpare}));
   world.List("db", {1});
@@ -300,17 +326,19 @@ TEST_CASE("upstream route: failback_delay is of the target that is gone back to"
   CHECK(world.here.loop.now() - back >= 4s);
 }
 
-TEST_CASE("upstream route: a chain that is refused leaves the upstream its own name, and is said") {
+TEST_CASE("upstream route: while a chain is refused nobody is called, which is said once") {
   World world(Says(403, "Permission denied"));
   world.List("db", {1});
   world.route->Start();
-  world.AwaitGoes("1");
-  CHECK(world.route->Answered());
-  CHECK(Uri(world) == "spiffe://td.consul/ns/default/dc/dc1/svc/db");
+  world.Await([&] { return world.route->Answered(); });
   world.Pass(10s);
+  CHECK(world.Goes() == "?");
+  CHECK(world.AskedFor("db") == 0);  // there may be a redirect
   CHECK(world.Said("agent refuses") == 1);
   CHECK(world.Said("service:read on \\\"db\\\"") == 1);
-  REQUIRE(world.route->Watches().size() == 2);
+  CHECK(world.route->Complaint().find(
+            "needed: service:read on \"db\"; until then nobody is called") != std::string::npos);
+  REQUIRE(world.route->Watches().size() == 1);
   CHECK(world.route->Watches().front()->state().refusal.find("403") != std::string::npos);
   world.List("spare", {2});
   world.chain = Good({kSpare});
@@ -375,12 +403,32 @@ TEST_CASE("upstream route: a chain that makes no sense calls nobody, and is a co
   }
 }
 
+TEST_CASE("upstream route: a client agent hands on what the servers object to in a chain") {
+  for (const std::string handed_on :
+       {"", "rpc error making call: ", "rpc error making call: rpc error making call: "}) {
+    for (const std::string what :
+         {"detected circular resolver redirect: [db.default.dc1 -> old.default.dc1]",
+          "discovery chain \"db\" uses inconsistent protocols; service \"x\" has \"http\""}) {
+      CAPTURE(handed_on);
+      World world(Says(500, handed_on + what));
+      world.List("db", {1});
+      world.route->Start();
+      world.Await([&] { return world.route->Answered(); });
+      CHECK(world.route->Complaint().find(what) != std::string::npos);
+      CHECK(world.Goes() == "?");
+    }
+  }
+}
+
 TEST_CASE("upstream route: an agent without servers, or without sense, is waited for") {
   std::string answer;
   SUBCASE("no leader") { answer = Says(500, "No cluster leader"); }
   SUBCASE("no server") { answer = Says(500, "No known Consul servers"); }
   SUBCASE("an error of the servers") {
     answer = Says(500, "rpc error making call: rpc error: lead thread didn't get connection");
+  }
+  SUBCASE("a connection to a server that ended") {
+    answer = Says(500, "rpc error making call: EOF");
   }
   SUBCASE("too many requests") { answer = Says(429, "too many"); }
   SUBCASE("a front's error") { answer = Says(502, "Bad Gateway"); }
@@ -434,6 +482,51 @@ TEST_CASE("upstream route: a change of the chain is seen within its poll, withou
   CHECK(world.here.loop.now() - changed <= 3s + kSlack);
   const auto asked = world.here.desk.All(kChainPath);
   for (const auto& question : asked) CHECK(question.target == "/v1/discovery-chain/db?cached");
+}
+
+TEST_CASE("upstream route: a chain that leads elsewhere is waited on, and a change seen at once") {
+  World world(At(5, {kDb, kSpare}));
+  world.List("db", {1});
+  world.List("spare", {2});
+  world.route->Start();
+  world.AwaitGoes("1");
+  world.TellChain(At(6, {kSpare, kDb}));
+  const net::MonotonicTime told = world.here.loop.now();
+  world.AwaitGoes("2");
+  CHECK(world.here.loop.now() - told < 1s);
+  world.Pass(10s);
+  // Of the agent's cache at first, then of the servers, for as long as an upstream's.
+  const auto asked = world.here.desk.All(kChainPath);
+  CHECK(asked.front().target == "/v1/discovery-chain/db?cached");
+  CHECK(asked.back().target.starts_with("/v1/discovery-chain/db?index=6&wait="));
+  CHECK(world.route->Watches().front()->Blocks());
+  // One that leads to the upstream itself is polled again: it costs no connection.
+  world.TellChain(At(7, {kDb}));
+  world.AwaitGoes("1");
+  const std::size_t waited = world.here.desk.Asked(test::kChainWaits);
+  world.Pass(10s);
+  CHECK(world.here.desk.Asked(test::kChainWaits) == waited);
+  CHECK(world.here.desk.All(kChainPath).back().target == "/v1/discovery-chain/db?cached");
+}
+
+TEST_CASE("upstream route: a chain is polled while the upstreams need all connections") {
+  std::vector<ChainTo> targets;
+  std::vector<std::string> keys;
+  for (int dc = 1; dc <= 7; ++dc) {
+    targets.push_back({.service = "db", .datacenter = "dc" + std::to_string(dc)});
+    keys.push_back(dc == 1 ? "db" : "db?dc=dc" + std::to_string(dc));
+  }
+  World world(At(5, targets));
+  REQUIRE(world.here.link->connections().turns().seats() == targets.size());
+  for (const std::string& key : keys) world.List(key, {});
+  world.List(keys.back(), {7});
+  world.route->Start();
+  world.AwaitGoes("7");
+  world.Pass(10s);
+  for (const auto& question : world.here.desk.All(kChainPath))
+    CHECK(question.target == "/v1/discovery-chain/db?cached");
+  for (const std::string& key : keys) CHECK(world.here.desk.Asked(World::Waits(key)) >= 1);
+  CHECK_FALSE(world.route->Watches().front()->Blocks());
 }
 
 TEST_CASE("upstream route: targets that stay in a changed chain keep what is known of them") {
@@ -522,6 +615,24 @@ TEST_CASE("upstream route: who stands in proves its own identity, whatever the u
   CHECK(Uri(world) == "spiffe://td.consul/ns/default/dc/dc1/svc/spare");
 }
 
+TEST_CASE("upstream route: the upstream's identity is its own instances', not those elsewhere") {
+  const ChainTo elsewhere{.service = "db", .datacenter = "dc2"};
+  const auto proves = [&](const std::string& named, const std::vector<ChainTo>& targets) {
+    World world(Good(targets), [&](config::UpstreamSettings* settings) {
+      settings->spiffe_id = authz::ServiceId{"other.td", "", "default", named, "alias"};
+    });
+    world.List("db", {1});
+    world.List("db?dc=dc2", {2});
+    world.route->Start();
+    world.AwaitGoes(targets.front().datacenter == "dc1" ? "1" : "2");
+    return Uri(world);
+  };
+  CHECK(proves("dc1", {kDb, elsewhere}) == "spiffe://other.td/ns/default/dc/dc1/svc/alias");
+  CHECK(proves("dc1", {elsewhere}) == "spiffe://td.consul/ns/default/dc/dc2/svc/db");
+  // that datacenter's it names itself
+  CHECK(proves("dc2", {elsewhere}) == "spiffe://other.td/ns/default/dc/dc2/svc/alias");
+}
+
 TEST_CASE("upstream route: a chain's timeout holds where the upstream has none of its own") {
   const auto timeout = [](const std::string& chains, const World::Set& set = {}) {
     World world(test::Ok(ChainOf({kDb}, chains)), set);
@@ -580,6 +691,26 @@ TEST_CASE("upstream route: of a failover list with a peer, those that can be dia
   CHECK(world.Said(kNotFollowed) == 1);
 }
 
+TEST_CASE("upstream route: who stands in for a peer's is not called in its place for good") {
+  const ChainTo foreign{.service = "db", .ns = "team"};
+  for (const ChainTo& first : {kPeers, foreign}) {
+    World world(Good({first, kDb, kSpare}));
+    world.List("db", {1});
+    world.List("spare", {2});
+    world.route->Start();
+    world.Await([&] { return world.route->Answered(); });
+    world.Pass(10s);
+    CHECK(world.Goes().empty());
+    CHECK(world.AskedFor("") == 0);
+    CHECK(world.route->Complaint().find(first.Id()) != std::string::npos);
+    CHECK(world.route->Complaint().find("nor is anybody who stands in for it") !=
+          std::string::npos);
+    CHECK(world.Said(kNotFollowed) == 1);
+    world.Chained(Good({kDb, first}));
+    world.AwaitGoes("1");
+  }
+}
+
 TEST_CASE("upstream route: a target that is named twice is one target") {
   World world(Good({kDb}));
   world.List("db", {1});
@@ -612,10 +743,12 @@ TEST_CASE("upstream route: what decides by request is named, and the upstream's 
 
 TEST_CASE("upstream route: a target in another namespace is named, and is not asked for") {
   const ChainTo other{.service = "db", .ns = "team"};
-  World world(Good({other, kSpare}));
+  World world(Good({kSpare, other}));
   world.List("spare", {2});
   world.route->Start();
   world.AwaitGoes("2");
+  world.Tell("spare", {});
+  world.AwaitGoes("");
   CHECK(world.AskedFor("db") == 0);
   CHECK(world.Said(kNotFollowed) == 1);
   CHECK(world.route->Complaint().find(other.Id()) != std::string::npos);
