@@ -1,8 +1,4 @@
 // mooring: chooses the command and nothing else.
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
@@ -10,10 +6,11 @@
 #include <string_view>
 
 #include "proxy/cli/commands.h"
+#include "proxy/cli/dev_command.h"
+#include "proxy/cli/open_standard.h"
 #include "proxy/config/environment.h"
 #include "proxy/config/flags.h"
 #include "proxy/config/reference.h"
-#include "proxy/dev/dev.h"
 #include "proxy/log/escape.h"
 #include "proxy/observe/reference.h"
 #include "proxy/version.h"
@@ -56,8 +53,7 @@ constexpr Command kCommands[] = {
     {"why", "why SOURCE DESTINATION", "what would become of a call, and why", mooring::cli::Why,
      mooring::cli::WhyUsage},
     {"dev", "dev [flags]", "a stand-in for one Consul agent, for trying and testing only",
-     [](const Invocation& invocation) { return mooring::dev::RunDev(invocation.arguments); },
-     mooring::dev::DevUsage},
+     mooring::cli::Dev, mooring::cli::DevUsage},
 };
 
 std::string Usage() {
@@ -119,19 +115,10 @@ int Help(int argc, char** argv) {
   return 0;
 }
 
-// OpenStandard has descriptors 0 to 2 lead somewhere: one that is closed would become a
-// connection's, and get the log.
-void OpenStandard() {
-  for (int fd = 0; fd <= STDERR_FILENO; ++fd) {
-    // the lowest that is free
-    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)open("/dev/null", O_RDWR);
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  OpenStandard();
+  mooring::cli::OpenStandard();
   int words = 0;
   if (const Command* command = Take(argc, argv, 1, &words)) {
     Invocation invocation;

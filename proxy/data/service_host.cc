@@ -29,6 +29,14 @@ net::milliseconds::rep Milliseconds(net::MonotonicTime::duration time) {
 
 constexpr net::milliseconds kOpenAgain{100};  // a listener that there was no memory for
 
+// NameOf is the errno's name, short enough to need no memory; the C library has names from 2.32 on.
+std::string NameOf(int error) {
+#if __GLIBC_PREREQ(2, 32)
+  if (const char* name = strerrorname_np(error)) return name;
+#endif
+  return "errno " + std::to_string(error);
+}
+
 }  // namespace
 
 ServiceHost::ServiceHost(const Shared& shared, log::Log& log, Accounts accounts)
@@ -212,9 +220,9 @@ void ServiceHost::OnAcceptPause(const std::string& name, int error) {
   stats_.accept_pauses.Add();
   admission_.NoteShortage();
   AwaitRoom();
-  const char* reason = strerrorname_np(error);
+  const std::string reason = NameOf(error);
   log_.WriteRationed(
-      log::Level::kWarn, "data", "accept paused", {reason == nullptr ? "unknown" : reason, name},
+      log::Level::kWarn, "data", "accept paused", {reason, name},
       {{"listener", name}, {"error", std::strerror(error)}, {"cure", net::CureOf(error)}});
 }
 

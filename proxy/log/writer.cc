@@ -80,7 +80,7 @@ class Round final {
     }
     fields.push_back({"why", error_ == 0
                                  ? "standard error was not read in time"
-                                 : std::string("standard error: ") + strerrordesc_np(error_)});
+                                 : std::string("standard error: ") + std::strerror(error_)});
     if (Write(Level::kWarn, "lines are missing here", fields)) {
       missing_ = {};
       error_ = 0;

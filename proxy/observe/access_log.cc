@@ -125,7 +125,7 @@ void AccessLog::Say(log::Log& log, net::MonotonicTime now, std::uint64_t unrepor
   log.Warn("observe", "lines are missing in the access log",
            {{"lines", dropped - said_},
             {"to", place_},
-            {"why", error == 0 ? "they were not taken in time" : strerrordesc_np(error)}});
+            {"why", error == 0 ? "they were not taken in time" : std::strerror(error)}});
   said_ = dropped;
   said_at_ = now;
 }

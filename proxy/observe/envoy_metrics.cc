@@ -50,7 +50,15 @@ void EnvoyMetrics::AddServer(bool live, double uptime_seconds) {
 }
 
 void EnvoyMetrics::AddHeap() {
+#if __GLIBC_PREREQ(2, 33)
   const struct mallinfo2 heap = mallinfo2();
+#else
+  const struct mallinfo counted = mallinfo();  // as int: right up to 4 GiB
+  const struct {
+    std::uint64_t arena, hblkhd, uordblks;
+  } heap{static_cast<std::uint32_t>(counted.arena), static_cast<std::uint32_t>(counted.hblkhd),
+         static_cast<std::uint32_t>(counted.uordblks)};
+#endif
   out_.Add(family::kEnvoyHeap, source_, static_cast<std::int64_t>(heap.arena + heap.hblkhd));
   out_.Add(family::kEnvoyAllocated, source_,
            static_cast<std::int64_t>(heap.uordblks + heap.hblkhd));

@@ -26,28 +26,35 @@ def refused(case, command, *options, **environment):
     return said
 
 
-def prefix():
-    """prefix is the BoringSSL in the cache."""
-    done = subprocess.run([ROOT / "tls/boringssl/build", "--query"], text=True, capture_output=True, check=False)
+def prefix(room):
+    """prefix is what the room's script has built into the cache."""
+    done = subprocess.run([ROOT / room / "build", "--query"], text=True, capture_output=True, check=False)
     if done.returncode:
-        raise check.Skip("no BoringSSL in the cache: this tree was built with another")
+        raise check.Skip(f"{room}/build has left nothing in the cache: this tree was built with another")
     return done.stdout.strip()
 
 
 def test_without_the_libraries_all_of_them_are_named_and_what_installs_them(case):
-    said = refused(case, "`tests/setup --program`", PKG_CONFIG_LIBDIR=str(case.directory), CMAKE_FIND_ROOT_PATH=str(case.directory))
+    said = refused(case, "`tests/setup --program`", "-Dlibraries=debian", PKG_CONFIG_LIBDIR=str(case.directory),
+                   CMAKE_FIND_ROOT_PATH=str(case.directory))
     check.true("libuv" in said and "c-ares" in said, f"more than one: {said[-600:]}")
 
 
+def test_without_libuv_and_others_the_command_that_builds_them_is_named(case):
+    refused(case, "run proxy/libraries/build", MOORING_CACHE=str(case.directory / "none"))
+
+
 def test_without_boringssl_the_command_that_builds_it_is_named(case):
-    refused(case, "run tls/boringssl/build", MOORING_CACHE=str(case.directory / "none"))
+    refused(case, "run tls/boringssl/build", f"-Dlibraries={prefix('proxy/libraries')}", MOORING_CACHE=str(case.directory / "none"))
 
 
 def test_without_llhttp_the_command_that_fetches_it_is_named(case):
-    refused(case, "run proxy/http/llhttp/fetch", f"-Dboringssl={prefix()}", MOORING_CACHE=str(case.directory / "none"))
+    refused(case, "run proxy/http/llhttp/fetch", f"-Dlibraries={prefix('proxy/libraries')}", f"-Dboringssl={prefix('tls/boringssl')}",
+            MOORING_CACHE=str(case.directory / "none"))
 
 
 for configuring in (test_without_the_libraries_all_of_them_are_named_and_what_installs_them,
+                    test_without_libuv_and_others_the_command_that_builds_them_is_named,
                     test_without_boringssl_the_command_that_builds_it_is_named,
                     test_without_llhttp_the_command_that_fetches_it_is_named):
     configuring.limit = 120  # a compiler is tried many times, on a machine that runs other tests meanwhile
