@@ -15,6 +15,7 @@
 #include "authz/consul/api.h"
 #include "authz/intention.h"
 #include "authz/spiffe.h"
+#include "proxy/log/escape.h"
 
 namespace {
 
@@ -24,9 +25,9 @@ std::string Answer(const std::string& line) {
   const nlohmann::json question = nlohmann::json::parse(line);
   const auto entries = mooring::authz::ParseIntentionMatch(question.at("match").get<std::string>(),
                                                            question.at("name").get<std::string>());
-  if (!entries) return "error " + entries.error().message;
+  if (!entries) return "error " + mooring::log::Plain(entries.error().message);
   const auto source = mooring::authz::ParseServiceId(question.at("source_uri").get<std::string>());
-  if (!source) return "error " + source.error().message;
+  if (!source) return "error " + mooring::log::Plain(source.error().message);
   const bool open = question.at("default").get<std::string>() == "allow";
   const mooring::authz::Decision decision = mooring::authz::IntentionSet(*entries).Decide(
       *source, open ? DefaultPolicy::kAllow : DefaultPolicy::kDeny);

@@ -121,10 +121,14 @@ bool Parser::EndHeaderLine() {
   if (!CountHeader(kLineCost)) return false;
   // Trailers come after the header; they are counted and dropped (RFC 9112 7.1.2).
   if (!header_done_) {
+    if (name_.empty()) return Fail(Fault::kMalformed, "a header without a name");
     // Blanks around a value are no part of it (RFC 9110 5.5); llhttp takes off the leading ones.
     value_.erase(value_.find_last_not_of(" \t") + 1);
     const auto [place, fresh] = message_.headers.insert_or_assign(Lowered(name_), value_);
     if (!fresh && place->first == "host") return Fail(Fault::kMalformed, "two Host headers");
+    // They would be one list (RFC 9110 5.3), of codings that have not all been looked at.
+    if (!fresh && place->first == "transfer-encoding")
+      return Fail(Fault::kMalformed, "two Transfer-Encoding headers");
   }
   name_.clear();
   value_.clear();

@@ -2,8 +2,9 @@
 // Private to proxy/http, and the only place that knows llhttp.
 //
 // Bounded: header and body sizes are checked as bytes come in, a declared length before the first
-// of them. Refused besides what llhttp refuses: any transfer coding but chunked, two Host headers,
-// a protocol switch that nobody asked for. No sockets, no clock. Source: RFC 9112.
+// of them. Refused besides what llhttp refuses: any transfer coding but chunked, two headers of
+// codings or of hosts, a header without a name, a protocol switch that nobody asked for. No
+// sockets, no clock. Source: RFC 9112.
 #pragma once
 
 #include <llhttp.h>

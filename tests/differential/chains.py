@@ -710,13 +710,17 @@ CHAIN_MUTATIONS = {
 }
 
 
-# Two that show something together only.
+EVERY = ([[(place, label)] for place, labels in MUTATIONS.items() for label in labels] +
+         [[("chain", label)] for label in CHAIN_MUTATIONS])
+# Two that show something together only; they come behind the others.
 PAIRS = [[("leaf", "name=with_nul"), ("root", "nameConstraints=permits_our_parent")],
          [("leaf", "subjectAltName=absent"), ("root", "nameConstraints=permits_email")],
          [("chain", "sent=root_as_leaf"), ("root", "authorityKeyIdentifier=by_name_wrong_name")],
-         [("ca", "nameConstraints=permits_our_parent"), ("leaf", "subjectAltName=bad_port")]]
-EVERY = [[(place, label)] for place,
-         labels in MUTATIONS.items() for label in labels] + [[("chain", label)] for label in CHAIN_MUTATIONS] + PAIRS
+         [("root", "nameConstraints=permits_our_parent"), ("leaf", "subjectAltName=bad_port")],
+         [("chain", "depth=2_self_issued"), ("root", "subjectKeyIdentifier=absent")],
+         [("chain", "cross=both_roots_expired_cross"), ("root", "netscapeCertType_email_critical")],
+         [("chain", "namesake=root"), ("ca", "inhibitAnyPolicy=-1_critical")],
+         [("leaf", "subjectAltName=with_ipv6"), ("root", "nameConstraints=excludes_all_ip")]]
 
 
 def generate(count, seed):
@@ -724,10 +728,11 @@ def generate(count, seed):
     dice, keys, every = random.Random(seed), Keys(), list(EVERY)
     dice.shuffle(every)
     for number in range(count):
-        chain = Chain(keys, dice)
-        chosen = list(every[number % len(every)])
-        if number >= len(every) and dice.random() < 0.25:
+        pair = PAIRS[number - count] if count - number <= len(PAIRS) else None
+        chosen = list(pair or every[number % len(every)])
+        if number >= len(every) and not pair and dice.random() < 0.25:
             chosen += dice.choice(every)
+        chain = Chain(keys, dice)
         # The shape of the chain comes first: other mutations find their certificates in it.
         for place, label in sorted(chosen, key=lambda one: one[0] != "chain"):
             apply(chain, place, label)

@@ -98,7 +98,7 @@ def judged(count, seed):
 
 def compare(case, peer, ask):
     seed = int(os.environ.get("MOORING_TEST_SEED") or SEED)
-    pairs, ours = judged(case.scale(len(chains.EVERY), 10_000), seed)
+    pairs, ours = judged(case.scale(len(chains.EVERY + chains.PAIRS), 10_000), seed)
     theirs = ask([question for _, question in pairs])
     table, unexplained, agreed = rows(), [], collections.Counter()
     for (mutations, question), we, they in zip(pairs, ours, theirs):

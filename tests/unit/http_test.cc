@@ -227,6 +227,11 @@ TEST_CASE("http client: an answer that is no whole HTTP message is an error that
              "transfer coding"));
   CHECK(Says(Answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nxx", Then::kClose),
              "transfer coding"));
+  // One list in two lines: its last entry alone says nothing.
+  CHECK(Says(Answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n"
+                    "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+             "two Transfer-Encoding headers"));
+  CHECK(Says(Answer("HTTP/1.1 200 OK\r\n: x\r\nContent-Length: 0\r\n\r\n"), "without a name"));
 }
 
 TEST_CASE("http client: chunks that lie are refused") {
