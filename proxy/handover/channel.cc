@@ -101,11 +101,21 @@ std::optional<net::UniqueFd> Channel::Release() {
 
 void Channel::OnReady(net::Poller::Ready ready) {
   const std::weak_ptr<bool> alive = alive_;
-  if (ready.read || ready.error || ready.other) Read();
+  if (ready.error) {
+    // Nothing more is heard of this socket, so all that it holds is read now: its other end may
+    // have said something before it went, with words of ours unread (a reset), and one read takes
+    // no more than the descriptors of one message.
+    while (!alive.expired() && !ended_ && Read()) {
+    }
+    if (!alive.expired() && !ended_)
+      End(std::strerror(ready.refused != 0 ? ready.refused : ECONNRESET));
+    return;
+  }
+  if (ready.read || ready.other) Read();
   if (!alive.expired() && !ended_ && ready.write) Write();
 }
 
-void Channel::Read() {
+bool Channel::Read() {
   std::array<char, kReadAtOnce> buffer;
   Control control;
   iovec part{buffer.data(), buffer.size()};
@@ -115,8 +125,12 @@ void Channel::Read() {
   header.msg_control = control.bytes.data();
   header.msg_controllen = control.bytes.size();
   const ssize_t got = recvmsg(fd_.get(), &header, MSG_CMSG_CLOEXEC);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (got < 0) return End(std::strerror(errno));
+  if (got < 0 && errno == EAGAIN) return false;
+  if (got < 0 && errno == EINTR) return true;
+  if (got < 0) {
+    End(std::strerror(errno));
+    return true;
+  }
   for (cmsghdr* one = CMSG_FIRSTHDR(&header); one != nullptr; one = CMSG_NXTHDR(&header, one)) {
     if (one->cmsg_level != SOL_SOCKET || one->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = (one->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -126,18 +140,27 @@ void Channel::Read() {
       descriptors_.emplace_back(fd);
     }
   }
-  if (got == 0) return End("the other end has closed it");
-  if ((header.msg_flags & MSG_CTRUNC) != 0 || descriptors_.size() > kMaxWaiting)
-    return End("more descriptors than there is room for");
+  if (got == 0) {
+    End("the other end has closed it");
+    return true;
+  }
+  if ((header.msg_flags & MSG_CTRUNC) != 0 || descriptors_.size() > kMaxWaiting) {
+    End("more descriptors than there is room for");
+    return true;
+  }
   in_.append(buffer.data(), static_cast<std::size_t>(got));
   const std::weak_ptr<bool> alive = alive_;
   while (!alive.expired() && !ended_) {
     auto next = Next();
-    if (!next) return End(next.error().message);
-    if (!*next) return;
+    if (!next) {
+      End(next.error().message);
+      return true;
+    }
+    if (!*next) return true;
     const auto on_message = callbacks_.on_message;  // it may end this
     on_message(std::move(**next));
   }
+  return true;
 }
 
 Result<std::optional<Message>> Channel::Next() {

@@ -71,7 +71,7 @@ class Channel final {
   };
 
   void OnReady(net::Poller::Ready ready);
-  void Read();
+  bool Read();  // false: there is nothing now
   // Next is the next whole message in what has been read.
   Result<std::optional<Message>> Next();
   void Write();

@@ -5,8 +5,9 @@
 
 // One more is an entry here, in meson.build and in README.md.
 #define FUZZ_TARGETS(each)                                                                     \
-  each(certificates) each(chains) each(connection) each(decisions) each(documents) each(flags) \
-      each(http) each(pem) each(record) each(session) each(spiffe) each(state) each(yaml)
+  each(admin) each(certificates) each(chains) each(connection) each(decisions) each(documents) \
+      each(flags) each(handover) each(http) each(pem) each(record) each(session) each(spiffe)  \
+          each(state) each(yaml)
 
 namespace mooring::fuzz {
 

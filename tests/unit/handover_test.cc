@@ -119,6 +119,30 @@ TEST_CASE("handover: messages keep their order, their fields and their descripto
   Settle(loop);
 }
 
+TEST_CASE("handover: what was said before the other end went unread is heard, and then its end") {
+  net::Loop loop;
+  {
+    Pair pair;
+    Heard heard(loop);
+    Channel to(loop, std::move(pair.other), heard.Until(loop, 9));
+    // Never read, so that closing is a reset.
+    to.Send({"take_over", {}});
+    {
+      Channel from(loop, std::move(pair.one), {[](Message) {}, [](const std::string&) {}});
+      // Each by itself: one read takes the descriptors of one message.
+      for (int i = 0; i < 3; ++i) {
+        Message message{"sockets", {}};
+        message.descriptors.emplace_back(open("/dev/null", O_RDONLY | O_CLOEXEC));
+        from.Send(std::move(message));
+      }
+    }
+    loop.Run();
+    CHECK(heard.messages.size() == 3);
+    CHECK(heard.end == "Connection reset by peer");
+  }
+  Settle(loop);
+}
+
 TEST_CASE("handover: what is no message ends the channel") {
   const std::string cases[] = {
       Framed("[]"),
