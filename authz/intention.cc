@@ -51,14 +51,18 @@ int Exactness(std::string_view ns, std::string_view name) {
   return name == kWildcard ? 1 : 2;
 }
 
-// True if `a` is looked at before `b`.
+bool Allows(const Intention& entry) {
+  return entry.action == Action::kAllow && WhyUnjudgeable(entry).empty();
+}
+
+// True if `a` is looked at before `b`. Of two that nothing else tells apart, who denies goes first,
+// be it for what cannot be judged.
 bool Before(const Intention& a, const Intention& b) {
   if (a.precedence != b.precedence) return a.precedence > b.precedence;
   const auto rank = [](const Intention& entry) {
     return std::make_tuple(OrDefault(entry.source_ns), std::string_view(entry.source_name),
                            OrDefault(entry.destination_ns),
-                           std::string_view(entry.destination_name), IsGroup(entry),
-                           entry.action == Action::kAllow);
+                           std::string_view(entry.destination_name), IsGroup(entry), Allows(entry));
   };
   return rank(a) < rank(b);
 }
@@ -108,7 +112,7 @@ Decision IntentionSet::Decide(const ServiceId& source, DefaultPolicy fallback) c
     if (!Covers(entry, source)) continue;
     const std::string unjudgeable = WhyUnjudgeable(entry);
     Decision decision;
-    decision.allowed = entry.action == Action::kAllow && unjudgeable.empty();
+    decision.allowed = Allows(entry);
     decision.reason = "intention " + entry.Text();
     if (!unjudgeable.empty()) {
       decision.reason += " cannot be judged here and counts as deny: " + Shortened(unjudgeable);

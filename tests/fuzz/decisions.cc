@@ -93,20 +93,14 @@ std::optional<bool> Expected(const std::vector<Entry>& entries, const authz::Ser
                                      Exactness(entry.source_ns, entry.source_name);
     return std::make_tuple(-precedence, Named(entry.source_ns), entry.source_name,
                            Named(entry.destination_ns), entry.destination_name,
-                           !entry.group.empty(), entry.action == "allow");
+                           !entry.group.empty(), entry.action == "allow" && Judgeable(entry));
   };
   const Entry* first = nullptr;
   for (const Entry& entry : entries) {
     if (Covers(entry, caller) && (first == nullptr || order(entry) < order(*first))) first = &entry;
   }
   if (first == nullptr) return std::nullopt;
-  // Those that nothing in the order tells apart: whoever of them is to deny does.
-  bool allowed = true;
-  for (const Entry& entry : entries) {
-    if (Covers(entry, caller) && order(entry) == order(*first))
-      allowed = allowed && entry.action == "allow" && Judgeable(entry);
-  }
-  return allowed;
+  return first->action == "allow" && Judgeable(*first);
 }
 
 }  // namespace

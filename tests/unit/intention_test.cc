@@ -193,6 +193,14 @@ TEST_CASE("intention: of two entries for the same source the deny wins") {
   CHECK_FALSE(IntentionSet({deny, allow}).Decide(Caller("web"), DefaultPolicy::kAllow).allowed);
 }
 
+TEST_CASE("intention: of two entries for the same source the one that cannot be judged wins") {
+  const Intention allow = Entry("web", "db", Action::kAllow);
+  Intention unclear = allow;
+  unclear.unjudgeable = "L7 permissions";
+  CHECK_FALSE(IntentionSet({allow, unclear}).Decide(Caller("web"), DefaultPolicy::kAllow).allowed);
+  CHECK_FALSE(IntentionSet({unclear, allow}).Decide(Caller("web"), DefaultPolicy::kAllow).allowed);
+}
+
 TEST_CASE("intention: names are compared byte by byte and a star is a wildcard only by itself") {
   const IntentionSet set({Entry("web", "db", Action::kAllow), Entry("api*", "db", Action::kAllow),
                           Entry("*x", "db", Action::kAllow), Entry("", "db", Action::kAllow)});
