@@ -4,10 +4,12 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -93,9 +95,12 @@ struct End {
     return last = With([&](Wire& wire) { return session->Handshake(wire); });
   }
   Progress Read(std::string* text, std::size_t room = 1 << 16) {
-    Bytes plain(room);
+    // Kept: to clear so much anew for each read would take longer than the read.
+    static thread_local Bytes plain;
+    plain.resize(std::max(plain.size(), room));
     std::size_t length = 0;
-    const Progress progress = With([&](Wire& wire) { return session->Read(wire, plain, &length); });
+    const Progress progress = With(
+        [&](Wire& wire) { return session->Read(wire, std::span(plain).first(room), &length); });
     text->append(plain.begin(), plain.begin() + static_cast<std::ptrdiff_t>(length));
     return progress;
   }

@@ -73,6 +73,14 @@ class Sender final {
   std::optional<TrafficKey> key_;
 };
 
+// Sent is all that a plain connection has to send.
+inline Bytes Sent(const Raw& from) {
+  BIO* out = SSL_get_wbio(from.ssl.get());
+  Bytes bytes(BIO_pending(out));
+  if (!bytes.empty()) BIO_read(out, bytes.data(), static_cast<int>(bytes.size()));
+  return bytes;
+}
+
 // Hearer is one who is told what a Sender seals, with the plain client that talked to it until
 // then.
 class Hearer {
@@ -101,13 +109,7 @@ class Hearer {
       if (ERR_GET_LIB(packed) == ERR_LIB_SSL) alert = reason >= 1000 ? reason - 1000 : reason;
     }
   }
-  Bytes FromClient() {
-    Bytes bytes(1 << 16);
-    const int count =
-        BIO_read(SSL_get_wbio(client.ssl.get()), bytes.data(), static_cast<int>(bytes.size()));
-    bytes.resize(static_cast<std::size_t>(std::max(count, 0)));
-    return bytes;
-  }
+  Bytes FromClient() { return Sent(client); }
   // WarmUp says so many words in each direction.
   void WarmUp(std::size_t to_hearer = kWarmUp, std::size_t from_hearer = kWarmUp) {
     for (std::size_t i = 0; i < to_hearer; ++i) {
@@ -198,13 +200,7 @@ class BoringSsl final : public Hearer {
     if (!bytes.empty())
       BIO_write(SSL_get_rbio(server.ssl.get()), bytes.data(), static_cast<int>(bytes.size()));
   }
-  Bytes FromServer() {
-    Bytes bytes(1 << 17);
-    const int count =
-        BIO_read(SSL_get_wbio(server.ssl.get()), bytes.data(), static_cast<int>(bytes.size()));
-    bytes.resize(static_cast<std::size_t>(std::max(count, 0)));
-    return bytes;
-  }
+  Bytes FromServer() { return Sent(server); }
 };
 
 }  // namespace mooring::tls::ends
