@@ -38,7 +38,7 @@ class Turns final {
     Player& operator=(const Player&) = delete;
 
     // MayWait: who is about to ask may do so by a blocking query.
-    bool MayWait() const { return turns_.MayWait(*this); }
+    bool MayWait() { return turns_.MayWait(this); }
     void Sit() { sits_ = true; }
     void StandUp() { sits_ = false; }
     // Lacks notes whether it is polled for want of a connection.
@@ -54,6 +54,7 @@ class Turns final {
     const std::function<bool()> wants_;                    // null: no guest
     bool sits_ = false;
     bool lacks_ = false;
+    bool wanting_ = false;  // a guest, when it was last about to ask
   };
 
   void SetSeats(std::size_t seats) { seats_ = seats; }
@@ -61,17 +62,18 @@ class Turns final {
   std::size_t players() const { return players_.size(); }  // without guests
   std::size_t guests() const { return guests_.size(); }
   bool Contended() const { return players_.size() > seats_; }
-  // Wanted is how many seats are used, or would be; all of them, if more would be.
-  std::size_t Wanted() const;
+  // Wanted is how many seats upstreams would use, and guests that wanted one when they last asked.
+  std::size_t Wanted() const { return players_.size() + guests_wanting_; }
 
  private:
-  bool MayWait(const Player& player) const;
+  bool MayWait(Player* player);
   bool GuestMayWait(const Player& guest) const;
   bool SeatLeft() const { return Wanted() < seats_; }
 
   std::size_t seats_;
   std::list<Player*> players_;
   std::list<Player*> guests_;
+  std::size_t guests_wanting_ = 0;
 };
 
 }  // namespace mooring::control
