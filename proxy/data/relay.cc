@@ -103,6 +103,7 @@ void Relay::Take(Stream& source, const Stream::ReadResult& result) {
         return;
       }
       if (sink.pending() > 0) source.WantRead(false);
+      if (source.error() != 0) CheckEnds();
       return;
     case Stream::ReadStatus::kAgain: return;
     case Stream::ReadStatus::kTruncated: reason_ = CloseReason::kTlsTruncated; [[fallthrough]];
@@ -151,6 +152,12 @@ void Relay::OnBroken(Stream& stream) {
 }
 
 void Relay::CheckEnds() {
+  // An end that could not be told for want of memory makes no event, and its peer would wait for it
+  // for ever. What that peer has said by now is passed on first.
+  for (Stream* leg : {&a_, &b_}) {
+    if (leg->error() == 0 || leg->read_ended() || leg->BufferedInput()) continue;
+    if (net::Unread(leg->fd()) == 0) return Reset(*leg);
+  }
   const auto ended = [](const Stream& leg) {
     return leg.read_ended() && leg.write_ended() && leg.pending() == 0;
   };

@@ -12,6 +12,18 @@ namespace mooring::net {
 namespace {
 // A handshake's flights are small; a large read here would only pile up what the peer sends early.
 constexpr std::size_t kHandshakeRead = 16384;
+
+// Failed is the error of a socket that is to be closed for it. It may be of our side alone (a send
+// without memory): then a close without a reset would tell the peer a clean end.
+int Failed(int fd, int error) {
+  SetResetOnClose(fd);
+  return error;
+}
+
+// OfTls is the error of a session that has failed. One without memory has sent no alert.
+int OfTls(int fd, const tls::Session& session) {
+  return session.failure() == tls::Failure::kMemory ? Failed(fd, ENOMEM) : EPROTO;
+}
 }  // namespace
 
 Stream::Stream(Loop& loop, UniqueFd fd, StreamObserver* observer)
@@ -44,7 +56,7 @@ void Stream::Recount() {
 
 void Stream::OnReady(Poller::Ready ready) {
   if (ready.refused != 0) {  // the socket may be well, but nothing would be heard of it
-    error_ = ready.refused;
+    error_ = Failed(fd_.get(), ready.refused);
     observer_->OnBroken(*this);
     return;
   }
@@ -139,6 +151,8 @@ tls::Progress Stream::Handshake(bool readable) {
     std::vector<std::uint8_t>(wire.in.begin(), wire.in.end()).swap(carry_);
     Recount();
     if (!out.empty() && !SendOrKeep(out)) return tls::Progress::kFailed;
+    if (progress == tls::Progress::kFailed && session_->failure() == tls::Failure::kMemory)
+      error_ = OfTls(fd_.get(), *session_);
     // After a short read the socket is empty, or will make another event.
     if (progress != tls::Progress::kWantInput || !more) return progress;
   }
@@ -153,7 +167,7 @@ long Stream::Receive(std::span<std::uint8_t> into) {
     }
     if (got >= 0) return got;
     if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != EWOULDBLOCK) error_ = errno;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) error_ = Failed(fd_.get(), errno);
     return -1;
   }
 }
@@ -187,7 +201,7 @@ Stream::ReadResult Stream::ReadPlain(std::size_t most) {
 Stream::ReadResult Stream::ReadTls(std::size_t most) {
   if (end_after_data_) {
     if (*end_after_data_ == tls::Progress::kClosed) return {ReadStatus::kEnd, {}};
-    error_ = EPROTO;
+    error_ = OfTls(fd_.get(), *session_);
     return {ReadStatus::kFailed, {}};
   }
   std::span<const std::uint8_t> cipher;
@@ -226,7 +240,7 @@ Stream::ReadResult Stream::ReadTls(std::size_t most) {
   switch (progress) {
     case tls::Progress::kClosed: return {ReadStatus::kEnd, {}};
     case tls::Progress::kFailed:
-      if (error_ == 0) error_ = EPROTO;
+      if (error_ == 0) error_ = OfTls(fd_.get(), *session_);
       return {ReadStatus::kFailed, {}};
     case tls::Progress::kDone:
     case tls::Progress::kWantInput: break;
@@ -242,7 +256,7 @@ bool Stream::Write(std::span<const std::uint8_t> bytes) {
   out.clear();
   tls::Wire wire{{}, out};
   if (!session_->Write(wire, bytes)) {
-    error_ = EPROTO;
+    error_ = OfTls(fd_.get(), *session_);
     return false;
   }
   return SendOrKeep(out);
@@ -273,7 +287,7 @@ bool Stream::SendOrKeep(std::span<const std::uint8_t> bytes, int flags) {
       }
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) break;
-      error_ = errno;
+      error_ = Failed(fd_.get(), errno);
       return false;
     }
     if (bytes.empty()) return true;
@@ -294,7 +308,7 @@ bool Stream::FlushPending() {
     }
     if (errno == EINTR) continue;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return true;
-    error_ = errno;
+    error_ = Failed(fd_.get(), errno);
     return false;
   }
   pending_sent_ = 0;
@@ -325,7 +339,10 @@ void Stream::SendEndOfData() {
 }
 
 void Stream::SendFin() {
-  if (std::exchange(end_sent_, WriteEnd::kFin) != WriteEnd::kFin) shutdown(fd_.get(), SHUT_WR);
+  // One that has failed ends by a reset, and before it there is no FIN. (After an alert there is.)
+  const bool failed = error_ != 0 && error_ != EPROTO;
+  if (std::exchange(end_sent_, WriteEnd::kFin) != WriteEnd::kFin && !failed)
+    shutdown(fd_.get(), SHUT_WR);
 }
 
 void Stream::AfterFlush() {
