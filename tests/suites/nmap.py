@@ -1,0 +1,40 @@
+"""nmap's scripts on TLS (Debian: nmap): versions, cipher suites by grade, known holes."""
+
+import shutil
+import subprocess
+import xml.etree.ElementTree as xml
+
+from lib import check
+from suites import lists
+from suites.server import Server
+
+SCRIPTS = ("ssl-enum-ciphers", "ssl-cert", "ssl-dh-params", "ssl-heartbleed", "ssl-poodle", "ssl-ccs-injection",
+           "sslv2",
+           "sslv2-drown", "tls-ticketbleed", "tls-nextprotoneg", "tls-alpn", "ssl-known-key")
+
+
+def run(case):
+    if not shutil.which("nmap"):
+        raise check.Skip("no nmap here (Debian: nmap)")
+    results = lists.Results("nmap")
+    for key in ("ec", "rsa2048"):
+        server = Server(case, key)
+        out = case.directory / f"nmap-{key}.xml"
+        subprocess.run(["nmap", "-Pn", "-n", "-p", str(server.port), "--script", ",".join(f"+{one}" for one in SCRIPTS),
+                        "-oX", out, server.host], check=True, stdout=subprocess.DEVNULL, timeout=600)
+        server.lives()
+        scripts = {one.get("id"): one for one in xml.parse(out).getroot().iter("script")}
+        ciphers = scripts.get("ssl-enum-ciphers")
+        check.true(ciphers is not None, f"ssl-enum-ciphers has seen TLS ({sorted(scripts)})")
+        for version in ciphers.findall("table"):
+            for entry in version.findall("table[@key='ciphers']/table"):
+                name, grade = (entry.find(f"elem[@key='{what}']").text for what in ("name", "strength"))
+                results.add(f"{key}: {version.get('key')} {name}", f"grade {grade}",
+                            grade == "A" and version.get("key") in ("TLSv1.2", "TLSv1.3"))
+            for warning in version.findall("table[@key='warnings']/elem"):
+                results.add(f"{key}: {version.get('key')} warning", warning.text, False)
+        for name, script in scripts.items():
+            if name not in ("ssl-enum-ciphers", "ssl-cert"):
+                text = " ".join(script.get("output").split())
+                results.add(f"{key}: {name}", text[:150], "VULNERABLE" not in text.replace("NOT VULNERABLE", ""))
+    return results
