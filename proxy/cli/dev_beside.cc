@@ -27,7 +27,7 @@ int Dev(const Invocation& invocation) {
   execvp(kProgram, argv.data());
   std::fputs(
       "==> the development agent is not part of this program: it is mooring-dev, which is neither "
-      "beside it nor on PATH (a build with "
+      "beside it nor on PATH (Debian package mooring-dev-agent, or a build with "
       "-Ddev_agent=inside)\n",
       stderr);
   return 1;
