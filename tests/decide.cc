@@ -6,8 +6,6 @@
 // "deny" for callers that no intention covers. A line of standard output answers each: `allow
 // REASON`, `deny REASON`, or `error WHY` for what cannot be read. Exits with 0 at the end of its
 // input. Knows neither agent nor certificates.
-#include <exception>
-#include <iostream>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -16,6 +14,7 @@
 #include "authz/intention.h"
 #include "authz/spiffe.h"
 #include "proxy/log/escape.h"
+#include "tests/filter.h"
 
 namespace {
 
@@ -37,13 +36,6 @@ std::string Answer(const std::string& line) {
 }  // namespace
 
 int main() {
-  std::string line;
-  while (std::getline(std::cin, line)) {
-    try {
-      std::cout << Answer(line) << '\n';
-    } catch (const std::exception& error) {
-      std::cout << "error " << error.what() << '\n';
-    }
-  }
+  mooring::tests::AnswerEachLine(Answer);
   return 0;
 }

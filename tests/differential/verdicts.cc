@@ -8,8 +8,6 @@
 // stands by itself. Exits with 0 at the end of its input. Knows no sockets.
 #include <chrono>
 #include <cstdint>
-#include <exception>
-#include <iostream>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -18,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include "proxy/log/escape.h"
+#include "tests/filter.h"
 #include "tls/boringssl.h"
 #include "tls/identity.h"
 #include "tls/path.h"
@@ -94,13 +93,6 @@ std::string Answer(const std::string& line) {
 }  // namespace
 
 int main() {
-  std::string line;
-  while (std::getline(std::cin, line)) {
-    try {
-      std::cout << Answer(line) << '\n';
-    } catch (const std::exception& error) {
-      std::cout << "error " << error.what() << '\n';
-    }
-  }
+  mooring::tests::AnswerEachLine(Answer);
   return 0;
 }
