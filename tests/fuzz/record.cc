@@ -3,14 +3,13 @@
 // told the same, and must come to the same end.
 //
 // Both connections, and three Sessions that differ in how much they are asked to read at once, are
-// made once and restored for each input (arena.h): no handshake, and no key, is in a run.
+// made once and restored for each input (kept.h): no handshake, and no key, is in a run.
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "tests/fuzz/arena.h"
-#include "tests/fuzz/fixtures.h"
+#include "tests/fuzz/kept.h"
 #include "tests/fuzz/targets.h"
 #include "tests/unit/tls_sealing_peer.h"
 
@@ -30,22 +29,7 @@ struct World {
   BoringSsl reference{mesh};
 };
 
-alignas(World) unsigned char memory[sizeof(World)];
-alignas(World) unsigned char kept[sizeof(World)];
-
-World& Fresh() {
-  auto* world = reinterpret_cast<World*>(memory);
-  static bool made = false;
-  if (!made) {
-    made = true;
-    AllowFixtures();
-    const Arena::Making making;
-    new (memory) World;
-    std::memcpy(kept, memory, sizeof kept);
-    Arena::Keep();
-  }
-  return *world;
-}
+Kept<World> worlds;
 
 // Telling is one who seals what is said to a Hearer, by its own keys.
 class Telling final {
@@ -151,9 +135,7 @@ class Telling final {
 }  // namespace
 
 void record(Input input) {
-  World& world = Fresh();
-  {
-    const Arena::Running running;
+  worlds.Run([input](World& world) {
     Script script(input);
     const std::uint8_t how = script.Byte();
     Ours& ours = world.ours[how % kRooms.size()];
@@ -166,10 +148,7 @@ void record(Input input) {
     FUZZ_REQUIRE(ours.closed == reference.closed, "whether it was closed");
     FUZZ_REQUIRE(ours.alert == reference.alert,
                  std::to_string(ours.alert) + " / " + std::to_string(reference.alert));
-    world.~World();
-  }
-  Arena::Restore();
-  std::memcpy(memory, kept, sizeof kept);
+  });
 }
 
 }  // namespace mooring::fuzz

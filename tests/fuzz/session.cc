@@ -3,13 +3,11 @@
 //
 // What is heard is the beginning of what was said, whatever happens. Where nothing happened to the
 // bytes, all of it is heard, and nobody fails. Half of the scripts begin with the handshake, the
-// others behind it (arena.h).
-#include <cstring>
+// others behind it (kept.h).
 #include <memory>
 #include <string>
 
-#include "tests/fuzz/arena.h"
-#include "tests/fuzz/fixtures.h"
+#include "tests/fuzz/kept.h"
 #include "tests/fuzz/targets.h"
 #include "tests/unit/tls_ends.h"
 
@@ -31,21 +29,7 @@ struct World {
   Pair shaken = Connected(mesh);
 };
 
-alignas(World) unsigned char memory[sizeof(World)];
-alignas(World) unsigned char kept[sizeof(World)];
-
-World& Fresh() {
-  static bool made = false;
-  if (!made) {
-    made = true;
-    AllowFixtures();
-    const Arena::Making making;
-    new (memory) World;
-    std::memcpy(kept, memory, sizeof kept);
-    Arena::Keep();
-  }
-  return *reinterpret_cast<World*>(memory);
-}
+Kept<World> worlds;
 
 // Side is one end, with what it has said and heard.
 struct Side {
@@ -210,9 +194,7 @@ class Play final {
 }  // namespace
 
 void session(Input input) {
-  World& world = Fresh();
-  {
-    const Arena::Running running;
+  worlds.Run([input](World& world) {
     Script script(input);
     const std::uint8_t how = script.Byte();
     if ((how & 1U) != 0) {
@@ -221,10 +203,7 @@ void session(Input input) {
     } else {
       Play(world.shaken, script).Run();
     }
-    world.~World();
-  }
-  Arena::Restore();
-  std::memcpy(memory, kept, sizeof kept);
+  });
 }
 
 }  // namespace mooring::fuzz
