@@ -112,6 +112,7 @@ void Watch::Stop() {
 
 Status Watch::Take(const http::Response& response, const Subscriber::Facts& facts) {
   if (auto distrust = Distrust(response)) return *distrust;
+  if (auto distrust = DistrustRewind(response)) return *distrust;
   const std::size_t hash = std::hash<std::string_view>{}(response.body);
   // What is polled again and again is mostly the same again.
   const bool repeats = facts.cached || facts.polled;
@@ -142,6 +143,7 @@ void Watch::Confirm(const http::Response& response, const Subscriber::Facts& fac
   retry_.Stop();
   pause_.Succeeded();
   refusal_said_at_.reset();
+  rewind_.Over();
   leaderless_said_ = false;
   state_.phase = State::Phase::kOk;
   state_.source = State::Source::kAgent;

@@ -19,6 +19,7 @@
 #include "authz/result.h"
 #include "proxy/control/agent.h"
 #include "proxy/control/question.h"
+#include "proxy/control/rewind.h"
 #include "proxy/http/client.h"
 #include "proxy/log/log.h"
 #include "proxy/net/loop.h"
@@ -46,6 +47,9 @@ class Watch final : private Subscriber {
     // own agent endpoints have no marks).
     enum class Partial { kUnmarked, kInsteadOfNothing, kNever };
     Partial partial = Partial::kUnmarked;
+    // An answer whose index is lower than that of what is in force counts at once, unless set: then
+    // when it is no server's that has just started (rewind.h).
+    bool waits_for_leader = false;
     // IsAbsent: this answer, which is no 200, says that there is no such document. Then Apply gets
     // an empty body, which is kept.
     std::function<bool(const http::Response&)> is_absent;
@@ -160,6 +164,7 @@ class Watch final : private Subscriber {
   void Leave();
   void Confirm(const http::Response& response, const Subscriber::Facts& facts);
   std::optional<Error> Distrust(const http::Response& response);
+  std::optional<Error> DistrustRewind(const http::Response& response);
   std::string MissesPermission();
   void Keep(const http::Response& response);
   void Restore();
@@ -184,6 +189,7 @@ class Watch final : private Subscriber {
   net::Timer retry_;
   net::RetryPause pause_;
   std::optional<net::MonotonicTime> refusal_said_at_;
+  Rewind rewind_;
   bool leaderless_said_ = false;
   bool failure_said_ = false;
   State state_;

@@ -70,6 +70,23 @@ std::optional<Error> Watch::Distrust(const http::Response& response) {
   return std::nullopt;
 }
 
+std::optional<Error> Watch::DistrustRewind(const http::Response& response) {
+  const std::uint64_t index = HeaderNumber(response, "x-consul-index").value_or(0);
+  if (!options_.waits_for_leader || index == 0 || index >= state_.index) return std::nullopt;
+  if (rewind_.Counts(loop_.now())) return std::nullopt;
+  agent_.Examine("", [this, alive = std::weak_ptr<bool>(alive_)](const Agent::Examined& examined) {
+    if (alive.expired()) return;
+    rewind_.NoteLeader(examined.leaderless ? Rewind::Leader::kNone
+                       : examined.led      ? Rewind::Leader::kKnown
+                                           : Rewind::Leader::kUntold,
+                       loop_.now());
+  });
+  return Error{ErrorCode::kUnavailable,
+               options_.name +
+                   ": not taken up yet: the agent's index went backwards, as when a server has "
+                   "just started and says what it knew earlier"};
+}
+
 std::string Watch::MissesPermission() {
   const std::string sent = AskedWith();
   return sent.empty() ? "it was asked without a token" + agent_.WhyNoToken()

@@ -283,6 +283,49 @@ def test_row_16_root_removed(case):
             check.equal(subject.closed(direction, "root_removed"), 1, f"{direction} connections cut")
 
 
+def starts_again(both, leader):
+    """The agent is killed and starts again; of its log it has read the beginning, when there was but the old root."""
+    both.api.stop()
+    both.api.rewind()
+    both.api.set_roots(both.old)
+    both.api.leader = leader
+    before = both.subject.watch("roots")["errors"]
+    both.api.start()
+    check.within(lambda: both.subject.watch("roots")["errors"] >= before + 3, "its old roots are met", 10 * slowness(),
+                 step=0.02)
+
+
+def test_row_16_old_roots_of_a_server_that_has_just_started_cut_nobody(case):
+    """A real one shows them for some hundredths of a second, now and then: it depends on what its log holds."""
+    only_mooring("it believes them")
+    both = TwoRoots(case)
+    for _ in range(30):
+        both.api.touch("roots")
+    check.within(lambda: both.subject.watch("roots")["index"] >= 40, "the index is high", 5 * slowness())
+    starts_again(both, leader="")
+    both.subject.inbound_works(identity=both.new.leaf(CALLER))
+    both.under_new.works()
+    both.api.index = 50
+    both.api.set_roots(both.new, both.old)
+    both.api.leader = scripted.LEADER
+    check.within(lambda: both.subject.watch("roots")["state"] == "ok", "the roots are confirmed", 10 * slowness())
+    both.subject.inbound_works(identity=both.new.leaf(CALLER))
+    both.under_new.works()
+    both.under_old.works()
+    check.equal(both.subject.closed("inbound", "root_removed"), 0, "connections cut")
+
+
+def test_row_16_a_root_that_a_cluster_lost_with_its_state_goes_within_10_s(case):
+    only_mooring("it believes them at once")
+    both = TwoRoots(case)
+    for _ in range(30):
+        both.api.touch("roots")
+    check.within(lambda: both.subject.watch("roots")["index"] >= 40, "the index is high", 5 * slowness())
+    starts_again(both, leader=scripted.LEADER)
+    both.under_new.cut_within(10)
+    both.under_old.works()
+
+
 def test_row_16_new_connections_under_a_removed_root_are_refused_within_1_s(case):
     both = TwoRoots(case)
     subject, caller = both.subject, both.old.leaf(CALLER)

@@ -19,6 +19,8 @@ from lib import certs, check
 from lib.case import slowness
 from lib.ports import free_port
 
+LEADER = "127.0.0.1:8300"
+
 
 @dataclasses.dataclass
 class Fault:
@@ -97,6 +99,7 @@ class Agent:
         self.intentions = []
         self.chains = {}  # targets of discovery chains by service; the others have their default chain
         self.entries = {}  # config entries by (kind, name)
+        self.leader = LEADER  # empty: none is known
         self.requests, self.faults = [], []
         self.changed = threading.Condition()
         self.index, self.indexes, self.first_index = 10, {}, 10
@@ -272,7 +275,7 @@ class Agent:
         parts = path.removeprefix("/v1/").split("/")
         if request.method == "GET":
             if path == "/v1/status/leader":
-                return "127.0.0.1:8300", None
+                return self.leader, None
             if path == "/v1/agent/connect/ca/roots":
                 return self._roots(), "roots"
             if path.startswith("/v1/agent/connect/ca/leaf/"):

@@ -68,6 +68,64 @@ TEST_CASE(
   CHECK(agent.desk.questions[3].target == "/v1/doc?index=3&wait=20000ms");
 }
 
+// AgentOfBefore is told index 9, and then that its server has started anew: index 3 at first.
+struct AgentOfBefore {
+  std::string said = "old";
+  int index = 3;
+  std::string leader;  // an answer of /v1/status/leader
+  bool gone = false;
+  Watches agent{[this](const std::string& target) {
+    if (target == "/v1/status/leader") return leader;
+    if (!gone) return Blocks(target) ? std::string() : test::Ok("new", Index(9));
+    return Blocks(target) ? std::string() : test::Ok(said, Index(index));
+  }};
+
+  explicit AgentOfBefore(std::string of) : leader(std::move(of)) {
+    auto options = Watches::Of(kDoc);
+    options.waits_for_leader = true;
+    agent.New("doc", options).Start();
+    agent.Until([this] { return agent.Asked() == 2; });
+    gone = true;
+    agent.desk.Say("/v1/doc?index=9", test::Desk::kHangUp);
+  }
+  const Watch::State& state() const { return agent.watches.front()->state(); }
+};
+
+constexpr char kNoLeader[] = "\"\"";
+constexpr char kLeader[] = "\"127.0.0.1:8300\"";
+
+TEST_CASE("watch: what a server says of before its start is not believed while it has no leader") {
+  AgentOfBefore world(test::Ok(kNoLeader));
+  world.agent.Pass(60s);
+  CHECK(world.agent.told["doc"] == "new");
+  CHECK(world.agent.times["doc"] == 1);
+  CHECK(world.state().phase == Phase::kRetrying);
+  CHECK(world.state().last_error.find("the agent's index went backwards") != std::string::npos);
+  world.leader = test::Ok(kLeader);
+  world.index = 9;
+  world.said = "new";
+  world.agent.Until([&] { return world.state().phase == Phase::kOk; });
+  CHECK(world.agent.told["doc"] == "new");
+}
+
+TEST_CASE("watch: a lower index that stays is believed soon after a leader is known") {
+  AgentOfBefore world(test::Ok(kLeader));
+  world.agent.Pass(1'900ms);
+  CHECK(world.agent.told["doc"] == "new");
+  world.agent.Pass(6s);
+  CHECK(world.agent.told["doc"] == "old");
+  CHECK(world.state().index == 3);
+  CHECK(world.state().phase == Phase::kOk);
+}
+
+TEST_CASE("watch: a lower index is believed after a while where nobody tells of a leader") {
+  AgentOfBefore world(test::Says(403, "no"));
+  world.agent.Pass(7'500ms);
+  CHECK(world.agent.told["doc"] == "new");
+  world.agent.Pass(9s);
+  CHECK(world.agent.told["doc"] == "old");
+}
+
 TEST_CASE("watch: a document of index 0, or of none, is polled at its interval") {
   for (const char* header : {"X-Consul-Index: 0\r\n", ""}) {
     CAPTURE(header);
