@@ -5,15 +5,17 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <utility>
 
 namespace mooring::tls {
 namespace {
 
 // Bounds on what one chain may cost. Name comparisons are cheap, but certificates of one name that
 // all "issue" each other have more orders than anyone can try; a judged path costs a signature
-// check or a few (BoringSSL begins at the root, so a stranger's chain costs one). Honest chains
-// need a few of each: with 100 roots and the longest chain, about 1000 comparisons and one path a
-// root of the same name.
+// check or a few (BoringSSL begins at the root, so a stranger's chain costs one). After the first
+// path no signature by a root is asked twice. Honest chains need a few of each: with 100 roots and
+// the longest chain, about 1000 comparisons and one path a root of the same name.
 constexpr int kMaxComparisons = 4096;
 constexpr int kMaxPaths = 32;
 
@@ -166,7 +168,7 @@ class Search final {
 
   // Try has BoringSSL judge the leaf over path_ to `root`. True: it is good.
   bool Try(X509* root) {
-    Path judged = Judge(root);
+    Path judged = tried_ && !EndIsSigned(root) ? BadSignature() : Judge(root);
     if (judged.refusal == Refusal::kNone) {
       best_ = std::move(judged);
       return true;
@@ -177,6 +179,28 @@ class Search final {
     tried_ = true;
     return false;
   }
+
+  // EndIsSigned says whether `root` has signed the end of path_; each pair is asked once. The first
+  // path does without: most are good, and BoringSSL asks the same.
+  bool EndIsSigned(X509* root) {
+    X509* const last = End();
+    const auto [known, is_new] = signed_.try_emplace({last, root}, false);
+    if (is_new) {
+      EVP_PKEY* const key = X509_get0_pubkey(root);
+      known->second = key != nullptr && X509_verify(last, key) == 1;
+      ClearErrors();
+    }
+    return known->second;
+  }
+
+  Path BadSignature() const {
+    return {Refusal::kUnknownCa,
+            X509_verify_cert_error_string(X509_V_ERR_CERT_SIGNATURE_FAILURE) + std::string(": ") +
+                NameText(X509_get_subject_name(End())),
+            {}};
+  }
+
+  X509* End() const { return path_.empty() ? sent_.front().get() : path_.back(); }
 
   Path Judge(X509* root) const {
     const bssl::UniquePtr<STACK_OF(X509)> anchors(sk_X509_new_null());
@@ -223,6 +247,7 @@ class Search final {
   WallTime now_;
   std::vector<bool> used_;
   std::vector<X509*> path_;  // intermediates between the leaf and where the search stands
+  std::map<std::pair<const X509*, const X509*>, bool> signed_;  // (certificate, root)
   int comparisons_ = kMaxComparisons;
   int paths_ = kMaxPaths;
   bool tried_ = false;
