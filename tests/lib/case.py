@@ -187,6 +187,14 @@ class Process:
         """resident is the process's RSS in bytes."""
         return self._status("VmRSS") * 1024
 
+    def forget_most(self):
+        """forget_most has most_resident count from now on (proc(5), clear_refs)."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def most_resident(self):
+        """most_resident is the largest RSS that it has had, in bytes: the kernel's own mark, which no short peak escapes."""
+        return self._status("VmHWM") * 1024
+
     def anonymous(self):
         """anonymous is its part of the RSS that no file stands behind, in bytes."""
         return self._status("RssAnon") * 1024

@@ -44,15 +44,16 @@ class Envoy:
     expect=URI demands that server identity; alpn=[...]; sni=NAME. tags=True names and tags its statistics as Consul
     1.21 has them. eject_one=True lets outlier detection eject an endpoint where ten percent of them are less than one.
     eds=True reads the endpoints from a file, which set_endpoints rewrites as a control plane would.
-    by_sni=True, inbound, takes only who names the service in SNI, as a terminating gateway does.
+    by_sni=True, inbound, takes only who names the service in SNI, as a terminating gateway does. workers=None: as many as it
+    takes by itself. log=False: no access log. wrap: words before the program, which end in an exec of what follows them.
     """
 
     kind = "envoy"
 
     def __init__(self, case, consul, service, app=None, upstream=None, endpoints=None, tls=None, alpn=None,
                  certificate=True, identity=None, roots=None, expect=None, sni=None, listen=None,
-                 intentions=True, tags=False, eject_one=False, eds=False, by_sni=False):
-        self.eds, self.by_sni = eds, by_sni
+                 intentions=True, tags=False, eject_one=False, eds=False, by_sni=False, workers=1, log=True, wrap=()):
+        self.eds, self.by_sni, self.log = eds, by_sni, log
         self.case, self.consul, self.service, self.tags = case, consul, service, tags
         self.outliers = {"always_eject_one_host": True} if eject_one else {}
         self.identity, self.roots = identity, roots
@@ -85,7 +86,8 @@ class Envoy:
             bootstrap["stats_config"] = stats_config(service, "dc1")
         path = self.folder / "bootstrap.json"
         path.write_text(json.dumps(bootstrap, indent=1))
-        self.process = Process(case, [peer_binary("envoy"), "-c", path, "--concurrency", "1",
+        self.process = Process(case, [*wrap, peer_binary("envoy"), "-c", path,
+                                      *(["--concurrency", workers] if workers else []),
                                       "--disable-hot-restart", "--base-id", self.admin_port,
                                       "--file-flush-interval-msec", "50", "-l", "warning"], f"envoy-{service}")
         check.within(self._live, "Envoy is live", 20 * slowness(), step=0.05)
@@ -145,7 +147,7 @@ class Envoy:
             "log_format": {"json_format": {name: f"%{field}%" for name, field in LOG_FIELDS.items()}}}}
         return {"name": "envoy.filters.network.tcp_proxy", "typed_config": {
             "@type": NETWORK + "tcp_proxy.v3.TcpProxy", "stat_prefix": prefix, "cluster": cluster,
-            "access_log": [log]}}
+            "access_log": [log] if self.log else []}}
 
     def _inbound(self, common, app, intentions):
         common["validation_context_sds_secret_config"] = self._secret("roots")

@@ -1,4 +1,4 @@
-"""The programs behind lib/traffic.py, each a process of its own: so that none waits for another, nor for the test.
+"""The programs behind lib/traffic.py and field/abuse, each a process of its own: none waits for another, nor for the test.
 
   traffic_program.py (app | calls | sessions) WORDS    WORDS: a JSON object; lib/child.py says how it is spoken to
 """
@@ -21,11 +21,12 @@ from lib.blocks import Reader, Writer  # noqa: E402
 from lib.child import Program  # noqa: E402
 from lib.wire import EOF, Wire  # noqa: E402
 
-CALL, SESSION = b"c", b"s"  # the first byte of a connection; whatever is no session is echoed
+CALL, SESSION, ENDLESS = b"c", b"s", b"e"  # the first byte of a connection; what is neither of the last two is echoed
 QUESTION = 16  # bytes of a call
 TOGETHER = 5  # calls that begin at once: callers do not come one by one
 OPENED_EVERY = 0.01  # seconds: sessions that are opened are no flood
 _ID = struct.Struct(">Q")
+BLOCK = bytes(65536)  # of an answer without end
 GOODBYE = 10.0  # seconds in which a session that was told to end has ended
 
 
@@ -46,8 +47,9 @@ def tls(words, server):
 
 
 class App(Program):
-    """Echoes calls, and speaks in sessions: a block each `pause` seconds, to be answered by one. With reuse_port it is one
-    of several at a port; SIGTERM closes its listening socket, as a plain program would, and its connections live on."""
+    """Echoes calls, and speaks in sessions: a block each `pause` seconds, to be answered by one. To ENDLESS it sends as
+    much as is taken. With reuse_port it is one of several at a port; SIGTERM closes its listening socket, as a plain
+    program would, and its connections live on."""
 
     def __init__(self, words):
         super().__init__(words)
@@ -105,6 +107,9 @@ class Served:
     def came(self, data):
         if self.kind is None:
             self.kind = data[:1]
+        if self.kind == ENDLESS:
+            self.wire.source = lambda: BLOCK
+            return self.wire.send(BLOCK)
         if self.kind != SESSION:
             self.app.calls += 1
             return self.wire.send(data)
@@ -160,7 +165,7 @@ class Calls(Program):
         self.context = tls(words.get("tls"), server=False)
         self.addresses, self.pause = itertools.cycle(map(tuple, words["addresses"])), None
         self.made = self.served = self.open = self.at_once = 0
-        self.longest, self.failed, self.first = 0.0, {}, []
+        self.longest, self.failed, self.first, self.took = 0.0, {}, [], []
         self.due = 0.0
 
     def pace(self, rate):
@@ -177,6 +182,14 @@ class Calls(Program):
         for _ in range(at_once):
             self._call()
         return {}
+
+    def call(self):
+        """call begins one more."""
+        self._call()
+        return {}
+
+    def under_way(self):
+        return {"open": self.open}
 
     def _begin(self):
         while self.pause and self.due <= time.monotonic():
@@ -196,6 +209,8 @@ class Calls(Program):
         if how == "served":
             self.served += 1
             self.longest = max(self.longest, took)
+            if self.words.get("times"):
+                self.took.append(round(took, 5))
         else:
             self.failed[how] = self.failed.get(how, 0) + 1
             if len(self.first) < 5:
@@ -204,12 +219,12 @@ class Calls(Program):
             self.loop.soon(self._call)  # not from within the end of the one before
 
     def report(self):
-        """report is what was seen since the last one. longest: seconds from the first packet to the answer; late: by how much
-        the machine kept this program itself waiting."""
+        """report is what was seen since the last one. longest: seconds from the first packet to the answer, took: of each, where
+        `times` is asked for; late: by how much the machine kept this program itself waiting."""
         answer = {"made": self.made, "served": self.served, "open": self.open, "failed": self.failed, "first": self.first,
-                  "longest": self.longest, "late": self.loop.late()}
+                  "longest": self.longest, "took": self.took, "late": self.loop.late()}
         self.made = self.served = 0
-        self.longest, self.failed, self.first = 0.0, {}, []
+        self.longest, self.failed, self.first, self.took = 0.0, {}, [], []
         return answer
 
 

@@ -77,7 +77,7 @@ class Loop:
 
 class Wire:
     """A connection. Of its owner it calls came(data), and once over(how). With a context it is TLS, and says nothing
-    before its handshake is done: opened() tells."""
+    before its handshake is done: opened() tells. source() has more to send, each time that all is sent."""
 
     def __init__(self, loop, connection, owner, context=None, server=False):
         self.loop, self.owner = loop, owner
@@ -85,7 +85,8 @@ class Wire:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket, self._fd = connection, connection.fileno()
-        self._left, self._events, self._closed = b"", 0, False
+        self._left, self._events, self._closed, self._deaf = b"", 0, False, False
+        self.source = None
         self._step = self._accepted if server else self._connected
         loop.watch(self._fd, select.EPOLLIN if server else select.EPOLLOUT, self._turn)
         self._events = select.EPOLLIN if server else select.EPOLLOUT
@@ -105,6 +106,11 @@ class Wire:
             return
         self._left += data
         self._flush()
+
+    def read_no_more(self):
+        """read_no_more leaves in the kernel what comes from now on. A reset is noticed, an end is not."""
+        self._deaf = True
+        self._wait(self._events)
 
     def close(self, abruptly=False):
         """close says goodbye in the words of TLS, where it is TLS; abruptly is a reset."""
@@ -129,6 +135,8 @@ class Wire:
             self.owner.over(how)
 
     def _turn(self, events):
+        if self._deaf and events & (select.EPOLLERR | select.EPOLLHUP):
+            return self._end(RESET)
         try:
             self._step()
         except ssl.SSLWantReadError:
@@ -139,8 +147,11 @@ class Wire:
             self._wait(select.EPOLLIN | (select.EPOLLOUT if self._left else 0))
         except OSError as error:
             self._end(how_it_ended(error))
+        return None
 
     def _wait(self, events):
+        if self._deaf:
+            events &= ~select.EPOLLIN
         if not self._closed and events != self._events:
             self._events = events
             self.loop.change(self._fd, events)
@@ -173,7 +184,7 @@ class Wire:
 
     def _move(self):
         self._flush()
-        while not self._closed:
+        while not self._closed and not self._deaf:
             data = self._socket.recv(AT_ONCE)
             if not data:
                 return self._end(EOF)
@@ -192,4 +203,6 @@ class Wire:
             # Not from within send(): its caller is in the middle of something.
             self.loop.soon(lambda: self._end(how))
         else:
-            self._wait(select.EPOLLIN)
+            if self.source and not self._closed:
+                self._left = self.source()
+            self._wait(select.EPOLLIN | (select.EPOLLOUT if self._left else 0))
