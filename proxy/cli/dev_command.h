@@ -12,6 +12,8 @@ namespace mooring::cli {
 // the one beside ours, or else one that PATH has.
 int Dev(const Invocation& invocation);
 
+// DevUsage is what the agent takes. Where it is a program of its own, that one prints it in our
+// place, and this returns only if it is not there.
 std::string DevUsage();
 
 }  // namespace mooring::cli

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -102,6 +103,14 @@ def test_without_the_agents_package_it_is_named(case):
     system, _ = installed(case, "mooring")
     code, said = system.run("mooring", "dev")
     check.true(code == 1 and "mooring-dev-agent" in said, said)
+
+
+def test_its_commands_say_what_they_take(case):
+    """scenario.test_help with the packages' program, whose development agent is a program beside it."""
+    system, _ = installed(case, "mooring", "mooring-dev-agent")
+    done = subprocess.run([sys.executable, ROOT / "tests/lib/runner.py", "--mooring", system.path / "usr/bin/mooring", "--reduced", "scenario.test_help"],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=120, env={**os.environ, "MOORING_BIN": ""})
+    check.true(done.returncode == 0 and "0 failed, 0 skipped" in done.stdout, done.stdout)
 
 
 def test_the_programs_in_it_are_hardened_stripped_and_their_symbols_fit(case):
@@ -205,5 +214,6 @@ def test_an_upgrade_of_the_package_under_load_cuts_and_refuses_nobody(case):
 
 test_an_upgrade_of_the_package_under_load_cuts_and_refuses_nobody.limit = 240
 for packaged in (test_a_new_user_installs_configures_and_purges_it_and_nothing_is_left, test_removed_and_not_purged_it_leaves_its_settings,
-                 test_without_the_agents_package_it_is_named, test_the_programs_in_it_are_hardened_stripped_and_their_symbols_fit):
+                 test_without_the_agents_package_it_is_named, test_its_commands_say_what_they_take,
+                 test_the_programs_in_it_are_hardened_stripped_and_their_symbols_fit):
     packaged.limit = 180

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lib import check
 
-EXPECTED_SECONDS = 15
+EXPECTED_SECONDS = 20
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -53,10 +53,20 @@ def test_without_llhttp_the_command_that_fetches_it_is_named(case):
             MOORING_CACHE=str(case.directory / "none"))
 
 
+def test_without_the_development_agent_nothing_of_it_is_built(case):
+    code, said = configured(case, "-Ddev_agent=none", f"-Dlibraries={prefix('proxy/libraries')}", f"-Dboringssl={prefix('tls/boringssl')}")
+    check.equal(code, 0, said[-1000:])
+    done = subprocess.run(["ninja", "-C", case.directory / "build", "-n", "-v"], text=True, capture_output=True, check=True)
+    made = re.findall(r"\S*(?:libdev\.a|mooring-dev|dev_inside\.cc)(?!\S)", done.stdout)
+    check.equal(made, [], "what is made of it")
+    check.true("dev_beside.cc" in done.stdout, "`mooring dev` names the program that it is")
+
+
 for configuring in (test_without_the_libraries_all_of_them_are_named_and_what_installs_them,
                     test_without_libuv_and_others_the_command_that_builds_them_is_named,
                     test_without_boringssl_the_command_that_builds_it_is_named,
-                    test_without_llhttp_the_command_that_fetches_it_is_named):
+                    test_without_llhttp_the_command_that_fetches_it_is_named,
+                    test_without_the_development_agent_nothing_of_it_is_built):
     configuring.limit = 120  # a compiler is tried many times, on a machine that runs other tests meanwhile
 
 
