@@ -99,8 +99,24 @@ std::vector<Chunk> ChooseAll(Script* script) {
 struct Heard {
   std::vector<std::string> messages;
   int ends = 0;
-  bool operator==(const Heard&) const = default;
+  std::string why;
+
+  // The kernel says with which bytes descriptors came, not with which message. One read may bring a
+  // message and the next one's descriptors; so with a sender that names more than it sends, or
+  // sends more than there is room for, it depends on the reads how much is heard before the end.
+  bool Miscounted() const {
+    return why == "a message without its descriptors" ||
+           why == "more descriptors than there is room for";
+  }
 };
+
+// Agree: the same was heard, or as far as both were told.
+bool Agree(const Heard& a, const Heard& b) {
+  if (!a.Miscounted() && !b.Miscounted()) return a.messages == b.messages;
+  const std::size_t both = std::min(a.messages.size(), b.messages.size());
+  return std::equal(a.messages.begin(), a.messages.begin() + static_cast<std::ptrdiff_t>(both),
+                    b.messages.begin());
+}
 
 // Hear tells a channel the chunks, each in parts of `step` bytes. `abrupt`: all at once, and then
 // the far end goes without having read what the channel has to say, which is a reset.
@@ -127,7 +143,11 @@ Heard Hear(const std::vector<Chunk>& chunks, std::size_t step, bool abrupt) {
                    message.fields.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) +
                    std::to_string(message.descriptors.size()));
              },
-         .on_end = [&heard](const std::string&) { ++heard.ends; }});
+         .on_end =
+             [&heard](const std::string& why) {
+               ++heard.ends;
+               heard.why = why;
+             }});
     if (abrupt) channel.Send({"unread"});
     for (const Chunk& chunk : chunks) {
       for (std::size_t at = 0; at < chunk.bytes.size(); at += step) {
@@ -207,8 +227,10 @@ void WriteAndRead(Script* script) {
     FUZZ_REQUIRE(read.has_value() == (content.size() <= limit), content);
     if (read) FUZZ_REQUIRE(read.value() == content, content);
   }
-  FUZZ_REQUIRE(write(fd.value().get(), "x", 1) < 0 && ftruncate(fd.value().get(), 0) != 0,
-               "sealed");
+  const auto size = static_cast<off_t>(content.size());
+  FUZZ_REQUIRE(write(fd.value().get(), "x", 1) < 0, "sealed");
+  for (const off_t other : {size - 1, size + 1})
+    FUZZ_REQUIRE(other < 0 || ftruncate(fd.value().get(), other) != 0, "sealed");
 }
 
 int FirstFree() {
@@ -231,7 +253,7 @@ void handover(Input input) {
   const Heard whole = Hear(chunks, 1U << 16U, abrupt);
   // One after the other, as they may come: no more than a socket holds.
   const Heard split = Hear(chunks, abrupt ? 1U << 16U : 1 + how / 4U, false);
-  FUZZ_REQUIRE(whole.messages == split.messages, "the same messages");
+  FUZZ_REQUIRE(Agree(whole, split), whole.why + " / " + split.why);
   FUZZ_REQUIRE(FirstFree() == before, "no descriptor is left open");
 }
 
