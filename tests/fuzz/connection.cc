@@ -3,7 +3,8 @@
 // it do next, what the agent comes to say, and how much time passes, of which none is waited for.
 //
 // Each connection ends once, with a reason that is none of ours to mend; nobody hears a byte that
-// was not said to them; and nothing is left, neither memory nor descriptors nor a count.
+// was not said to them, a stranger none at all; where no snapshot has let anybody in, no caller
+// gets to the app; and nothing is left, neither memory nor descriptors nor a count.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -47,6 +48,8 @@ struct Place {
   Mesh other;  // of another CA, with the same names
   mint::Minted leaf = mesh.LeafFor("db");
   std::shared_ptr<const tls::Credentials> own = mint::Own(leaf);
+  // What a sidecar accepts by that has been given the other CA's roots.
+  std::shared_ptr<const tls::Context> other_server = Mesh::Server(leaf, other.roots);
   UniqueFd callers = Opened();
   UniqueFd apps = Opened();
   UniqueFd app = Opened();
@@ -133,6 +136,7 @@ struct Peer {
   std::unique_ptr<End> tls;
   char says;
   bool said = false, ended = false;
+  bool stranger = false;  // proves the right name, by another CA
   std::string heard;
 };
 
@@ -171,6 +175,7 @@ class World final {
     const std::int64_t began = stats.inbound.total.value() + stats.outbound.total.value();
     CheckCounts(stats.inbound);
     CheckCounts(stats.outbound);
+    FUZZ_REQUIRE(ever_open_ || stats.inbound.reached.value() == 0, "nobody has been let in");
     host_.reset();
     CheckReports(began);
     for (const ListenerKind kind : {ListenerKind::kPublic, ListenerKind::kUpstream})
@@ -198,11 +203,12 @@ class World final {
       auto identity = std::make_shared<data::Identity>();
       identity->leaf = place_.own;
       identity->roots = (how_ & 2U) == 0 ? place_.mesh.roots : place_.other.roots;
-      identity->server = place_.mesh.server;
+      identity->server = (how_ & 2U) == 0 ? place_.mesh.server : place_.other_server;
       identity->client = client_;
       snapshot->identity = std::move(identity);
     }
     snapshot->roots_stale = (how_ & 12U) == 12U;
+    ever_open_ = ever_open_ || (how_ & (1U | 2U | 16U)) == 0;
     snapshot->intentions = std::make_shared<const authz::IntentionSet>();
     snapshot->fallback =
         (how_ & 16U) == 0 ? authz::DefaultPolicy::kAllow : authz::DefaultPolicy::kDeny;
@@ -309,8 +315,9 @@ class World final {
       Peer& peer = servers_.emplace_back(std::move(fd), static_cast<char>('A' + servers_.size()));
       if (&door == &place_.app) return;
       peer.tls = std::make_unique<End>();
-      const bool stranger = (what & 192U) == 192U;
-      peer.tls->session = tls::Session::Accept(stranger ? place_.other.server : place_.mesh.server);
+      peer.stranger = (what & 192U) == 192U;
+      peer.tls->session =
+          tls::Session::Accept(peer.stranger ? place_.other.server : place_.mesh.server);
       return;
     }
     Turn();
@@ -332,6 +339,7 @@ class World final {
     for (const auto& [hearing, speaking] :
          {std::pair{&clients_, &servers_}, {&servers_, &clients_}}) {
       for (const Peer& peer : *hearing) {
+        FUZZ_REQUIRE(!peer.stranger || peer.heard.empty(), "a stranger hears nothing");
         if (peer.heard.empty() || peer.heard[0] == '\r') continue;
         FUZZ_REQUIRE(peer.heard.find_first_not_of(peer.heard[0]) == std::string::npos || garbage_,
                      peer.heard);
@@ -381,6 +389,7 @@ class World final {
   std::uint8_t how_ = 0;
   bool drained_ = false;
   bool garbage_ = false;
+  bool ever_open_ = false;  // some snapshot has let the callers in
   std::list<Peer> clients_, servers_;
 };
 

@@ -9,6 +9,22 @@
 #include "tests/fuzz/targets.h"
 
 namespace mooring::fuzz {
+namespace {
+
+// NamesToken: it is -token, which alone is secret among the flags, with so much behind it.
+bool NamesToken(std::string_view argument, std::string_view behind) {
+  if (argument.starts_with("--")) argument.remove_prefix(1);
+  constexpr std::string_view kName = "-token";
+  return argument.starts_with(kName) && argument.substr(kName.size()).starts_with(behind);
+}
+
+// HoldsToken: the value of -token stands in this argument.
+bool HoldsToken(const std::vector<std::string>& arguments, std::size_t at) {
+  if (NamesToken(arguments[at], "=")) return true;
+  return at > 0 && (arguments[at - 1] == "-token" || arguments[at - 1] == "--token");
+}
+
+}  // namespace
 
 void flags(Input input) {
   std::vector<std::string> arguments;
@@ -34,9 +50,17 @@ void flags(Input input) {
     FUZZ_REQUIRE(parsed.error().message == again.error().message, parsed.error().message);
     return;
   }
+  std::vector<bool> wiped(arguments.size());
   for (const int index : parsed.value().secret_arguments) {
     FUZZ_REQUIRE(index >= 0 && static_cast<std::size_t>(index) < arguments.size(),
                  std::to_string(index));
+    wiped[static_cast<std::size_t>(index)] = true;
+    FUZZ_REQUIRE(HoldsToken(arguments, static_cast<std::size_t>(index)), arguments.back());
+  }
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    // Behind a flag without a value of its own it may be that one's.
+    const bool is_value = i > 0 && arguments[i - 1].starts_with('-');
+    FUZZ_REQUIRE(wiped[i] || is_value || !NamesToken(arguments[i], "="), arguments[i]);
   }
   if (parsed.value().help) return;
   const auto different = config::DifferencesOf(parsed.value().settings, again.value().settings);
