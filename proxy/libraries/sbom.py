@@ -21,6 +21,7 @@ KNOWN = {
     "libuv": ("MIT", "libuv1-dev", "static"),
     "c-ares": ("MIT", "libc-ares-dev", "static"),
     "yaml-cpp": ("MIT", "libyaml-cpp-dev", "static"),
+    "libseccomp": ("LGPL-2.1-only", "libseccomp-dev", "static"),
     "llhttp": ("MIT", None, "static"),
     "spdlog": ("MIT", "libspdlog-dev", "headers"),
     "fmt": ("MIT", "libfmt-dev", "headers"),
@@ -65,7 +66,7 @@ def packaged(name, version, linkage=None):
 
 
 def built(prefix):
-    """libuv, c-ares and yaml-cpp, by the list that proxy/libraries/build leaves."""
+    """libuv, c-ares, yaml-cpp and libseccomp, by the list that proxy/libraries/build leaves."""
     for line in Path(prefix, "versions").read_text().splitlines():
         name, package, version, sha256 = line.split()
         yield component(name, version, of_debian(package, version, source=True), sha256)
@@ -76,6 +77,8 @@ def own(prefix):
     for name, header, macro in (("libuv", "uv/version.h", "UV_VERSION"), ("c-ares", "ares_version.h", "ARES_VERSION")):
         text = Path(prefix, "include", header).read_text()
         yield component(name, ".".join(re.search(rf"define {macro}_{part}\s+(\d+)", text)[1] for part in ("MAJOR", "MINOR", "PATCH")))
+    text = Path(prefix, "include/seccomp.h").read_text()
+    yield component("libseccomp", ".".join(re.search(rf"define SCMP_VER_{part}\s+(\d+)", text)[1] for part in ("MAJOR", "MINOR", "MICRO")))
     yield component("yaml-cpp", "unknown")
 
 

@@ -13,7 +13,7 @@ EXPECTED_SECONDS = 3
 ROOT = Path(__file__).resolve().parents[2]
 # An archive that the linker is given: whose it is. Those of meson are our own, but for llhttp's.
 ARCHIVES = {"libssl.a": "boringssl", "libcrypto.a": "boringssl", "libuv_a.a": "libuv", "libcares.a": "c-ares", "libyaml-cpp.a": "yaml-cpp",
-            "libllhttp.a": "llhttp"}
+            "libseccomp.a": "libseccomp", "libllhttp.a": "llhttp"}
 OURS = {"libdev.a", "libtls.a", "libauthz.a", "libproxy.a", "liblog.a"}
 SHARED = {"libc.so.6": "glibc", "libm.so.6": "glibc", "ld-linux-x86-64.so.2": "glibc", "libstdc++.so.6": "libstdc++", "libgcc_s.so.1": "libgcc"}
 SANITIZERS = re.compile(r"lib(?:a|ub|t)san\.so")
@@ -21,6 +21,7 @@ SANITIZERS = re.compile(r"lib(?:a|ub|t)san\.so")
 HEADERS = {
     "libuv": ("uv/version.h", "UV_VERSION_MAJOR . UV_VERSION_MINOR . UV_VERSION_PATCH"),
     "c-ares": ("ares_version.h", "ARES_VERSION_MAJOR . ARES_VERSION_MINOR . ARES_VERSION_PATCH"),
+    "libseccomp": ("seccomp.h", "SCMP_VER_MAJOR . SCMP_VER_MINOR . SCMP_VER_MICRO"),
     "llhttp": ("llhttp.h", "LLHTTP_VERSION_MAJOR . LLHTTP_VERSION_MINOR . LLHTTP_VERSION_PATCH"),
     "spdlog": ("spdlog/version.h", "SPDLOG_VER_MAJOR . SPDLOG_VER_MINOR . SPDLOG_VER_PATCH"),
     "nlohmann-json": ("nlohmann/json.hpp", "NLOHMANN_JSON_VERSION_MAJOR . NLOHMANN_JSON_VERSION_MINOR . NLOHMANN_JSON_VERSION_PATCH"),
