@@ -83,6 +83,8 @@ int Run(config::Settings settings) {
   }
   const bool guarded = settings.allow_core || GuardMemory();
   const std::string refused = guarded ? std::string() : std::strerror(errno);
+  // Before there is another thread, and before any file is read that the settings name.
+  origin->confinement = sidecar::Confinement::Begin(settings);
   log::Log log(settings.log_level, settings.log_json);
   if (log.failure() != 0) {
     CannotStart(settings.log_json, std::string("no thread to write the log: ") +

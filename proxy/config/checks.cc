@@ -46,6 +46,8 @@ constexpr Names<OnDeparture, 2> kOnDeparture = {{"close", OnDeparture::kClose},
 constexpr Names<bool, 2> kOnOff = {{"on", true}, {"off", false}};
 constexpr Names<log::Format, 2> kLogFormats = {{"text", log::Format::kText},
                                                {"json", log::Format::kJson}};
+constexpr Names<Seccomp, 3> kSeccomp = {
+    {"on", Seccomp::kOn}, {"kill", Seccomp::kKill}, {"off", Seccomp::kOff}};
 constexpr Names<Balance, 5> kBalances = {{"least_connections", Balance::kLeastConnections},
                                          {"least_time", Balance::kLeastTime},
                                          {"round_robin", Balance::kRoundRobin},
@@ -150,6 +152,29 @@ std::string OnDepartureText(const OnDeparture& policy) { return NameOf(kOnDepart
 Result<bool> ParseOnOff(std::string_view text) { return ValueOf(kOnOff, text); }
 
 std::string OnOffText(const bool& on) { return NameOf(kOnOff, on); }
+
+Result<Seccomp> ParseSeccomp(std::string_view text) { return ValueOf(kSeccomp, text); }
+
+std::string SeccompText(const Seccomp& policy) { return NameOf(kSeccomp, policy); }
+
+Result<std::vector<std::string>> ParseFolders(std::string_view text) {
+  std::vector<std::string> folders;
+  while (!text.empty()) {
+    const std::size_t comma = text.find(',');
+    const std::string_view folder = authz::Trimmed(text.substr(0, comma));
+    text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
+    if (!folder.starts_with('/'))
+      return Invalid('"' + authz::Shortened(folder) + "\" is no absolute path of a folder");
+    folders.emplace_back(folder);
+  }
+  return folders;
+}
+
+std::string FoldersText(const std::vector<std::string>& folders) {
+  std::string text;
+  for (const std::string& folder : folders) text += (text.empty() ? "" : ",") + folder;
+  return text;
+}
 
 Result<Balance> ParseBalance(std::string_view text) { return ValueOf(kBalances, text); }
 

@@ -42,6 +42,13 @@ std::string MeshGatewayText(const MeshGateway& mode);
 Result<bool> ParseOnOff(std::string_view text);
 std::string OnOffText(const bool& on);
 
+Result<Seccomp> ParseSeccomp(std::string_view text);  // on, kill or off
+std::string SeccompText(const Seccomp& policy);
+
+// ParseFolders reads absolute paths between commas.
+Result<std::vector<std::string>> ParseFolders(std::string_view text);
+std::string FoldersText(const std::vector<std::string>& folders);
+
 // ParseBalance reads one of the rules by which connections are spread; BalanceText writes it.
 Result<Balance> ParseBalance(std::string_view text);
 std::string BalanceText(const Balance& balance);

@@ -10,16 +10,38 @@ bool IsOfProcess(const Setting& setting) { return setting.of == Of::kProcess; }
 bool IsOfUpstream(const Setting& setting) { return setting.in == In::kUpstreams; }
 bool IsOfService(const Setting& setting) { return !IsOfProcess(setting) && !IsOfUpstream(setting); }
 
-Applies AppliesNow(const Setting& setting, bool with_agent) {
-  return setting.in == In::kAgent && !with_agent ? Applies::kLive : setting.applies;
+bool Reached(const std::vector<NamedPath>& paths, const Within& within) {
+  return !within.reaches || std::all_of(paths.begin(), paths.end(), within.reaches);
 }
+
+// Reached: the service, or the upstream, can be served with what there is.
+bool Reached(const ServiceSettings& service, const Within& within) {
+  return !within.reaches || Reached(PathsOf(service), within);
+}
+
+bool Reached(const UpstreamSettings& upstream, const Within& within) {
+  if (!within.reaches) return true;
+  ServiceSettings alone;
+  alone.upstreams.push_back(upstream);
+  return Reached(alone, within);
+}
+
+Applies AppliesNow(const Setting& setting, const Target& after, const Within& within) {
+  if (within.reaches) {
+    const auto path = PathIn(setting, after);
+    if (path && !within.reaches(*path)) return Applies::kUpgrade;
+  }
+  return setting.in == In::kAgent && !within.agent ? Applies::kLive : setting.applies;
+}
+
+Applies AppliesIf(bool reached) { return reached ? Applies::kLive : Applies::kUpgrade; }
 
 std::string OrNothing(const std::string& value) { return value.empty() ? "(none)" : value; }
 
 // Compare adds what is different between two of a kind. `where` stands before each path.
 template <typename Fits>
 void Compare(const Target& before, const Target& after, const std::string& where, const Fits& fits,
-             bool with_agent, std::vector<Difference>* out) {
+             const Within& within, std::vector<Difference>* out) {
   for (const Setting& setting : Table()) {
     // What no file can say is the environment's, or comes with a registration.
     if (!fits(setting) || setting.key.empty()) continue;
@@ -29,7 +51,7 @@ void Compare(const Target& before, const Target& after, const std::string& where
     if (setting.secret) was = is = std::string();
     const std::string path = IsOfUpstream(setting) ? std::string(setting.key) : PathOf(setting);
     out->push_back({where + path, std::move(was), std::move(is), setting.secret,
-                    AppliesNow(setting, with_agent)});
+                    AppliesNow(setting, after, within)});
   }
 }
 
@@ -47,8 +69,20 @@ const ServiceSettings* Find(const std::vector<ServiceSettings>& services,
   return found == services.end() ? nullptr : &*found;
 }
 
+// Remaining are the services of `after` that can be served: those that are there, and those of the
+// others that name nothing which cannot be reached.
+std::vector<ServiceSettings> Remaining(const Settings& before, const Settings& after,
+                                       const Within& within) {
+  std::vector<ServiceSettings> remaining;
+  for (const ServiceSettings& service : after.services) {
+    if (Find(before.services, service) != nullptr || Reached(service, within))
+      remaining.push_back(service);
+  }
+  return remaining;
+}
+
 void CompareUpstreams(ServiceSettings before, ServiceSettings after, const std::string& where,
-                      std::vector<Difference>* out) {
+                      const Within& within, std::vector<Difference>* out) {
   const auto place = [&](const UpstreamSettings& upstream) {
     return where + "upstreams[" + upstream.Name() + ']';
   };
@@ -60,11 +94,13 @@ void CompareUpstreams(ServiceSettings before, ServiceSettings after, const std::
   for (UpstreamSettings& is : after.upstreams) {
     const UpstreamSettings* found = Find(before.upstreams, is.Name());
     if (found == nullptr) {
-      out->push_back({place(is), std::nullopt, is.listen.Text(), false, Applies::kLive});
+      out->push_back(
+          {place(is), std::nullopt, is.listen.Text(), false, AppliesIf(Reached(is, within))});
       continue;
     }
     UpstreamSettings was = *found;
-    Compare({unused, before, &was}, {unused, after, &is}, place(is) + '.', IsOfUpstream, true, out);
+    Compare({unused, before, &was}, {unused, after, &is}, place(is) + '.', IsOfUpstream, within,
+            out);
   }
 }
 
@@ -83,40 +119,41 @@ std::string Difference::Text() const {
 }
 
 std::vector<Difference> DifferencesOf(const Settings& before, const Settings& after,
-                                      bool with_agent) {
+                                      const Within& within) {
   std::vector<Difference> all;
   Settings was = before, is = after;  // a Target could change them
   ServiceSettings unused;
-  Compare({was, unused}, {is, unused}, "", IsOfProcess, with_agent, &all);
+  Compare({was, unused}, {is, unused}, "", IsOfProcess, within, &all);
   // Where there is one service and it stays, a file has its settings at top level.
   const bool one = was.services.size() == 1 && is.services.size() == 1 &&
                    Same(was.services.front(), is.services.front());
   const auto place = [&](const ServiceSettings& service) {
     return one ? std::string() : "services[" + service.Name() + ']';
   };
+  const bool some_stay = !Remaining(was, is, within).empty();
   for (const ServiceSettings& service : was.services) {
     if (Find(is.services, service) == nullptr)
-      all.push_back({place(service), "", std::nullopt, false, Applies::kLive});
+      all.push_back({place(service), "", std::nullopt, false, AppliesIf(some_stay)});
   }
   for (ServiceSettings& service : is.services) {
     const ServiceSettings* found = Find(was.services, service);
     if (found == nullptr) {
-      all.push_back({place(service), std::nullopt, "", false, Applies::kLive});
+      all.push_back({place(service), std::nullopt, "", false, AppliesIf(Reached(service, within))});
       continue;
     }
     ServiceSettings old = *found;
     const std::string where = one ? std::string() : place(service) + '.';
-    Compare({was, old}, {is, service}, where, IsOfService, with_agent, &all);
-    CompareUpstreams(old, service, where, &all);
+    Compare({was, old}, {is, service}, where, IsOfService, within, &all);
+    CompareUpstreams(old, service, where, within, &all);
   }
   return all;
 }
 
-Settings InForce(const Settings& running, Settings file, bool with_agent) {
+Settings InForce(const Settings& running, Settings file, const Within& within) {
   Settings was = running;  // a Target could change it
-  const auto keep = [with_agent](const Target& from, const Target& to, const auto& fits) {
+  const auto keep = [&within](const Target& from, const Target& to, const auto& fits) {
     for (const Setting& setting : Table()) {
-      if (fits(setting) && AppliesNow(setting, with_agent) == Applies::kUpgrade)
+      if (fits(setting) && AppliesNow(setting, to, within) == Applies::kUpgrade)
         CopyValue(setting.value, from, to);
     }
   };
@@ -127,11 +164,22 @@ Settings InForce(const Settings& running, Settings file, bool with_agent) {
   file.arguments = was.arguments;  // no file says how the process was started
   file.admin_from = was.admin_from;
   file.metrics_from = was.metrics_from;
+  file.services = Remaining(was, file, within);
+  if (file.services.empty()) file.services = was.services;
   for (ServiceSettings& service : file.services) {
     const ServiceSettings* found = Find(was.services, service);
     if (found == nullptr) continue;
     ServiceSettings old = *found;
     keep({was, old}, {file, service}, IsOfService);
+    std::erase_if(service.upstreams, [&](const UpstreamSettings& upstream) {
+      return Find(old.upstreams, upstream.Name()) == nullptr && !Reached(upstream, within);
+    });
+    for (UpstreamSettings& upstream : service.upstreams) {
+      const UpstreamSettings* there = Find(old.upstreams, upstream.Name());
+      if (there == nullptr) continue;
+      UpstreamSettings before = *there;
+      keep({was, old, &before}, {file, service, &upstream}, IsOfUpstream);
+    }
   }
   return file;
 }

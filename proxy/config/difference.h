@@ -4,10 +4,12 @@
 // never shown, only that it is another one. Pure.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "proxy/config/named_paths.h"
 #include "proxy/config/settings.h"
 #include "proxy/config/table.h"
 
@@ -28,17 +30,24 @@ struct Difference {
   bool operator==(const Difference&) const = default;
 };
 
+// Within is what the process that runs is held to, as far as it decides whether a value can apply.
+struct Within {
+  // the agent has been reached; where nothing has needed it, its settings apply, too
+  bool agent = true;
+  // A file can be reached, for that use. What cannot be needs an upgrade, whatever its setting says
+  // of itself; a service or an upstream that is added and names one does, too. Empty: all can.
+  std::function<bool(const NamedPath& path)> reaches{};
+};
+
 // DifferencesOf are in the table's order: the process's, then those of each service in the order of
 // `after`, behind those that are removed. No difference in the values of a process's own
 // environment is looked at.
-// `with_agent`: the agent has been reached by `before`; where nothing has needed it, its settings
-// apply, too.
 std::vector<Difference> DifferencesOf(const Settings& before, const Settings& after,
-                                      bool with_agent = true);
+                                      const Within& within = {});
 
 // InForce are the settings of `file` as far as they can take effect while `running` is in force:
 // what needs an upgrade is as it was.
-Settings InForce(const Settings& running, Settings file, bool with_agent = true);
+Settings InForce(const Settings& running, Settings file, const Within& within = {});
 
 // Same: they represent one service, however much else is different.
 bool Same(const ServiceSettings& one, const ServiceSettings& other);

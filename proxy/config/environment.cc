@@ -64,4 +64,15 @@ void HandoverDirFromEnvironment(const Environment& environment, Settings* settin
   settings->handover_dir_from_environment = true;
 }
 
+std::optional<BadVariable> SeccompFromEnvironment(const Environment& environment,
+                                                  Settings* settings) {
+  const Setting& setting = *FindKey(In::kConfine, "seccomp");
+  const std::string text = EnvironmentValue(environment, setting.variable);
+  if (text.empty()) return std::nullopt;
+  ServiceSettings unused;
+  const Status status = ReadValue(setting.value, text, {}, {*settings, unused});
+  if (status) return std::nullopt;
+  return BadVariable{setting.variable, status.error().message};
+}
+
 }  // namespace mooring::config

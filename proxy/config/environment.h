@@ -43,4 +43,8 @@ void StateDirFromEnvironment(const Environment& environment, Settings* settings)
 // (RuntimeDirectory=), if there is one: that one's own mode is the unit's business.
 void HandoverDirFromEnvironment(const Environment& environment, Settings* settings);
 
+// SeccompFromEnvironment takes MOORING_SECCOMP, if it is set; returned if it cannot be used.
+std::optional<BadVariable> SeccompFromEnvironment(const Environment& environment,
+                                                  Settings* settings);
+
 }  // namespace mooring::config

@@ -151,6 +151,10 @@ class Reader final {
     if (settings_.metrics) settings_.metrics_from = "-metrics-addr";
     if (line_.Find("state-dir") == nullptr) StateDirFromEnvironment(environment_, &settings_);
     if (line_.Find("handover-dir") == nullptr) HandoverDirFromEnvironment(environment_, &settings_);
+    if (line_.Find("confine-seccomp") == nullptr) {
+      if (const auto bad = SeccompFromEnvironment(environment_, &settings_))
+        return Preparing(std::string(bad->name) + ": " + bad->message);
+    }
     settings_.take_over = line_.On("take-over");
     if (const Status status = CheckAdmin(settings_, "-metrics-addr", "-admin-allow-remote");
         !status)

@@ -24,7 +24,7 @@ using Place = std::variant<T Settings::*, std::optional<T> Settings::*, T Servic
                            std::optional<T> ServiceSettings::*, T UpstreamSettings::*,
                            std::optional<T> UpstreamSettings::*, T AgentSettings::*,
                            T tls::HttpsOptions::*, T FileIdentity::*, T AccessLogSettings::*,
-                           T StopAfter::*, std::optional<T> StopAfter::*>;
+                           T StopAfter::*, std::optional<T> StopAfter::*, T ConfineSettings::*>;
 
 template <typename Owner>
 Owner& OwnerIn(const Target& target) {
@@ -40,6 +40,8 @@ Owner& OwnerIn(const Target& target) {
     return target.process.access_log;
   } else if constexpr (std::is_same_v<Owner, StopAfter>) {
     return target.process.stop_after;
+  } else if constexpr (std::is_same_v<Owner, ConfineSettings>) {
+    return target.process.confine;
   } else if constexpr (std::is_same_v<Owner, tls::HttpsOptions>) {
     return target.process.agent.tls;
   } else {

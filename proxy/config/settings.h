@@ -203,6 +203,21 @@ struct AccessLogSettings {
   bool operator==(const AccessLogSettings&) const = default;
 };
 
+// Seccomp says what becomes of a system call that is not one of a sidecar's: it fails, it ends the
+// process, or it is made.
+enum class Seccomp { kOn, kKill, kOff };
+
+// ConfineSettings: what the process has the kernel hold it to, from its start on.
+struct ConfineSettings {
+  bool no_new_privileges = true;
+  bool drop_capabilities = true;
+  Seccomp seccomp = Seccomp::kOn;
+  bool landlock = true;
+  std::vector<std::string> folders;  // absolute; beside those that other settings name
+
+  bool operator==(const ConfineSettings&) const = default;
+};
+
 // Settings, the process's and each service's.
 struct Settings {
   std::vector<ServiceSettings> services;  // at least one
@@ -237,6 +252,7 @@ struct Settings {
   std::vector<std::string> arguments;
   milliseconds max_stale{0};  // roots, intentions, endpoints: how old they may be used; 0: no limit
   bool allow_core = false;    // a core dump would hold the private key
+  ConfineSettings confine;
 
   LogLevel log_level = LogLevel::kInfo;
   bool log_json = false;

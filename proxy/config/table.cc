@@ -55,6 +55,9 @@ constexpr kind::Word<std::string> kAccessLog{&AccessLogSettings::to, ParseAccess
 constexpr kind::Word<log::Format> kAccessLogFormat{&AccessLogSettings::format, ParseLogFormat,
                                                    LogFormatText, "format"};
 
+constexpr kind::Word<Seccomp> kSeccomp{&ConfineSettings::seccomp, ParseSeccomp, SeccompText,
+                                       "policy"};
+
 // clang-format off
 constexpr Setting kTable[] = {
     {.begins = "Which service",
@@ -872,6 +875,44 @@ constexpr Setting kTable[] = {
      .flag = "allow-core",
      .says = "Let the process be dumped and traced by its user: a core file holds the private "
              "key."},
+
+    {.begins = "Confinement",
+     .key = "confine",
+     .says = "What the process has the kernel hold it to, from its start on. What this kernel "
+             "lacks is said once; /status has what holds."},
+    {.in = In::kConfine,
+     .key = "no_new_privileges",
+     .value = kind::Switch{&ConfineSettings::no_new_privileges},
+     .flag = "confine-no-new-privileges",
+     .says = "Nothing that it could start has more rights than it has. Seccomp and Landlock need "
+             "this, or root."},
+    {.in = In::kConfine,
+     .key = "drop_capabilities",
+     .value = kind::Switch{&ConfineSettings::drop_capabilities},
+     .flag = "confine-drop-capabilities",
+     .says = "Give up every capability but CAP_NET_BIND_SERVICE, also as root."},
+    {.in = In::kConfine,
+     .key = "seccomp",
+     .value = kSeccomp,
+     .flag = "confine-seccomp",
+     .variable = "MOORING_SECCOMP",
+     .says = "What becomes of a system call that no sidecar makes: on has it fail (ENOSYS), counts "
+             "it and names it once in the log; kill ends the process; off lets it be made. No "
+             "program is ever started: `mooring reload` does that for an upgrade."},
+    {.in = In::kConfine,
+     .key = "landlock",
+     .value = kind::Switch{&ConfineSettings::landlock},
+     .flag = "confine-landlock",
+     .says = "No file is reached but in the folders that the settings name at the start, and where "
+             "the system keeps names, roots and libraries. A reload that names a file elsewhere "
+             "needs an upgrade."},
+    {.in = In::kConfine,
+     .key = "folders",
+     .value = kind::Words{&ConfineSettings::folders, ParseFolders, FoldersText, "folders"},
+     .flag = "confine-folders",
+     .sample = "/srv/sockets",
+     .says = "Folders beside these, to read and write: where a registration has unix sockets made "
+             "outside /run, for one."},
 
     {.begins = "Upgrades",
      .key = "handover_dir",

@@ -28,6 +28,7 @@ enum class In {
   kAdmin,
   kMetrics,
   kAccessLog,
+  kConfine,
   kStopAfter
 };
 

@@ -64,6 +64,7 @@ std::string_view SectionName(In in) {
     case In::kAdmin: return "admin";
     case In::kMetrics: return "metrics";
     case In::kAccessLog: return "access_log";
+    case In::kConfine: return "confine";
     case In::kStopAfter: return "stop_after";
   }
   return {};

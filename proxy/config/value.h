@@ -106,12 +106,13 @@ struct List {
 
 }  // namespace kind
 
-using Value = std::variant<kind::Switch, kind::Number, kind::Duration, kind::Size, kind::Text,
-                           kind::Name, kind::File, kind::Address, kind::AgentAddress,
-                           kind::Word<bool>, kind::Word<OnRevoke>, kind::Word<OnDeparture>,
-                           kind::Word<Balance>, kind::Word<NoEndpoint>, kind::Word<MeshGateway>,
-                           kind::Word<LogLevel>, kind::Word<log::Format>, kind::Word<std::string>,
-                           kind::Words, kind::Special, kind::Section, kind::List>;
+using Value =
+    std::variant<kind::Switch, kind::Number, kind::Duration, kind::Size, kind::Text, kind::Name,
+                 kind::File, kind::Address, kind::AgentAddress, kind::Word<bool>,
+                 kind::Word<OnRevoke>, kind::Word<OnDeparture>, kind::Word<Balance>,
+                 kind::Word<NoEndpoint>, kind::Word<MeshGateway>, kind::Word<LogLevel>,
+                 kind::Word<log::Format>, kind::Word<Seccomp>, kind::Word<std::string>, kind::Words,
+                 kind::Special, kind::Section, kind::List>;
 
 // Reading is what a text depends on besides itself.
 struct Reading {

@@ -43,6 +43,7 @@ class SchemaReader final {
     }
     ReadProcess(file);
     ReadAccessLog(file);
+    ReadConfine(file);
     ReadStopAfter(file);
     CheckYamlListeners(listeners_);
     ReadAgent(file);
@@ -155,6 +156,15 @@ class SchemaReader final {
     ServiceSettings unused;
     if (!access_log->Has("to")) access_log->Report("to", "is required");
     ReadKeys(*access_log, In::kAccessLog, reading_, {settings_, unused}, All);
+  }
+
+  void ReadConfine(const YamlMapping& file) {
+    const auto confine = file.Mapping("confine", KeysOf(In::kConfine));
+    ServiceSettings unused;
+    if (confine) ReadKeys(*confine, In::kConfine, reading_, {settings_, unused}, All);
+    if (confine && confine->Has("seccomp")) return;
+    if (const auto bad = SeccompFromEnvironment(environment_, &settings_))
+      problems_->push_back({0, 0, std::string(bad->name) + ": " + bad->message});
   }
 
   void ReadStopAfter(const YamlMapping& file) {

@@ -139,6 +139,7 @@ int StartThread(pthread_t* thread, std::shared_ptr<Core>* core) {
   // takes one.
   sigset_t all, before;
   sigfillset(&all);
+  sigdelset(&all, SIGSYS);  // a call that is refused (confine/seccomp.h)
   pthread_sigmask(SIG_SETMASK, &all, &before);
   const int error = pthread_create(thread, &attributes, Work, core);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -12,6 +12,7 @@
 #include <set>
 #include <sstream>
 #include <string_view>
+#include <utility>
 
 namespace mooring::net {
 namespace {
@@ -24,9 +25,11 @@ constexpr std::string_view kCure = "; choose another port, or stop what has it";
 
 constexpr char kListening[] = "0A";  // in /proc/net/tcp, the state
 
-// Inodes are the sockets that listen on the port, at whatever address.
-std::set<std::string> Inodes(std::uint16_t port) {
-  std::set<std::string> inodes;
+using Sockets = std::set<std::string>;
+
+// Inodes are the sockets that listen on each of the ports, at whatever address.
+std::map<std::uint16_t, Sockets> Inodes(const std::set<std::uint16_t>& ports) {
+  std::map<std::uint16_t, Sockets> inodes;
   for (const char* table : {"/proc/net/tcp", "/proc/net/tcp6"}) {
     std::ifstream file(table);
     std::string line;
@@ -38,8 +41,9 @@ std::set<std::string> Inodes(std::uint16_t port) {
           timeout >> inode;
       const std::size_t colon = local.rfind(':');
       if (state != kListening || colon == std::string::npos) continue;
-      if (std::strtoul(local.c_str() + colon + 1, nullptr, 16) == port)
-        inodes.insert("socket:[" + inode + "]");
+      const auto port =
+          static_cast<std::uint16_t>(std::strtoul(local.c_str() + colon + 1, nullptr, 16));
+      if (ports.contains(port)) inodes[port].insert("socket:[" + inode + "]");
     }
   }
   return inodes;
@@ -48,7 +52,7 @@ std::set<std::string> Inodes(std::uint16_t port) {
 using Folder = std::unique_ptr<DIR, int (*)(DIR*)>;
 
 // Has: one of the descriptors of a process is one of the sockets. Counts what it has looked at.
-bool Has(const std::string& process, const std::set<std::string>& inodes, std::size_t* looked_at) {
+bool Has(const std::string& process, const Sockets& inodes, std::size_t* looked_at) {
   const std::string path = "/proc/" + process + "/fd";
   const Folder folder(opendir(path.c_str()), closedir);
   if (!folder) return false;
@@ -70,9 +74,18 @@ std::string NameOf(const std::string& process) {
   return "PID " + process + (name.empty() ? "" : " (" + name + ")");
 }
 
-std::string Look(std::uint16_t port) {
+struct Holder {
+  Sockets inodes;
+  std::string says;
+};
+
+std::map<std::uint16_t, Holder>& Noted() {
+  static std::map<std::uint16_t, Holder> noted;
+  return noted;
+}
+
+std::string Look(std::uint16_t port, const Sockets& inodes) {
   const std::string another = "another process has it" + std::string(kCure);
-  const std::set<std::string> inodes = Inodes(port);
   if (inodes.empty()) return another;
   std::size_t looked_at = 0;
   if (Has("self", inodes, &looked_at))
@@ -85,10 +98,18 @@ std::string Look(std::uint16_t port) {
       continue;
     return NameOf(process) + " has it" + std::string(kCure);
   }
-  return another;
+  const auto noted = Noted().find(port);
+  return noted != Noted().end() && noted->second.inodes == inodes ? noted->second.says : another;
 }
 
 }  // namespace
+
+void NotePortHolders(const std::set<std::uint16_t>& ports) {
+  for (auto& [port, inodes] : Inodes(ports)) {
+    std::string says = Look(port, inodes);
+    Noted()[port] = {std::move(inodes), std::move(says)};
+  }
+}
 
 std::string PortHolder(std::uint16_t port) {
   struct Seen {
@@ -99,7 +120,7 @@ std::string PortHolder(std::uint16_t port) {
   const auto now = std::chrono::steady_clock::now();
   const auto known = seen.find(port);
   if (known != seen.end() && now - known->second.at < kLookAgain) return known->second.holder;
-  return (seen[port] = {Look(port), now}).holder;
+  return (seen[port] = {Look(port, Inodes({port})[port]), now}).holder;
 }
 
 std::string SocketHolder(pid_t process) {

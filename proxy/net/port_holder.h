@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <set>
 #include <string>
 
 namespace mooring::net {
@@ -13,6 +14,11 @@ namespace mooring::net {
 // takes some milliseconds on a busy machine, so it looks again after a minute only: a port is tried
 // every two seconds. Any thread.
 std::string PortHolder(std::uint16_t port);
+
+// NotePortHolders looks who has these ports now, for a process that will not see others any more.
+// As long as the same sockets listen there, PortHolder says what was seen. Before there is a second
+// thread.
+void NotePortHolders(const std::set<std::uint16_t>& ports);
 
 // SocketHolder says it of a unix socket that this process serves.
 std::string SocketHolder(pid_t process);

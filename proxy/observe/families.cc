@@ -187,6 +187,14 @@ const Family kLogLeftOut{"mooring_log_lines_left_out_total", Kind::kCounter,
                          "Log lines that were counted instead of written, since strangers can "
                          "cause them at any rate.",
                          ""};
+const Family kConfined{"mooring_confined", Kind::kGauge,
+                       "1 where the kernel holds the process to that part of its confinement "
+                       "(confine), else 0; /status says why not.",
+                       "part"};
+const Family kRefusedCalls{"mooring_system_calls_refused_total", Kind::kCounter,
+                           "System calls that no sidecar makes, and that were refused "
+                           "(confine.seccomp).",
+                           ""};
 const Family kAccessLogDropped{"mooring_access_log_lines_dropped_total", Kind::kCounter,
                                "Lines of the access log that it did not take in time.", ""};
 
@@ -310,6 +318,8 @@ std::span<const Family* const> Families() {
                                    &kLogDropped,
                                    &kLogLeftOut,
                                    &kAccessLogDropped,
+                                   &kConfined,
+                                   &kRefusedCalls,
                                    &kEnvoyTcpOpened,
                                    &kEnvoyTcpReceived,
                                    &kEnvoyTcpSent,

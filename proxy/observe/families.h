@@ -33,7 +33,7 @@ extern const Family kReady, kHandshakes, kEndpointState, kEndpointAttempts, kEnd
 // Of the process.
 extern const Family kBuild, kStart, kGenerations, kGenerationOpen, kCpu, kResident, kMaxFiles,
     kBuffer, kBufferLimit, kAgentConnections, kLoopLag, kReloads, kReloadRefused, kLogDropped,
-    kLogLeftOut, kAccessLogDropped;
+    kLogLeftOut, kAccessLogDropped, kConfined, kRefusedCalls;
 // The same under the names that Consul's UI and dashboards ask for: Envoy's, with Consul's tags.
 extern const Family kEnvoyTcpOpened, kEnvoyTcpReceived, kEnvoyTcpSent, kEnvoyTcpNoRoute,
     kEnvoyTcpReceivedKept, kEnvoyTcpSentKept, kEnvoyClusterOpened, kEnvoyClusterOpen,

@@ -90,6 +90,12 @@ std::string Inside(const Mount& mount, const std::string& group) {
 
 }  // namespace
 
+std::vector<std::string> ControlGroupMounts() {
+  std::vector<std::string> points;
+  for (Mount& mount : Mounts("")) points.push_back(std::move(mount.point));
+  return points;
+}
+
 MemoryLimit FindMemoryLimit(const std::string& root) {
   MemoryLimit tightest;
   for (const Mount& mount : Mounts(root)) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace mooring::sidecar {
 
@@ -18,6 +19,9 @@ struct MemoryLimit {
 
 // FindMemoryLimit looks below `root`, which is "" but for tests.
 MemoryLimit FindMemoryLimit(const std::string& root = "");
+
+// ControlGroupMounts are the folders in which it looks.
+std::vector<std::string> ControlGroupMounts();
 
 // ResidentMemory is how many bytes of this process are in memory now; absent: the kernel does not
 // say.

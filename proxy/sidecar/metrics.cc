@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "proxy/confine/seccomp.h"
 #include "proxy/observe/exposition.h"
 #include "proxy/observe/families.h"
 #include "proxy/sidecar/memory_limit.h"
@@ -81,6 +82,10 @@ void Sidecar::Measure(Exposition* to) const {
           std::chrono::duration<double>(started_wall_.time_since_epoch()).count());
   generations_.Measure(&out);
   AddProcess(&out);
+  for (const Confinement::Part& part : confinement_.parts()) {
+    out.Add(family::kConfined, {{"part", part.name}}, std::int64_t{part.outcome.holds ? 1 : 0});
+  }
+  out.Add(family::kRefusedCalls, {}, static_cast<std::int64_t>(confine::RefusedCalls()));
   out.Add(family::kTurnedAway, {}, turned_away_);
   if (admission_) {
     AddLimits(&out, *admission_);

@@ -89,9 +89,15 @@ Result<std::string> Sidecar::DiffJson(const std::string& file, const std::string
   return Written(JsonOf({.status = Invalid(TextOf(parsed.problems, file))}));
 }
 
+// What this process cannot reach, for it was not named when it was confined, needs another one.
+config::Within Sidecar::Within() const {
+  return {.agent = link_ != nullptr,
+          .reaches = [this](const config::NamedPath& path) { return confinement_.Reaches(path); }};
+}
+
 ReloadOutcome Sidecar::Compare(const Settings& file) const {
   ReloadOutcome outcome;
-  for (config::Difference& each : config::DifferencesOf(settings_, file, link_ != nullptr)) {
+  for (config::Difference& each : config::DifferencesOf(settings_, file, Within())) {
     auto& list = each.applies == Applies::kLive ? outcome.applied : outcome.needs_upgrade;
     list.push_back(std::move(each));
   }
@@ -102,7 +108,7 @@ ReloadOutcome Sidecar::TakeUp(Result<Settings> file) {
   if (!file) return {.status = file.error()};
   ReloadOutcome outcome = Compare(*file);
   const std::vector<std::string> warnings = file->warnings;
-  Settings next = config::InForce(settings_, *std::move(file), link_ != nullptr);
+  Settings next = config::InForce(settings_, *std::move(file), Within());
   if (Status prepared = PrepareFor(next); !prepared) return {.status = prepared.error()};
 
   for (const std::string& warning : warnings) {

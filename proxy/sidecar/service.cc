@@ -304,6 +304,11 @@ void Service::OnListenerFailed(const std::string& name, const Error& of_the_port
     std::string other = ListenerAt(*address, name);
     if (other.empty()) other = owner_.OtherListener(*this, *address);
     if (!other.empty()) error.message += "; " + other + " is to be there";
+    if (address->kind == net::Address::Kind::kUnix && shared_.confinement != nullptr &&
+        !shared_.confinement->Reaches({address->path, config::PathUse::kListen}))
+      error.message +=
+          "; this process may make no sockets there, for no setting names that folder: add it to "
+          "confine.folders (-confine-folders), and restart or upgrade";
   }
   // What the agent holds stays as it is over restarts, and others depend on the rest of it.
   const bool rest =

@@ -44,6 +44,7 @@
 #include "proxy/net/resolver.h"
 #include "proxy/net/retry_pause.h"
 #include "proxy/observe/exposition.h"
+#include "proxy/sidecar/confinement.h"
 #include "proxy/sidecar/drain.h"
 #include "proxy/sidecar/limit_view.h"
 #include "proxy/state/store.h"
@@ -85,6 +86,7 @@ class Service final {
     bool waits = false;
     // a predecessor's documents, by Store's Key::id (handover/documents.h); empty once we serve
     std::map<std::string, net::UniqueFd> handed{};
+    const Confinement* confinement = nullptr;  // null: a test's, not confined
   };
   // `log` marks the lines of this service, where there are several. All outlive it.
   Service(const Shared& shared, log::Log& log, const config::ServiceSettings& settings,

@@ -34,6 +34,7 @@ Sidecar::Sidecar(net::Loop& loop, log::Log& log, config::Settings settings, Orig
       log_(log),
       settings_(std::move(settings)),
       inherited_(std::move(origin.inherited)),
+      confinement_(std::move(origin.confinement)),
       started_at_(loop.now()),
       place_(std::move(origin.place)),
       ready_limit_(loop, [this] { GiveUpSuccession("this process has not become ready in time"); }),
@@ -97,6 +98,7 @@ void Sidecar::Tick() {
   }
   loop_.Attend(this, [this] { SayAccessLog(); });
   loop_.Attend(this, [this] { SayLeft(); });
+  loop_.Attend(this, [this] { confinement_.SayRefused(log_); });
   loop_.Attend(this, [this] { TurnAway(); });
   loop_.Attend(this, [this] { TellManager(); });
 }

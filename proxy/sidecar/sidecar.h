@@ -32,6 +32,7 @@
 #include "proxy/observe/exposition.h"
 #include "proxy/observe/recorder.h"
 #include "proxy/sidecar/app_end.h"
+#include "proxy/sidecar/confinement.h"
 #include "proxy/sidecar/generations.h"
 #include "proxy/sidecar/handover_port.h"
 #include "proxy/sidecar/reload_outcome.h"
@@ -51,6 +52,7 @@ class Sidecar final : public net::Keeper,
     net::Inherited inherited;
     std::optional<handover::Place> place;          // where it hands over; absent: nowhere
     std::optional<handover::Offered> predecessor;  // whose place it takes
+    Confinement confinement{};                     // what it is held to already
   };
   Sidecar(net::Loop& loop, log::Log& log, config::Settings settings, Origin origin);
   ~Sidecar();
@@ -144,6 +146,7 @@ class Sidecar final : public net::Keeper,
   // A reload, in order (reload.cc).
   ReloadOutcome TakeUp(Result<config::Settings> file);
   ReloadOutcome Compare(const config::Settings& file) const;  // what TakeUp would do
+  config::Within Within() const;
   // PrepareFor makes what `next` needs and we have not. An error is that it cannot be made.
   Status PrepareFor(const config::Settings& next);
   Status PrepareAccessLog(const config::AccessLogSettings& next);
@@ -227,6 +230,7 @@ class Sidecar final : public net::Keeper,
   Reloads reload_;
   config::FileWatch file_watch_;
   net::Inherited inherited_;
+  const Confinement confinement_;
   bool draining_ = false;
   bool left_said_ = false;
   std::int64_t turned_away_ = 0;  // connections, at inherited sockets
@@ -235,7 +239,8 @@ class Sidecar final : public net::Keeper,
   const net::MonotonicTime started_at_;
   const std::chrono::system_clock::time_point started_wall_ = std::chrono::system_clock::now();
 
-  Service::Shared shared_{loop_, settings_, inherited_, nullptr, nullptr, started_at_};
+  Service::Shared shared_{loop_,           settings_, inherited_,   nullptr, nullptr, started_at_,
+                          /*waits=*/false, {},        &confinement_};
   std::unique_ptr<net::Resolver> resolver_;
   std::shared_ptr<data::Admission> admission_;
   std::vector<std::unique_ptr<log::Log>> service_logs_;

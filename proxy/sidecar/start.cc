@@ -59,6 +59,7 @@ Status Sidecar::Prepare() {
   lag_.Begin();
   if (!supervision_.complaint().empty())
     log_.Warn("sidecar", "the service manager is not told", {{"error", supervision_.complaint()}});
+  confinement_.SayStart(log_);
   if (role_ == Role::kServing) supervision_.Begin();
   SayStart();
   for (std::size_t i = 0; i < services_.size() && !exiting_; ++i) {

@@ -82,6 +82,7 @@ std::string Sidecar::StatusJson(const std::string& service) const {
                     {"error", connections.Complaint()}};
   }
   if (admission_) out["admission"] = json::parse(AdmissionJson());
+  out["confinement"] = confinement_.Describe();
   out["log"] = LogJson(log_.report());
   out["reload"] = ReloadJson();
   return Written(out);

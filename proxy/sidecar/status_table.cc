@@ -74,6 +74,26 @@ std::string ProcessLimits(const json& status) {
   return out;
 }
 
+// Confined is what the kernel holds the process to, and what it does not.
+std::string Confined(const json& status) {
+  const json parts = status.value("confinement", json::object());
+  std::string held, missing;
+  for (const auto& [name, part] : parts.items()) {
+    if (!part.is_object()) continue;
+    if (part.value("holds", false)) {
+      held += "  " + name;
+    } else {
+      missing += "  not " + name + ": " + Text(part, "why") + "\n";
+    }
+  }
+  if (held.empty() && missing.empty()) return {};
+  const json filter = parts.value("seccomp", json::object());
+  const json refused = filter.value("refused", json());
+  const bool some = refused.is_number() && refused != 0;
+  return "confined" + (held.empty() ? "  by nothing" : held) +
+         (some ? "  calls refused " + Text(filter, "refused") : "") + "\n" + missing;
+}
+
 std::string Watches(const json& status) {
   TextTable table(std::vector<std::string>{"WATCH", "STATE", "ASKS", "SOURCE", "VERSION", "AGE",
                                            "ERRORS", "LAST ERROR"});
@@ -229,14 +249,14 @@ std::string OfOne(const json& status) {
   return "mooring " + Text(status, "version") + "  " + Text(status, "service") + "  " +
          Text(status, "state") + "  up " + Span(status.value("uptime_seconds", json())) + "\n" +
          Reasons(status) + ServiceFacts(status) + AgentFacts(status) + ProcessLimits(status) +
-         "\n" + Tables(status) + Generations(status) + Log(status);
+         Confined(status) + "\n" + Tables(status) + Generations(status) + Log(status);
 }
 
 std::string OfSeveral(const json& status, const json& services) {
   std::string out = "mooring " + Text(status, "version") + "  " + std::to_string(services.size()) +
                     " services  " + Text(status, "state") + "  up " +
                     Span(status.value("uptime_seconds", json())) + "\n";
-  out += AgentFacts(status) + ProcessLimits(status) + "\n";
+  out += AgentFacts(status) + ProcessLimits(status) + Confined(status) + "\n";
   TextTable table(std::vector<std::string>{"SERVICE", "STATE", "ACTIVE IN", "ACTIVE OUT",
                                            "NOT READY, OR DEGRADED"});
   for (const json& service : services) {

@@ -93,6 +93,9 @@ Result<net::UniqueFd> OpenDirectory(int at, const std::string& name, int flags,
       }
       if (error == ENOTDIR)
         return OfDirectory(path, "it is not a directory (name another, or remove it)");
+      // also as root, which is nobody in particular once its capabilities are gone
+      if (error == EACCES && info.st_uid != geteuid())
+        return OfDirectory(path, WrongOwner(info.st_uid, path));
     }
     return Failed("state directory " + path, error);
   }

@@ -298,7 +298,7 @@ def test_no_thread_to_be_had_is_a_failed_lookup_and_no_more(case):
     env = source_of_names(case)
     api = scripted.Agent(case)
     mooring = Mooring.connect_proxy(case, "-http-addr", api.address, "-service", SERVICE, "-upstream",
-                                    f"{UPSTREAM}:127.0.0.1:0", env=env)
+                                    f"{UPSTREAM}:127.0.0.1:0", "-confine-folders", case.directory, env=env)
     # The threads of the start are there; the first look-up that needs one comes now.
     (case.directory / "no-threads").touch()
     api.set_instances(UPSTREAM, (name("module"), 7))

@@ -45,7 +45,7 @@ def test_any_case_of_a_registration_counts_as_well(case):
     spelt.api.set_proxy("web-proxy", "web", upstreams=[
         {"DestinationType": "service", "DestinationName": "PAYMENT", "LocalBindPort": 0, "LocalBindSocketPath":
          str(case.directory / "up.sock"), "Config": {"any_case": True}}])
-    proxy = Mooring.connect_proxy(case, "-http-addr", spelt.api.address, "-proxy-id", "web-proxy")
+    proxy = Mooring.connect_proxy(case, "-http-addr", spelt.api.address, "-proxy-id", "web-proxy", "-confine-folders", case.directory)
     proxy.wait_log("any_case accepts that identity")
 
 

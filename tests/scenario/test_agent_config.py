@@ -29,7 +29,7 @@ def test_unix_sockets_on_both_sides(case):
     listener.bind(str(app_path))
     listener.listen()
     case.undo(listener.close)
-    Mooring.connect_proxy(case, "-http-addr", agent.address, "-proxy-id", "web-proxy")
+    Mooring.connect_proxy(case, "-http-addr", agent.address, "-proxy-id", "web-proxy", "-confine-folders", case.directory)
     check.equal(oct(os.stat(path).st_mode & 0o777), "0o660", "mode")
 
     with socket.socket(socket.AF_UNIX) as client:

@@ -190,8 +190,8 @@ def test_a_port_that_we_have_ourselves_is_not_another_process_s(case):
         place = {"LocalBindPort": int(held)} if held.isdigit() else {"LocalBindSocketPath": held}
         agent.set_proxy(f"web-{held.isdigit()}", "web", port=0, upstreams=[
             {"DestinationType": "service", "DestinationName": name, **place} for name in ("db", "other")])
-        mooring = Mooring.connect_proxy(case, "-http-addr", agent.address, "-proxy-id", f"web-{held.isdigit()}", ready=False,
-                                        name=f"mooring-{held.isdigit()}")
+        mooring = Mooring.connect_proxy(case, "-http-addr", agent.address, "-proxy-id", f"web-{held.isdigit()}", "-confine-folders",
+                                        case.directory, ready=False, name=f"mooring-{held.isdigit()}")
         said = "has it itself; give one of its listeners another port" if held.isdigit() else (
             "serves it itself; give one of its listeners another path")
         mooring.wait_log(rf"listener not open.*this process {said}\)?; upstream:(db|other) of web-\w+ is to be there")

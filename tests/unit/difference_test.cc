@@ -129,5 +129,79 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("differences: what names a file that this process cannot reach needs an upgrade") {
+  const Settings before = Parsed(R"(
+services:
+  - service: payment
+    public_listener: {address: '127.0.0.1:8443', local_app: '127.0.0.1:9090'}
+    upstreams:
+      - {service: db, listen: 'unix:/in/db.sock'}
+      - {service: cache, listen: 'unix:/in/cache.sock'}
+)");
+  const Settings after = Parsed(R"(
+access_log: {to: /out/access.log, format: json}
+services:
+  - service: payment
+    public_listener: {address: 'unix:/out/public.sock', local_app: 'unix:/out/app.sock'}
+    upstreams:
+      - {service: db, listen: 'unix:/out/db.sock', attempts: 3}
+      - {service: more, listen: 'unix:/in/more.sock'}
+      - {service: most, listen: 'unix:/out/most.sock'}
+  - service: reached
+    token_file: /in/token
+    upstreams: [{service: db, listen: 'unix:/in/other.sock'}]
+  - service: unreached
+    token_file: /out/token
+    upstreams: [{service: db, listen: 'unix:/in/another.sock'}]
+)");
+  const Within within{.agent = true, .reaches = [](const NamedPath& path) {
+                        return path.path.starts_with("/in/");
+                      }};
+  Lines texts;
+  for (const Difference& each : DifferencesOf(before, after, within))
+    texts.push_back(each.Text() + (each.applies == Applies::kUpgrade ? " [upgrade]" : ""));
+  std::string seen;
+  for (const std::string& text : texts) seen += text + '\n';
+  INFO(seen);
+  CHECK(texts ==
+        Lines{"access_log.to: off -> /out/access.log [upgrade]", "access_log.format: text -> json",
+              "services[payment].public_listener.address: 127.0.0.1:8443 -> "
+              "unix:/out/public.sock [upgrade]",
+              "services[payment].public_listener.socket_mode: (none) -> 0600 [upgrade]",
+              "services[payment].public_listener.local_app: 127.0.0.1:9090 -> unix:/out/app.sock",
+              "services[payment].upstreams[cache]: removed (unix:/in/cache.sock)",
+              "services[payment].upstreams[db].listen: unix:/in/db.sock -> unix:/out/db.sock "
+              "[upgrade]",
+              "services[payment].upstreams[db].attempts: (none) -> 3",
+              "services[payment].upstreams[more]: added (unix:/in/more.sock)",
+              "services[payment].upstreams[most]: added (unix:/out/most.sock) [upgrade]",
+              "services[reached]: added", "services[unreached]: added [upgrade]"});
+
+  const Settings now = InForce(before, after, within);
+  CHECK(now.access_log.to == "off");
+  CHECK(now.access_log.format == log::Format::kJson);
+  REQUIRE(now.services.size() == 2);
+  CHECK(now.services[0].public_listen->Text() == "127.0.0.1:8443");
+  CHECK(now.services[0].local_app->Text() == "unix:/out/app.sock");
+  REQUIRE(now.services[0].upstreams.size() == 2);
+  CHECK(now.services[0].upstreams[0].listen.Text() == "unix:/in/db.sock");
+  CHECK(now.services[0].upstreams[0].attempts == 3);
+  CHECK(now.services[1].service == "reached");
+  // All of what applies has applied, and the rest waits.
+  for (const Difference& each : DifferencesOf(now, after, within)) {
+    INFO(each.Text());
+    CHECK(each.applies == Applies::kUpgrade);
+  }
+
+  // The last service stays where the one that is to replace it cannot be served.
+  Settings other = after;
+  other.services.erase(other.services.begin(), other.services.begin() + 2);
+  CHECK(InForce(before, other, within).services[0].service == "payment");
+  for (const Difference& each : DifferencesOf(before, other, within)) {
+    INFO(each.Text());
+    if (each.setting.starts_with("services[")) CHECK(each.applies == Applies::kUpgrade);
+  }
+}
+
 }  // namespace
 }  // namespace mooring::config

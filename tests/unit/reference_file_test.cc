@@ -200,6 +200,7 @@ TEST_CASE("reference file: a setting beyond Consul's is spelt as its flag") {
       continue;
     std::string flag(setting.key);
     if (setting.in == In::kAccessLog) flag = flag == "to" ? "access-log" : "access-log-" + flag;
+    if (setting.in == In::kConfine) flag = "confine-" + flag;
     if (setting.in == In::kStopAfter) flag = "stop-after-" + flag;
     std::replace(flag.begin(), flag.end(), '_', '-');
     CHECK(setting.flag == flag);

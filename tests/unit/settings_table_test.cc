@@ -65,7 +65,11 @@ Sample SampleOf(const Setting& setting) {
       if (setting.in == In::kAccessLog) return {"journald", {"access.log", "on", "/"}};
       return {"10.0.0.5", {"10.0.0.5:80"}};
     }
-    Sample operator()(const kind::Words&) const { return {"P-384", {"P-512"}}; }
+    Sample operator()(const kind::Word<Seccomp>&) const { return {"kill", {"maybe"}}; }
+    Sample operator()(const kind::Words&) const {
+      if (setting.in == In::kConfine) return {"/srv/one,/srv/two", {"srv"}};
+      return {"P-384", {"P-512"}};
+    }
     Sample operator()(const kind::Special&) const { return {}; }
     Sample operator()(const kind::Section&) const { return {}; }
     Sample operator()(const kind::List&) const { return {}; }
@@ -109,8 +113,10 @@ std::string File(const Setting& setting, const std::string& value) {
       {In::kPublicListener, {{"address", "127.0.0.1:1"}, {"local_app", "127.0.0.1:2"}}},
       {In::kUpstreams, {{"service", "db"}, {"listen", "127.0.0.1:3"}}}};
   const std::string key(setting.key);
-  if (std::holds_alternative<kind::Words>(setting.value))
-    return "proxy_id: a\n" + key + ": [" + value + "]\n";
+  if (std::holds_alternative<kind::Words>(setting.value)) {
+    const std::string line = key + ": [" + value + "]";
+    return "proxy_id: a\n" + (setting.in == In::kFile ? line : "confine: {" + line + "}") + '\n';
+  }
   if (setting.in == In::kFile && (key == "proxy_id" || key == "sidecar_for"))
     return key + ": " + value + '\n';
   if (setting.in == In::kServices) {

@@ -64,6 +64,17 @@ TEST_CASE("status table: endpoints that are ejected, and those on probation, are
   CHECK(Holds(*table, "3, 2 ejected: connect_timeout, 1 on probation: wrong_identity"));
 }
 
+TEST_CASE("status table: what the process is confined by, and what it is not") {
+  const auto table = StatusTable(R"({"watches": [], "confinement": {"user": 0,
+    "landlock": {"holds": false, "why": "this kernel has no Landlock", "abi": 0},
+    "no_new_privileges": {"holds": true, "why": ""},
+    "seccomp": {"holds": true, "why": "", "refused": 7}}})");
+  REQUIRE(table);
+  CHECK(Holds(*table,
+              "confined  no_new_privileges  seccomp  calls refused 7\n"
+              "  not landlock: this kernel has no Landlock\n"));
+}
+
 TEST_CASE("status table: nothing of the document reaches the terminal as a control character") {
   const auto table = StatusTable(kStatus);
   REQUIRE(table);

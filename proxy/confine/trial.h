@@ -1,0 +1,16 @@
+// Trial: something is tried in a child first, for a filter around us may end whoever asks the
+// kernel for it: systemd's SystemCallFilter= does, and so do some containers'.
+#pragma once
+
+#include <functional>
+
+#include "proxy/confine/outcome.h"
+
+namespace mooring::confine {
+
+// TriedFirst is what `apply` says, once a child that has called it has lived. Otherwise it is not
+// called here, and the outcome names the signal. Only where there is one thread: the child is a
+// copy of it alone.
+Outcome TriedFirst(const std::function<Outcome()>& apply);
+
+}  // namespace mooring::confine
