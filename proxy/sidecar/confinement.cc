@@ -181,10 +181,10 @@ Confinement Confinement::Begin(const config::Settings& settings) {
   Confinement all;
   const auto part = [&all](const char* name, bool on, const auto& apply) {
     constexpr char kOff[] = "switched off in the settings";
-    all.parts_.push_back({name, on, !on ? Outcome::Not(kOff) : confine::TriedFirst(apply)});
-  };
-  const auto unless_sanitized = [](const auto& apply) {
-    return [&apply] { return Sanitized() ? Outcome::Not(kSanitized) : apply(); };
+    all.parts_.push_back({name, on && !Sanitized(),
+                          !on           ? Outcome::Not(kOff)
+                          : Sanitized() ? Outcome::Not(kSanitized)
+                                        : confine::TriedFirst(apply)});
   };
   part("no_new_privileges", wanted.no_new_privileges, confine::ForbidNewPrivileges);
   // Where new privileges are not forbidden, it takes a capability, which root has until it drops
@@ -200,7 +200,7 @@ Confinement Confinement::Begin(const config::Settings& settings) {
   };
   // Landlock hides what other processes have open.
   if (wanted.landlock) net::NotePortHolders(PortsOf(settings));
-  part("landlock", wanted.landlock, unless_sanitized(landlock));
+  part("landlock", wanted.landlock, landlock);
   const bool filter = wanted.seccomp != config::Seccomp::kOff;
   const auto seccomp = [&] {
     return confine::FilterCalls(wanted.seccomp == config::Seccomp::kKill ? confine::Refusal::kKill
@@ -208,8 +208,8 @@ Confinement Confinement::Begin(const config::Settings& settings) {
   };
   const auto drop = [] { return confine::DropCapabilities(); };
   // The filter comes last, since it refuses what the others do.
-  part("drop_capabilities", wanted.drop_capabilities, unless_sanitized(drop));
-  part("seccomp", filter, unless_sanitized(seccomp));
+  part("drop_capabilities", wanted.drop_capabilities, drop);
+  part("seccomp", filter, seccomp);
   if (all.parts_.back().outcome.holds) all.seccomp_ = wanted.seccomp;
   return all;
 }
