@@ -10,12 +10,12 @@
 
 namespace mooring::confine {
 
-Outcome TriedFirst(const std::function<Outcome()>& apply) {
+Outcome TriedFirst(const std::function<Outcome()>& trial, const std::function<Outcome()>& apply) {
   const pid_t child = fork();
   if (child < 0)
     return Outcome::Not(std::string("no process to try it in: ") + std::strerror(errno));
   if (child == 0) {
-    (void)apply();
+    (void)trial();
     _exit(0);
   }
   int status = 0;

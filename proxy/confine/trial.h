@@ -8,9 +8,9 @@
 
 namespace mooring::confine {
 
-// TriedFirst is what `apply` says, once a child that has called it has lived. Otherwise it is not
-// called here, and the outcome names the signal. Only where there is one thread: the child is a
-// copy of it alone.
-Outcome TriedFirst(const std::function<Outcome()>& apply);
+// TriedFirst is what `apply` says, once a child that has called `trial` has lived. Otherwise it is
+// not called, and the outcome says why. Only where there is one thread: the child is a copy of it
+// alone.
+Outcome TriedFirst(const std::function<Outcome()>& trial, const std::function<Outcome()>& apply);
 
 }  // namespace mooring::confine

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -179,16 +181,6 @@ std::vector<Grant> Confinement::GrantsFor(const config::Settings& settings) {
 Confinement Confinement::Begin(const config::Settings& settings) {
   const config::ConfineSettings& wanted = settings.confine;
   Confinement all;
-  const auto part = [&all](const char* name, bool on, const auto& apply) {
-    constexpr char kOff[] = "switched off in the settings";
-    all.parts_.push_back({name, on && !Sanitized(),
-                          !on           ? Outcome::Not(kOff)
-                          : Sanitized() ? Outcome::Not(kSanitized)
-                                        : confine::TriedFirst(apply)});
-  };
-  part("no_new_privileges", wanted.no_new_privileges, confine::ForbidNewPrivileges);
-  // Where new privileges are not forbidden, it takes a capability, which root has until it drops
-  // them.
   const auto landlock = [&]() -> Outcome {
     // Made later it would be nobody's: no folder above it may be written to.
     if (!settings.state_dir.empty()) (void)mkdir(settings.state_dir.c_str(), kFolderMode);
@@ -198,18 +190,41 @@ Confinement Confinement::Begin(const config::Settings& settings) {
     if (done.outcome.holds) all.grants_ = std::move(grants);
     return done.outcome;
   };
-  // Landlock hides what other processes have open.
-  if (wanted.landlock) net::NotePortHolders(PortsOf(settings));
-  part("landlock", wanted.landlock, landlock);
-  const bool filter = wanted.seccomp != config::Seccomp::kOff;
   const auto seccomp = [&] {
     return confine::FilterCalls(wanted.seccomp == config::Seccomp::kKill ? confine::Refusal::kKill
                                                                          : confine::Refusal::kFail);
   };
-  const auto drop = [] { return confine::DropCapabilities(); };
-  // The filter comes last, since it refuses what the others do.
-  part("drop_capabilities", wanted.drop_capabilities, drop);
-  part("seccomp", filter, seccomp);
+  struct Step {
+    const char* name;
+    bool wanted;
+    std::function<Outcome()> apply;
+  };
+  // Landlock and the filter take no_new_privs, or else a capability, which root has until it drops
+  // them. The filter comes last, since it refuses what the others do.
+  const std::array<Step, 4> steps{{
+      {"no_new_privileges", wanted.no_new_privileges, confine::ForbidNewPrivileges},
+      {"landlock", wanted.landlock, landlock},
+      {"drop_capabilities", wanted.drop_capabilities, confine::DropCapabilities},
+      {"seccomp", wanted.seccomp != config::Seccomp::kOff, seccomp},
+  }};
+  // Landlock hides what other processes have open.
+  if (wanted.landlock) net::NotePortHolders(PortsOf(settings));
+  // One child tries all of it; where it does not live, one each finds out what it was.
+  const auto everything = [&steps] {
+    for (const Step& step : steps) {
+      if (step.wanted) (void)step.apply();
+    }
+    return Outcome::Holds();
+  };
+  const bool lives =
+      Sanitized() || confine::TriedFirst(everything, [] { return Outcome::Holds(); }).holds;
+  for (const Step& step : steps) {
+    Outcome outcome = !step.wanted  ? Outcome::Not("switched off in the settings")
+                      : Sanitized() ? Outcome::Not(kSanitized)
+                      : lives       ? step.apply()
+                                    : confine::TriedFirst(step.apply, step.apply);
+    all.parts_.push_back({step.name, step.wanted && !Sanitized(), std::move(outcome)});
+  }
   if (all.parts_.back().outcome.holds) all.seccomp_ = wanted.seccomp;
   return all;
 }

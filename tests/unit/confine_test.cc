@@ -292,7 +292,7 @@ TEST_CASE("confine: what would end the process is left out, and the filter aroun
   if (kSanitized) return;
   const auto tried = [](const std::function<confine::Outcome()>& apply) {
     return InChild([&apply] {
-      const confine::Outcome outcome = confine::TriedFirst(apply);
+      const confine::Outcome outcome = confine::TriedFirst(apply, apply);
       WANT(!outcome.holds);
       WANT(outcome.why.find("SystemCallFilter=") != std::string::npos);
       return 0;
@@ -302,8 +302,9 @@ TEST_CASE("confine: what would end the process is left out, and the filter aroun
           (void)raise(SIGSYS);  // as the kernel would
           return confine::Outcome::Holds();
         }) == 0);
-  CHECK(confine::TriedFirst([] { return confine::Outcome::Holds(); }).holds);
-  CHECK(confine::TriedFirst([] { return confine::Outcome::Not("why"); }).why == "why");
+  const auto holds = [] { return confine::Outcome::Holds(); };
+  CHECK(confine::TriedFirst(holds, holds).holds);
+  CHECK(confine::TriedFirst(holds, [] { return confine::Outcome::Not("why"); }).why == "why");
 }
 
 TEST_CASE("confine: no capability is left but the one for low ports") {
