@@ -105,6 +105,7 @@ std::string Look(std::uint16_t port, const Sockets& inodes) {
 }  // namespace
 
 void NotePortHolders(const std::set<std::uint16_t>& ports) {
+  if (ports.empty()) return;
   for (auto& [port, inodes] : Inodes(ports)) {
     std::string says = Look(port, inodes);
     Noted()[port] = {std::move(inodes), std::move(says)};

@@ -1,10 +1,12 @@
 #include "proxy/sidecar/confinement.h"
 
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -18,6 +20,7 @@
 #include "proxy/confine/seccomp.h"
 #include "proxy/confine/trial.h"
 #include "proxy/net/port_holder.h"
+#include "proxy/net/socket.h"
 #include "proxy/sidecar/memory_limit.h"
 
 namespace mooring::sidecar {
@@ -105,12 +108,24 @@ std::string Absolute(const std::string& path) {
   return error ? path : absolute.string();
 }
 
-// PortsOf are those that the settings have us listen at. A successor is given its predecessor's.
-std::set<std::uint16_t> PortsOf(const config::Settings& settings) {
+// IsTaken: another socket listens there; true as well of a host name, which is not looked up here.
+bool IsTaken(const net::Address& address) {
+  const auto where = net::SocketAddress::FromLiteral(address);
+  if (!where) return true;
+  const net::UniqueFd fd(socket(where->raw()->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  (void)setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  return bind(fd.get(), where->raw(), where->length()) != 0 && errno == EADDRINUSE;
+}
+
+// TakenPorts are those that the settings have us listen at and that somebody else has. To look who
+// it is costs milliseconds, a try costs none. A successor is given its predecessor's.
+std::set<std::uint16_t> TakenPorts(const config::Settings& settings) {
   std::set<std::uint16_t> ports;
   if (settings.take_over) return ports;
   const auto add = [&ports](const std::optional<net::Address>& address) {
-    if (address && address->kind == net::Address::Kind::kTcp && address->port != 0)
+    if (address && address->kind == net::Address::Kind::kTcp && address->port != 0 &&
+        IsTaken(*address))
       ports.insert(address->port);
   };
   add(settings.admin);
@@ -181,13 +196,18 @@ std::vector<Grant> Confinement::GrantsFor(const config::Settings& settings) {
 Confinement Confinement::Begin(const config::Settings& settings) {
   const config::ConfineSettings& wanted = settings.confine;
   Confinement all;
-  const auto landlock = [&]() -> Outcome {
+  std::vector<Grant> grants;
+  if (wanted.landlock && !Sanitized()) {
+    // Landlock hides what other processes have open.
+    net::NotePortHolders(TakenPorts(settings));
     // Made later it would be nobody's: no folder above it may be written to.
     if (!settings.state_dir.empty()) (void)mkdir(settings.state_dir.c_str(), kFolderMode);
-    std::vector<Grant> grants = GrantsFor(settings);
+    grants = GrantsFor(settings);
+  }
+  const auto landlock = [&all, &grants] {
     confine::Landlocked done = confine::RestrictFiles(grants);
     all.abi_ = done.abi;
-    if (done.outcome.holds) all.grants_ = std::move(grants);
+    if (done.outcome.holds) all.grants_ = grants;
     return done.outcome;
   };
   const auto seccomp = [&] {
@@ -207,8 +227,6 @@ Confinement Confinement::Begin(const config::Settings& settings) {
       {"drop_capabilities", wanted.drop_capabilities, confine::DropCapabilities},
       {"seccomp", wanted.seccomp != config::Seccomp::kOff, seccomp},
   }};
-  // Landlock hides what other processes have open.
-  if (wanted.landlock) net::NotePortHolders(PortsOf(settings));
   // One child tries all of it; where it does not live, one each finds out what it was.
   const auto everything = [&steps] {
     for (const Step& step : steps) {
