@@ -152,14 +152,19 @@ class Grants final {
       Add(path, may);
       return;
     }
-    Add(There(Above(path)), may);
-    const std::string target = confine::Resolved(path);
-    Add(There(Above(target)), may);
+    AddFolderOf(path, may);
+    AddFolderOf(confine::Resolved(path), may);
   }
 
   std::vector<Grant> Take() { return std::move(all_); }
 
  private:
+  // To read one file of the top folder all files need not be read.
+  void AddFolderOf(const std::string& path, May may) {
+    const std::string folder = There(Above(path));
+    Add(folder == "/" && may == May::kRead ? path : folder, may);
+  }
+
   std::vector<Grant> all_;
 };
 
@@ -171,7 +176,7 @@ std::vector<Grant> Confinement::GrantsFor(const config::Settings& settings) {
   Grants grants;
   for (const config::NamedPath& named : config::NamedPaths(settings)) {
     if (named.use == config::PathUse::kKeep) {
-      grants.Add(There(Absolute(named.path)), May::kKeep);
+      grants.Add(Absolute(named.path), May::kKeep);
     } else {
       grants.AddFile(named.path, MayOf(named.use));
     }

@@ -27,7 +27,8 @@ class Confinement final {
   static Confinement Begin(const config::Settings& settings);
 
   // GrantsFor are the folders that these settings need, and those of the system. What is not there
-  // stands for the nearest folder above it that is.
+  // stands for the nearest folder above it that is, but for a file to read in `/`: it stands for
+  // itself.
   static std::vector<confine::Grant> GrantsFor(const config::Settings& settings);
 
   // Reaches: files there can be used so. It is always true where no Landlock holds.

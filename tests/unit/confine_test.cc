@@ -346,7 +346,8 @@ TEST_CASE("confine: the folders are those that the settings name, each for its u
   std::filesystem::create_symlink(real + "/token", secrets + "/token");
   config::Settings settings;
   settings.agent.token_file = secrets + "/token";
-  settings.access_log.to = logs + "/deep/access.log";  // its folder is made later
+  settings.agent.tls.ca_file = "/nowhere/deep/ca.pem";  // the folder above it that is there is all
+  settings.access_log.to = logs + "/deep/access.log";   // its folder is made later
   settings.state_dir = state;
   settings.confine.folders = {more};
   config::ServiceSettings service;
@@ -366,6 +367,7 @@ TEST_CASE("confine: the folders are those that the settings name, each for its u
   CHECK(has("/etc", May::kRead));
   CHECK_FALSE(has("/run", May::kListen));
   CHECK_FALSE(Reaches(grants, folder.Of("else"), May::kRead));
+  CHECK(has("/nowhere/deep/ca.pem", May::kRead));
   for (const Grant& grant : grants) {
     INFO(grant.path);
     CHECK(grant.path != "/");
