@@ -285,6 +285,7 @@ void Sidecar::StopFeeding() {
 
 void Sidecar::OnRetired() {
   if (feeder_) place_->Remove(handover::kOldFeed);
+  confinement_.SayRefused(log_);  // nothing has looked since it was retired
   Exit(0);
 }
 

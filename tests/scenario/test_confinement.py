@@ -283,6 +283,27 @@ def test_a_low_port_that_was_taken_is_bound_once_it_is_free(case):
     check.equal(static.mooring.upstream("low"), (address, 79), "where it listens")
 
 
+def test_a_user_of_its_own_binds_a_low_port_by_the_one_capability_it_is_given(case):
+    """As in a unit with User= and AmbientCapabilities=CAP_NET_BIND_SERVICE."""
+    confined()
+    if not shutil.which("setpriv") or os.geteuid() != 0:
+        raise check.Skip("setpriv by root gives another user one capability")
+    api = scripted.Agent(case)
+    address = f"127.{os.getpid() // 250 % 250}.{os.getpid() % 250}.8"
+    only = "-all,+net_bind_service"
+    mooring = Mooring.connect_proxy(
+        case, "-http-addr", api.address, "-service", "web", "-upstream", f"db:{address}:79", ready=False,
+        wrap=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"--inh-caps={only}",
+              f"--ambient-caps={only}", f"--bounding-set={only}"))
+    check.equal(mooring.upstream("db"), (address, 79), "where it listens")
+    check.equal(holds(mooring)[1], {}, "what does not hold")
+    said = mooring.status()["confinement"]
+    left = said["drop_capabilities"]["left"]
+    check.equal((said["user"], left), (65534, ["net_bind_service"]), "user and capabilities")
+    for lines in state_of(mooring).values():
+        check.equal((int(lines["CapEff"], 16), int(lines["CapAmb"], 16)), (BIND, 0), "capabilities of a thread")
+
+
 def test_a_socket_that_a_registration_names_elsewhere_is_refused_with_the_cure(case):
     confined()
     api = scripted.Agent(case)
