@@ -21,6 +21,56 @@ bool Damaged(const X509* certificate) {
   return damaged;
 }
 
+Judgement JudgeOnce(TrustBundle::Impl& bundle,
+                    std::span<const std::span<const std::uint8_t>> as_sent, Purpose purpose,
+                    WallTime now) {
+  std::vector<std::span<const std::uint8_t>> chain;
+  for (const std::span<const std::uint8_t> der : as_sent) {
+    const bool known = std::any_of(chain.begin(), chain.end(), [der](const auto& earlier) {
+      return std::ranges::equal(earlier, der);
+    });
+    if (!known) chain.push_back(der);
+    if (chain.size() > kMaxChain) break;  // the rest cannot help
+  }
+  if (chain.empty()) return {Refusal::kNoCertificate, "the peer showed no certificate", {}};
+  if (chain.size() > kMaxChain) {
+    return {Refusal::kChainTooLong,
+            "the peer sent " + std::to_string(as_sent.size()) + " certificates; at most " +
+                std::to_string(kMaxChain) + " different ones are taken",
+            {}};
+  }
+  const Verdicts::Key key = Verdicts::KeyOf(chain, purpose);
+  if (auto id = bundle.verdicts.Find(key, now)) return {Refusal::kNone, {}, *std::move(id)};
+
+  std::vector<bssl::UniquePtr<X509>> sent;
+  for (const std::span<const std::uint8_t> der : chain) {
+    sent.push_back(ParseDer(der));
+    if (!sent.back()) {
+      return {Refusal::kMalformed,
+              "certificate number " + std::to_string(sent.size()) + " does not parse",
+              {}};
+    }
+  }
+  if (Damaged(sent.front().get()))
+    return {Refusal::kMalformed, std::string("the leaf ") + kDamaged, {}};
+  // The path first: what a leaf that nobody we trust has signed says about itself is not worth
+  // reading.
+  Path path = FindPath(sent, bundle.roots, bundle.no_store.get(), purpose, now);
+  if (path.refusal != Refusal::kNone) return {path.refusal, std::move(path.detail), {}};
+
+  Judgement judgement = CheckLeaf(sent.front().get());
+  if (judgement.refusal != Refusal::kNone) return judgement;
+  // A signer speaks for its own trust domain alone (SPIFFE Trust Domain and Bundle section 2).
+  if (judgement.id.trust_domain != bundle.trust_domain) {
+    judgement.refusal = Refusal::kForeignTrustDomain;
+    judgement.detail = judgement.id.Uri() + " is not of the trust domain " + bundle.trust_domain;
+    judgement.detail = authz::Shortened(judgement.detail, 400);
+    return judgement;
+  }
+  bundle.verdicts.Remember(key, judgement.id, path.valid);
+  return judgement;
+}
+
 }  // namespace
 
 const char* RefusalName(Refusal refusal) {
@@ -80,50 +130,10 @@ Result<std::shared_ptr<const TrustBundle>> TrustBundle::Make(
 
 Judgement TrustBundle::Judge(std::span<const std::span<const std::uint8_t>> as_sent,
                              Purpose purpose, WallTime now) const {
-  std::vector<std::span<const std::uint8_t>> chain;
-  for (const std::span<const std::uint8_t> der : as_sent) {
-    const bool known = std::any_of(chain.begin(), chain.end(), [der](const auto& earlier) {
-      return std::ranges::equal(earlier, der);
-    });
-    if (!known) chain.push_back(der);
-    if (chain.size() > kMaxChain) break;  // the rest cannot help
-  }
-  if (chain.empty()) return {Refusal::kNoCertificate, "the peer showed no certificate", {}};
-  if (chain.size() > kMaxChain) {
-    return {Refusal::kChainTooLong,
-            "the peer sent " + std::to_string(as_sent.size()) + " certificates; at most " +
-                std::to_string(kMaxChain) + " different ones are taken",
-            {}};
-  }
-  const Verdicts::Key key = Verdicts::KeyOf(chain, purpose);
-  if (auto id = impl_->verdicts.Find(key, now)) return {Refusal::kNone, {}, *std::move(id)};
-
-  std::vector<bssl::UniquePtr<X509>> sent;
-  for (const std::span<const std::uint8_t> der : chain) {
-    sent.push_back(ParseDer(der));
-    if (!sent.back()) {
-      return {Refusal::kMalformed,
-              "certificate number " + std::to_string(sent.size()) + " does not parse",
-              {}};
-    }
-  }
-  if (Damaged(sent.front().get()))
-    return {Refusal::kMalformed, std::string("the leaf ") + kDamaged, {}};
-  // The path first: what a leaf that nobody we trust has signed says about itself is not worth
-  // reading.
-  Path path = FindPath(sent, impl_->roots, impl_->no_store.get(), purpose, now);
-  if (path.refusal != Refusal::kNone) return {path.refusal, std::move(path.detail), {}};
-
-  Judgement judgement = CheckLeaf(sent.front().get());
-  if (judgement.refusal != Refusal::kNone) return judgement;
-  // A signer speaks for its own trust domain alone (SPIFFE Trust Domain and Bundle section 2).
-  if (judgement.id.trust_domain != impl_->trust_domain) {
-    judgement.refusal = Refusal::kForeignTrustDomain;
-    judgement.detail = judgement.id.Uri() + " is not of the trust domain " + impl_->trust_domain;
-    judgement.detail = authz::Shortened(judgement.detail, 400);
-    return judgement;
-  }
-  impl_->verdicts.Remember(key, judgement.id, path.valid);
+  Judgement judgement = JudgeOnce(*impl_, as_sent, purpose, now);
+  // What BoringSSL has noted of a certificate that it cannot read, be it only in looking for who
+  // issued what, is said by now. Left there it would be the reason of this thread's next failure.
+  ClearErrors();
   return judgement;
 }
 
