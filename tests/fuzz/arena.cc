@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <new>
 #include <vector>
 
@@ -27,10 +28,12 @@ constexpr std::size_t kSize = std::size_t{256} << 20;
 constexpr std::size_t kStep = 16;    // of addresses
 constexpr std::size_t kAround = 16;  // before each block: its size; for the sanitizer, a wall
 
+constexpr std::size_t kLine = 64;     // what is copied is a multiple of it
+constexpr std::size_t kClose = 1024;  // of one range
+
 struct Block {
   std::uint8_t* at;
   std::size_t size;
-  std::vector<std::uint8_t> was;  // once it is kept
 };
 
 // In plain memory, whatever the thread's `new` gives: they are the arena's own.
@@ -47,9 +50,58 @@ struct Off {
   bool was = false;
 };
 
-std::vector<Block>& Blocks() {
-  static std::vector<Block>& blocks = *new std::vector<Block>;
-  return blocks;
+// Until it is kept: the blocks that are there, with their sizes. Those that came and went in the
+// making, buffers of a handshake say, are most of the memory, and are not put back.
+std::map<std::uint8_t*, std::size_t>& Live() {
+  static auto& live = *new std::map<std::uint8_t*, std::size_t>;
+  return live;
+}
+
+// Once it is kept: what is put back, and those blocks that have been given back since.
+struct Range {
+  std::uint8_t* at;
+  std::size_t size;
+  const std::uint8_t* was;
+};
+std::vector<Range>& Ranges() {
+  static std::vector<Range>& ranges = *new std::vector<Range>;
+  return ranges;
+}
+std::vector<Block>& Given() {
+  static std::vector<Block>& given = *new std::vector<Block>;
+  return given;
+}
+
+std::uint8_t* Map(std::size_t size) {
+  void* mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  FUZZ_REQUIRE(mapped != MAP_FAILED, "mmap");
+  return static_cast<std::uint8_t*>(mapped);
+}
+
+// Copy takes no notice of walls: all of the arena at once, since block by block it would take
+// longer than the input. By words, which no compiler may make a call of memcpy of: that one is
+// watched.
+#if defined(__clang__)
+__attribute__((no_sanitize("address", "undefined", "coverage"), no_profile_instrument_function))
+#else
+__attribute__((no_sanitize("address", "undefined")))
+#endif
+void Copy(std::uint8_t* to, const std::uint8_t* from, std::size_t size) {
+  auto* out = reinterpret_cast<volatile std::uint64_t*>(to);
+  const auto* in = reinterpret_cast<const volatile std::uint64_t*>(from);
+  for (std::size_t left = size / kLine; left > 0; --left) {
+    out[0] = in[0];
+    out[1] = in[1];
+    out[2] = in[2];
+    out[3] = in[3];
+    out[4] = in[4];
+    out[5] = in[5];
+    out[6] = in[6];
+    out[7] = in[7];
+    out += 8;
+    in += 8;
+  }
 }
 
 bool IsOurs(const void* at) {
@@ -68,10 +120,7 @@ std::size_t SizeAt(const void* at) {
 
 void* Take(std::size_t size) {
   if (begin == nullptr) {
-    void* mapped = mmap(nullptr, kSize, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    FUZZ_REQUIRE(mapped != MAP_FAILED, "mmap");
-    begin = next = static_cast<std::uint8_t*>(mapped);
+    begin = next = Map(kSize);
 #if MOORING_ADDRESS_SANITIZER
     __lsan_register_root_region(begin, kSize);
 #endif
@@ -87,7 +136,7 @@ void* Take(std::size_t size) {
   ASAN_UNPOISON_MEMORY_REGION(at, size);
   if (kept_end == nullptr) {
     const Off off;
-    Blocks().push_back({at, size, {}});
+    Live()[at] = size;
   }
   return at;
 }
@@ -95,10 +144,13 @@ void* Take(std::size_t size) {
 void Give(void* at) {
   const std::size_t size = SizeAt(at);
   ASAN_POISON_MEMORY_REGION(at, size);
-  (void)size;
-  if (kept_end != nullptr) return;
-  const Off off;
-  std::erase_if(Blocks(), [at](const Block& block) { return block.at == at; });
+  auto* byte = static_cast<std::uint8_t*>(at);
+  if (byte < kept_end) {
+    Given().push_back({byte, size});
+  } else if (kept_end == nullptr) {
+    const Off off;
+    Live().erase(byte);
+  }
 }
 
 void* TakeNew(std::size_t size) {
@@ -124,15 +176,32 @@ Arena::Running::~Running() { ssl_is_ours = false; }
 
 void Arena::Keep() {
   const Off off;
-  for (Block& block : Blocks()) block.was.assign(block.at, block.at + block.size);
+  FUZZ_REQUIRE(begin != nullptr && kept_end == nullptr, "it is kept once, when something is made");
+  const auto up = [](std::size_t at) { return (at + kLine - 1) / kLine * kLine; };
+  for (const auto& [at, size] : Live()) {
+    const auto from = static_cast<std::size_t>(at - begin) / kLine * kLine;
+    const std::size_t to = up(static_cast<std::size_t>(at - begin) + size);
+    auto& ranges = Ranges();
+    // What lies close together is copied at once, with what is between.
+    if (!ranges.empty() && begin + from <= ranges.back().at + ranges.back().size + kClose) {
+      ranges.back().size = to - static_cast<std::size_t>(ranges.back().at - begin);
+    } else {
+      ranges.push_back({begin + from, to - from, nullptr});
+    }
+  }
+  for (Range& range : Ranges()) {
+    std::uint8_t* copy = Map(range.size);
+    Copy(copy, range.at, range.size);
+    range.was = copy;
+  }
+  next = begin + up(static_cast<std::size_t>(next - begin));
   kept_end = next;
 }
 
 void Arena::Restore() {
-  for (const Block& block : Blocks()) {
-    ASAN_UNPOISON_MEMORY_REGION(block.at, block.size);
-    std::memcpy(block.at, block.was.data(), block.size);
-  }
+  for (const Block& block : Given()) ASAN_UNPOISON_MEMORY_REGION(block.at, block.size);
+  Given().clear();
+  for (const Range& range : Ranges()) Copy(range.at, range.was, range.size);
   ASAN_POISON_MEMORY_REGION(kept_end, static_cast<std::size_t>(next - kept_end));
   next = kept_end;
 }

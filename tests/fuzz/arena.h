@@ -4,11 +4,11 @@
 //   Arena::Making        while one lives, this thread's `new` and BoringSSL's memory come from it
 //   Arena::Keep()        what has been made till now is what Restore goes back to
 //   Arena::Running       while one lives, BoringSSL's memory alone comes from it
-//   Arena::Restore()     after what was made has been destroyed, too
+//   Arena::Restore()     after what was made, and has been used, is destroyed, too
 //
 // What `new` gives while an input runs is ordinary memory, which AddressSanitizer watches. So the
-// objects that were kept have to be destroyed before Restore: what they have taken since is freed
-// by that, and they themselves are back afterwards. One in a process, one thread.
+// objects that were kept and used have to be destroyed before Restore: what they have taken since
+// is freed by that, and they themselves are back afterwards. One in a process, one thread.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,7 @@
 // Kept: what a target makes once, in the arena, and has anew for each input.
+//
+// A World may have `void Spend()`, which destroys what the input has used, and nothing else of it:
+// to destroy all of it can take longer than the input.
 #pragma once
 
 #include <cstring>
@@ -13,7 +16,7 @@ namespace mooring::fuzz {
 template <typename World>
 class Kept final {
  public:
-  // Run has `input` use the world, which is destroyed and put back afterwards.
+  // Run has `input` use the world, which is spent, or destroyed, and put back afterwards.
   template <typename Input>
   void Run(const Input& input) {
     if (!made_) Make();
@@ -21,7 +24,11 @@ class Kept final {
     {
       const Arena::Running running;
       input(*world);
-      world->~World();
+      if constexpr (requires { world->Spend(); }) {
+        world->Spend();
+      } else {
+        world->~World();
+      }
     }
     Arena::Restore();
     std::memcpy(memory_, kept_, sizeof kept_);
