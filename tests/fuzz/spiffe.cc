@@ -43,6 +43,23 @@ bool IsCanonical(std::string_view text) {
   return parts[at] == "ns" && parts[at + 2] == "dc" && parts[at + 4] == "svc";
 }
 
+// CheckLimits holds the same ID against the rules with as many bytes as may be, and with one more:
+// no mutation of bytes makes a name of 256.
+void CheckLimits(const authz::ServiceId& id) {
+  for (const std::size_t size : {std::size_t{255}, std::size_t{256}}) {
+    authz::ServiceId other = id;
+    other.trust_domain.resize(size, 'a');
+    const std::string uri = other.Uri();
+    FUZZ_REQUIRE(authz::ParseServiceId(uri).has_value() == IsCanonical(uri), uri);
+  }
+  for (const std::size_t size : {std::size_t{2048}, std::size_t{2049}}) {
+    authz::ServiceId other = id;
+    other.service.append(size - std::min(size, id.Uri().size()), 'a');
+    const std::string uri = other.Uri();
+    FUZZ_REQUIRE(authz::ParseServiceId(uri).has_value() == IsCanonical(uri), uri);
+  }
+}
+
 }  // namespace
 
 void spiffe(Input input) {
@@ -58,6 +75,7 @@ void spiffe(Input input) {
   const auto again = authz::ParseServiceId(parsed->Uri());
   FUZZ_REQUIRE(again.has_value() && *again == *parsed, text);
   FUZZ_REQUIRE(parsed->Sni().ends_with("." + parsed->trust_domain), parsed->Sni());
+  CheckLimits(*parsed);
 }
 
 }  // namespace mooring::fuzz

@@ -5,6 +5,7 @@ import ast
 import importlib
 import os
 import re
+import subprocess
 from pathlib import Path
 
 from lib import check, runner
@@ -170,6 +171,14 @@ def test_each_option_of_a_program_of_ours_that_a_document_quotes_is_known_to_it(
             wrong += [f"{path.relative_to(ROOT)}: {command}: {option}" for option in re.findall(r"(?<= )--[\w-]+", program[2])
                       if option not in source and f'"{option}"' not in source]
     check.equal(wrong, [], "options that are quoted")
+
+
+def test_each_planted_fault_still_has_its_place_in_the_sources(case):
+    done = subprocess.run([TESTS / "fuzz/planted", "--list"], capture_output=True, text=True, check=False)
+    check.equal((done.returncode, done.stderr), (0, ""), "tests/fuzz/planted --list")
+    table = re.findall(r"^\| `(\w+)` \| (.*?) \| finds it \|", (TESTS / "fuzz/README.md").read_text(), re.M)
+    listed = [(line.split()[0], line.partition(": ")[2]) for line in done.stdout.splitlines()]
+    check.equal(table, listed, "the faults in tests/fuzz/README.md")
 
 
 def test_each_command_and_flag_of_mooring_that_a_document_quotes_is_known_to_its_help(case):
