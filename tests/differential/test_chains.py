@@ -1,7 +1,6 @@
 """Row 51: our verdict on chains of certificates beside Go's and OpenSSL's. Where they differ, chains.md says why."""
 
 import collections
-import fnmatch
 import functools
 import json
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from differential import chains, openssl
 from lib import check
+from lib.deviations import Table
 
 EXPECTED_SECONDS = 10
 HERE = Path(__file__).parent
@@ -20,32 +20,16 @@ GO = (1, 23)  # the first that refuses negative serial numbers
 SEED = 51  # MOORING_TEST_SEED is another
 
 
-class Row:
-    """One row of chains.md. used: how often it explained something."""
-
-    def __init__(self, line, accepts):
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        check.equal(len(cells), 4, f"cells of {line}")
-        self.line, self.accepts, self.used = line, accepts, 0
-        self.peer, self.says = cells[0], re.findall(r"`([^`]+)`", cells[1])
-        self.mutations = re.findall(r"`([^`]+)`", cells[2])
-        check.one_of(self.peer, ("go", "openssl", "both"), f"peer of {line}")
-        check.true(self.says and self.mutations, f"patterns of {line}")
-        check.true(not accepts or not {"*", "*.*"} & set(self.mutations), f"the mutation that the row is about: {line}")
-
-    def explains(self, peer, said, mutations):
-        return (self.peer in (peer, "both") and any(fnmatch.fnmatchcase(said, pattern) for pattern in self.says)
-                and any(fnmatch.fnmatchcase(one, pattern) for one in mutations for pattern in self.mutations))
+ACCEPTS = {True: "We accept, another refuses", False: "We refuse, another accepts"}  # the sections of chains.md
 
 
-def rows():
-    found, accepts = [], None
-    for line in (HERE / "chains.md").read_text().splitlines():
-        if line.startswith("## "):
-            accepts = line.startswith("## We accept")
-        elif line.startswith("| ") and not line.startswith(("| peer", "| ---")):
-            found.append(Row(line, accepts))
-    return found
+def deviations():
+    table = Table(HERE / "chains.md")
+    for row in table.rows:
+        check.one_of(row.section, ACCEPTS.values(), f"the section of {row.line}")
+        check.true(row.section != ACCEPTS[True] or not {"*", "*.*"} & set(row.patterns[2]),
+                   f"the mutation that the row is about: {row.line}")
+    return table
 
 
 def program():
@@ -100,16 +84,13 @@ def compare(case, peer, ask):
     seed = int(os.environ.get("MOORING_TEST_SEED") or SEED)
     pairs, ours = judged(case.scale(len(chains.EVERY + chains.PAIRS), 10_000), seed)
     theirs = ask([question for _, question in pairs])
-    table, unexplained, agreed = rows(), [], collections.Counter()
+    table, unexplained, agreed = deviations(), [], collections.Counter()
     for (mutations, question), we, they in zip(pairs, ours, theirs):
         if accepted(we) == accepted(they):
             agreed[accepted(we)] += 1
             continue
         said = they if accepted(we) else we.removeprefix("refuse ")
-        explains = [row for row in table if row.accepts == accepted(we) and row.explains(peer, said, mutations)]
-        for row in explains:
-            row.used += 1
-        if not explains:
+        if not table.explains(peer, said, mutations, section=ACCEPTS[accepted(we)]):
             case.write(f"unexplained-{len(unexplained)}.json", json.dumps(question))
             unexplained.append(f"{' + '.join(mutations)}: we {we}; {peer}: {they}")
     listed = "\n".join(unexplained[:40])
@@ -117,11 +98,10 @@ def compare(case, peer, ask):
                                 f"chains.md (seed {seed}; unexplained-N.json has the questions):\n{listed}")
     check.true(min(agreed[True], agreed[False]) > len(pairs) // 4, f"both verdicts are common: {agreed}")
     if not case.reduced and seed == SEED:
-        check.equal([row.line for row in table if row.peer in (peer, "both") and not row.used], [],
-                    "rows of chains.md that explain nothing")
-    deviations = len(pairs) - sum(agreed.values())
+        check.equal(table.unused(peer), [], "rows of chains.md that explain nothing")
+    different = len(pairs) - sum(agreed.values())
     print(f"{peer}: {len(pairs)} chains, seed {seed}: {agreed[True]} accepted and {agreed[False]} refused by both, "
-          f"{deviations} deviations, each explained", file=sys.stderr)
+          f"{different} deviations, each explained", file=sys.stderr)
 
 
 def test_row_51_chains_are_judged_as_go_judges_them_but_for_the_reasons_in_the_table(case):

@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 from differential import messages
-from differential.deviations import Table
 from lib import check
+from lib.deviations import Table
 
 EXPECTED_SECONDS = 6
 HERE = Path(__file__).parent

@@ -1,39 +1,21 @@
 """What public suites say that we should do, and the tables of what we do otherwise, each with its reason.
 
-A suite's table is NAME.md beside this file: `| test | we | why |`, the first two cells patterns of a shell (several are
-alternatives). Either way an unexpected verdict fails: one that differs and has no row, and a row that nothing needs.
+A suite's table is NAME.md beside this file, `| test | we | why |`, as lib/deviations.py reads it. Either way an
+unexpected verdict fails: one that differs and has no row, and a row that nothing needs.
 """
 
-import fnmatch
-import re
 from pathlib import Path
 
+from lib.deviations import Table
+
 HERE = Path(__file__).parent
-
-
-class Row:
-    def __init__(self, line):
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        self.line, self.used = line, 0
-        self.tests, self.verdicts = (re.findall(r"`([^`]+)`", cell) for cell in cells[:2])
-        if len(cells) != 3 or not self.tests or not self.verdicts or not cells[2]:
-            raise ValueError(f"a row is | `test` | `verdict` | why |, not {line}")
-
-    def explains(self, test, verdict):
-        return (any(fnmatch.fnmatchcase(test, pattern) for pattern in self.tests)
-                and any(fnmatch.fnmatchcase(verdict, pattern) for pattern in self.verdicts))
-
-
-def rows(suite):
-    lines = (HERE / f"{suite}.md").read_text().splitlines()
-    return [Row(line) for line in lines if line.startswith("| ") and not line.startswith(("| test", "| ---"))]
 
 
 class Results:
     """The verdicts of one suite. faults: what nobody expects."""
 
     def __init__(self, suite):
-        self.suite, self.rows = suite, rows(suite)
+        self.suite, self.table = suite, Table(HERE / f"{suite}.md")
         self.count = self.deviations = 0
         self.faults = []
 
@@ -42,10 +24,7 @@ class Results:
         self.count += 1
         if agrees:
             return
-        found = [row for row in self.rows if row.explains(test, verdict)]
-        for row in found:
-            row.used += 1
-        if found:
+        if self.table.explains(test, verdict):
             self.deviations += 1
         else:
             self.faults.append(f"{test}: {verdict}")
@@ -53,7 +32,7 @@ class Results:
     def close(self, whole=True):
         """close adds the rows that explain nothing; whole=False: only a part of the suite was asked."""
         if whole:
-            self.faults += [f"a row that explains nothing: {row.line}" for row in self.rows if not row.used]
+            self.faults += [f"a row that explains nothing: {line}" for line in self.table.unused()]
 
     def text(self):
         good = self.count - self.deviations - sum(not fault.startswith("a row ") for fault in self.faults)
