@@ -4,7 +4,6 @@ upgraded under traffic, purged. With --full alone, for the packages are built fi
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from lib import apps, certs, check, elf, hardening, tlspeer
 from lib.case import Process
 from lib.chroot import Chroot, archive
 from lib.mooring import yaml_text
+from lib.packaged import packages
 from lib.ports import free_port
 from lib.static import identity_files
 
@@ -30,16 +30,6 @@ esac
 """
 
 
-FOLDER = Path(os.environ.get("MOORING_PACKAGES", ROOT / "build-packages"))
-
-
-def debs():
-    """The packages that the first test has built, by name."""
-    found = {path.name.split("_")[0]: path for path in FOLDER.glob("*.deb")}
-    check.equal(sorted(found), ["mooring", "mooring-dbgsym", "mooring-dev-agent", "mooring-dev-agent-dbgsym"], f"packages in {FOLDER}")
-    return found
-
-
 def setup_module(case):
     if case.reduced:
         raise check.Skip("--full builds packages and tries them")
@@ -48,12 +38,7 @@ def setup_module(case):
 
 
 def test_the_packages_are_built_and_lintian_has_no_complaint(case):
-    """Of the commit that is checked out. MOORING_PACKAGES is a folder with packages that are there already."""
-    if "MOORING_PACKAGES" not in os.environ:
-        done = subprocess.run([ROOT / "examples/packaging/deb", "--output", FOLDER, *(["--lintian"] if shutil.which("lintian") else [])],
-                              check=False, stdout=subprocess.DEVNULL)
-        check.equal(done.returncode, 0, "examples/packaging/deb")
-    debs()
+    packages(case.directory, anew=True)
     archive("bookworm", ["systemd"])
 
 
@@ -63,8 +48,8 @@ test_the_packages_are_built_and_lintian_has_no_complaint.limit = 3600
 def installed(case, *names):
     """A system with these of the packages; the state before it with what is no package's own."""
     system = Chroot(case, archive("bookworm", ["systemd"]))
-    before = system.files(), accounts(system)
-    system.does("dpkg", "-i", *(system.bring(debs()[name]) for name in names))
+    before, debs = (system.files(), accounts(system)), packages(case.directory)
+    system.does("dpkg", "-i", *(system.bring(debs[name]) for name in names))
     return system, before
 
 
@@ -77,7 +62,6 @@ def test_a_new_user_installs_configures_and_purges_it_and_nothing_is_left(case):
     check.true(re.search(r"^mooring:x:", (system.path / "etc/passwd").read_text(), re.M), "the unit's user")
     check.true("COMMAND" in system.does("mooring", "help"), "mooring help")
     check.equal(system.does("mooring", "version").split()[0], "mooring", "mooring version")
-    check.true("mooring-dev" in system.does("mooring", "help", "dev"), "mooring help dev")
     check.true("-default-policy" in system.does("mooring", "dev", "-help"), "`mooring dev` starts mooring-dev")
     code, said = system.run("mooring", "validate", "/etc/mooring/mooring.yaml")
     check.true(code == 1 and "sidecar_for" in said, f"the file that comes with it has no service yet: {said}")
@@ -95,7 +79,7 @@ def test_removed_and_not_purged_it_leaves_its_settings(case):
     system.does("dpkg", "-r", "mooring")
     check.equal(path.read_text(), "sidecar_for: payment-1\n", "the settings")
     check.true(not (system.path / "usr/bin/mooring").exists(), "the program is gone")
-    system.does("dpkg", "-i", system.bring(debs()["mooring"]))
+    system.does("dpkg", "-i", system.bring(packages(case.directory)["mooring"]))
     check.equal(path.read_text(), "sidecar_for: payment-1\n", "the settings, after it was installed again")
 
 
@@ -103,6 +87,7 @@ def test_without_the_agents_package_it_is_named(case):
     system, _ = installed(case, "mooring")
     code, said = system.run("mooring", "dev")
     check.true(code == 1 and "mooring-dev-agent" in said, said)
+    check.true("mooring-dev-agent" in system.does("mooring", "help", "dev"), "mooring help dev")
 
 
 def test_its_commands_say_what_they_take(case):
@@ -194,7 +179,7 @@ def test_an_upgrade_of_the_package_under_load_cuts_and_refuses_nobody(case):
     callers.start()
     case.undo(callers.stop)
     check.within(lambda: callers.served >= 20, "callers are served before the upgrade", 30)
-    said = system.does("dpkg", "-i", system.bring(next_version(case, debs()["mooring"])))
+    said = system.does("dpkg", "-i", system.bring(next_version(case, packages(case.directory)["mooring"])))
     before = callers.served
     check.within(lambda: callers.served >= before + 20, "callers are served after the upgrade", 30)
     callers.stop()
