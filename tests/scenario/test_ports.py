@@ -20,6 +20,7 @@ DEFAULTS = {8300, 8301, 8302, 8500, 8501, 8502, 8503, 8600, 9901, 19000, 19001, 
 # Files in which such a number is text that nobody connects to or binds.
 TEXT_ONLY = {
     "bench/micro_authz.cc": "a registration that is decoded",
+    "examples/kubernetes/sidecar.yaml": "the agent of a cluster's node",
     "examples/systemd/mooring.socket": "the port that a registration has by default, in a comment or as an example",
     "examples/mooring.yaml": "the reference of the settings: the agent's default address",
     "tests/fuzz/seeds": "flags, files and a saved state that are parsed",
@@ -27,6 +28,7 @@ TEXT_ONLY = {
     "tests/interop/test_dev.py": "what an agent says of its leader",
     "tests/lib/agent.py": "what an agent says of its leader",
     "tests/lib/ports.py": "the comment that says which ports are left out",
+    "tests/scenario/test_kubernetes.py": "the flags of examples/kubernetes, for which the test has others",
     "tests/scenario/test_ports.py": "this list",
     "tests/unit/agent_link_test.cc": "what an agent says of its leader",
     "tests/unit/dev_agent_test.cc": "ports that `mooring dev` gives in a registration; an address that it refuses",
