@@ -9,8 +9,7 @@ from suites import lists
 from suites.server import Server
 
 SCRIPTS = ("ssl-enum-ciphers", "ssl-cert", "ssl-dh-params", "ssl-heartbleed", "ssl-poodle", "ssl-ccs-injection",
-           "sslv2",
-           "sslv2-drown", "tls-ticketbleed", "tls-nextprotoneg", "tls-alpn", "ssl-known-key")
+           "sslv2", "sslv2-drown", "tls-ticketbleed", "tls-nextprotoneg", "tls-alpn", "ssl-known-key")
 
 
 def run(case):

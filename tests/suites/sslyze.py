@@ -40,20 +40,20 @@ def run(case):
     for key in ("ec", "rsa2048"):
         server = Server(case, key)
         out = case.directory / f"sslyze-{key}.json"
-        subprocess.run([sslyze, "--quiet", "--mozilla_config=disable", *SCANS, "--json_out", out, "--cert",
-                        server.certificate,
-                        "--key", server.key, f"{server.host}:{server.port}"], check=True, timeout=900,
-                        stdout=subprocess.DEVNULL)
+        subprocess.run([sslyze, "--quiet", "--mozilla_config=disable", *SCANS, "--json_out", out,
+                        "--cert", server.certificate, "--key", server.key, f"{server.host}:{server.port}"],
+                       check=True, timeout=900, stdout=subprocess.DEVNULL)
         server.lives()
         scan = json.loads(out.read_text())["server_scan_results"][0]
         check.equal(scan["connectivity_status"], "COMPLETED", f"sslyze reached it: {scan['connectivity_error_trace']}")
-        done = {name: one["result"] for name,
-                one in scan["scan_result"].items() if one and one["status"] == "COMPLETED"}
+        done = {name: one["result"] for name, one in scan["scan_result"].items()
+                if one and one["status"] == "COMPLETED"}
         broken = [name for name, one in scan["scan_result"].items() if one and one["status"] == "ERROR"]
         check.equal(broken, [], "scans that did not end")
 
         for version in (*OLD, "tls_1_2", "tls_1_3"):
-            accepted = [one["cipher_suite"]["name"] for one in done[f"{version}_cipher_suites"]["accepted_cipher_suites"]]
+            suites = done[f"{version}_cipher_suites"]["accepted_cipher_suites"]
+            accepted = [one["cipher_suite"]["name"] for one in suites]
             if version in OLD:
                 results.add(f"{key}: {version}", f"accepts {accepted}", not accepted)
             for suite in accepted if version not in OLD else ():
