@@ -1,8 +1,19 @@
-"""What scanners look at: a sidecar's public listener with an application that echoes behind it."""
+"""What scanners look at: a sidecar's public listener with an application behind it."""
 
-from lib import apps, certs
+from lib import certs
+from lib.apps import App
 from lib.mooring import Mooring
 from lib.static import identity_files
+
+
+def whole(app, seen):
+    """Echoes; a request of HTTP once it is whole, as scanners are used to."""
+    asked = b""
+    while data := seen.connection.recv(1 << 16):
+        asked += data
+        if asked.endswith((b"\r\n\r\n", b"\n\n")) or not asked.startswith(b"G"):
+            seen.connection.sendall(asked)
+            asked = b""
 
 
 class Server:
@@ -10,7 +21,7 @@ class Server:
 
     def __init__(self, case, key="ec", caller_key="ec"):
         authority = certs.Authority()
-        app = apps.App(case, apps.echo)
+        app = App(case, whole)
         identity = identity_files(case, authority, "payment", authority.leaf("payment", key=key))
         self.mooring = Mooring.from_yaml(case, {
             "service": "payment", "identity": identity,

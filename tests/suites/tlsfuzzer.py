@@ -1,13 +1,15 @@
-"""tlsfuzzer's scripts that show a client's certificate. MOORING_TLSFUZZER is its clone; tlslite-ng comes as a package.
+"""tlsfuzzer's scripts against a server that wants a client's certificate. MOORING_TLSFUZZER is its clone; tlslite-ng
+comes as a package.
 
 Each script holds conversations; each is a test, and passes or fails. Of a script with thousands a hundred are drawn,
-other ones in each run.
+other ones in each run. A script that knows of no client certificates is run by tlsfuzzer_caller.py, which adds one.
 """
 
 import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lib import check
@@ -17,21 +19,58 @@ from suites.server import Server
 TLSLITE = "0.9.0b2"
 RSA, EC = "rsa2048", "ec"
 
-SUITE = ["-d", "-C", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "--ems"]
+GCM = ["-C", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"]
+SUITE = ["-d", *GCM, "--ems"]
 SIGNATURES = ["-s", "ecdsa_secp256r1_sha256 ed25519 rsa_pss_rsae_sha256 rsa_pkcs1_sha256 ecdsa_secp384r1_sha384 "
               "rsa_pss_rsae_sha384 rsa_pkcs1_sha384 ecdsa_secp521r1_sha512 rsa_pss_rsae_sha512 rsa_pkcs1_sha512"]
 
-# Script, what it is told besides, the kind of the caller's key. Left out are scripts whose one cipher suite is of CBC,
-# which we do not speak, and those on kinds of keys that no certificate of a mesh has.
-SCRIPTS = (
+# Script, what it is told besides, the kind of the caller's key. Left out are those on kinds of keys that no certificate
+# of a mesh has.
+WITH_CERTIFICATE = (
     ("certificate-malformed", SUITE, RSA), ("certificate-request", [*SUITE, *SIGNATURES], RSA),
     ("certificate-verify", SUITE, RSA), ("certificate-verify-malformed", SUITE, RSA),
     ("renegotiation-disabled-client-cert", SUITE[:3], RSA),
     ("tls13-certificate-request", SIGNATURES, RSA), ("tls13-certificate-verify", SIGNATURES, RSA),
     ("tls13-ecdsa-in-certificate-verify", SIGNATURES, EC))
 
+# Scripts without one. Left out are those whose subject we do not speak: CBC, CCM, DHE, RSA's own key exchange, SSL 2
+# and 3, Encrypt-then-MAC, ALPN, heartbeats, OCSP stapling, record_size_limit, certificate compression, keys that are
+# shared before, certificates of RSASSA-PSS and Ed25519; those that measure time; and legacy ones of TLS 1.0 and 1.1.
+WITHOUT = (
+    *((name, ["-d", *GCM]) for name in (
+        "ccs", "connection-abort", "conversation", "cve-2016-6309", "early-application-data",
+        "hello-request-by-client", "interleaved-application-data-in-renegotiation",
+        "invalid-client-hello-w-record-overflow", "invalid-compression-methods", "invalid-content-type",
+        "lengths", "no-mlkem-in-old-tls", "record-layer-fragmentation", "renegotiation-disabled",
+        "truncating-of-client-hello", "version-numbers", "zero-length-data")),
+    *((name, GCM) for name in (
+        "cve-2004-0079", "ecdhe-rsa-key-exchange-with-bad-messages", "fuzzed-ciphertext",
+        "interleaved-CKE-with-CCS", "point-extension")),
+    *((name, ["-d"]) for name in (
+        "aes-gcm-nonces", "client-hello-max-size", "downgrade-protection", "extended-master-secret-extension",
+        "fallback-scsv", "large-hello", "large-number-of-extensions", "legacy-renegotiation",
+        "message-skipping", "no-heartbeat", "renegotiation-changed-clienthello", "session-ticket-resumption",
+        "ssl-death-alert", "tls13-0rtt-garbage", "tls13-session-resumption", "tls13-version-negotiation")),
+    ("cve-2016-7054", ["-C", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"]),
+    *((name, []) for name in (
+        "fuzzed-finished", "invalid-cipher-suites", "invalid-client-hello", "invalid-session-id",
+        "invalid-version", "message-duplication", "openssl-3712", "sig-algs", "signature-algorithms",
+        "truncating-of-finished", "x25519", "tls13-ccs", "tls13-connection-abort", "tls13-conversation",
+        "tls13-count-tickets", "tls13-crfg-curves", "tls13-ecdhe-curves", "tls13-empty-alert", "tls13-finished",
+        "tls13-finished-plaintext", "tls13-hrr", "tls13-invalid-ciphers", "tls13-keyshare-omitted",
+        "tls13-keyupdate", "tls13-large-number-of-extensions", "tls13-legacy-version", "tls13-lengths",
+        "tls13-multiple-ccs-messages", "tls13-no-unknown-groups", "tls13-nociphers", "tls13-obsolete-curves",
+        "tls13-pkcs-signature", "tls13-record-layer-limits", "tls13-record-padding", "tls13-rsa-signatures",
+        "tls13-serverhello-random", "tls13-shuffled-extentions", "tls13-signature-algorithms",
+        "tls13-symetric-ciphers", "tls13-unencrypted-alert", "tls13-unrecognised-groups",
+        "tls13-zero-content-type", "tls13-zero-length-data")))
+
 # These hold all of their conversations anyway.
 WITHOUT_COUNT = ("tls13-certificate-request",)
+AT_ONCE = 3  # scripts
+HEAD = re.compile(r'^(?:(\S.*) \.\.\.|("[^"]+") repeat \d+(?:\.\.\.)?)$', re.M)
+ERROR = re.compile(r"^(?:AssertionError|\w+(?:\.\w+)*(?:Error|Exception|Alert)|socket\.\w+): ?(.*)$", re.M)
+CALLER = Path(__file__).with_name("tlsfuzzer_caller.py")
 
 
 def packages():
@@ -49,33 +88,44 @@ def packages():
 
 def conversations(output):
     """conversations are (name, error) of a script's output; error is None for one that passed."""
-    parts = re.split(r"^(?=\S.* \.\.\.$)", output.split("\nTest end")[0], flags=re.M)
-    for part in parts:
-        name = re.match(r"(\S.*) \.\.\.$", part, re.M)
-        if name:
-            errors = re.findall(r"^(?:AssertionError|\w+(?:\.\w+)*(?:Error|Exception|Alert)|socket\.\w+): ?(.*)$", part,
-                                re.M)
-            yield name[1], None if re.search(r"^OK$", part, re.M) else (errors or ["failed"])[-1]
+    heads = list(HEAD.finditer(output.split("\nTest end")[0]))
+    for head, following in zip(heads, [*heads[1:], None]):
+        part = output[head.start():following.start() if following else None].split("\nTest end")[0]
+        errors = ERROR.findall(part)
+        yield head[1] or head[2], None if re.search(r"^OK$", part, re.M) else (errors or ["failed"])[-1]
+
+
+class Scripts:
+    """The clone, and two sidecars to which its scripts speak."""
+
+    def __init__(self, case):
+        self.case, self.folder = case, ask.folder("MOORING_TLSFUZZER", "github.com/tlsfuzzer/tlsfuzzer")
+        self.environment = {**os.environ, "PYTHONPATH": f"{self.folder}:{packages()}", "PYTHONDONTWRITEBYTECODE": "1"}
+        self.server = {kind: Server(case, kind, kind) for kind in (RSA, EC)}
+
+    def run(self, script, arguments, kind=RSA, knows=True):
+        """run is what a script said; knows: of client certificates."""
+        to, module = self.server[kind], "test_" + script.replace("-", "_")
+        command = ["-m", f"tlsfuzzer._apps.{module}"] if knows else [CALLER, to.certificate, to.key, module]
+        certificate = ["-k", to.key, "-c", to.certificate] if knows else []
+        count = [] if script in WITHOUT_COUNT else ["-n", "100"]
+        done = subprocess.run([sys.executable, *command, "-h", to.host, "-p", str(to.port), *certificate, *count,
+                               *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True,
+                              check=False, timeout=1800)
+        self.case.write(f"{script}.log", done.stdout + done.stderr)
+        return script, done
 
 
 def run(case):
-    folder = ask.folder("MOORING_TLSFUZZER", "github.com/tlsfuzzer/tlsfuzzer")
-    environment = {**os.environ, "PYTHONPATH": f"{folder}:{packages()}", "PYTHONDONTWRITEBYTECODE": "1"}
-    server = {kind: Server(case, RSA if kind == RSA else EC, kind) for kind in (RSA, EC)}
-    results = lists.Results("tlsfuzzer")
-    for script, arguments, kind in SCRIPTS:
-        to = server[kind]
-        module = "test_" + script.replace("-", "_")
-        count = [] if script in WITHOUT_COUNT else ["-n", "100"]
-        done = subprocess.run([sys.executable, "-m", f"tlsfuzzer._apps.{module}", "-h", to.host, "-p", str(to.port),
-                               "-k", to.key, "-c", to.certificate, *count, *arguments],
-                              cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=1800)
-        case.write(f"{script}.log", done.stdout + done.stderr)
-        found = list(conversations(done.stdout))
-        total = re.search(r"^TOTAL: (\d+)$", done.stdout, re.M)
-        if not found or not total:
-            results.add(script, f"ended with {done.returncode}: {done.stderr.strip()[-200:]}", False)
-        for name, error in found:
-            results.add(f"{script}: {name}", error or "passed", error is None)
-        to.lives()
+    scripts, results = Scripts(case), lists.Results("tlsfuzzer")
+    wanted = [*WITH_CERTIFICATE, *((name, words, RSA, False) for name, words in WITHOUT)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for script, done in pool.map(lambda one: scripts.run(*one), wanted):
+            found = list(conversations(done.stdout))
+            if not found or not re.search(r"^TOTAL: (\d+)$", done.stdout, re.M):
+                results.add(script, f"ended with {done.returncode}: {done.stderr.strip()[-200:]}", False)
+            for name, error in found:
+                results.add(f"{script}: {name}", error or "passed", error is None)
+            for server in scripts.server.values():
+                server.lives()
     return results
