@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Compares two files byte by byte, and says where they first differ: in a Debian package down to the file in it, in a program
-down to the section.
+"""Compares two files byte by byte, and says where they first differ: in a Debian package down to the file in it, in a
+program down to the section.
 
   compare.py ONE OTHER       files, or folders with files of the same names
 
@@ -48,7 +48,8 @@ def members_of_ar(data):
     while place + 60 <= len(data):
         header = data[place:place + 60]
         size = int(header[48:58])
-        said = {"time": int(header[16:28]), "owner": (int(header[28:34]), int(header[34:40])), "mode": header[40:48].decode().strip()}
+        said = {"time": int(header[16:28]), "owner": (int(header[28:34]), int(header[34:40])),
+                "mode": header[40:48].decode().strip()}
         yield header[:16].decode().strip().rstrip("/"), said, data[place + 60:place + 60 + size]
         place += 60 + size + size % 2
 
@@ -57,8 +58,8 @@ def members_of_tar(data):
     """Path, what is said of it, and content."""
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         for entry in archive:
-            said = {"type": entry.type, "mode": oct(entry.mode), "owner": (entry.uid, entry.gid, entry.uname, entry.gname),
-                    "time": entry.mtime, "link": entry.linkname}
+            said = {"type": entry.type, "mode": oct(entry.mode), "time": entry.mtime, "link": entry.linkname,
+                    "owner": (entry.uid, entry.gid, entry.uname, entry.gname)}
             yield entry.name, said, archive.extractfile(entry).read() if entry.isfile() else b""
 
 
@@ -111,7 +112,9 @@ def differences(where, one, other):
 
 
 def files(path):
-    return {str(file.relative_to(path)): file for file in sorted(path.rglob("*")) if file.is_file()} if path.is_dir() else {"": path}
+    if not path.is_dir():
+        return {"": path}
+    return {str(file.relative_to(path)): file for file in sorted(path.rglob("*")) if file.is_file()}
 
 
 def main():

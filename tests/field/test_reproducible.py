@@ -1,5 +1,5 @@
-"""Two builds of the packages, in folders and surroundings that differ, are the same byte by byte. With --full alone: one of the two
-compiles everything, whatever ccache has."""
+"""Two builds of the packages, in folders and surroundings that differ, are the same byte by byte. With --full alone:
+one of the two compiles everything, whatever ccache has."""
 
 import shutil
 import subprocess
