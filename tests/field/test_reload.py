@@ -4,7 +4,7 @@ import signal
 
 from lib import apps, check
 from lib.callers import Pool, Session, Stream
-from lib.case import sanitized
+from lib.case import sanitized, slowness
 from lib.consul import Consul
 from lib.mooring import Mooring, run, yaml_text
 from lib.ports import free_port
@@ -265,6 +265,8 @@ def test_mooring_diff_shows_what_a_reload_then_says_and_a_fresh_start_has(case):
         check.equal((code, errors), (1, ""), "differences")
         check.true("11111111" not in shown, "a secret is not shown")
         mesh.payment.reload()
+        # Lines are written by a thread of their own, and this one comes last.
+        check.within(lambda: "config: reloaded: " in mesh.payment.mooring.process.stderr()[seen:], "the log has it", 5 * slowness())
         said = mesh.payment.mooring.process.stderr()[seen:]
         last = mesh.payment.mooring.status()["reload"]["last"]
         applied, upgrade = ([each["text"] for each in last[key]] for key in ("applied", "needs_upgrade"))
