@@ -285,6 +285,9 @@ def test_row_16_root_removed(case):
 
 def starts_again(both, leader):
     """The agent is killed and starts again; of its log it has read the beginning, when there was but the old root."""
+    for _ in range(30):
+        both.api.touch("roots")
+    check.within(lambda: both.subject.watch("roots")["index"] >= 40, "the index is high", 5 * slowness())
     both.api.stop()
     both.api.rewind()
     both.api.set_roots(both.old)
@@ -299,9 +302,6 @@ def test_row_16_old_roots_of_a_server_that_has_just_started_cut_nobody(case):
     """A real one shows them for some hundredths of a second, now and then: it depends on what its log holds."""
     only_mooring("it believes them")
     both = TwoRoots(case)
-    for _ in range(30):
-        both.api.touch("roots")
-    check.within(lambda: both.subject.watch("roots")["index"] >= 40, "the index is high", 5 * slowness())
     starts_again(both, leader="")
     both.subject.inbound_works(identity=both.new.leaf(CALLER))
     both.under_new.works()
@@ -318,9 +318,6 @@ def test_row_16_old_roots_of_a_server_that_has_just_started_cut_nobody(case):
 def test_row_16_a_root_that_a_cluster_lost_with_its_state_goes_within_10_s(case):
     only_mooring("it believes them at once")
     both = TwoRoots(case)
-    for _ in range(30):
-        both.api.touch("roots")
-    check.within(lambda: both.subject.watch("roots")["index"] >= 40, "the index is high", 5 * slowness())
     starts_again(both, leader=scripted.LEADER)
     both.under_new.cut_within(10)
     both.under_old.works()
