@@ -79,6 +79,9 @@ class Streams:
         seen.late = max(seen.late, callers["late"])
         for side, ended in ((0, callers["ended"]), (1, app["ended"])):
             for number, manner, how, missing in ended:
+                if side == 0 and how == "refused":  # the application will never hear of it
+                    self._settle(manner, [how], missing)
+                    continue
                 other = self._half.pop(number, None)
                 if other is not None:
                     self._settle(manner, [how, other[1]], missing + other[2])
