@@ -1,11 +1,12 @@
 #include "proxy/log/writer.h"
 
 #include <climits>
-#include <csignal>
 #include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "proxy/log/signals_blocked.h"
 
 namespace mooring::log {
 namespace {
@@ -135,14 +136,8 @@ int StartThread(pthread_t* thread, std::shared_ptr<Core>* core) {
   pthread_attr_t attributes;
   if (const int error = pthread_attr_init(&attributes); error != 0) return error;
   (void)pthread_attr_setstacksize(&attributes, kStack);
-  // The thread inherits the mask; blocking signals in it later would leave a moment in which it
-  // takes one.
-  sigset_t all, before;
-  sigfillset(&all);
-  sigdelset(&all, SIGSYS);  // a call that is refused (confine/seccomp.h)
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const SignalsBlocked blocked;
   const int error = pthread_create(thread, &attributes, Work, core);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   pthread_attr_destroy(&attributes);
   return error;
 }

@@ -5,13 +5,14 @@
 
 #include <algorithm>
 #include <array>
-#include <csignal>
 #include <deque>
 #include <fstream>
 #include <mutex>
 #include <new>
 #include <sstream>
 #include <utility>
+
+#include "proxy/log/signals_blocked.h"
 
 namespace mooring::net {
 namespace {
@@ -107,11 +108,7 @@ void NameSources::LookUp(const std::string& host, NameKind kind, Callback callba
   Lane& lane = shared_->lanes[kind == NameKind::kOwn ? 0 : 1];
   lane.waiting.push_back({host, found, std::move(tell)});
   if (lane.threads >= lane.most) return;
-  // Signals are the loop's.
-  sigset_t all, before;
-  sigfillset(&all);
-  sigdelset(&all, SIGSYS);  // a call that is refused (confine/seccomp.h)
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const log::SignalsBlocked blocked;  // they are the loop's
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, kStack);
@@ -120,7 +117,6 @@ void NameSources::LookUp(const std::string& host, NameKind kind, Callback callba
   pthread_t thread;
   const int error = pthread_create(&thread, &attributes, Work, task.get());
   pthread_attr_destroy(&attributes);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (error == 0) {
     (void)task.release();
     ++lane.threads;

@@ -6,6 +6,8 @@
 #include <system_error>
 #include <utility>
 
+#include "proxy/log/signals_blocked.h"
+
 namespace mooring::net {
 
 std::thread StartThread(const char* name, std::string_view purpose, std::function<void()> body) {
@@ -17,6 +19,12 @@ std::thread StartThread(const char* name, std::string_view purpose, std::functio
   } catch (const std::system_error& error) {
     throw std::system_error(error.code(), "no thread for " + std::string(purpose));
   }
+}
+
+std::thread StartQuietThread(const char* name, std::string_view purpose,
+                             std::function<void()> body) {
+  const log::SignalsBlocked blocked;
+  return StartThread(name, purpose, std::move(body));
 }
 
 }  // namespace mooring::net

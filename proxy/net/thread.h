@@ -12,5 +12,8 @@ namespace mooring::net {
 // (pthread_create(3): EAGAIN) it throws std::system_error, which names `purpose`; Explain
 // (socket.h) adds the cure. What escapes from `body` ends the process.
 std::thread StartThread(const char* name, std::string_view purpose, std::function<void()> body);
+// StartQuietThread: the same, and it never takes a signal (log/signals_blocked.h).
+std::thread StartQuietThread(const char* name, std::string_view purpose,
+                             std::function<void()> body);
 
 }  // namespace mooring::net

@@ -1,6 +1,5 @@
 #include "proxy/observe/access_log.h"
 
-#include <csignal>
 #include <cstring>
 #include <utility>
 
@@ -22,23 +21,6 @@ std::string EntryOf(AccessLog::Form form, const Account& account) {
   return {};
 }
 
-// A thread that is made while all signals are blocked takes none of the process's.
-std::thread StartQuietly(const std::function<void()>& body) {
-  sigset_t all, before;
-  sigfillset(&all);
-  sigdelset(&all, SIGSYS);  // a call that is refused (confine/seccomp.h)
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread thread;
-  try {
-    thread = net::StartThread("access-log", "the access log", body);
-  } catch (...) {
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return thread;
-}
-
 }  // namespace
 
 AccessLog::AccessLog(std::unique_ptr<AccessTarget> target, Form form, std::string place,
@@ -47,7 +29,8 @@ AccessLog::AccessLog(std::unique_ptr<AccessTarget> target, Form form, std::strin
       form_(form),
       place_(std::move(place)),
       refused_one_in_(refused_one_in),
-      thread_(StartQuietly([core = core_] { Work(core.get()); })) {}
+      thread_(net::StartQuietThread("access-log", "the access log",
+                                    [core = core_] { Work(core.get()); })) {}
 
 AccessLog::~AccessLog() { Close(); }
 

@@ -1,14 +1,15 @@
 #include "proxy/state/disk_thread.h"
 
-#include <csignal>
 #include <utility>
 
 #include "proxy/net/thread.h"
 
 namespace mooring::state {
 
+// A write beyond the process's limit on file sizes shall fail, not end the process (SIGXFSZ). And
+// signals that the program waits for are none of this thread's business.
 DiskThread::DiskThread()
-    : thread_(net::StartThread("state", "saving the state", [this] { Run(); })) {}
+    : thread_(net::StartQuietThread("state", "saving the state", [this] { Run(); })) {}
 
 DiskThread::~DiskThread() {
   {
@@ -36,12 +37,6 @@ void DiskThread::Await(Work& work) {
 }
 
 void DiskThread::Run() {
-  // A write beyond the process's limit on file sizes shall fail, not end the process. And signals
-  // that the program waits for are none of this thread's business.
-  sigset_t all;
-  sigfillset(&all);
-  sigdelset(&all, SIGSYS);  // a call that is refused (confine/seccomp.h)
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] { return first_ != nullptr || ending_; });
