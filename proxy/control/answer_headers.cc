@@ -24,10 +24,14 @@ bool HeaderSays(const http::Response& response, const std::string& header, std::
   return text != nullptr && *text == value;
 }
 
+bool HasIndex(const http::Response& response) {
+  return HeaderNumber(response, kIndexHeader).value_or(0) != 0;
+}
+
 std::map<std::string, std::string> KeptHeaders(const http::Response& response) {
   std::map<std::string, std::string> kept;
-  for (const char* name :
-       {"x-consul-translate-addresses", "x-consul-default-acl-policy", kFilteredHeader}) {
+  for (const char* name : {"x-consul-translate-addresses", "x-consul-default-acl-policy",
+                           kFilteredHeader, kIndexHeader}) {
     if (const std::string* value = response.Header(name)) kept[name] = *value;
   }
   return kept;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "authz/text.h"
+#include "proxy/control/answer_headers.h"
 
 namespace mooring::control {
 namespace {
@@ -31,6 +32,7 @@ Watch::Options MatchOptions(const std::string& service) {
   options.poll_interval = kPollMatch;
   options.needs = "intentions:read, or service:read, on \"" + service + "\"";
   options.partial = Watch::Options::Partial::kNever;
+  options.waits_for_leader = true;
   return options;
 }
 
@@ -41,6 +43,7 @@ Watch::Options ListOptions() {
   options.any_token = true;  // what it lists is not looked at
   options.path = "/v1/connect/intentions";
   options.needs = "intentions:read";
+  options.waits_for_leader = true;
   options.keep = false;                // it only wakes us
   options.poll_interval = kSafetyNet;  // it cannot even do that: looked at now and then
   return options;
@@ -56,12 +59,6 @@ Watch::Options AuthorizeOptions(const std::string& service) {
   options.poll_interval = kAskDefault;
   options.needs = "service:write on \"" + service + "\"";
   return options;
-}
-
-// HasIndex: the document can be waited on.
-bool HasIndex(const http::Response& response) {
-  const std::string* index = response.Header("x-consul-index");
-  return index != nullptr && *index != "0";
 }
 
 }  // namespace
@@ -80,9 +77,11 @@ IntentionSource::IntentionSource(net::Loop& loop, log::Log& log, Agent& agent, s
                  [this](const http::Response& response) { return TakeAuthorize(response); }) {
   // A list that is refused or fails cannot wake us: the match itself is polled then, from now on
   // and not only when the long pause that is running has passed.
-  list_.OnError([this](const Error&) {
+  list_.OnError([this](const Error& error) {
     if (!std::exchange(list_wakes_, false)) return;
     PollMatch();
+    // Where the match is not numbered the list's failure alone tells that servers may start anew.
+    if (error.code == ErrorCode::kUnavailable) match_.Doubt();
     match_.Refresh();
   });
 }
@@ -165,6 +164,8 @@ void IntentionSource::PollMatch() {
 Status IntentionSource::TakeList(const http::Response& response) {
   // A list that cannot be waited on either wakes nobody: the match is polled.
   if (!HasIndex(response)) return Ok();
+  // An index that has not gone backwards: of a match that has none this is all that tells.
+  if (list_.state().source != Watch::State::Source::kNone) match_.Vouch();
   // While the list does the waking, polling the match is only a safety net.
   if (!std::exchange(list_wakes_, true)) match_.SetPollInterval(kSafetyNet);
   match_.Refresh();

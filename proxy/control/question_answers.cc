@@ -31,7 +31,7 @@ void Question::TakeAside(Result<http::Response> answer) {
   const std::string* hash = answer->Header("x-consul-contenthash");
   const bool same = what_.blocking == Blocking::kHash
                         ? hash != nullptr && *hash == hash_
-                        : HeaderNumber(*answer, "x-consul-index").value_or(0) == index_;
+                        : HeaderNumber(*answer, kIndexHeader).value_or(0) == index_;
   if (answer->status == 200 && same) {
     Facts facts;
     facts.index = index_;
@@ -118,7 +118,7 @@ bool Question::AskWithAnotherToken() {
 // IsBehind: an answer of the agent's cache is older than what is in force, or of another life of
 // the agent.
 bool Question::IsBehind(const http::Response& response) {
-  const std::uint64_t index = HeaderNumber(response, "x-consul-index").value_or(0);
+  const std::uint64_t index = HeaderNumber(response, kIndexHeader).value_or(0);
   if (index >= index_) return false;
   if (index == 0 || index != cached_index_) {
     behind_index_ = index;
@@ -128,7 +128,7 @@ bool Question::IsBehind(const http::Response& response) {
 }
 
 void Question::Succeed(http::Response* answer, bool behind, bool absent) {
-  const std::uint64_t index = HeaderNumber(*answer, "x-consul-index").value_or(0);
+  const std::uint64_t index = HeaderNumber(*answer, kIndexHeader).value_or(0);
   const std::string* header = answer->Header("x-consul-contenthash");
   const std::string hash = header != nullptr ? *header : std::string();
   const bool can_wait = what_.blocking == Blocking::kIndex

@@ -112,7 +112,7 @@ void Watch::Stop() {
 
 Status Watch::Take(const http::Response& response, const Subscriber::Facts& facts) {
   if (auto distrust = Distrust(response)) return *distrust;
-  if (auto distrust = DistrustRewind(response)) return *distrust;
+  if (auto distrust = DistrustRewind(response, facts)) return *distrust;
   const std::size_t hash = std::hash<std::string_view>{}(response.body);
   // What is polled again and again is mostly the same again.
   const bool repeats = facts.cached || facts.polled;
@@ -144,6 +144,7 @@ void Watch::Confirm(const http::Response& response, const Subscriber::Facts& fac
   pause_.Succeeded();
   refusal_said_at_.reset();
   rewind_.Over();
+  doubted_ = false;
   leaderless_said_ = false;
   state_.phase = State::Phase::kOk;
   state_.source = State::Source::kAgent;
@@ -163,8 +164,14 @@ void Watch::Confirm(const http::Response& response, const Subscriber::Facts& fac
   state_.index = facts.index;
 }
 
+void Watch::Doubt() {
+  doubted_ = true;
+  vouched_at_.reset();
+}
+
 void Watch::OnFailed(const Subscriber::Failure& failure) {
   ++state_.errors;
+  if (!std::exchange(not_yet_, false)) vouched_at_.reset();
   const bool news =
       std::exchange(state_.last_error, failure.error.message) != failure.error.message;
   state_.phase = State::Phase::kRetrying;

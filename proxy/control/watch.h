@@ -47,8 +47,9 @@ class Watch final : private Subscriber {
     // own agent endpoints have no marks).
     enum class Partial { kUnmarked, kInsteadOfNothing, kNever };
     Partial partial = Partial::kUnmarked;
-    // An answer whose index is lower than that of what is in force counts at once, unless set: then
-    // when it is no server's that has just started (rewind.h).
+    // An answer that may be older than what is in force counts at once, unless set: then when it is
+    // no server's that has just started (rewind.h). It may be where its index is lower; where
+    // nothing numbers them, after a failure, a start from disk, or Doubt, unless by Vouch.
     bool waits_for_leader = false;
     // IsAbsent: this answer, which is no 200, says that there is no such document. Then Apply gets
     // an empty body, which is kept.
@@ -105,6 +106,11 @@ class Watch final : private Subscriber {
   void Refresh();
   // Stop asks no more until Start or Refresh. What was learnt stays.
   void Stop();
+  // Of answers without an index something else may tell how old they are. Doubt: the servers may
+  // have failed since the last one that was taken up. Vouch: what is asked from now on comes from
+  // servers that know at least as much as before; until the next failure or Doubt.
+  void Doubt();
+  void Vouch() { vouched_at_ = loop_.now(); }
   // SetBody changes what a POST asks, from the next Refresh on.
   void SetBody(std::string body) { options_.body = std::move(body); }
   void SetPollInterval(net::milliseconds interval) { options_.poll_interval = interval; }
@@ -164,7 +170,9 @@ class Watch final : private Subscriber {
   void Leave();
   void Confirm(const http::Response& response, const Subscriber::Facts& facts);
   std::optional<Error> Distrust(const http::Response& response);
-  std::optional<Error> DistrustRewind(const http::Response& response);
+  std::optional<Error> DistrustRewind(const http::Response& response,
+                                      const Subscriber::Facts& facts);
+  bool MayBeOlder(const http::Response& response, const Subscriber::Facts& facts) const;
   std::string MissesPermission();
   void Keep(const http::Response& response);
   void Restore();
@@ -190,6 +198,9 @@ class Watch final : private Subscriber {
   net::RetryPause pause_;
   std::optional<net::MonotonicTime> refusal_said_at_;
   Rewind rewind_;
+  bool doubted_ = false;
+  std::optional<net::MonotonicTime> vouched_at_;
+  bool not_yet_ = false;  // the failure that is told next is DistrustRewind's
   bool leaderless_said_ = false;
   bool failure_said_ = false;
   State state_;

@@ -16,7 +16,7 @@ constexpr std::chrono::minutes kClockSlack{5};  // between the clocks of two run
 // SaysNobodyForNo: Consul of before 1.9 answers who may not read a service's instances with an
 // empty list, before it has looked at its store: without an index, nor a leader.
 bool SaysNobodyForNo(const http::Response& response) {
-  return HeaderNumber(response, "x-consul-index").value_or(0) == 1 &&
+  return HeaderNumber(response, kIndexHeader).value_or(0) == 1 &&
          HeaderSays(response, "x-consul-knownleader", "false") &&
          authz::Trimmed(response.body) == "[]";
 }
@@ -70,9 +70,9 @@ std::optional<Error> Watch::Distrust(const http::Response& response) {
   return std::nullopt;
 }
 
-std::optional<Error> Watch::DistrustRewind(const http::Response& response) {
-  const std::uint64_t index = HeaderNumber(response, "x-consul-index").value_or(0);
-  if (!options_.waits_for_leader || index == 0 || index >= state_.index) return std::nullopt;
+std::optional<Error> Watch::DistrustRewind(const http::Response& response,
+                                           const Subscriber::Facts& facts) {
+  if (!options_.waits_for_leader || !MayBeOlder(response, facts)) return std::nullopt;
   if (rewind_.Counts(loop_.now())) return std::nullopt;
   agent_.Examine("", [this, alive = std::weak_ptr<bool>(alive_)](const Agent::Examined& examined) {
     if (alive.expired()) return;
@@ -80,11 +80,30 @@ std::optional<Error> Watch::DistrustRewind(const http::Response& response) {
                        : examined.led      ? Rewind::Leader::kKnown
                                            : Rewind::Leader::kUntold,
                        loop_.now());
+    // No pause that has grown in the outage lies between it and what is new.
+    const auto settled = rewind_.Settled();
+    if (!settled || state_.phase != State::Phase::kRetrying) return;
+    const auto left = std::chrono::duration_cast<net::milliseconds>(*settled - loop_.now()) +
+                      net::milliseconds(1);
+    retry_.Start(std::max(left, net::milliseconds(1)));
   });
+  not_yet_ = true;
   return Error{ErrorCode::kUnavailable,
                options_.name +
-                   ": not taken up yet: the agent's index went backwards, as when a server has "
-                   "just started and says what it knew earlier"};
+                   ": not taken up yet: a server that has just started says what it knew earlier, "
+                   "and this may be such an answer (" +
+                   (HasIndex(response) ? "the agent's index went backwards"
+                                       : "nothing numbers it, and the agent failed before it") +
+                   ")"};
+}
+
+bool Watch::MayBeOlder(const http::Response& response, const Subscriber::Facts& facts) const {
+  if (state_.source == State::Source::kNone) return false;
+  const std::uint64_t index = HeaderNumber(response, kIndexHeader).value_or(0);
+  if (index != 0 && state_.index != 0) return index < state_.index;
+  if (vouched_at_ && facts.answered_after >= *vouched_at_) return false;
+  return doubted_ || state_.phase == State::Phase::kRetrying ||
+         state_.source == State::Source::kDisk;
 }
 
 std::string Watch::MissesPermission() {
@@ -122,6 +141,7 @@ void Watch::Restore() {
   state_.source = handed ? State::Source::kPredecessor : State::Source::kDisk;
   state_.filtered = HeaderSays(response, kFilteredHeader, "true");
   state_.version = std::move(version);
+  state_.index = HeaderNumber(response, kIndexHeader).value_or(0);
   state_.fresh_at = loop_.now() - std::chrono::duration_cast<net::MonotonicTime::duration>(age);
   // A time of confirmation that has not come yet proves no age: with a limit it is beyond it.
   if (age < -kClockSlack) state_.fresh_at = net::MonotonicTime{} - std::chrono::hours(24 * 365);

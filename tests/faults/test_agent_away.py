@@ -151,6 +151,26 @@ def test_row_19_agent_back_with_its_state(case):
     subject.works()
 
 
+def test_row_19_a_server_that_reads_its_log_lets_nobody_in_whom_it_denied(case):
+    """A leader of 1.8.7 answers before it has read its whole log: without the deny entries that stand late in it."""
+    only_mooring("it asks the agent each time")
+    consul = Consul(case, keep_state=True)
+    consul.fill_log(150)
+    for number in range(20):
+        consul.intention(CALLER if number == 19 else f"other-{number}", SERVICE, "deny")
+    consul.fill_log(150)
+    subject = Subject.real(case, consul, register=False, ready=False)
+    subject.wait_log("intentions taken up: count=20")
+    for back in range(2):
+        known = len(re.findall("intentions taken up", subject.process.log()))
+        before = subject.watch("intentions")["updates"]
+        consul.restart()
+        while subject.watch("intentions")["updates"] == before or subject.watch("intentions")["state"] != "ok":
+            subject.refused_inbound()
+        check.equal(len(re.findall("intentions taken up", subject.process.log())), known,
+                    f"lists of intentions that differ, at return {back + 1}")
+
+
 def test_row_19_agent_back_with_lost_state(case):
     consul, subject, _, _, back = comes_back_as_another(case)
     check.within(subject.works_new, "new connections both ways", left(back), step=0.05)

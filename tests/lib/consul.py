@@ -111,6 +111,11 @@ class Consul:
         self.kill()
         self.start()
 
+    def fill_log(self, entries):
+        """fill_log gives it a log that takes a while to be read at the next start: entries of 500 kB."""
+        for number in range(entries):
+            self.call("PUT", f"/v1/kv/fill/{number % 10}", "x" * 500_000)
+
     # The HTTP API.
 
     def call(self, method, path, body=None, token=None, timeout=20):

@@ -126,6 +126,73 @@ TEST_CASE("watch: a lower index is believed after a while where nobody tells of 
   CHECK(world.agent.told["doc"] == "old");
 }
 
+// A document that nothing numbers, of an agent that fails and comes back.
+struct Unnumbered {
+  std::string said = "new";
+  std::string leader = test::Ok(kNoLeader);
+  Watches agent{[this](const std::string& target) {
+    return target == "/v1/status/leader" ? leader : said.empty() ? kBroken : test::Ok(said);
+  }};
+
+  Unnumbered() {
+    auto options = Watches::Of(kDoc);
+    options.waits_for_leader = true;
+    agent.New("doc", options).Start();
+    agent.Until([this] { return agent.times["doc"] == 1; });
+  }
+  Watch& watch() { return *agent.watches.front(); }
+};
+
+TEST_CASE("watch: what nothing numbers is believed at once while nothing has failed") {
+  Unnumbered world;
+  world.said = "newer";
+  world.agent.Until([&] { return world.agent.told["doc"] == "newer"; });
+  CHECK(world.watch().state().errors == 0);
+}
+
+TEST_CASE("watch: what nothing numbers waits for a leader after a failure or a doubt") {
+  for (const bool doubted : {true, false}) {
+    CAPTURE(doubted);
+    Unnumbered world;
+    if (doubted) {
+      world.watch().Doubt();
+    } else {
+      world.said.clear();
+      world.agent.Until([&] { return world.watch().state().errors > 0; });
+    }
+    world.said = "old";
+    world.agent.Pass(60s);
+    CHECK(world.agent.told["doc"] == "new");
+    world.leader = test::Ok(kLeader);
+    world.said = "newer";
+    const auto back = world.agent.loop.now();
+    world.agent.Until([&] { return world.agent.told["doc"] == "newer"; });
+    CHECK(world.agent.loop.now() - back >= 2s);
+    CHECK(world.watch().state().phase == Phase::kOk);
+  }
+}
+
+TEST_CASE("watch: what nothing numbers is believed at once when something else vouches for it") {
+  Unnumbered world;
+  world.said.clear();
+  world.agent.Until([&] { return world.watch().state().errors > 0; });
+  world.said = "old";
+  world.agent.Pass(20s);
+  CHECK(world.agent.told["doc"] == "new");
+  world.said = "newer";
+  world.watch().Vouch();
+  world.watch().Refresh();
+  const auto vouched = world.agent.loop.now();
+  world.agent.Until([&] { return world.agent.told["doc"] == "newer"; });
+  CHECK(world.agent.loop.now() - vouched < 100ms);
+  // until the next failure
+  world.said.clear();
+  world.agent.Until([&] { return world.watch().state().phase == Phase::kRetrying; });
+  world.said = "old";
+  world.agent.Pass(20s);
+  CHECK(world.agent.told["doc"] == "newer");
+}
+
 TEST_CASE("watch: a document of index 0, or of none, is polled at its interval") {
   for (const char* header : {"X-Consul-Index: 0\r\n", ""}) {
     CAPTURE(header);
