@@ -7,6 +7,7 @@ asserted; the exit code is 0 if all of them are as they should be. It leaves not
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ def options():
                         help="the sidecar of the VM: Mooring, `consul connect proxy` or Envoy (mooring)")
     parser.add_argument("--keep", action="store_true", help="leave everything up, and say how to play with it")
     parser.add_argument("--record", metavar="DIR", type=Path,
-                        help="keep screenshots, the transcript and the results there")
+                        help="keep screenshots, the transcript and the results there, and the logs of a run that failed")
     parser.add_argument("--reduced", action="store_true",
                         help="shorter loads, and without what is not installed of Java, OpenCV and a browser")
     parser.add_argument("--drawn", action="store_true",
@@ -90,6 +91,10 @@ def main():
     finally:
         if not kept and clean_up(case, stage):
             code = code or 1
+        if code and arguments.record:
+            keep_logs(case, arguments.record / "logs")
+        if not kept:
+            case.forget()
         report.close()
     return code
 
@@ -106,8 +111,17 @@ def clean_up(case, stage):
     problems += case.close()
     for problem in problems:
         print(f"==> {problem}", file=sys.stderr)
-    case.forget()
     return problems
+
+
+def keep_logs(case, folder):
+    """keep_logs copies what each process has said: after a failure it is worth a look."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for process in case.processes:
+        for path in (process.stdout_path, process.stderr_path):
+            if path.stat().st_size:
+                shutil.copy(path, folder)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,8 @@ class Stage:
         self.sidecar.start_second()
         for proxy, instance in self.sidecar.proxies():
             self.agents.vm.put("/v1/agent/check/register", {
-                "ID": f"{proxy}-follows", "Name": f"as {instance}", "ServiceID": proxy, "AliasService": instance})
+                "ID": f"{proxy}-follows", "Name": f"as {instance}", "ServiceID": proxy, "AliasService": instance,
+                "Status": catalog.AT_FIRST})
 
     def end_second_payment(self):
         self.sidecar.stop_second()

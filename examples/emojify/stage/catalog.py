@@ -14,9 +14,15 @@ UPSTREAMS = {"ingress": {"website": 8001, "api": 8003}, "website": {},
              "api": {"facebox": 8002, "payment": 8004, "receipts": 8005}, "facebox": {}}
 
 
+# What a check says until it has run, after an agent's restart as well. Without it that is critical: an agent that comes
+# back takes its own services out of the catalog for a moment, and callers that follow it have nobody to call. A check
+# that follows another service's may even stay so: Consul 1.8.7 can run it once before it is known, and then no more
+# until that service's state changes.
+AT_FIRST = "passing"
+
+
 def often(address):
-    # The status counts until the check has run, after an agent's restart as well.
-    return {"tcp": f"{address[0]}:{address[1]}", "interval": "1s", "timeout": "2s", "status": "passing"}
+    return {"tcp": f"{address[0]}:{address[1]}", "interval": "1s", "timeout": "2s", "status": AT_FIRST}
 
 
 def sidecar(service, address, public, app, upstreams, instance=None):
@@ -27,7 +33,7 @@ def sidecar(service, address, public, app, upstreams, instance=None):
     if app:
         proxy.update(local_service_address=app[0], local_service_port=app[1])
     identifier = f"{instance}-sidecar-proxy"
-    checks = [{"name": f"as {instance}", "alias_service": instance}]
+    checks = [{"name": f"as {instance}", "alias_service": instance, "status": AT_FIRST}]
     if public:
         checks.append({"name": "listener", **often((address, public))})
     return {"kind": "connect-proxy", "id": identifier, "name": f"{service}-sidecar-proxy", "address": address,

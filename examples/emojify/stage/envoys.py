@@ -25,6 +25,7 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[3] / "tests")]
 from stage import envoy_files  # noqa: E402
 
 WAIT = 60  # seconds of a blocking question
+SETTLE = 2.0  # seconds for which a lower index has to stay
 PAUSE = 0.5  # seconds between two tries, while the agent does not answer
 
 
@@ -50,14 +51,23 @@ class Agent:
                 time.sleep(PAUSE)
 
     def follow(self, path, heard, **query):
-        """follow calls heard(answer) for the first answer and for each that differs, for ever."""
-        index, last = 0, None
+        """follow calls heard(answer) for the first answer and for each that differs, for ever. A server that has just
+        started says what it has read of its log so far: a lower index is believed when it has stayed for a while."""
+        index, last, known, lower_since = 0, None, 0, None
         while True:
             answer, new = self.get(path, index, **query)
+            if new >= known:
+                lower_since = None
+            else:
+                lower_since = lower_since or time.monotonic()
+                if time.monotonic() < lower_since + SETTLE:
+                    index = 0
+                    time.sleep(PAUSE / 5)
+                    continue
             index = new if new >= index else 0  # an index that goes back: the agent has begun anew
             if answer != last:
                 heard(answer)
-            last = answer
+            last, known = answer, new
             if not index:
                 time.sleep(PAUSE)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 
 from lib import check
@@ -114,22 +115,22 @@ class Mooring:
         return self.status()["pid"]
 
     def kill(self):
-        os.kill(self.pid(), signal.SIGKILL)
-        self._gone()
+        self._end(signal.SIGKILL)
 
     def restart(self):
         """restart is SIGTERM, its drain, and the next start: what a service manager does."""
-        os.kill(self.pid(), signal.SIGTERM)
-        self._gone()
+        self._end(signal.SIGTERM)
         self.start()
 
-    def _gone(self):
-        def gone():
-            try:
-                return not self.status()
-            except OSError:
-                return True
-        check.within(gone, f"{self.name} has ended", DRAIN * slowness(), step=0.005)
+    def _end(self, number):
+        """_end returns when the process is gone, not when it answers no more: it holds its locks until then."""
+        process = os.pidfd_open(self.pid())
+        try:
+            signal.pidfd_send_signal(process, number)
+            ended, _, _ = select.select([process], [], [], DRAIN * slowness())
+        finally:
+            os.close(process)
+        check.true(ended, f"{self.name} has ended")
 
     proxies = staticmethod(proxies)
 
