@@ -56,7 +56,7 @@ def test_the_story_is_as_it_should_be_in_every_step(case):
     _left_out.extend(results["left_out"])
     broken = [f"step {step['number']}: {one['what']}: {one['seen']}"
               for step in results["steps"] for one in step["checks"] if not one["kept"]]
-    check.equal(broken, [], f"what is not as it should be; it said:\n{done.stdout[-6000:]}")
+    check.true(not broken, "\n".join(broken) + f"\nIt said:\n{done.stdout[-6000:]}")
     check.equal((done.returncode, [step["number"] for step in results["steps"]]), (0, list(range(1, STEPS + 1))),
                 "exit code and steps")
     leaves_nothing(done.stdout)

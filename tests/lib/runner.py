@@ -36,6 +36,7 @@ from lib.mooring import SANITIZER  # noqa: E402
 
 FOLDERS = ("scenario", "interop", "faults", "field", "differential")
 GRACE = 20.0  # seconds after a test's limit before its whole process group is ended
+TOLD = 8  # lines of what a failed test said, once more at the end
 AGAIN = 5  # tests that failed are run once more, unless there are more than these: then something is broken
 
 
@@ -350,15 +351,18 @@ def main():
     run = Run(max(1, arguments.jobs), arguments.results)
     run.go(modules)
     run.settle(modules)
-    if run.failed:
-        print("\nFailed:")
-        print("\n".join(f"  {short_title(path)}.{test}" for path, test, _ in run.failed))
     if run.flaky:
         print(f"\n==== {len(run.flaky)} FLAKY: failed, then passed alone; each is a fault to find ====")
         print("\n".join(f"  {short_title(path)}.{test}: {text.splitlines()[0]}" for path, test, text in run.flaky))
     if run.skipped:
         print(f"\n==== {len(run.skipped)} SKIPPED: these were not tested ====")
         print("\n".join(f"  {name}: {reason}" for name, reason in run.skipped))
+    if run.failed:
+        # Last, and with the beginning of what was said of it: the end of a long output is what is looked at.
+        print(f"\n==== {len(run.failed)} FAILED ====")
+        for path, test, text in run.failed:
+            print(f"  {short_title(path)}.{test}")
+            print("\n".join("     " + line[:300] for line in text.splitlines()[:TOLD]))
     print(f"\nin {time.monotonic() - started:.0f} s")
     counts = run.counts
     print(f"{counts['ok']} passed, {counts['fail']} failed, {counts['skip']} skipped")
