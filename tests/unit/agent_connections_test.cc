@@ -43,8 +43,10 @@ struct Fixture : test::AtDesk {
       claimed.back()->Claim(true);
     }
   }
-  Watch& Upstream(const std::string& name, net::MonotonicTime* used) {
+  Watch& Upstream(const std::string& name, net::MonotonicTime* used,
+                  bool waits_for_leader = false) {
     Watch::Options options;
+    options.waits_for_leader = waits_for_leader;
     options.name = name;
     options.path = "/v1/health/connect/" + name;
     options.partial = Watch::Options::Partial::kInsteadOfNothing;
@@ -292,30 +294,36 @@ TEST_CASE(
 TEST_CASE(
     "watch: a cached answer that is behind what is in force is not taken up before the servers say "
     "so") {
-  int servers = 7;
-  int cache = 7;
-  Fixture fixture([&](const std::string& target) {
-    if (target.find("cached") != std::string::npos)
-      return Ok("c" + std::to_string(cache), Index(cache));
-    return Blocks(target) ? std::string() : Ok("s" + std::to_string(servers), Index(servers));
-  });
-  for (int i = 0; i < 3; ++i) fixture.Upstream("up" + std::to_string(i), nullptr).Start();
-  Watch& watch = fixture.Upstream("polled", nullptr);
-  watch.Start();
-  RunUntil(fixture.loop, [&] { return fixture.told["polled"] == "c7"; });
-  // Its cache is of an earlier time: the servers decide, once.
-  cache = 5;
-  RunUntil(fixture.loop, [&] { return fixture.told["polled"] == "s7"; });
-  const auto cached = [&] { return fixture.desk.Asked("polled?cached"); };
-  const std::size_t before = cached(), verified = fixture.desk.Asked("/polled") - cached();
-  RunUntil(fixture.loop, [&] { return cached() >= before + 1; });
-  CHECK(fixture.desk.Asked("/polled") - cached() == verified);
-  CHECK(fixture.told["polled"] == "s7");
-  // Its whole state is a new one.
-  cache = 3;
-  servers = 3;
-  RunUntil(fixture.loop, [&] { return fixture.told["polled"] == "s3"; });
-  fixture.watches.clear();
+  for (const bool waits_for_leader : {false, true}) {
+    CAPTURE(waits_for_leader);
+    int servers = 7;
+    int cache = 7;
+    Fixture fixture([&](const std::string& target) {
+      if (target == "/v1/status/leader") return Ok("\"127.0.0.1:8300\"");
+      if (target.find("cached") != std::string::npos)
+        return Ok("c" + std::to_string(cache), Index(cache));
+      return Blocks(target) ? std::string() : Ok("s" + std::to_string(servers), Index(servers));
+    });
+    for (int i = 0; i < 3; ++i) fixture.Upstream("up" + std::to_string(i), nullptr).Start();
+    Watch& watch = fixture.Upstream("polled", nullptr, waits_for_leader);
+    watch.Start();
+    RunUntil(fixture.loop, [&] { return fixture.told["polled"] == "c7"; });
+    // Its cache is of an earlier time: the servers decide, once.
+    cache = 5;
+    RunUntil(fixture.loop, [&] { return fixture.told["polled"] == "s7"; });
+    const auto cached = [&] { return fixture.desk.Asked("polled?cached"); };
+    const std::size_t before = cached(), verified = fixture.desk.Asked("/polled") - cached();
+    RunUntil(fixture.loop, [&] { return cached() >= before + 2; });
+    CHECK(fixture.desk.Asked("/polled") - cached() == verified);
+    CHECK(fixture.told["polled"] == "s7");
+    CHECK(watch.state().errors == 0);
+    // Its whole state is a new one.
+    cache = 3;
+    servers = 3;
+    RunUntil(fixture.loop, [&] { return fixture.told["polled"] == "s3"; });
+    CHECK((watch.state().errors > 0) == waits_for_leader);
+    fixture.watches.clear();
+  }
 }
 
 }  // namespace
