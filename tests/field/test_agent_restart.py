@@ -92,6 +92,28 @@ def test_a_warning_is_a_verdict_where_only_passing_instances_are_wanted(case):
     check.within(restarted.out, "out", slowness())
 
 
+def test_half_a_list_of_a_server_that_has_just_started_is_not_believed(case):
+    """It has read the beginning of its log, where there was but one of the two."""
+    restarted = Restarted(case)
+    api, second = restarted.api, FarService(case, restarted.api.authority.leaf("db"), restarted.api.authority.pem)
+    api.set_instances("db", restarted.far.address, second.address)
+    for _ in range(30):
+        api.touch("health/db")
+    watch = lambda: next(one for one in restarted.mooring.status()["watches"] if one["name"] == "upstream:db")  # noqa: E731
+    check.within(lambda: len(restarted.endpoints()) == 2 and watch()["index"] >= 30, "both are listed", 5 * slowness())
+    api.stop()
+    api.rewind()
+    api.leader = ""
+    api.set_instances("db", restarted.far.address)
+    before = watch()["errors"]
+    api.start()
+    check.within(lambda: watch()["errors"] >= before + 3, "the short list is met", 10 * slowness())
+    check.equal(len(restarted.endpoints()), 2, "endpoints meanwhile")
+    restarted.serves()
+    api.leader = scripted.LEADER
+    check.within(lambda: len(restarted.endpoints()) == 1, "it stays so, and counts then", 10 * slowness())
+
+
 def test_a_real_agent_that_is_restarted_costs_no_call(case):
     consul = Consul(case, keep_state=True)
     app = apps.App(case, apps.echo)
