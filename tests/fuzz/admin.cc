@@ -7,10 +7,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <list>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "proxy/admin/admin.h"
@@ -266,7 +268,14 @@ class World final {
   void CheckAnswers(const Client& client, const std::vector<Message>& requests) const {
     Parser parser(Parser::Kind::kResponse, {});
     std::size_t number = 0;
-    parser.Reset(!requests.empty() && requests[0].method == "HEAD");
+    // An answer to a HEAD ends with its header. One of a time that is over answers no request: what
+    // was sent meanwhile may not have been read.
+    const auto has_no_body = [&](Input rest) {
+      static constexpr std::string_view kTimeOver = "HTTP/1.1 408 ";
+      return number < requests.size() && requests[number].method == "HEAD" &&
+             !std::ranges::equal(rest.first(std::min(rest.size(), kTimeOver.size())), kTimeOver);
+    };
+    parser.Reset(has_no_body(BytesOf(client.got)));
     for (Input rest = BytesOf(client.got); !rest.empty();) {
       const Parser::Progress progress = parser.Feed(rest);
       FUZZ_REQUIRE(progress != Parser::Progress::kFailed, client.got);
@@ -281,7 +290,7 @@ class World final {
       FUZZ_REQUIRE(answer.headers.count("x-content-type-options") == 1 || answer.status >= 400,
                    client.got);
       ++number;
-      parser.Reset(number < requests.size() && requests[number].method == "HEAD");
+      parser.Reset(has_no_body(rest));
     }
   }
 

@@ -330,9 +330,14 @@ const char* OidName(const CBS& oid) {
   return text.starts_with("\x55\x1d") ? "known" : "foreign";
 }
 
-// ReadFlag reads a boolean that may be left out, for no.
+// ReadFlag reads a boolean that may be left out, for no. DER writes a yes as 0xff; BoringSSL takes
+// any byte but 0 for one, which says the same and opens nothing.
 bool ReadFlag(CBS* from, int* flag) {
-  return CBS_peek_asn1_tag(from, CBS_ASN1_BOOLEAN) == 0 || CBS_get_asn1_bool(from, flag) == 1;
+  if (CBS_peek_asn1_tag(from, CBS_ASN1_BOOLEAN) == 0) return true;
+  CBS value;
+  if (CBS_get_asn1(from, &value, CBS_ASN1_BOOLEAN) != 1 || CBS_len(&value) != 1) return false;
+  *flag = CBS_data(&value)[0];
+  return true;
 }
 
 bool ReadExtension(CBS* list, Facts* facts) {
