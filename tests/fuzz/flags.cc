@@ -50,6 +50,9 @@ void flags(Input input) {
     FUZZ_REQUIRE(parsed.error().message == again.error().message, parsed.error().message);
     return;
   }
+  // It says what there is and ends: nothing behind that flag has been looked at, nor has to be
+  // wiped.
+  if (parsed.value().help) return;
   std::vector<bool> wiped(arguments.size());
   for (const int index : parsed.value().secret_arguments) {
     FUZZ_REQUIRE(index >= 0 && static_cast<std::size_t>(index) < arguments.size(),
@@ -62,7 +65,6 @@ void flags(Input input) {
     const bool is_value = i > 0 && arguments[i - 1].starts_with('-');
     FUZZ_REQUIRE(wiped[i] || is_value || !NamesToken(arguments[i], "="), arguments[i]);
   }
-  if (parsed.value().help) return;
   const auto different = config::DifferencesOf(parsed.value().settings, again.value().settings);
   FUZZ_REQUIRE(different.empty(), different.front().Text());
 }
