@@ -64,7 +64,7 @@ class AgentIdentity final : public IdentitySource {
     options.own = AgentConnections::Own::kRoots;
     options.path = "/v1/agent/connect/ca/roots";
     options.any_token = true;  // open to every one, and to none
-    options.waits_for_leader = true;
+    options.rewinds = Watch::Options::Rewinds::kWait;
     return options;
   }
 

@@ -32,7 +32,7 @@ Watch::Options MatchOptions(const std::string& service) {
   options.poll_interval = kPollMatch;
   options.needs = "intentions:read, or service:read, on \"" + service + "\"";
   options.partial = Watch::Options::Partial::kNever;
-  options.waits_for_leader = true;
+  options.rewinds = Watch::Options::Rewinds::kWait;
   return options;
 }
 
@@ -43,7 +43,7 @@ Watch::Options ListOptions() {
   options.any_token = true;  // what it lists is not looked at
   options.path = "/v1/connect/intentions";
   options.needs = "intentions:read";
-  options.waits_for_leader = true;
+  options.rewinds = Watch::Options::Rewinds::kWait;
   options.keep = false;                // it only wakes us
   options.poll_interval = kSafetyNet;  // it cannot even do that: looked at now and then
   return options;

@@ -21,7 +21,8 @@ Watch::Options ChainOptions(const config::UpstreamSettings& upstream, bool stale
   options.path = "/v1/discovery-chain/" + authz::PercentEncoded(upstream.name);
   if (stale) options.query = "stale";
   options.poll_interval = kPoll;
-  options.waits_for_leader = true;  // half a log has none of the redirects that stand late in it
+  // Half a log has none of the redirects that stand late in it.
+  options.rewinds = Watch::Options::Rewinds::kWaitAfterFailure;
   options.needs = "service:read on \"" + upstream.name + "\"";
   // An agent of before 1.8, or a front that does not let it through, knows no chains.
   options.is_absent = [](const http::Response& response) { return response.status == 404; };

@@ -49,7 +49,8 @@ Watch::Options WatchOptions(const config::UpstreamSettings& upstream,
   if (stale) options.query += options.query.empty() ? "stale" : "&stale";
   options.needs = "service:read on \"" + target.service + "\" and node:read";
   options.partial = Watch::Options::Partial::kInsteadOfNothing;
-  options.waits_for_leader = true;  // half a list looks as if the other half had left
+  // Half a list looks as if the other half had left.
+  options.rewinds = Watch::Options::Rewinds::kWaitAfterFailure;
   return options;
 }
 

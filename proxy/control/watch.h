@@ -47,10 +47,12 @@ class Watch final : private Subscriber {
     // own agent endpoints have no marks).
     enum class Partial { kUnmarked, kInsteadOfNothing, kNever };
     Partial partial = Partial::kUnmarked;
-    // An answer that may be older than what is in force counts at once, unless set: then when it is
-    // no server's that has just started (rewind.h). It may be where its index is lower; where
-    // nothing numbers them, after a failure, a start from disk, or Doubt, unless by Vouch.
-    bool waits_for_leader = false;
+    // Whether an answer that may be older than what is in force has to wait until it is no server's
+    // that has just started (rewind.h). It may be where its index is lower; where nothing numbers
+    // them, after a failure, a start from disk, or Doubt, unless by Vouch. kAfterFailure asks for
+    // both of what numbers itself: its index goes backwards at other times, too.
+    enum class Rewinds { kCount, kWaitAfterFailure, kWait };
+    Rewinds rewinds = Rewinds::kCount;
     // IsAbsent: this answer, which is no 200, says that there is no such document. Then Apply gets
     // an empty body, which is kept.
     std::function<bool(const http::Response&)> is_absent;

@@ -72,7 +72,8 @@ std::optional<Error> Watch::Distrust(const http::Response& response) {
 
 std::optional<Error> Watch::DistrustRewind(const http::Response& response,
                                            const Subscriber::Facts& facts) {
-  if (!options_.waits_for_leader || !MayBeOlder(response, facts)) return std::nullopt;
+  if (options_.rewinds == Options::Rewinds::kCount || !MayBeOlder(response, facts))
+    return std::nullopt;
   if (rewind_.Counts(loop_.now())) return std::nullopt;
   agent_.Examine("", [this, alive = std::weak_ptr<bool>(alive_)](const Agent::Examined& examined) {
     if (alive.expired()) return;
@@ -99,11 +100,12 @@ std::optional<Error> Watch::DistrustRewind(const http::Response& response,
 
 bool Watch::MayBeOlder(const http::Response& response, const Subscriber::Facts& facts) const {
   if (state_.source == State::Source::kNone) return false;
+  const bool failed =
+      doubted_ || state_.phase == State::Phase::kRetrying || state_.source == State::Source::kDisk;
   const std::uint64_t index = HeaderNumber(response, kIndexHeader).value_or(0);
-  if (index != 0 && state_.index != 0) return index < state_.index;
-  if (vouched_at_ && facts.answered_after >= *vouched_at_) return false;
-  return doubted_ || state_.phase == State::Phase::kRetrying ||
-         state_.source == State::Source::kDisk;
+  if (index != 0 && state_.index != 0)
+    return index < state_.index && (failed || options_.rewinds == Options::Rewinds::kWait);
+  return failed && !(vouched_at_ && facts.answered_after >= *vouched_at_);
 }
 
 std::string Watch::MissesPermission() {

@@ -44,9 +44,9 @@ struct Fixture : test::AtDesk {
     }
   }
   Watch& Upstream(const std::string& name, net::MonotonicTime* used,
-                  bool waits_for_leader = false) {
+                  Watch::Options::Rewinds rewinds = Watch::Options::Rewinds::kCount) {
     Watch::Options options;
-    options.waits_for_leader = waits_for_leader;
+    options.rewinds = rewinds;
     options.name = name;
     options.path = "/v1/health/connect/" + name;
     options.partial = Watch::Options::Partial::kInsteadOfNothing;
@@ -294,18 +294,20 @@ TEST_CASE(
 TEST_CASE(
     "watch: a cached answer that is behind what is in force is not taken up before the servers say "
     "so") {
-  for (const bool waits_for_leader : {false, true}) {
-    CAPTURE(waits_for_leader);
+  for (const bool waits : {false, true}) {
+    CAPTURE(waits);
     int servers = 7;
     int cache = 7;
     Fixture fixture([&](const std::string& target) {
-      if (target == "/v1/status/leader") return Ok("\"127.0.0.1:8300\"");
+      if (target == "/v1/status/leader") return Ok("\"127.0.0.1:1\"");
       if (target.find("cached") != std::string::npos)
         return Ok("c" + std::to_string(cache), Index(cache));
       return Blocks(target) ? std::string() : Ok("s" + std::to_string(servers), Index(servers));
     });
     for (int i = 0; i < 3; ++i) fixture.Upstream("up" + std::to_string(i), nullptr).Start();
-    Watch& watch = fixture.Upstream("polled", nullptr, waits_for_leader);
+    Watch& watch =
+        fixture.Upstream("polled", nullptr,
+                         waits ? Watch::Options::Rewinds::kWait : Watch::Options::Rewinds::kCount);
     watch.Start();
     RunUntil(fixture.loop, [&] { return fixture.told["polled"] == "c7"; });
     // Its cache is of an earlier time: the servers decide, once.
@@ -321,7 +323,7 @@ TEST_CASE(
     cache = 3;
     servers = 3;
     RunUntil(fixture.loop, [&] { return fixture.told["polled"] == "s3"; });
-    CHECK((watch.state().errors > 0) == waits_for_leader);
+    CHECK((watch.state().errors > 0) == waits);
     fixture.watches.clear();
   }
 }

@@ -82,7 +82,7 @@ struct AgentOfBefore {
 
   explicit AgentOfBefore(std::string of) : leader(std::move(of)) {
     auto options = Watches::Of(kDoc);
-    options.waits_for_leader = true;
+    options.rewinds = Watch::Options::Rewinds::kWait;
     agent.New("doc", options).Start();
     agent.Until([this] { return agent.Asked() == 2; });
     gone = true;
@@ -126,6 +126,35 @@ TEST_CASE("watch: a lower index is believed after a while where nobody tells of 
   CHECK(world.agent.told["doc"] == "old");
 }
 
+TEST_CASE("watch: of what may go backwards at any time a lower index counts while nothing failed") {
+  std::string leader = test::Ok(kNoLeader);
+  int index = 7;
+  bool broken = false;
+  Watches agent{[&](const std::string& target) {
+    if (target == "/v1/status/leader") return leader;
+    if (broken) return std::string(kBroken);
+    return Blocks(target) ? std::string() : test::Ok("of " + std::to_string(index), Index(index));
+  }};
+  auto options = Watches::Of(kDoc);
+  options.rewinds = Watch::Options::Rewinds::kWaitAfterFailure;
+  Watch& watch = agent.New("doc", options);
+  watch.Start();
+  agent.Until([&] { return agent.Asked() == 2; });
+  index = 5;
+  agent.desk.Say("/v1/doc?index=7", test::Ok("of 5", Index(5)));
+  agent.Until([&] { return agent.told["doc"] == "of 5" && watch.state().index == 5; });
+  CHECK(watch.state().errors == 0);
+  broken = true;
+  agent.desk.Say("/v1/doc?index=5", kBroken);
+  agent.Until([&] { return watch.state().errors > 0; });
+  broken = false;
+  index = 3;
+  agent.Pass(20s);
+  CHECK(agent.told["doc"] == "of 5");
+  leader = test::Ok(kLeader);
+  agent.Until([&] { return agent.told["doc"] == "of 3"; });
+}
+
 // A document that nothing numbers, of an agent that fails and comes back.
 struct Unnumbered {
   std::string said = "new";
@@ -136,7 +165,7 @@ struct Unnumbered {
 
   Unnumbered() {
     auto options = Watches::Of(kDoc);
-    options.waits_for_leader = true;
+    options.rewinds = Watch::Options::Rewinds::kWait;
     agent.New("doc", options).Start();
     agent.Until([this] { return agent.times["doc"] == 1; });
   }
