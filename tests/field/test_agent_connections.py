@@ -113,8 +113,7 @@ def endpoints(subject, upstream):
 
 def seen_within(case, agent, subject, upstream, seconds, port=20001):
     """seen_within asserts that a new instance, and its end, are seen within that time."""
-    # The status of 230 upstreams is long: asked for all the time, it is what the loop is busy with. A sanitizer's is slower still.
-    seconds *= 2 if sanitized() else 1
+    # The status of 230 upstreams is long: asked for all the time, it is what the loop is busy with.
     before = endpoints(subject, upstream)
     identifier = agent.register_proxy(upstream, port)
     check.within(lambda: len(endpoints(subject, upstream)) == len(before) + 1, f"a new instance of {upstream} is seen",
@@ -124,6 +123,8 @@ def seen_within(case, agent, subject, upstream, seconds, port=20001):
 
 
 def test_230_upstreams_take_eight_connections_and_every_change_is_seen_in_time(case):
+    if sanitized():
+        raise check.Skip("230 upstreams and a status of all of them keep a sanitizer busy for longer than a change may take")
     mesh = Mesh(case)
     agent = mesh.consul
     app = apps.App(case, apps.echo)
@@ -150,7 +151,7 @@ def test_230_upstreams_take_eight_connections_and_every_change_is_seen_in_time(c
     def waiting():
         return [w["asks"] for w in subject.status()["watches"] if w["name"].startswith("upstream:")].count("blocking")
 
-    check.within(lambda: waiting() == 3, "three upstreams wait for changes", 10 * slowness(), step=0.1)
+    check.within(lambda: waiting() == 3, "three upstreams wait for changes", 10 * slowness(), step=0.5)
     check.true(all(w["asks"] == "blocking" for w in status["watches"] if w["name"] in ("proxy_config", "roots", "leaf")),
                "configuration, roots and leaf wait on a connection of their own")
     # In use lately: it comes to wait for changes, and is quick. Without a use: asked in turn.
