@@ -112,9 +112,7 @@ void Watch::Stop() {
 
 Status Watch::Take(const http::Response& response, const Subscriber::Facts& facts) {
   if (auto distrust = Distrust(response)) return *distrust;
-  // One of the agent's cache that is behind is not taken up in any case.
-  if (auto distrust = facts.behind ? std::nullopt : DistrustRewind(response, facts))
-    return *distrust;
+  if (auto distrust = DistrustRewind(response, facts)) return *distrust;
   const std::size_t hash = std::hash<std::string_view>{}(response.body);
   // What is polled again and again is mostly the same again.
   const bool repeats = facts.cached || facts.polled;

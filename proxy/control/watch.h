@@ -49,8 +49,8 @@ class Watch final : private Subscriber {
     Partial partial = Partial::kUnmarked;
     // Whether an answer that may be older than what is in force has to wait until it is no server's
     // that has just started (rewind.h). It may be where its index is lower; where nothing numbers
-    // them, after a failure, a start from disk, or Doubt, unless by Vouch. kAfterFailure asks for
-    // both of what numbers itself: its index goes backwards at other times, too.
+    // them, after a failure, a start from disk, or Doubt, unless by Vouch. kWaitAfterFailure is for
+    // an index that goes backwards at other times, too: of a numbered answer it asks for both.
     enum class Rewinds { kCount, kWaitAfterFailure, kWait };
     Rewinds rewinds = Rewinds::kCount;
     // IsAbsent: this answer, which is no 200, says that there is no such document. Then Apply gets

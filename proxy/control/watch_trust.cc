@@ -99,7 +99,8 @@ std::optional<Error> Watch::DistrustRewind(const http::Response& response,
 }
 
 bool Watch::MayBeOlder(const http::Response& response, const Subscriber::Facts& facts) const {
-  if (state_.source == State::Source::kNone) return false;
+  // One of the agent's cache that is behind is not taken up in any case.
+  if (facts.behind || state_.source == State::Source::kNone) return false;
   const bool failed =
       doubted_ || state_.phase == State::Phase::kRetrying || state_.source == State::Source::kDisk;
   const std::uint64_t index = HeaderNumber(response, kIndexHeader).value_or(0);
