@@ -92,7 +92,10 @@ def main():
         if not kept and clean_up(case, stage):
             code = code or 1
         if code and arguments.record:
-            keep_logs(case, arguments.record / "logs")
+            logs = arguments.record / "logs"
+            shutil.rmtree(logs, ignore_errors=True)
+            logs.mkdir()
+            case.keep_logs(logs)
         if not kept:
             case.forget()
         report.close()
@@ -112,16 +115,6 @@ def clean_up(case, stage):
     for problem in problems:
         print(f"==> {problem}", file=sys.stderr)
     return problems
-
-
-def keep_logs(case, folder):
-    """keep_logs copies what each process has said: after a failure it is worth a look."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for process in case.processes:
-        for path in (process.stdout_path, process.stderr_path):
-            if path.stat().st_size:
-                shutil.copy(path, folder)
 
 
 if __name__ == "__main__":

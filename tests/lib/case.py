@@ -83,6 +83,13 @@ class Case:
                     parts += [line[:400] for line in text[-lines:]]
         return "\n".join(parts)
 
+    def keep_logs(self, folder):
+        """keep_logs copies what each process has said into a folder: after a failure it is worth a look."""
+        for process in self.processes:
+            for path in (process.stdout_path, process.stderr_path):
+                if path.exists() and path.stat().st_size:
+                    shutil.copy(path, folder)
+
     def close(self):
         problems = []
         while self._undo:

@@ -42,6 +42,8 @@ class Line:
 
     @classmethod
     def through(cls, samples):
+        # A thousand of them say as much, and their pairs are to be counted.
+        samples = [*samples[::1 + len(samples) // 1000], samples[-1]]
         slopes = sorted((w - v) / (t - s) for (s, v), (t, w) in itertools.combinations(samples, 2) if t != s) or [0.0]
         return cls(statistics.median(slopes), slopes[len(slopes) // 3], samples[0][1], samples[-1][1])
 
