@@ -99,7 +99,7 @@ def test_row_20_fifty_thousand_instances(case):
     api.set_instances(UPSTREAM, *addresses)
     if subject.is_mooring:
         check.within(lambda: len(subject.status()["upstreams"][0]["endpoints"]) == count, "all are known",
-                     40 * slowness(), step=1.0)
+                     (40 if sanitized() else 20) * slowness(), step=1.0)
     for _ in range(5):
         subject.outbound_works(10)
     subject.inbound_works()

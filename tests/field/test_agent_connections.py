@@ -113,9 +113,9 @@ def endpoints(subject, upstream):
 
 def seen_within(case, agent, subject, upstream, seconds, port=20001):
     """seen_within asserts that a new instance, and its end, are seen within that time."""
-    # The status of 230 upstreams is long: asked for all the time, it is what the loop is busy with.
     before = endpoints(subject, upstream)
     identifier = agent.register_proxy(upstream, port)
+    # The status of 230 upstreams is long: asked for all the time, it is what the loop is busy with.
     check.within(lambda: len(endpoints(subject, upstream)) == len(before) + 1, f"a new instance of {upstream} is seen",
                  seconds * slowness(), step=0.1)
     agent.deregister(identifier)
