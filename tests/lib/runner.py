@@ -314,13 +314,20 @@ def detect_sanitizer(path):
         return b"__asan_init" in file.read()
 
 
+def usual_jobs(full):
+    """usual_jobs is how many files run at a time: most of a reduced one waits. More than two a processor keep it busy
+    under a sanitizer and at full length, and a machine that is busy makes tests late. A dozen agents are enough."""
+    each = 2 if full or slowness() > 1 else 3
+    return min(12, each * len(os.sched_getaffinity(0)) + 1)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mooring", required=True, help="the program under test")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--reduced", action="store_true", help="small sizes (the default)")
     size.add_argument("--full", action="store_true", help="sizes as the requirements state them")
-    parser.add_argument("--jobs", type=int, default=5)
+    parser.add_argument("--jobs", type=int, help="files at a time (default: by the processors)")
     parser.add_argument("--list", action="store_true", help="print the tests and end")
     parser.add_argument("--results", metavar="FILE", help="add a JSON object for every test to this file")
     parser.add_argument("filters", nargs="*", metavar="FILTER")
@@ -348,7 +355,8 @@ def main():
     except check.Skip as reason:
         print(reason, flush=True)
     started = time.monotonic()
-    run = Run(max(1, arguments.jobs), arguments.results)
+    jobs = arguments.jobs if arguments.jobs is not None else usual_jobs(arguments.full)
+    run = Run(max(1, jobs), arguments.results)
     run.go(modules)
     run.settle(modules)
     if run.flaky:
