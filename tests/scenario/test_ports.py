@@ -39,7 +39,6 @@ TEXT_ONLY = {
     "tests/unit/state_format_test.cc": "an agent's name in a saved state",
     "tests/unit/state_store_test.cc": "an agent's name in a saved state",
     "tests/unit/status_table_test.cc": "a status that is drawn",
-    "tests/unit/watch_rewind_test.cc": "what an agent says of its leader",
     "tests/unit/watch_test.cc": "what an agent says of its leader",
     "tests/unit/yaml_test.cc": "files that are parsed",
 }

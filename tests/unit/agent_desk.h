@@ -141,6 +141,7 @@ inline std::string Ok(const std::string& body, const std::string& headers = {}) 
 }
 inline std::string Index(int index) { return "X-Consul-Index: " + std::to_string(index) + "\r\n"; }
 
+inline constexpr char kBroken[] = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
 inline constexpr char kTooMany[] =
     "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 

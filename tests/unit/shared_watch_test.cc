@@ -117,8 +117,7 @@ TEST_CASE(
   bool broken = false;
   Three agent([&](const std::string& target) {
     if (Blocks(target)) return std::string();
-    return broken ? std::string("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
-                  : test::Ok("a", Index(7));
+    return broken ? std::string(test::kBroken) : test::Ok("a", Index(7));
   });
   auto options = Watches::Of(kDoc);
   options.secret = true;
@@ -214,8 +213,7 @@ TEST_CASE(
   bool broken = false;
   Three agent([&](const std::string& target) {
     if (Blocks(target)) return std::string();
-    return broken ? std::string("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
-                  : test::Ok(now, Index(now == "a" ? 7 : 8));
+    return broken ? std::string(test::kBroken) : test::Ok(now, Index(now == "a" ? 7 : 8));
   });
   bool refuses = true;
   agent.New("web", Watches::Of(kDoc), agent.web.get()).Start();

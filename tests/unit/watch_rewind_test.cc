@@ -17,13 +17,13 @@ namespace {
 using namespace std::chrono_literals;
 using test::Blocks;
 using test::Index;
+using test::kBroken;
 using test::Watches;
 using Phase = Watch::State::Phase;
 
 constexpr char kDoc[] = "/v1/doc";
-constexpr char kBroken[] = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
 constexpr char kNoLeader[] = "\"\"";
-constexpr char kLeader[] = "\"127.0.0.1:8300\"";
+constexpr char kLeader[] = "\"127.0.0.1:1\"";
 
 TEST_CASE(
     "watch: an index that went backwards is of another life of the agent, so the next question "

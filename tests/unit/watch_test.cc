@@ -22,12 +22,12 @@ using namespace std::chrono_literals;
 using net::milliseconds;
 using test::Blocks;
 using test::Index;
+using test::kBroken;
 using test::Watches;
 using Phase = Watch::State::Phase;
 using Source = Watch::State::Source;
 
 constexpr char kDoc[] = "/v1/doc";
-constexpr char kBroken[] = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
 constexpr char kForbidden[] =
     "HTTP/1.1 403 Forbidden\r\nContent-Length: 17\r\n\r\nPermission denied";
 
