@@ -1,8 +1,8 @@
 """tlsfuzzer's scripts against a server that wants a client's certificate. MOORING_TLSFUZZER is its clone; tlslite-ng
 comes as a package.
 
-Each script holds conversations; each is a test, and passes or fails. Of a script with thousands a hundred are drawn,
-other ones in each run. A script that knows of no client certificates is run by tlsfuzzer_caller.py, which adds one.
+Each script holds conversations; each is a test, and passes or fails. tlsfuzzer_caller.py runs a script: what it draws
+by chance is the same in each run, and one that knows of no client certificates is given one.
 """
 
 import os
@@ -51,6 +51,8 @@ WITHOUT = (
         "fallback-scsv", "large-hello", "large-number-of-extensions", "legacy-renegotiation",
         "message-skipping", "no-heartbeat", "renegotiation-changed-clienthello", "session-ticket-resumption",
         "ssl-death-alert", "tls13-0rtt-garbage", "tls13-session-resumption", "tls13-version-negotiation")),
+    # Many requests for a KeyUpdate may have one answer (RFC 8446 4.6.3).
+    ("tls13-keyupdate", ["--coalescing"]),
     ("cve-2016-7054", ["-C", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"]),
     *((name, []) for name in (
         "fuzzed-finished", "invalid-cipher-suites", "invalid-client-hello", "invalid-session-id",
@@ -58,15 +60,17 @@ WITHOUT = (
         "truncating-of-finished", "x25519", "tls13-ccs", "tls13-connection-abort", "tls13-conversation",
         "tls13-count-tickets", "tls13-crfg-curves", "tls13-ecdhe-curves", "tls13-empty-alert", "tls13-finished",
         "tls13-finished-plaintext", "tls13-hrr", "tls13-invalid-ciphers", "tls13-keyshare-omitted",
-        "tls13-keyupdate", "tls13-large-number-of-extensions", "tls13-legacy-version", "tls13-lengths",
+        "tls13-large-number-of-extensions", "tls13-legacy-version", "tls13-lengths",
         "tls13-multiple-ccs-messages", "tls13-no-unknown-groups", "tls13-nociphers", "tls13-obsolete-curves",
         "tls13-pkcs-signature", "tls13-record-layer-limits", "tls13-record-padding", "tls13-rsa-signatures",
         "tls13-serverhello-random", "tls13-shuffled-extentions", "tls13-signature-algorithms",
         "tls13-symetric-ciphers", "tls13-unencrypted-alert", "tls13-unrecognised-groups",
         "tls13-zero-content-type", "tls13-zero-length-data")))
 
-# These hold all of their conversations anyway.
-WITHOUT_COUNT = ("tls13-certificate-request",)
+# How many conversations a script holds at most; None: it takes no number, and holds all. Two are long, of one kind, and
+# encrypt in Python.
+ALL = "0"
+COUNT = {"tls13-certificate-request": None, "lengths": "1000", "tls13-lengths": "1000"}
 AT_ONCE = 3  # scripts
 HEAD = re.compile(r'^(?:(\S.*) \.\.\.|("[^"]+") repeat \d+(?:\.\.\.)?)$', re.M)
 ERROR = re.compile(r"^(?:AssertionError|\w+(?:\.\w+)*(?:Error|Exception|Alert)|socket\.\w+): ?(.*)$", re.M)
@@ -100,18 +104,20 @@ class Scripts:
 
     def __init__(self, case):
         self.case, self.folder = case, ask.folder("MOORING_TLSFUZZER", "github.com/tlsfuzzer/tlsfuzzer")
-        self.environment = {**os.environ, "PYTHONPATH": f"{self.folder}:{packages()}", "PYTHONDONTWRITEBYTECODE": "1"}
+        # Without this the order of a set in Python is another one in each run.
+        self.environment = {**os.environ, "PYTHONPATH": f"{self.folder}:{packages()}", "PYTHONDONTWRITEBYTECODE": "1",
+                            "PYTHONHASHSEED": "0"}
         self.server = {kind: Server(case, kind, kind) for kind in (RSA, EC)}
 
     def run(self, script, arguments, kind=RSA, knows=True):
         """run is what a script said; knows: of client certificates."""
         to, module = self.server[kind], "test_" + script.replace("-", "_")
-        command = ["-m", f"tlsfuzzer._apps.{module}"] if knows else [CALLER, to.certificate, to.key, module]
+        prove = [] if knows else ["--prove", to.certificate, to.key]
         certificate = ["-k", to.key, "-c", to.certificate] if knows else []
-        count = [] if script in WITHOUT_COUNT else ["-n", "100"]
-        done = subprocess.run([sys.executable, *command, "-h", to.host, "-p", str(to.port), *certificate, *count,
-                               *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True,
-                              check=False, timeout=1800)
+        count = ["-n", count] if (count := COUNT.get(script, ALL)) else []
+        done = subprocess.run([sys.executable, CALLER, *prove, module, "-h", to.host, "-p", str(to.port), *certificate,
+                               *count, *arguments], cwd=self.folder, env=self.environment, capture_output=True,
+                              text=True, check=False, timeout=1800)
         self.case.write(f"{script}.log", done.stdout + done.stderr)
         return script, done
 

@@ -1,13 +1,14 @@
-"""Runs a script of tlsfuzzer's that knows of no client certificates, as a caller who has one.
+"""Runs a script of tlsfuzzer's; what it draws by chance is the same in each run.
 
-  tlsfuzzer_caller.py CERTIFICATE KEY SCRIPT [ARGUMENT ...]    SCRIPT: the name of a module in tlsfuzzer._apps
+  tlsfuzzer_caller.py [--prove CERTIFICATE KEY] SCRIPT [ARGUMENT ...]    SCRIPT: a module in tlsfuzzer._apps
 
-Before a conversation runs, in each of its full handshakes the server's request is expected, and certificate and proof
-are sent. Where a script wants cipher suites of CBC, or RSA's own key exchange, ECDHE with AES-GCM stands in their
-place, with the extensions for it in a ClientHello that has none, so that what the script is about is reached; those
-that are about these suites are not for us.
+--prove: as a caller who has a certificate, for scripts that know of none. Before a conversation runs, in each of its
+full handshakes the server's request is expected, and certificate and proof are sent. Where a script wants cipher suites
+of CBC, or RSA's own key exchange, ECDHE with AES-GCM stands in their place, with the extensions for it in a ClientHello
+that has none, so that what the script is about is reached; those that are about these suites are not for us.
 """
 
+import random
 import runpy
 import sys
 
@@ -88,8 +89,8 @@ class Caller:
         return new
 
 
-def main():
-    caller = Caller(*sys.argv[1:3])
+def prove_always(caller):
+    """prove_always has each conversation changed by caller before it runs."""
     for name in THEIRS:
         setattr(CipherSuite, name, OURS)
     begin = runner.Runner.__init__
@@ -99,8 +100,15 @@ def main():
         begin(self, conversation)
 
     runner.Runner.__init__ = with_proof
-    script = f"tlsfuzzer._apps.{sys.argv[3]}"
-    sys.argv[:4] = [script]
+
+
+def main():
+    del sys.argv[0]
+    if sys.argv[0] == "--prove":
+        prove_always(Caller(*sys.argv[1:3]))
+        del sys.argv[:3]
+    script = sys.argv[0] = f"tlsfuzzer._apps.{sys.argv[0]}"
+    random.seed(1)
     runpy.run_module(script, run_name="__main__", alter_sys=True)
 
 
