@@ -88,6 +88,8 @@ def compare(case, peer, ask):
     for (mutations, question), we, they in zip(pairs, ours, theirs):
         if accepted(we) == accepted(they):
             agreed[accepted(we)] += 1
+            if accepted(they) and they not in ("accept", we):  # OpenSSL names nobody
+                unexplained.append(f"{' + '.join(mutations)}: who it is: we {we}; {peer}: {they}")
             continue
         said = they if accepted(we) else we.removeprefix("refuse ")
         if not table.explains(peer, said, mutations, section=ACCEPTS[accepted(we)]):

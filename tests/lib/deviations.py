@@ -14,21 +14,28 @@ def _cells(line):
     return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
+def _fitting(patterns, seen):
+    texts = [seen] if isinstance(seen, str) else seen
+    return [pattern for pattern in patterns if any(fnmatch.fnmatchcase(text, pattern) for text in texts)]
+
+
 class Row:
-    """line: as it stands; section: the heading above it, without its ##; patterns: of each column; used: how often it
-    explained something."""
+    """line: as it stands; section: the heading above it, without its ##; patterns: of each column; used: those of the
+    first column that have explained something."""
 
     def __init__(self, line, columns, section):
         cells = _cells(line)
         check.true(len(cells) == len(columns) and all(cells), f"{len(columns)} cells, none of them empty, in {line}")
-        self.line, self.section, self.used = line, section, 0
+        self.line, self.section, self.used = line, section, set()
         self.patterns = [re.findall(r"`([^`]+)`", cell) or ["*" if cell == "both" else cell] for cell in cells[:-1]]
 
     def explains(self, *seen):
         """explains takes for each column a text, or several of which one has to fit."""
-        return all(any(fnmatch.fnmatchcase(text, pattern) for pattern in patterns
-                       for text in ([column] if isinstance(column, str) else column))
-                   for patterns, column in zip(self.patterns, seen, strict=True))
+        fitting = [_fitting(patterns, column) for patterns, column in zip(self.patterns, seen, strict=True)]
+        if not all(fitting):
+            return False
+        self.used.update(fitting[0])
+        return True
 
 
 class Table:
@@ -47,13 +54,15 @@ class Table:
                 self.rows.append(Row(line, columns, section))
 
     def explains(self, *seen, section=None):
-        """explains says whether some row does, of that section alone if it is named, and counts those that do."""
-        found = [row for row in self.rows if section in (None, row.section) and row.explains(*seen)]
-        for row in found:
-            row.used += 1
-        return bool(found)
+        """explains says whether some row does, of that section alone if it is named. All that do take note of it."""
+        return bool([row for row in self.rows if section in (None, row.section) and row.explains(*seen)])
+
+    def names(self, first, section):
+        """names says whether a row of the section has this in its first column."""
+        return any(row.section == section and _fitting(row.patterns[0], first) for row in self.rows)
 
     def unused(self, first=None):
-        """unused are the rows that explained nothing; first: of those alone whose first column is this."""
-        return [row.line for row in self.rows if not row.used
-                and (first is None or any(fnmatch.fnmatchcase(first, one) for one in row.patterns[0]))]
+        """unused are the patterns of first columns that explained nothing, each with its row; first: of those alone
+        that fit this."""
+        return [f"`{pattern}` of {row.line}" for row in self.rows for pattern in row.patterns[0]
+                if pattern not in row.used and (first is None or fnmatch.fnmatchcase(first, pattern))]

@@ -1,12 +1,10 @@
 """sslyze (a Python package, in a folder of its own): versions, cipher suites, curves, known holes."""
 
 import json
-import os
 import subprocess
-from pathlib import Path
 
 from lib import check
-from suites import lists
+from suites import lists, packages
 from suites.server import Server
 
 VERSION = "6.3.1"
@@ -15,28 +13,15 @@ SCANS = ("--sslv2", "--sslv3", "--tlsv1", "--tlsv1_1", "--tlsv1_2", "--tlsv1_3",
 OLD = ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1")
 
 
-def program():
-    cache = os.environ.get("MOORING_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mooring")
-    folder = Path(cache) / f"sslyze-{VERSION}"
-    if not (folder / "bin/sslyze").exists():
-        made = subprocess.run(["/usr/bin/python3", "-m", "venv", folder], capture_output=True, text=True, check=False)
-        if made.returncode == 0:
-            made = subprocess.run([folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check",
-                                   "--only-binary", "nassl,cryptography,pydantic-core", f"sslyze=={VERSION}"],
-                                  capture_output=True, text=True, check=False)
-        if made.returncode != 0:
-            raise check.Skip(f"sslyze {VERSION} could not be installed: {made.stderr[-300:]}")
-    return folder / "bin/sslyze"
-
-
 def strong(version, suite):
     """strong: an ephemeral key and authenticated encryption."""
     return version == "tls_1_3" or "_ECDHE_" in suite and ("_GCM_" in suite or "_CHACHA20_POLY1305_" in suite)
 
 
 def run(case):
-    sslyze, results = program(), lists.Results("sslyze")
+    results = lists.Results("sslyze")
+    sslyze = packages.installed("sslyze", VERSION, "bin/sslyze", "--only-binary",
+                                "nassl,cryptography,pydantic-core") / "bin/sslyze"
     for key in ("ec", "rsa2048"):
         server = Server(case, key)
         out = case.directory / f"sslyze-{key}.json"

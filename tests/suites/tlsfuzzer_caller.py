@@ -1,4 +1,4 @@
-"""Runs a script of tlsfuzzer's; what it draws by chance is the same in each run.
+"""Runs a script of tlsfuzzer's; which conversations it draws, and how it changes them, is the same in each run.
 
   tlsfuzzer_caller.py [--prove CERTIFICATE KEY] SCRIPT [ARGUMENT ...]    SCRIPT: a module in tlsfuzzer._apps
 
@@ -70,6 +70,10 @@ class Caller:
         if asked == "1.2" and isinstance(child, messages.ClientKeyExchangeGenerator):
             self._insert(node, messages.CertificateGenerator(self.chain))
             self._insert(child, messages.CertificateVerifyGenerator(self.key))
+            return None
+        if asked == "1.2" and isinstance(child, messages.ChangeCipherSpecGenerator):  # ClientKeyExchange is left out
+            node = self._insert(node, messages.CertificateGenerator(self.chain))
+            self._insert(node, messages.CertificateVerifyGenerator(self.key))
             return None
         if asked == "1.3" and isinstance(child, messages.FinishedGenerator):
             node = self._insert(node, messages.CertificateGenerator(self.chain))
