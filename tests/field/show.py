@@ -34,7 +34,12 @@ def say(text):
 
 
 def close(case):
-    """close undoes the case, and says what went wrong in that."""
-    for problem in case.close():
+    """close undoes the case, says what went wrong in that, and answers it: a list of lines. What was said is kept then."""
+    problems = case.close()
+    for problem in problems:
         say(f"while cleaning up: {problem}")
-    case.forget()
+    if problems:
+        say(f"the logs are in {case.directory}")
+    else:
+        case.forget()
+    return problems

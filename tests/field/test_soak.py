@@ -14,7 +14,6 @@ def test_no_byte_is_lost_through_reloads_rotations_agent_restarts_and_upgrades(c
     soak.run()
     wrong, _ = soak.verdict()
     check.equal(wrong, [], f"what a soak must not do: {soak.total}")
-    check.true(all(soak.done.values()), f"each kind of change was made: {soak.done}")
     check.true(soak.total.whole > 100, f"streams: {soak.total}")
 
 
