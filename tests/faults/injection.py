@@ -6,6 +6,7 @@ port is asked. Which calls there are is traced, in each thread by its name, and 
 """
 
 import contextlib
+import http.client
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ class Changes:
                 if turn % 10 == 0:
                     self.api.hang_up()
             if turn % 3 == 0:
-                with contextlib.suppress(OSError):  # a fault of the admin port's costs its question
+                with contextlib.suppress(OSError, http.client.HTTPException):  # a fault of the admin port's costs its question
                     self.mooring.admin("/metrics", timeout=2)
 
     def change(self):
@@ -138,6 +139,10 @@ class Course:
             outcome.missed.append(f"{what}: {self.mooring.process.describe()}")
             check.fail(outcome.missed[-1])
         try:
+            statefile.read(self.state)
+        except statefile.Torn as torn:
+            outcome.missed.append(f"{what}: on disk {torn}")
+        try:
             self.calm()
         except AssertionError as wrong:
             outcome.missed.append(f"{what}: {wrong}")
@@ -191,7 +196,7 @@ class Course:
                     self.one(outcome, error, when)
         try:
             self.saved()
-        except AssertionError as wrong:
+        except (AssertionError, statefile.Torn) as wrong:
             outcome.missed.append(f"after {call} of {thread}: {wrong}")
         return outcome
 

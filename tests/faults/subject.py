@@ -201,16 +201,21 @@ class Subject:
         """works_new asserts that new connections both ways work: the slower one's seconds."""
         return max(self.inbound_works(), self.outbound_works())
 
-    def refused_inbound(self, identity=None, seconds=3.0):
-        """refused_inbound asserts that a new call is ended without a byte from the application."""
+    def refused_inbound(self, identity=None, seconds=3.0, listens=True):
+        """refused_inbound asserts that a new call is ended without a byte from the application. listens=False: or that there is no
+        listener, as before there is an identity."""
         peer = None
         try:
             peer = self.caller(identity, seconds=seconds)
             data, how = peer.send(b"ping").drain()
             check.true(not data, f"an inbound call that must be refused got {data[:40]!r}")
             check.true(how != "timeout", f"an inbound call that must be refused still hangs after {seconds:g} s")
-        except (OSError, tlspeer.Refused):
+        except (ConnectionResetError, BrokenPipeError):
             pass
+        except ConnectionRefusedError as closed:
+            check.true(not listens, f"the public listener: {closed}")
+        except tlspeer.Refused as refused:
+            check.true("silent" not in str(refused), f"an inbound call that must be refused hangs in its handshake: {refused}")
         finally:
             if peer:
                 peer.close()
@@ -224,7 +229,7 @@ class Subject:
             data, how = client.send(b"ping").drain()
             check.true(not data, f"an outbound call that must be refused got {data[:40]!r}")
             check.true(how != "timeout", f"an outbound call that must be refused still hangs after {seconds:g} s")
-        except OSError:
+        except ConnectionError:  # a port behind which nobody is may refuse
             pass
         finally:
             if client:

@@ -45,7 +45,7 @@ def starts_cold(subject, reason=None):
     subject.wait_log("watch failed")
     check.equal(subject.program.admin("/ready")[0], 503, "/ready")
     count = subject.app.count()
-    check.true(subject.refused_inbound(), "a caller is not served")
+    check.true(subject.refused_inbound(listens=False), "a caller is not served")
     check.equal(subject.app.count(), count, "connections at the application")
     check.equal(subject.status()["leaf"], None, "the leaf")
     subject.kill()
@@ -134,7 +134,7 @@ def test_row_24_roots_and_leaf_of_two_trust_domains_are_not_used_together(case):
     subject.start(ready=False)
     subject.wait_log(r"leaf certificate not taken up yet.*unknown_ca")
     check.equal(subject.program.admin("/ready")[0], 503, "/ready")
-    check.true(subject.refused_inbound(), "a caller is not served")
+    check.true(subject.refused_inbound(listens=False), "a caller is not served")
 
 
 def test_row_25_a_file_of_another_mode_owner_or_kind_is_not_used(case):

@@ -215,7 +215,7 @@ def test_row_69_without_a_state_directory_it_says_so_once_and_does_not_serve_aft
     subject.start(ready=False)
     subject.wait_log("watch failed")
     check.equal(subject.program.admin("/ready")[0], 503, "/ready")
-    check.true(subject.refused_inbound(), "a caller is refused")
+    check.true(subject.refused_inbound(listens=False), "a caller is refused")
     subject.kill()
     api.start()
     subject.flags += ["-state-dir", str(case.directory / "state")]

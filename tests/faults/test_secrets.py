@@ -175,7 +175,7 @@ def test_row_29_on_disk_the_key_is_in_one_file_and_with_cache_private_key_false_
     subject.start(ready=False)
     subject.wait_log("watch failed")
     check.equal(subject.program.admin("/ready")[0], 503, "/ready after a restart without an agent")
-    check.true(subject.refused_inbound(), "a caller is refused")
+    check.true(subject.refused_inbound(listens=False), "a caller is refused")
 
 
 def said_by(subject):

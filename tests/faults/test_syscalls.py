@@ -29,17 +29,19 @@ def test_row_77_a_system_call_that_fails_under_traffic_costs_one_stream_at_most_
     course = Course(case)
     found = course.traced(2.0)
     check.equal(unknown(found), [], "traced calls that faults/fallible.py does not know")
-    missed, faults, lost = [], 0, 0
+    missed, faults, lost, met = [], 0, 0, set()
     wanted = TELLING if case.reduced else [(thread, call, error, when) for thread, call in sorted(found) for error in errors(thread, call)
                                            for when in (1, 3, 10)]
     for thread, call, error, when in wanted:
         outcome = Outcome(thread, call)
         course.one(outcome, error, when)
         missed, faults, lost = missed + outcome.missed, faults + outcome.faults, lost + sum(outcome.lost.values())
+        met |= {thread} if outcome.faults else set()
     course.saved()
     total = course.stop()
     check.equal(missed, [], f"what a fault must not do, of {faults}")
     check.true(faults >= len(wanted) // 2, f"{faults} faults")
+    check.equal(sorted({thread for thread, *_ in wanted} - met), [], "threads in which no call was made to fail")
     check.equal(total.cost(), lost, f"streams that were lost, by a fault: {total}")
     print(f"{faults} faults, {lost} streams lost of {total.begun}, {total.moved / 1e6:.0f} MB compared")
 

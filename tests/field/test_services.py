@@ -193,7 +193,7 @@ def test_the_token_of_one_is_taken_away_and_the_others_lose_nothing(case):
     mooring = Mooring.from_yaml(case, {"agent": {"address": consul.address}, "services": services})
     flags = [word for name in NAMES for word in ("-upstream", f"{name}:127.0.0.1:0")]
     web = Mooring.connect_proxy(case, "-http-addr", consul.address, "-service", "web", "-token", consul.token, *flags, name="web")
-    callers = {name: Stream(case, web.upstream(name), pause=0.02) for name in NAMES}
+    callers = {name: Stream(case, web.upstream(name), pause=0.1) for name in NAMES}
     held = {name: Session(case, web.upstream(name)) for name in NAMES}
     consul.delete_token(tokens[LAST][1])
     mooring.wait_log(rf"service={LAST} .*403", 60)

@@ -11,6 +11,7 @@ import json
 import socket
 import socketserver
 import ssl
+import sys
 import threading
 import time
 import urllib.parse
@@ -100,13 +101,18 @@ class Agent:
         self.chains = {}  # targets of discovery chains by service; the others have their default chain
         self.entries = {}  # config entries by (kind, name)
         self.leader = LEADER  # empty: none is known
-        self.requests, self.faults = [], []
+        self.requests, self.faults, self.problems = [], [], []
         self.changed = threading.Condition()
         self.index, self.indexes, self.first_index = 10, {}, 10
         self.https, self.unix_socket, self.host = https, unix_socket, host
         self.server, self.port = None, free_port()
         self.start()
+        case.undo(self.complaint)
         case.undo(self.stop)
+
+    def complaint(self):
+        """complaint is what it was asked and could not make sense of."""
+        return f"the scripted agent: {'; '.join(self.problems[:3])}" if self.problems else None
 
     # On and off.
 
@@ -403,7 +409,10 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     request_queue_size = 256
 
     def handle_error(self, request, client_address):
-        """A client that went away is no event for the log."""
+        """A client that went away is no event; what the agent did not understand is one."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            self.RequestHandlerClass.owner.problems.append(f"{type(error).__name__}: {error}")
 
 
 class _Server6(_Server):
@@ -427,6 +436,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+    def send_error(self, code, message=None, explain=None):
+        self.owner.problems.append(f"{code} to {self.raw_requestline[:200]!r}")
+        super().send_error(code, message, explain)
 
     def setup(self):
         self.owner.open.add(self.request)

@@ -111,7 +111,7 @@ class Process:
     """A child process whose output goes to files of the case, and which never outlives the case. options: Popen's."""
 
     def __init__(self, case, argv, name, env=None, cwd=None, **options):
-        self.name = name
+        self.name, self.awaited = name, False
         number = len(case.processes) + 1
         self.stdout_path = case.directory / f"{number}-{name}.out"
         self.stderr_path = case.directory / f"{number}-{name}.err"
@@ -165,12 +165,14 @@ class Process:
 
     def wait(self, seconds=10.0):
         """wait returns the exit code."""
+        self.awaited = True
         try:
             return self.popen.wait(seconds * slowness())
         except subprocess.TimeoutExpired:
             check.fail(f"{self.describe()}: still there after {seconds * slowness():.0f} s")
 
     def send(self, number):
+        self.awaited = self.awaited or number in (signal.SIGTERM, signal.SIGINT)
         self.popen.send_signal(number)
 
     def kill(self):

@@ -3,18 +3,29 @@
 import http.client
 import json
 import os
+import signal
 import subprocess
 
 from lib import check
-from lib.case import Process, peer_binary, slowness
+from lib.case import SANITIZER, Process, peer_binary, slowness
 
 
 class Dev:
     def __init__(self, case, *arguments, address="127.0.0.1:0"):
         self.process = Process(case, [os.environ["MOORING_BIN"], "dev", "-addr", address, *arguments], "dev")
+        case.undo(self.close)
         said = check.within(lambda: self.process.stdout().strip(), "mooring dev says where it is", 10 * slowness())
         check.true("not for production" in said, said)
         self.address = said.split("http://")[1].split()[0]
+
+    def close(self):
+        """close is run by the case: it returns what was wrong with the way it ended, unless it was killed."""
+        if self.process.running():
+            self.process.send(signal.SIGTERM)
+        code, said = self.process.wait(15), self.process.stderr()
+        if code not in (0, -signal.SIGKILL) or SANITIZER.search(said):
+            return f"mooring dev ended with {code}:\n{said[-4000:]}"
+        return None
 
     def ask(self, method, path, body=None):
         """ask gives status, headers (names in lower case) and body as text. Each has a connection of its own."""

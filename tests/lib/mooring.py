@@ -57,6 +57,7 @@ class Mooring:
         self.case = case
         self.expect_exit = 0
         self._ended = False
+        self._crashed = None  # what it had come to before the test killed it
         self.process = Process(case, [*wrap, os.environ["MOORING_BIN"], *arguments], name, env=env, **options)
         case.undo(self.close)
         self._admin = None
@@ -203,7 +204,9 @@ class Mooring:
         return self.process.wait(15)
 
     def kill(self):
-        """kill is a crash as far as others can tell; no judgement of the exit code follows."""
+        """kill is a crash as far as others can tell; how it ends is judged no more, but one that had crashed before stays so."""
+        if self.expect_exit is not None and (code := self.process.popen.poll()) is not None and code < 0:
+            self._crashed = f"{self.process.name} had ended with {code} before it was killed"
         self.expect_exit = None
         self.process.kill()
 
@@ -219,8 +222,12 @@ class Mooring:
         if self._ended:
             return None
         self._ended = True
-        problems = []
+        problems = [self._crashed] if self._crashed else []
         died = not self.process.running()
+        # Nobody had told it to, nobody waited for it, and no other has taken over. (Successors write into the first one's log.)
+        if died and not self.process.awaited and self.expect_exit == 0 and not any(
+                "the successor serves" in one.log() for one in self.case.processes):
+            problems.append(f"{self.process.name} had ended by itself")
         try:
             code = self.stop()
             if self.expect_exit is not None and code != self.expect_exit:

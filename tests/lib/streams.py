@@ -60,6 +60,7 @@ class Streams:
         self._callers = Child(case, PROGRAM, "callers", {"address": list(address), **words})
         self._seen, self._half = Seen(), {}  # half: streams of which one side has told its end
         self.open, self.slow = 0, {}  # slow: bytes that the application has of each
+        self._held = set()  # streams that the application holds
 
     def keep(self, at_once, slow=0, rate=0.0):
         self._callers.do("keep", at_once=at_once, slow=slow, rate=rate)
@@ -73,6 +74,7 @@ class Streams:
         callers, app = self._callers.do("report"), self.app.do("report")
         self.open = callers["open"]
         self.slow = {number: app["got"].get(str(number), 0) for number in callers["slow"]}
+        self._held = {int(number) for number in app["got"]}
         seen = self._seen
         seen.begun += callers["begun"]
         seen.moved += callers["moved"] + app["moved"]
@@ -105,10 +107,12 @@ class Streams:
         """report is what was seen since the last one; quiet: nothing is under way any more, so what one side alone tells is all."""
         self.look()
         if quiet:
-            for side, how, missing, manner in self._half.values():
+            for number, (side, how, missing, manner) in self._half.items():
                 # A caller that resets may do it before the application has heard of it; whose application is to reset is content with
                 # a reset by anyone.
-                if how == "ok" and side == 0 and manner == APP_RESETS:
+                if side == 0 and number in self._held:
+                    how = "the application still holds it"
+                elif how == "ok" and side == 0 and manner == APP_RESETS:
                     how = "reset"
                 elif how == "ok" and not (side == 0 and manner == CALLER_RESETS):
                     how = "ended early: the application never heard of it" if side == 0 else "the caller never told"
