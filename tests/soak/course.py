@@ -83,6 +83,9 @@ class Watched:
     def lived(self):
         return self.samples[-1][0] - self.samples[0][0] if len(self.samples) > 1 else 0.0
 
+    def is_judged(self):
+        return self.lived() >= JUDGED
+
     def lines(self):
         """lines are those of memory and descriptors by the stream, over what was sampled while it was the newest and warm."""
         warm = [one for one in self.samples if one[0] >= self.samples[0][0] + self.lived() / 3]
@@ -158,7 +161,7 @@ class Soak:
             {"service": "web", "upstreams": [{"service": "payment", "listen": f"127.0.0.1:{listen}"}]}]})
         check.within(lambda: self.web.status()["services"] and self.consul.instances("payment"), "payment is in the catalog", 20)
         self.streams = streams.Streams(case, ("127.0.0.1", listen), self.app, slow_life=min(20.0, seconds / 4))
-        self.total, self.begun, self.judged = streams.Seen(), 0, 0  # judged: processes
+        self.total, self.begun = streams.Seen(), 0
         self.watched = {side: Watched(f"{side.name} 1", side.newest.process) for side in (self.payment, self.web)}
         self.past, self.done = [], {"reloads": 0, "rotations": 0, "agent restarts": 0, "upgrades": 0, "intentions": 0}
 
@@ -242,8 +245,15 @@ class Soak:
         words = ("both ways", "half-closed by the caller", "half-closed by the app", "reset by the caller", "reset by the app")
         return ", ".join(f"{count} {words[manner]}" for manner, count in sorted(self.total.by_manner.items()))
 
+    def processes(self):
+        return [*self.past, *self.watched.values()]
+
+    def judges(self):
+        """judges says whether any process has lived long enough for what it grows by to mean something."""
+        return any(one.is_judged() for one in self.processes())
+
     def verdict(self):
-        """verdict, asked once, is what went wrong; and rows, as HEADER says."""
+        """verdict is what went wrong; and rows, as HEADER says."""
         wrong, rows = [], []
         if self.total.lost:
             wrong.append(f"streams were lost: {self.total.lost}, {self.total.missing} bytes of theirs")
@@ -251,12 +261,11 @@ class Soak:
             wrong.append(f"no stream was whole: {self.total}")
         if undone := [what for what, count in self.done.items() if not count]:
             wrong.append(f"never done: {', '.join(undone)}")
-        for one in [*self.past, *self.watched.values()]:
+        for one in self.processes():
             if one.lived() < 5:
                 continue
             memory, files = one.lines()
-            judged = one.lived() >= JUDGED
-            self.judged += judged
+            judged = one.is_judged()
             streams_seen = one.samples[-1][1] - one.samples[0][1]
             rows.append([one.name, f"{one.lived():.0f} s", streams_seen, f"{memory.first / (1 << 20):.1f} / {memory.last / (1 << 20):.1f}",
                          f"{memory.growth:+.1f} ({memory.least:+.1f})", f"{files.first:.0f} / {files.last:.0f}",
@@ -265,7 +274,7 @@ class Soak:
                 wrong.append(f"{one.name} grows by {memory.least:.1f} bytes a stream at least, {LEFT_BYTES} are allowed")
             if judged and files.least > LEFT_DESCRIPTORS:
                 wrong.append(f"{one.name} grows by {files.least:.4f} descriptors a stream at least, {LEFT_DESCRIPTORS} are allowed")
-        if not self.judged and self.seconds >= 4 * JUDGED:  # three of each side, and what lies between
+        if not self.judges() and self.seconds >= 4 * JUDGED:  # three of each side, and what lies between
             wrong.append("no process could be watched for a minute")
         return wrong, rows
 
